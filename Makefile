@@ -1,0 +1,41 @@
+# make run: everything from nothing to the page in the browser.  make test: everything from nothing to a verdict.
+PYTHON ?= python3
+PORT ?= 8501
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: run test check browser screenshots clean
+
+run: $(VENV)/run.stamp
+	$(BIN)/python -m streamlit run app.py --server.port $(PORT)
+
+test: check $(VENV)/test.stamp browser
+	$(BIN)/python -m pytest
+
+check: $(VENV)/test.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+# the pictures of the README, taken from the running page
+screenshots: $(VENV)/test.stamp browser
+	$(BIN)/python -m tests.browser.screenshots docs
+
+browser: $(VENV)/test.stamp
+	@$(BIN)/python -m tests.browser.chromium || $(BIN)/python -m playwright install chromium \
+	  || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium; } \
+	  || { sudo apt-get update -qq && sudo apt-get install -y -qq chromium; }
+
+$(VENV)/run.stamp: requirements.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) -r requirements.txt
+	touch $@
+
+$(VENV)/test.stamp: requirements.txt requirements-dev.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) -r requirements-dev.txt
+	touch $@ $(VENV)/run.stamp
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis
