@@ -1,0 +1,1 @@
+"""See a network, cut it, heal it, take it home: the library."""

@@ -1,0 +1,23 @@
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from pruning.calibration import Calibration
+from pruning.units import UnitGroup
+
+
+@dataclass(frozen=True)
+class Random:
+    """Units fall by lot, the same for the same seed: the floor that any other criterion must beat. Scores [units]."""
+
+    formula: ClassVar[str] = "uniform in [0, 1)"
+    source: ClassVar[str] = "baseline"
+    cost: ClassVar[str] = "no pass over data"
+    fits: ClassVar[tuple[str, ...]] = ("weights", "channels")
+
+    def score(self, model: nn.Module, groups: Sequence[UnitGroup], calibration: Calibration) -> dict[str, Tensor]:
+        generator = torch.Generator().manual_seed(calibration.seed)
+        return {group.name: torch.rand(group.units, generator=generator) for group in groups}

@@ -1,0 +1,25 @@
+"""Errors a person reads: one sentence that names the thing, what is wrong with it and the way out."""
+
+
+class PruningError(Exception):
+    """Something the person can put right. The message is the sentence that is shown; the CLI leaves with code 2."""
+
+
+class RecipeError(PruningError):
+    """A recipe names a field, kind or value that does not exist or does not fit."""
+
+
+class WorkloadError(PruningError):
+    """A workload's model, weights or data cannot be used."""
+
+
+class SurgeryError(PruningError):
+    """Units could not be removed; the model that was there before is untouched."""
+
+
+class ExportError(PruningError):
+    """An artefact could not be written, or does not score what the model scored."""
+
+
+class JobError(PruningError):
+    """A worker, a run or the store is not available."""

@@ -1,0 +1,181 @@
+"""What a run says while it goes on: frozen values that become JSON and back. The page, the CLI and the store read them."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from pruning.errors import JobError
+
+StageName = Literal["dense", "pruned", "tuned", "exported"]
+SplitName = Literal["validation", "test"]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A network at one point of a run. `score` is on the test split, `validation` on the validation split, in [0, 1].
+
+    `samples` counts the test samples; `class_scores` are test scores of the classes, in the task's order, or empty.
+    """
+
+    score: float
+    validation: float
+    samples: int
+    parameters: int
+    nonzero: int
+    macs: int
+    bytes: int
+    gzip_bytes: int
+    class_scores: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Started:
+    """The run began. `rounds` and `steps` (optimiser steps in all) let a reader tell how far it is."""
+
+    workload: str
+    device: str
+    rounds: int
+    steps: int
+    classes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class StageMeasured:
+    """A stage's scores and costs, on all samples of both splits."""
+
+    stage: StageName
+    result: Stage
+
+
+@dataclass(frozen=True)
+class Masked:
+    """A round's units have fallen: units asked for and fallen so far, and each group's kept share in [0, 1]."""
+
+    round: int
+    progress: float
+    asked: int
+    fallen: int
+    units: int
+    kept: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Warned:
+    """Something a person should know; the run goes on."""
+
+    sentence: str
+
+
+@dataclass(frozen=True)
+class TuningStep:
+    """An optimiser step. `step` counts from 1 over the whole run, `loss` is the batch's."""
+
+    round: int
+    epoch: int
+    step: int
+    loss: float
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A score in [0, 1] on all samples of a split, after `step` optimiser steps, and the share of units fallen."""
+
+    round: int
+    step: int
+    split: SplitName
+    score: float
+    sparsity: float
+
+
+@dataclass(frozen=True)
+class SurgeryChecked:
+    """Units were removed. `max_difference` is the largest |masked − removed| output on 256 validation samples.
+
+    `asked_share` of units was asked for, `removed_parameters` of the parameters went: both are shown.
+    """
+
+    stage: StageName
+    max_difference: float
+    asked_share: float
+    removed_parameters: float
+
+
+@dataclass(frozen=True)
+class Exported:
+    """Files were written: kind (safetensors, pt, recipe, report) -> path."""
+
+    artefacts: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Verified:
+    """The exported file was loaded in a fresh process and scored again. `same` only if the scores agree to the digit."""
+
+    score: float
+    reloaded_score: float
+    same: bool
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The run is over. `stopped` means that a person ended it early and the result is what there was by then."""
+
+    stopped: bool
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The run ended without a result; the sentence says why and what to do."""
+
+    sentence: str
+
+
+Event = (
+    Started
+    | StageMeasured
+    | Masked
+    | Warned
+    | TuningStep
+    | Measured
+    | SurgeryChecked
+    | Exported
+    | Verified
+    | Finished
+    | Failed
+)
+
+EVENTS: dict[str, type[Event]] = {
+    "started": Started,
+    "stage_measured": StageMeasured,
+    "masked": Masked,
+    "warned": Warned,
+    "tuning_step": TuningStep,
+    "measured": Measured,
+    "surgery_checked": SurgeryChecked,
+    "exported": Exported,
+    "verified": Verified,
+    "finished": Finished,
+    "failed": Failed,
+}
+_KINDS = {kind: name for name, kind in EVENTS.items()}
+
+
+def event_to_dict(event: Event) -> dict[str, Any]:
+    """A JSON-able dict: the event's fields and its kind."""
+    return {"kind": _KINDS[type(event)], **asdict(event)}
+
+
+def event_from_dict(fields: Mapping[str, Any]) -> Event:
+    """The event that `event_to_dict` wrote."""
+    kind = EVENTS.get(fields["kind"])
+    if kind is None:
+        raise JobError(f"an event of kind {fields['kind']!r} is not known; the store was written by another version")
+    values = {name: value for name, value in fields.items() if name != "kind"}
+    if kind is StageMeasured:
+        result = dict(values["result"])
+        result["class_scores"] = tuple(result["class_scores"])
+        values["result"] = Stage(**result)
+    if kind is Started:
+        values["classes"] = tuple(values["classes"])
+    return kind(**values)

@@ -1,0 +1,139 @@
+"""Accuracy, sample by sample: whole splits for the stages of a run, growing samples with intervals under a slider."""
+
+import math
+import time
+from dataclasses import dataclass, field
+from statistics import NormalDist
+
+import torch
+from torch import Tensor, nn
+
+from pruning.workload import Split, Task
+
+BATCH = 500  # the one batch size everywhere, so that a score repeats to the digit
+
+
+@torch.no_grad()
+def judge_all(model: nn.Module, split: Split, task: Task, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Per-sample scores float32 [n] and targets [n] of a whole split, in the split's order, on the CPU."""
+    return judge_some(model, split, task, device, torch.arange(len(split)))
+
+
+@torch.no_grad()
+def judge_some(
+    model: nn.Module, split: Split, task: Task, device: torch.device, index: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Per-sample scores float32 [len(index)] and targets of the samples at `index`, on the CPU."""
+    training = model.training
+    model.eval()
+    scores: list[Tensor] = []
+    targets: list[Tensor] = []
+    for part in index.split(BATCH):
+        inputs, target = split.batch(part, device)
+        scores.append(task.judge(model(inputs), target))
+        targets.append(target)
+    model.train(training)
+    return torch.cat(scores).float().cpu(), torch.cat(targets).cpu()
+
+
+def class_scores(scores: Tensor, targets: Tensor, classes: int) -> tuple[float, ...]:
+    """Mean score of the samples of each class; NaN-free: a class without samples scores 0."""
+    count = torch.bincount(targets, minlength=classes).double()
+    total = torch.bincount(targets, weights=scores.double(), minlength=classes)
+    return tuple((total / count.clamp(min=1)).tolist())
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A score on a split after `samples` of `total` samples: `score` ± `half_width`, both in [0, 1].
+
+    `change` is the score minus the dense score. Once all samples are seen it is measured: the half-width is 0.
+    """
+
+    score: float
+    half_width: float
+    change: float
+    samples: int
+    total: int
+
+    @property
+    def measured(self) -> bool:
+        return self.samples == self.total
+
+
+@dataclass(eq=False)
+class Comparison:
+    """Judges a pruned model on growing parts of a split against the dense model's known scores.
+
+    The same samples for both: the interval is of the paired difference, which varies far less than two accuracies.
+    `dense` are the dense model's per-sample scores [n]. Samples come in one fixed random order.
+    """
+
+    dense: Tensor
+    split: Split
+    task: Task
+    device: torch.device
+    order: Tensor = field(init=False)
+    differences: list[Tensor] = field(default_factory=list[Tensor])
+
+    def __post_init__(self) -> None:
+        self.order = torch.randperm(len(self.dense), generator=torch.Generator().manual_seed(0))
+
+    @property
+    def seen(self) -> int:
+        return sum(map(len, self.differences))
+
+    def advance(self, model: nn.Module, seconds: float) -> Estimate:
+        """Judge more samples until the time is over or all are seen, at least up to the first look; then look."""
+        end = time.monotonic() + seconds
+        total = len(self.order)
+        while self.seen < total and (self.seen < FIRST_LOOK or time.monotonic() < end):
+            index = self.order[self.seen : min(self.seen + BATCH, next_look(self.seen, total))]
+            scores, _ = judge_some(model, self.split, self.task, self.device, index)
+            self.differences.append(scores - self.dense[index])
+        return self.look()
+
+    def look(self) -> Estimate:
+        """The estimate at the latest look: looks fall where the number of samples has doubled, as the interval expects."""
+        total = len(self.order)
+        samples = next_look(0, total)
+        while samples < self.seen and next_look(samples, total) <= self.seen:
+            samples = next_look(samples, total)
+        differences = torch.cat(self.differences)[:samples].double()
+        change = float(differences.mean())
+        half_width = look_half_width(differences, total)
+        return Estimate(float(self.dense.double().mean()) + change, half_width, change, samples, total)
+
+
+FIRST_LOOK = 250
+
+
+def next_look(seen: int, total: int) -> int:
+    """The first look after `seen` samples: looks come at 250, 500, 1000, ... and at all."""
+    look = FIRST_LOOK
+    while look <= seen:
+        look *= 2
+    return min(look, total)
+
+
+def look_half_width(differences: Tensor, total: int, level: float = 0.95) -> float:
+    """Half-width of the interval of the mean paired difference over all `total` samples, from the first few of them.
+
+    Holds at all looks together with probability `level`, by Bonferroni over the looks of `next_look`. Normal
+    approximation with a finite-population correction (Cochran 1977, section 2.6), which makes it 0 once all are seen. As
+    in Agresti and Min 2005 half a sample is added to each of the four pairs of outcomes, so that a first look without
+    any difference is not taken for certainty.
+    """
+    seen = len(differences)
+    if seen >= total:
+        return 0.0
+    looks, at = 0, 0
+    while at < total:
+        at, looks = next_look(at, total), looks + 1
+    looks -= 1  # the last look sees everything and cannot be wrong
+    z = NormalDist().inv_cdf(1 - (1 - level) / (2 * max(looks, 1)))
+    # the two added half samples that differ have squares of 1 each: together they add 1 to Σd², 0 to Σd, 2 to n
+    squares = float(differences.square().sum()) + 1.0
+    mean = float(differences.sum()) / (seen + 2)
+    variance = max(squares / (seen + 2) - mean**2, 0.0)
+    return z * math.sqrt(variance / (seen + 2) * (1 - seen / total))

@@ -1,0 +1,91 @@
+"""From a workload to a model that can be pruned: folded, finite, run once. The model is a fresh copy."""
+
+import copy
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize, prune, remove_spectral_norm, remove_weight_norm
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
+
+from pruning.devices import place
+from pruning.errors import WorkloadError
+from pruning.workload import Workload
+
+
+def open_model(workload: Workload, device: torch.device) -> nn.Module:
+    """A fresh copy of the trained model in eval mode on the device. WorkloadError if it cannot be used."""
+    try:
+        model = workload.build()
+    except WorkloadError:
+        raise
+    except Exception as error:
+        raise WorkloadError(
+            f"{workload.name}: building the model failed ({describe(error)}); mend its build()"
+        ) from error
+    if not isinstance(model, nn.Module) or not list(model.children()):
+        raise WorkloadError(
+            f"{workload.name}: build() gave a {type(model).__name__} and not a module of layers; "
+            "return an nn.Module, a single layer wrapped in nn.Sequential"
+        )
+    for split in ("train", "validation", "test"):
+        if not len(getattr(workload, split)):
+            raise WorkloadError(f"{workload.name}: its {split} split is empty; give it samples")
+    fold(model)
+    require_plain(workload.name, model.state_dict())
+    require_finite(workload.name, model.state_dict())
+    # a copy, for a build() that returns the same module each time would see it pruned
+    model = place(copy.deepcopy(model).eval(), workload.example, device)
+    try:
+        with torch.no_grad():
+            model(workload.example.to(device))
+    except Exception as error:
+        shape = list(workload.example.shape)
+        raise WorkloadError(
+            f"{workload.name}: the model does not run on its example of shape {shape} ({describe(error)}); mend the example"
+        ) from error
+    return model
+
+
+def fold(model: nn.Module) -> None:
+    """Make every re-parametrised weight (weight_norm, spectral_norm, torch.nn.utils.prune) a plain one, in place."""
+    for module in model.modules():
+        for name in list(getattr(module, "parametrizations", {})):
+            parametrize.remove_parametrizations(module, name, leave_parametrized=True)
+        for name in [
+            key.removesuffix("_mask") for key, _ in module.named_buffers(recurse=False) if key.endswith("_mask")
+        ]:
+            if f"{name}_orig" in dict(module.named_parameters(recurse=False)):
+                prune.remove(module, name)
+        for hook in list(module._forward_pre_hooks.values()):
+            if isinstance(hook, WeightNorm):
+                remove_weight_norm(module, hook.name)
+            elif isinstance(hook, SpectralNorm):
+                remove_spectral_norm(module, hook.name)
+
+
+def require_plain(owner: str, tensors: Mapping[str, object]) -> None:
+    """WorkloadError that names the first entry of a state dict which is not a plain tensor: files cannot hold it."""
+    for name, tensor in tensors.items():
+        if not isinstance(tensor, Tensor) or tensor.is_quantized:
+            raise WorkloadError(
+                f"{owner}: {name} is quantised or not a tensor at all; use the float model, prune it, then quantise it"
+            )
+
+
+def require_finite(owner: str, tensors: Mapping[str, Tensor] | Iterable[tuple[str, Tensor]]) -> None:
+    """WorkloadError that names the first tensor with NaN or infinite values."""
+    for name, tensor in dict(tensors).items():
+        finite = torch.isfinite(tensor.float())
+        if not bool(finite.all()):
+            count = int((~finite).sum())
+            raise WorkloadError(
+                f"{owner}: the tensor {name} holds {count} values that are NaN or infinite; repair or retrain the model"
+            )
+
+
+def describe(error: BaseException) -> str:
+    """The error on one short line: its type and the first line of what it says."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
