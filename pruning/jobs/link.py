@@ -1,0 +1,134 @@
+"""The line between the page's process and a worker: bytes over localhost, secured by a key that only the two have.
+
+multiprocessing.connection rather than inherited pipes, because it is the same on Windows.
+"""
+
+import json
+import os
+import queue
+import secrets
+import signal
+import sys
+import threading
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from multiprocessing import AuthenticationError
+from multiprocessing.connection import Client, Connection, Listener
+from pathlib import Path
+from typing import Literal, NoReturn, Self
+
+from pruning.errors import JobError
+
+Kind = Literal["calls", "runs"]
+VARIABLE = "PRUNING_WORKER"
+HOST = "127.0.0.1"
+
+
+def log_file(home: Path) -> Path:
+    """Where workers write what only a programmer wants to know."""
+    return home / "worker.log"
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What a worker is told when it starts: who it is, what it does, and where it reports."""
+
+    worker: str
+    kind: Kind
+    home: str
+    port: int
+    key: str
+
+    def environment(self) -> dict[str, str]:
+        """The variable that carries it. Not an argument: those can be read by every user of the machine."""
+        return {VARIABLE: json.dumps(asdict(self))}
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        """Read and forget it, so that a worker's own children do not have it. JobError if there is none."""
+        text = os.environ.pop(VARIABLE, None)
+        if text is None:
+            raise JobError("a worker is started by the backend, not by hand; use `make run` or `python -m pruning`")
+        return cls(**json.loads(text))
+
+
+class Link:
+    """The worker's end. It is also its lifeline: when the other end goes away the worker ends, even in mid-training."""
+
+    def __init__(self, assignment: Assignment) -> None:
+        self.worker = assignment.worker
+        self.kind: Kind = assignment.kind
+        self.home = Path(assignment.home)
+        self._messages = queue.SimpleQueue[bytes]()
+        try:
+            self._connection = Client((HOST, assignment.port), authkey=bytes.fromhex(assignment.key))
+            self.send(self.worker.encode())
+        except (OSError, EOFError, AuthenticationError):
+            end_now()
+        threading.Thread(target=self._listen, name="lifeline", daemon=True).start()
+
+    def ready(self) -> None:
+        """Say so; after this, every message is an answer."""
+        self.send(b"ready")
+
+    def send(self, message: bytes) -> None:
+        self._connection.send_bytes(message)
+
+    def receive(self) -> bytes:
+        """The next message; waits for it."""
+        return self._messages.get()
+
+    def _listen(self) -> None:
+        while True:
+            try:
+                self._messages.put(self._connection.recv_bytes())
+            except (EOFError, OSError):
+                end_now()
+
+
+def end_now() -> NoReturn:
+    """End this process at once, and its children with it. What must last is written so that a kill cannot tear it."""
+    if sys.platform != "win32" and os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os._exit(0)
+
+
+class Reception:
+    """The page's end: where new workers report. One for all workers of a backend."""
+
+    def __init__(self) -> None:
+        self._key = secrets.token_bytes(32)
+        self._listener = Listener((HOST, 0), backlog=16, authkey=self._key)
+        self._expected: dict[str, Future[Connection]] = {}
+        self._closed = False
+        threading.Thread(target=self._receive, name="reception", daemon=True).start()
+
+    def expect(self, worker: str, kind: Kind, home: Path) -> "tuple[Assignment, Future[Connection]]":
+        """What to tell the worker, and where its connection will be."""
+        arrival = self._expected[worker] = Future()
+        _, port = self._address
+        return Assignment(worker, kind, str(home), port, self._key.hex()), arrival
+
+    def forget(self, worker: str) -> None:
+        """Nobody waits for this worker any more."""
+        self._expected.pop(worker, None)
+
+    def close(self) -> None:
+        self._closed = True
+        with suppress(OSError, EOFError, AuthenticationError):
+            Client(self._address, authkey=self._key).close()  # accept() does not notice that its socket was closed
+
+    @property
+    def _address(self) -> tuple[str, int]:
+        return self._listener.address  # type: ignore[return-value]  # the stub knows only the addresses of pipes
+
+    def _receive(self) -> None:
+        with self._listener:
+            while not self._closed:
+                try:
+                    connection = self._listener.accept()
+                    worker = connection.recv_bytes(100).decode(errors="replace")
+                    self._expected.pop(worker).set_result(connection)
+                except (OSError, EOFError, AuthenticationError, KeyError, InvalidStateError):
+                    continue  # a stranger, or a worker that died while it reported

@@ -1,0 +1,170 @@
+"""A worker process that is always there: started, watched, and replaced when it dies."""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import uuid
+from collections.abc import Sequence
+from concurrent.futures import Future
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Protocol
+
+from pruning.jobs.link import Assignment, Kind, Reception, log_file
+
+ROOT = Path(__file__).parents[2]
+START_ATTEMPTS = 2
+
+log = logging.getLogger(__name__)
+
+
+class Owner(Protocol):
+    """Is told, in the resident's own thread, what happens to the worker. Raises nothing."""
+
+    def ready(self, resident: "Resident") -> None:
+        """A worker has started and can be sent messages."""
+        ...
+
+    def received(self, resident: "Resident", message: bytes) -> None: ...
+
+    def lost(self, resident: "Resident") -> None:
+        """A worker that was ready has ended, whatever the reason; the next one is about to be started."""
+        ...
+
+    def gave_up(self, sentence: str) -> None:
+        """Workers end before they are ready. Nothing is tried again until the next `start`."""
+        ...
+
+
+class Resident:
+    """One place for a worker, kept by a thread from the first `start` to `close`."""
+
+    def __init__(self, kind: Kind, home: Path, command: Sequence[str], reception: Reception, owner: Owner) -> None:
+        self.worker = ""
+        """The worker that has the place now, or had it last."""
+        self._kind: Kind = kind
+        self._home = home
+        self._command = tuple(command)
+        self._reception = reception
+        self._owner = owner
+        self._lock = threading.Lock()
+        self._keeper: threading.Thread | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._connection: Connection | None = None
+        self._closed = False
+
+    def start(self) -> None:
+        """See to it that a worker is there or on its way; returns at once."""
+        with self._lock:
+            if self._keeper is None and not self._closed:
+                self._keeper = threading.Thread(target=self._keep, name=f"{self._kind} worker", daemon=True)
+                self._keeper.start()
+
+    def send(self, message: bytes) -> None:
+        """To a worker that is ready. If it has just died, its `lost` follows; nothing is raised here."""
+        try:
+            if self._connection is not None:
+                self._connection.send_bytes(message)
+        except OSError:
+            pass  # the thread that reads from it finds out too
+
+    def close(self) -> None:
+        """End the worker and do not replace it."""
+        with self._lock:
+            self._closed = True
+            keeper, process = self._keeper, self._process
+        if process is not None:
+            _kill(process)
+        if keeper is not None and keeper is not threading.current_thread():
+            keeper.join(timeout=5.0)
+
+    def _keep(self) -> None:
+        failed_starts = 0
+        while not self._closed and failed_starts < START_ATTEMPTS:
+            failed_starts = 0 if self._one_life() else failed_starts + 1
+        with self._lock:
+            self._keeper = None
+        if not self._closed:
+            self._owner.gave_up(
+                f"the worker for {self._kind} ended while it was starting; see the end of {log_file(self._home)}"
+            )
+
+    def _one_life(self) -> bool:
+        """Start a worker and stay with it until it ends; True if it was ready in between."""
+        self.worker = uuid.uuid4().hex[:12]
+        assignment, arrival = self._reception.expect(self.worker, self._kind, self._home)
+        ready = False
+        process = None
+        try:
+            process = self._spawn(assignment)
+            connection = _arrived(arrival, process) if process is not None else None
+            if connection is None:
+                return False
+            with connection:
+                while True:
+                    message = connection.recv_bytes()
+                    if ready:
+                        self._owner.received(self, message)
+                    else:
+                        ready, self._connection = True, connection
+                        self._owner.ready(self)
+        except (EOFError, OSError) as error:  # it ended, or it could not even be started
+            if process is None:
+                log.error("the worker for %s cannot be started: %s", self._kind, error)
+            return ready
+        finally:
+            self._connection = self._process = None
+            self._reception.forget(self.worker)
+            if process is not None:
+                _kill(process)
+                process.wait()
+            if ready:
+                self._owner.lost(self)
+
+    def _spawn(self, assignment: Assignment) -> "subprocess.Popen[bytes] | None":
+        """The worker's process; None if the place has been closed in the meantime."""
+        path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+        flags = 0
+        if sys.platform == "win32":
+            flags = subprocess.CREATE_NO_WINDOW
+            flags |= subprocess.BELOW_NORMAL_PRIORITY_CLASS if self._kind == "runs" else 0
+        with log_file(self._home).open("ab") as output, self._lock:
+            if self._closed:
+                return None
+            self._process = subprocess.Popen(
+                self._command,
+                cwd=ROOT,
+                env={**os.environ, "PYTHONPATH": path, **assignment.environment()},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                creationflags=flags,
+                start_new_session=True,  # Ctrl-C is the server's; and the worker's children end with its group
+            )
+            return self._process
+
+
+def _arrived(arrival: "Future[Connection]", process: "subprocess.Popen[bytes]") -> Connection | None:
+    """The worker's connection; None if it ends before it reports."""
+    while process.poll() is None:
+        try:
+            return arrival.result(timeout=0.05)
+        except TimeoutError:
+            continue
+    return None
+
+
+def _kill(process: "subprocess.Popen[bytes]") -> None:
+    """End the worker with its children, if it is not known to have ended."""
+    if process.returncode is not None:
+        return  # its number may belong to another process by now
+    if sys.platform == "win32":
+        process.kill()
+        return
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):  # ended already; macOS says it may not
+        process.kill()

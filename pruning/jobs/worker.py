@@ -1,0 +1,46 @@
+"""Entry of both kinds of worker: `python -m pruning.jobs.worker`, started by the local backend.
+
+The one file of this folder that may know the sample models.
+"""
+
+import faulthandler
+import gc
+import logging
+import os
+import sys
+
+from pruning.errors import JobError
+from pruning.jobs.link import Assignment, Link
+
+
+def main() -> None:
+    link = report()
+    # imported only now: a server that dies while torch is loading leaves no orphan
+    from pruning.jobs.serving import serve_calls, serve_runs
+    from sample_models import MODELS
+
+    if link.kind == "calls":
+        gc.freeze()
+        serve_calls(link, MODELS)
+    else:
+        from pruning.runs import carry_out
+
+        gc.freeze()
+        serve_runs(link, MODELS, carry_out)
+
+
+def report() -> Link:
+    """Connect to the server that started this process; from here on the process ends with it."""
+    try:
+        assignment = Assignment.from_environment()
+    except JobError as error:
+        sys.exit(f"error: {error}")
+    faulthandler.enable()
+    logging.basicConfig(format="%(asctime)s %(process)d %(name)s: %(message)s", level=logging.WARNING)
+    if assignment.kind == "runs" and sys.platform != "win32":  # there, the server lowers it
+        os.nice(10)
+    return Link(assignment)
+
+
+if __name__ == "__main__":
+    main()

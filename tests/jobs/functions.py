@@ -1,0 +1,53 @@
+"""What the tests have the interactive worker do; without torch, so that a server in a test starts at once."""
+
+import os
+import time
+from pathlib import Path
+
+from pruning.errors import PruningError, RecipeError
+
+
+class ForeignError(PruningError):
+    """Not of pruning.errors, and not to be made from one sentence."""
+
+    def __init__(self, where: str, what: str) -> None:
+        super().__init__(f"{where}: {what}")
+
+
+def add(lab: object, left: int, right: int = 0) -> int:
+    return left + right
+
+
+def pid(lab: object) -> int:
+    return os.getpid()
+
+
+def wait_for(lab: object, path: str) -> int:
+    """Wait until the file is there. The process's id is what it returns, and in a file beside it while it waits."""
+    Path(f"{path}.tmp").write_text(str(os.getpid()))
+    Path(f"{path}.tmp").rename(f"{path}.waiting")
+    while not Path(path).exists():
+        time.sleep(0.01)
+    return os.getpid()
+
+
+def raise_recipe_error(lab: object) -> None:
+    raise RecipeError("criterion.kind is 'x'; use one of magnitude")
+
+
+def raise_foreign_error(lab: object) -> None:
+    raise ForeignError("here", "wrong")
+
+
+def raise_bug(lab: object) -> None:
+    raise ZeroDivisionError("division by zero")
+
+
+def raise_out_of_memory(lab: object) -> None:
+    import torch
+
+    torch.empty(2**60)
+
+
+def return_what_cannot_be_sent(lab: object) -> object:
+    return lambda: None
