@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 .PHONY: run test check browser screenshots clean
 
 run: $(VENV)/run.stamp
-	$(BIN)/python -m streamlit run app.py --server.port $(PORT)
+	$(BIN)/python -m views --port $(PORT)
 
 test: check $(VENV)/test.stamp browser
 	$(BIN)/python -m pytest

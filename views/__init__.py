@@ -1,0 +1,1 @@
+"""The pages: everything that touches Streamlit. No tensor arithmetic here; a number comes from `pruning/`."""

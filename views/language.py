@@ -1,0 +1,19 @@
+"""Every text of the page goes through `_()`, so that catalogues in `views/locale` can translate it."""
+
+import gettext
+from functools import cache
+from pathlib import Path
+
+import streamlit as st
+
+CATALOGUES = Path(__file__).parent / "locale"
+
+
+def _(text: str) -> str:
+    """The text in the reader's language, or as it is where no catalogue has it."""
+    return _catalogue(st.context.locale or "en").gettext(text)
+
+
+@cache
+def _catalogue(locale: str) -> gettext.NullTranslations:
+    return gettext.translation("pages", CATALOGUES, [locale.replace("-", "_"), locale.split("-")[0]], fallback=True)

@@ -1,0 +1,168 @@
+"""The layers with their histograms and cuts, and the importance heatmap of the chosen one."""
+
+from typing import Any
+
+import streamlit as st
+
+from pruning.errors import PruningError
+from pruning.lab import Axis, Heatmap, LayerView, Look, ModelView, heatmap
+from pruning.layers import Layer
+from pruning.numbers import count, percent, si, significant
+from pruning.recipe import Recipe
+from views import components
+from views.language import _
+from views.server import ask
+
+
+def axis() -> Axis:
+    """What the histograms show; asked before the look, drawn above the layers."""
+    return "sigma" if st.session_state.get("axis") == "sigma" else "score"
+
+
+def show(model: ModelView, look: Look, recipe: Recipe) -> None:
+    """The panel. An edit in a row changes the session's overrides and what is kept whole."""
+    head, switches = st.columns([3, 2], vertical_alignment="bottom")
+    head.subheader(_("Layers"))
+    with switches, st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center"):
+        texts = {"score": _("importance"), "sigma": _("weights in σ")}
+        st.segmented_control(
+            _("histogram"), list(texts), key="axis", default="score", required=True, format_func=texts.__getitem__,
+            label_visibility="collapsed",
+            help=_("importance: one axis for all layers, what lies left of the line falls. weights in σ: the weight's value in standard deviations of its layer, −4 to 4."),
+        )  # fmt: skip
+        logy = st.checkbox(_("log y"), key="logy")
+    if look.fallen != look.asked:
+        st.warning(
+            _(
+                "{asked} units were asked to fall and {fallen} fall: every layer keeps at least one. Set a layer's own sparsity to 100 % to empty it."
+            ).format(asked=count(look.asked), fallen=count(look.fallen))
+        )
+    components.layers(panel_data(model, look, recipe, logy), edit, choose_heatmap)
+
+
+def panel_data(model: ModelView, look: Look, recipe: Recipe, logy: bool) -> dict[str, Any]:
+    """What the component draws: plain values and texts."""
+    table = {layer.name: layer for layer in model.layers}
+    shares: dict[str, float] = st.session_state.overrides
+    return {
+        "model": model.name,
+        "logy": logy,
+        "selected": heatmap_layer(model),
+        "heads": ["", _("histogram, fallen hatched"), _("kept"), _("sparsity"), "", "", ""],
+        "texts": {
+            "kept": _("kept"),
+            "cut": _("cut"),
+            "sparsity": _("sparsity of"),
+            "lock": _("lock"),
+            "lockHelp": _("Locked: this layer loses a share of its own, whatever the others do."),
+            "whole": _("whole"),
+            "wholeHelp": _("Leave this layer whole."),
+            "heatmap": _("heatmap"),
+        },
+        "rows": [_row(table[view.name], view, view.row in shares) for view in look.layers],
+    }
+
+
+def _row(layer: Layer, view: LayerView, locked: bool) -> dict[str, Any]:
+    share = view.fallen_units / view.units if view.units else 0.0
+    size = "×".join(map(str, layer.shape))
+    cut = next((value for value in reversed(view.cuts)), None)
+    return {
+        "name": view.name,
+        "sub": f"{layer.type} {size} · {si(layer.parameters)} · {si(layer.macs)} MACs",
+        "why": view.why_not,
+        "follows": "" if view.row == view.name else _("falls together with {row}: set it there").format(row=view.row),
+        "kept": view.kept.tolist(),
+        "fallen": view.fallen.tolist(),
+        "low": view.low,
+        "high": view.high,
+        "cuts": list(view.cuts),
+        "keptText": percent(1 - share),
+        "cutText": "" if cut is None else significant(cut),
+        "share": share,
+        "locked": locked,
+        "whole": view.whole,
+    }
+
+
+def edit() -> None:
+    """A row was changed: a sparsity of its own, or none, or whole."""
+    change = st.session_state.layers.edit
+    if not change:
+        return
+    layer = str(change["layer"])
+    shares = {name: share for name, share in st.session_state.overrides.items() if name != layer}
+    whole = set(st.session_state.whole) - {layer}
+    if change.get("share") is not None:
+        shares[layer] = min(max(float(change["share"]), 0.0), 1.0)
+    if change.get("whole"):
+        whole.add(layer)
+    st.session_state.overrides, st.session_state.whole = shares, tuple(sorted(whole))
+
+
+def choose_heatmap() -> None:
+    if layer := st.session_state.layers.heatmap:
+        st.session_state.heatmap_layer, st.session_state.heatmap_window = str(layer), None
+
+
+def choose_window() -> None:
+    window = st.session_state.heatmap.window
+    st.session_state.heatmap_window = None if window is None else tuple(int(edge) for edge in window)
+
+
+def heatmap_layer(model: ModelView) -> str:
+    """The layer whose heatmap is shown: the chosen one, else the first with a weight matrix."""
+    matrices = [layer.name for layer in model.layers if len(layer.shape) > 1 and not layer.why_not]
+    chosen = st.session_state.get("heatmap_layer")
+    return chosen if chosen in matrices else matrices[0]
+
+
+def show_heatmap(model: ModelView, recipe: Recipe) -> None:
+    """The chosen layer's importance, pooled by the worker; a drag asks for a part of it again."""
+    layer = heatmap_layer(model)
+    st.subheader(_("Importance of {layer}").format(layer=layer))
+    try:
+        image = ask(heatmap, recipe, layer, st.session_state.get("heatmap_window"))
+    except PruningError as error:
+        st.session_state.heatmap_window = None
+        st.error(str(error))
+        return
+    components.heatmap(heatmap_data(image), choose_window)
+
+
+def heatmap_data(image: Heatmap) -> dict[str, Any]:
+    """What the component draws."""
+    rows, columns = image.values.shape
+    tall, wide = -(-(image.bottom - image.top) // rows), -(-(image.right - image.left) // columns)
+    cell = (
+        _("single weights")
+        if tall == wide == 1
+        else _("maximum of up to {tall} x {wide} weights a cell").format(tall=tall, wide=wide)
+    )
+    where = _("rows {top}–{bottom} of {rows} (out), columns {left}–{right} of {columns} (in · kernel): {cell}").format(
+        top=image.top, bottom=image.bottom - 1, rows=image.shape[0],
+        left=image.left, right=image.right - 1, columns=image.shape[1], cell=cell,
+    )  # fmt: skip
+    return {
+        "shape": list(image.shape),
+        "top": image.top,
+        "bottom": image.bottom,
+        "left": image.left,
+        "right": image.right,
+        "rows": rows,
+        "columns": columns,
+        "values": components.packed(image.values),
+        "fallen": components.packed(image.fallen),
+        "highest": image.highest,
+        "where": where + (_(", each row its unit's importance") if image.of_units else ""),
+        "alt": _("heatmap of {layer}, {where}").format(layer=image.layer, where=where),
+        "texts": {
+            "all": _("whole layer"),
+            "zoomIn": _("zoom in"),
+            "zoomOut": _("zoom out"),
+            "fallen": _("fallen"),
+            "kept": _("kept"),
+            "max": _("max"),
+            "hint": _("drag to zoom; arrow keys pan, + and − zoom"),
+        },
+    }

@@ -1,0 +1,105 @@
+"""What a run came to: dense, pruned and tuned side by side, and the files to take home once they are verified."""
+
+from html import escape
+from pathlib import Path
+
+import streamlit as st
+
+from pruning.curves import ClassChange, StageRow, stage_rows, worst_classes
+from pruning.events import Event, Exported, Stage, StageMeasured, Started, Verified
+from pruning.numbers import percent, points
+from views.language import _
+from views.run_panel import events_of
+
+CSS = """<style>
+.result { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: 14px; }
+.result th, .result td { padding: 4px 10px; text-align: right; border-bottom: 1px solid #8884; white-space: nowrap; }
+.result th:first-child, .result td:first-child { text-align: left; }
+.result th { font-weight: 600; }
+.result .change { font-size: 12px; opacity: .8; display: block; }
+.scroll { overflow-x: auto; }
+</style>"""
+MIME = {
+    "safetensors": "application/octet-stream",
+    "pt": "application/octet-stream",
+    "recipe": "application/json",
+    "report": "text/html",
+}
+
+
+def show(run: str) -> None:
+    """Side by side, worst classes, downloads. Nothing is drawn before the stages are measured."""
+    events = events_of(run)
+    stages: dict[str, Stage] = {event.stage: event.result for event in events if isinstance(event, StageMeasured)}
+    if "tuned" not in stages:
+        return
+    st.subheader(_("Result of run {id}").format(id=run))
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        st.html(CSS + stages_html(stages))
+        st.caption(
+            _(
+                "pruned: the whole amount at once, before any tuning. Scores are on the test split unless they say validation."
+            )
+        )
+    with right:
+        classes = next((event.classes for event in events if isinstance(event, Started)), ())
+        _classes(worst_classes(stages["dense"], stages["tuned"], classes, 4))
+        _downloads(run, events)
+
+
+def stages_html(stages: dict[str, Stage]) -> str:
+    """The table: a column a stage, numbers right-aligned, changes signed."""
+    names = [name for name in ("dense", "pruned", "tuned", "exported") if name in stages]
+    head = "".join(f"<th scope='col'>{escape(_(name))}</th>" for name in names)
+    rows = "".join(_row(row) for row in stage_rows(stages))
+    return f"<div class='scroll'><table class='result'><tr><th></th>{head}</tr>{rows}</table></div>"
+
+
+def _row(row: StageRow) -> str:
+    cells = "".join(
+        f"<td>{escape(cell.text)}<span class='change'>{escape(cell.change)}&nbsp;</span></td>" for cell in row.cells
+    )
+    return f"<tr><th scope='row'>{escape(_(row.label))}</th>{cells}</tr>"
+
+
+def _classes(changes: list[ClassChange]) -> None:
+    if not changes:
+        return
+    words = [f"{change.name} {points(change.change, 1)}" for change in changes]
+    st.markdown(_("**Classes that lost most** (test, tuned against dense): {classes}").format(classes=", ".join(words)))
+
+
+def _downloads(run: str, events: list[Event]) -> None:
+    """Offered once the file was loaded in a fresh process and scored again; called verified only if the scores agree."""
+    exported = next((event for event in reversed(events) if isinstance(event, Exported)), None)
+    verified = next((event for event in reversed(events) if isinstance(event, Verified)), None)
+    if exported is None:
+        return
+    if verified is None:
+        st.error(_("Not verified: the exported file could not be scored again. The run's notes say why."))
+    elif verified.same:
+        st.success(
+            _(
+                "Verified: this network scores {score} here and {again} after loading the file in a fresh process (test split)."
+            ).format(score=percent(verified.score, 2), again=percent(verified.reloaded_score, 2))
+        )
+    else:
+        st.error(
+            _(
+                "Not verified: this network scores {score} here but {again} after loading the file in a fresh process (test split)."
+            ).format(score=percent(verified.score, 2), again=percent(verified.reloaded_score, 2))
+        )
+    with st.container(horizontal=True):
+        for kind, path in exported.artefacts.items():
+            file = Path(path)
+            if not file.is_file():
+                st.caption(_("{name} is no longer there").format(name=file.name))
+                continue
+            label = {"safetensors": ".safetensors", "pt": ".pt", "recipe": "recipe.json", "report": _("report")}.get(
+                kind, kind
+            )
+            st.download_button(
+                label, data=file.read_bytes, file_name=f"{run}{file.suffix}" if kind != "recipe" else f"{run}.recipe.json",
+                mime=MIME.get(kind), key=f"download_{kind}", on_click="ignore",
+            )  # fmt: skip

@@ -1,0 +1,164 @@
+"""The run: start it, watch it, stop it, come back to it. It goes on in a worker; this page only reads its events."""
+
+import time
+
+import altair as alt
+import pandas as pd
+import streamlit as st
+
+from pruning.curves import Curve, curve, progress
+from pruning.errors import PruningError
+from pruning.events import Event, Failed, Verified, Warned
+from pruning.jobs.store import RunRow
+from pruning.numbers import duration, percent
+from pruning.recipe import Recipe
+from views.language import _
+from views.server import backend
+
+LIVE = ("queued", "running")
+POLL_S = 0.5
+# Okabe-Ito, the same hue and dash for the same thing in every chart
+SERIES = {"accuracy": ("#0072B2", [1, 0]), "sparsity": ("#D55E00", [6, 3]), "loss": ("#009E73", [2, 2])}
+
+
+def start_button(recipe: Recipe, problem: str) -> None:
+    """Run, in the sidebar under the choices that it carries out."""
+    with st.sidebar:
+        busy = (row := shown()) is not None and row.state in LIVE
+        if st.button(_("Run"), type="primary", width="stretch", disabled=bool(problem) or busy, key="run_button"):
+            try:
+                st.query_params["run"] = backend().start(recipe, _session())
+            except PruningError as error:
+                st.error(str(error))
+            else:
+                st.rerun()
+        if busy:
+            st.caption(_("a run is going on: stop it or wait for it"))
+
+
+def shown() -> RunRow | None:
+    """The run that the URL names: F5 finds it again."""
+    run = st.query_params.get("run")
+    if run is None:
+        return None
+    try:
+        return backend().store.run(run)
+    except PruningError:
+        return None
+
+
+def show() -> None:
+    """The panel, polling only while the run is live; when it ends the whole page is drawn once more, with the result."""
+    row = shown()
+    live = row is not None and row.state in LIVE
+    st.fragment(_panel, run_every=POLL_S if live else None, key="run_panel")(live)
+
+
+def _panel(was_live: bool) -> None:
+    row = shown()
+    if row is None:
+        st.subheader(_("Run"))
+        st.caption(
+            _(
+                "No run yet. Run carries out the recipe on the left: it prunes in rounds, tunes after each, and measures."
+            )
+        )
+        return
+    events = events_of(row.id)
+    live = row.state in LIVE
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        st.subheader(_("Run {id}").format(id=row.id))
+        words = _("Ends after the current step and keeps what there is.")
+        if live and st.button(_("Stop"), shortcut="Esc", key="stop_button", help=words, disabled=row.stopping):
+            backend().cancel(row.id)
+    _where(row, events)
+    _curves(curve(events))
+    for event in events:
+        if isinstance(event, Warned):
+            st.caption(_("note: {sentence}").format(sentence=event.sentence))
+    if was_live and not live:
+        st.rerun()
+
+
+def events_of(run: str) -> list[Event]:
+    """The run's events so far. What this session has read once is kept, so that a poll reads only what is new."""
+    known, events, last = st.session_state.get("events", ("", [], 0))
+    if known != run:
+        events, last = [], 0
+    new = backend().store.events(run, after=last)
+    events = [*events, *(event for _seq, event in new)]
+    st.session_state.events = (run, events, new[-1][0] if new else last)
+    return events
+
+
+def _where(row: RunRow, events: list[Event]) -> None:
+    """One line and a bar: how far the run is, or how it ended."""
+    if row.state == "failed":
+        sentence = next((event.sentence for event in reversed(events) if isinstance(event, Failed)), row.sentence)
+        st.error(_("failed: {sentence}").format(sentence=sentence))
+        return
+    if row.state == "queued":
+        st.progress(0.0, _("waiting for the worker"))
+        return
+    elapsed = (row.finished or time.time()) - (row.started or time.time())
+    at = progress(events, elapsed)
+    if row.state == "running" and row.stopping:
+        text = _("stopping: measuring what there is")
+    elif row.state == "running":
+        left = (
+            _("{time} left").format(time=duration(at.seconds_left)) if at.seconds_left is not None else _("measuring")
+        )
+        text = f"{at.phase}, {left}"
+    elif row.state == "stopped":
+        text = _("stopped after {time}; the partial result is kept").format(time=duration(elapsed))
+    else:
+        verified = next((event for event in reversed(events) if isinstance(event, Verified)), None)
+        check = (
+            ""
+            if verified is None
+            else _(", the exported file scores {score}").format(score=percent(verified.reloaded_score, 2))
+        )
+        text = _("finished in {time}{check}").format(time=duration(elapsed), check=check)
+    st.progress(min(at.fraction, 1.0) if row.state == "running" else 1.0, text)
+
+
+def _curves(points: Curve) -> None:
+    """Accuracy and sparsity above, loss below, over optimiser steps. Keyed, so that updates keep the chart in place."""
+    share = [(p.step, "accuracy", 100 * p.score) for p in points.scores]
+    share += [(p.step, "sparsity", 100 * p.sparsity) for p in points.scores]
+    loss = [(p.step, "loss", p.loss) for p in points.losses]
+    if not share:
+        return
+    upper = _lines(share, ["accuracy", "sparsity"], _("%, validation"), 150)
+    lower = _lines(loss, ["loss"], _("training loss"), 70)
+    chart = alt.vconcat(upper, lower, spacing=8).resolve_scale(
+        x="shared", color="independent", strokeDash="independent"
+    )
+    last = points.scores[-1]
+    words = _("curves: validation accuracy {score}, sparsity {share} after {step} steps")
+    text = words.format(score=percent(last.score), share=percent(last.sparsity), step=last.step)
+    st.altair_chart(chart, key="run_curves", alt=text, width="stretch")
+
+
+def _lines(rows: list[tuple[int, str, float]], names: list[str], title: str, height: int) -> alt.Chart:
+    frame = pd.DataFrame(rows, columns=["step", "series", "value"])
+    hues, dashes = [SERIES[n][0] for n in names], [SERIES[n][1] for n in names]
+    return (
+        alt.Chart(frame, height=height, width="container")
+        .mark_line(point=len(names) > 1, clip=True)
+        .encode(
+            x=alt.X("step:Q", title=_("optimiser steps") if len(names) == 1 else None),
+            y=alt.Y("value:Q", title=title, scale=alt.Scale(zero=False)),
+            color=alt.Color(
+                "series:N",
+                scale=alt.Scale(domain=names, range=hues),
+                legend=alt.Legend(title=None, orient="top", symbolType="stroke", symbolSize=300),
+            ),
+            strokeDash=alt.StrokeDash("series:N", scale=alt.Scale(domain=names, range=dashes), legend=None),
+        )
+    )
+
+
+def _session() -> str:
+    """A name for this browser session, so that its runs can be told from others'."""
+    return st.session_state.setdefault("session", f"{time.time_ns():x}")

@@ -1,0 +1,105 @@
+"""The four numbers on top: before → now, the change, and how sure we are."""
+
+from dataclasses import dataclass
+from html import escape
+
+import streamlit as st
+
+from pruning.lab import Look, ModelView, Outcome
+from pruning.numbers import count, percent, points, relative, si
+from views.language import _
+
+CSS = """<style>
+.strip { display: grid; grid-template-columns: repeat(auto-fit, minmax(190px, 1fr)); gap: 0 24px; font-variant-numeric: tabular-nums; }
+.strip > div { border-top: 2px solid var(--st-border-color, #8886); padding: 6px 0 8px; min-height: 92px; }
+.strip .label { font-size: 11px; letter-spacing: .05em; text-transform: uppercase; opacity: .8; }
+.strip .value { font-size: 20px; font-weight: 600; line-height: 1.45; white-space: nowrap; }
+.strip .before { font-weight: 400; opacity: .75; }
+.strip .estimated { font-weight: 300; }
+.strip .note { font-size: 12px; opacity: .85; }
+.strip .seen { height: 4px; background: #8883; margin-top: 4px; max-width: 170px; }
+.strip .seen > i { display: block; height: 100%; background: var(--st-primary-color, #0072B2); }
+.strip .old { opacity: .35; }
+</style>"""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One number: `value` is HTML made here from numbers only; `notes` are texts."""
+
+    label: str
+    value: str
+    notes: tuple[str, ...]
+    seen: float | None = None
+
+
+def show(tiles: list[Tile]) -> None:
+    """Draw the strip; its height does not depend on what it says."""
+    st.html(CSS + f'<div class="strip" role="status">{"".join(map(_tile, tiles))}</div>')
+
+
+def accuracy(model: ModelView, outcome: Outcome | None) -> Tile:
+    """Accuracy on the validation split: estimated with its interval, or measured."""
+    label = _("Accuracy (validation)")
+    before = f'<span class="before">{percent(model.score)} → </span>'
+    if outcome is None:
+        return Tile(label, before + '<span class="old">…</span>', (_("judging the first samples"),), 0.0)
+    seen = outcome.estimate
+    if seen.measured:
+        value = f'{before}<span class="measured">{percent(seen.score, 2)}</span>'
+        note = _("measured {score} on all {n} samples").format(score=percent(seen.score, 2), n=count(seen.total))
+    else:
+        value = f'{before}<span class="estimated">{100 * seen.score:.1f} ± {percent(seen.half_width)}</span>'
+        note = _("estimated {score} ± {half} from {n} of {total} samples").format(
+            score=f"{100 * seen.score:.1f}",
+            half=percent(seen.half_width),
+            n=count(seen.samples),
+            total=count(seen.total),
+        )
+    return Tile(
+        label, value, (note, _("change {change}").format(change=points(seen.change))), seen.samples / seen.total
+    )
+
+
+def sizes(model: ModelView, look: Look, outcome: Outcome | None) -> list[Tile]:
+    """Size on disk, parameters and MACs, before and after; known at once, but for gzip, which is measured."""
+    dense = model.costs
+    packed = si(outcome.gzip_bytes, "B") if outcome and outcome.gzip_bytes is not None else "…"
+    removed = look.parameters < dense.parameters
+    disk = Tile(
+        _("Size on disk"),
+        _arrow(si(dense.bytes, "B"), si(look.bytes, "B")),
+        (
+            _("dense {change}").format(change=relative(dense.bytes, look.bytes)),
+            _("gzip {before} → {after}").format(before=si(dense.gzip_bytes, "B"), after=packed),
+        ),
+    )
+    shown = look.parameters if removed else look.nonzero
+    zeros = _("{n} were zero before").format(n=count(look.zero_before)) if look.zero_before else ""
+    parameters = Tile(
+        _("Parameters") if removed else _("Parameters, non-zero"),
+        _arrow(si(dense.parameters), si(shown)),
+        (
+            _("kept {share}: {n} of {total}").format(
+                share=percent(shown / dense.parameters), n=count(shown), total=count(dense.parameters)
+            ),
+            zeros or (_("units taken out") if removed else _("zeros stay in the tensors")),
+        ),
+    )
+    fewer = look.macs < dense.macs
+    macs = Tile(
+        _("MACs per sample"),
+        _arrow(si(dense.macs), si(look.macs)),
+        (relative(dense.macs, look.macs), "" if fewer else _("zeros make no dense kernel faster")),
+    )
+    return [disk, parameters, macs]
+
+
+def _arrow(before: str, now: str) -> str:
+    return f'<span class="before">{escape(before)} → </span>{escape(now)}'
+
+
+def _tile(tile: Tile) -> str:
+    notes = "".join(f'<div class="note">{escape(note)}&nbsp;</div>' for note in tile.notes)
+    seen = "" if tile.seen is None else f'<div class="seen"><i style="width:{100 * tile.seen:.0f}%"></i></div>'
+    return f'<div><div class="label">{escape(tile.label)}</div><div class="value">{tile.value}</div>{notes}{seen}</div>'
