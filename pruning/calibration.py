@@ -1,6 +1,6 @@
 """The training samples that data-driven criteria look at: few, fixed by the seed, never validation or test."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -31,7 +31,7 @@ class Calibration:
 
 
 @contextmanager
-def captured_inputs(model: nn.Module, layers: list[str]) -> Iterator[dict[str, Tensor]]:
+def captured_inputs(model: nn.Module, layers: list[str]) -> Generator[dict[str, Tensor]]:
     """Yield layer name -> input of the layer in the latest forward pass, while the block runs."""
     seen: dict[str, Tensor] = {}
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import platform
+from collections.abc import Generator
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +29,23 @@ def mixed_precision(device: torch.device) -> contextlib.AbstractContextManager[o
     if device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0):
         return torch.autocast("cuda", dtype=torch.bfloat16)
     return contextlib.nullcontext()
+
+
+@contextlib.contextmanager
+def drawn_by(seed: int, device: torch.device) -> Generator[None]:
+    """What dropout and its like draw inside the block is decided by the seed; the global generators stay as they were."""
+    generators = [torch.default_generator]
+    if device.type == "cuda":
+        index = torch.cuda.current_device() if device.index is None else device.index  # type: ignore[comparison-overlap]
+        generators.append(torch.cuda.default_generators[index])
+    states = [generator.get_state() for generator in generators]
+    try:
+        for generator in generators:
+            generator.manual_seed(seed)
+        yield
+    finally:
+        for generator, state in zip(generators, states, strict=True):
+            generator.set_state(state)
 
 
 def place(model: nn.Module, example: Tensor, device: torch.device) -> nn.Module:

@@ -104,7 +104,7 @@ def prune(
 
 def chosen_groups(workload: Workload, recipe: Recipe, model: nn.Module) -> list[UnitGroup]:
     """The unit groups that a recipe lets fall, on the model's device. RecipeError names a layer that is not there."""
-    example = workload.example.to(next(model.parameters()).device)
+    example = workload.example.to(next((parameter.device for parameter in model.parameters()), torch.device("cpu")))
     groups = recipe.granularity.groups(model, example)
     layers = {layer.name for layer in layer_table(model, example)}
     if unknown := sorted(set(recipe.keep_whole) - layers):

@@ -1,4 +1,4 @@
-"""Plotly figures of the numbers in `pruning.curves`. Stages have fixed hues (Okabe-Ito), dashes and marks, never hue alone."""
+"""Plotly figures of the numbers in `pruning.curves`. A stage has hue (Okabe-Ito), dash and mark: never hue alone."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +26,7 @@ STAGE_STYLES: Mapping[str, Style] = {
     "exported": Style("#CC79A7", "dashdot", "diamond-open"),
 }
 GREY = "#7a828a"  # lies between the inks of the light and of the dark page, and can be read on both
+MOST_LABELS = 8
 GRID = "rgba(122, 130, 138, 0.28)"
 
 
@@ -80,11 +81,20 @@ def curve_figure(curve: Curve) -> go.Figure:
         col=1,
     )
     for cut in curve.cuts:
-        figure.add_vline(x=cut.step, line={"color": GREY, "dash": "dot", "width": 1}, row="all", col=1)
+        figure.add_vline(x=cut.step, line={"color": GREY, "dash": "dot", "width": 1}, row="all", col="all")
+    for cut in curve.cuts[:: -(-len(curve.cuts) // MOST_LABELS) or 1]:
         figure.add_annotation(
-            x=cut.step, y=1, yref="y domain", text=f"round {cut.round}", textangle=-90, xanchor="left", yanchor="top",
-            showarrow=False, font={"size": 10, "color": GREY}, row=1, col=1,
-        )  # fmt: skip
+            x=cut.step,
+            y=1,
+            yref="y domain",
+            text=f"round {cut.round}" if cut.round == 1 else str(cut.round),
+            xanchor="left",
+            yanchor="bottom",
+            showarrow=False,
+            font={"size": 11, "color": GREY},
+            row=1,
+            col=1,
+        )
     titles = ("accuracy, % (validation)", "fallen, %", "training loss")
     for row, title in enumerate(titles, start=1):
         figure.update_yaxes(title={"text": title}, row=row, col=1, **_AXIS)
@@ -104,7 +114,12 @@ def size_figure(points: Sequence[SizePoint]) -> go.Figure:
             name=point.stage,
             mode="lines+markers",
             line={"color": style.hue, "dash": style.dash, "width": 1.5},
-            marker={"symbol": style.mark, "size": [12, 7]},
+            marker={
+                "symbol": style.mark,
+                "size": [12, 7],
+                "opacity": 1,
+                "line": {"width": 1.5 * ("open" in style.mark), "color": style.hue},
+            },
             text=["file", "gzipped"],
             hovertemplate=f"{point.stage}, %{{text}}: %{{x:.1f}} kB, %{{y:.2f}} %<extra></extra>",
         )
@@ -120,11 +135,11 @@ def _dressed(figure: go.Figure, height: int) -> go.Figure:
     """Transparent, so that the page's own light or dark ground shows through."""
     figure.update_layout(
         height=height,
-        margin={"l": 64, "r": 12, "t": 36, "b": 48},
+        margin={"l": 64, "r": 12, "t": 52, "b": 48},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         font={"family": "system-ui, sans-serif", "size": 12, "color": GREY},
-        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+        legend={"orientation": "h", "x": 0, "y": 1, "yref": "container", "yanchor": "top"},
         hoverlabel={"font": {"color": "#1d2125"}, "bgcolor": "#ffffff"},
     )
     return figure

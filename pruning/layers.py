@@ -63,7 +63,7 @@ def model_macs(model: nn.Module, example: Tensor) -> int:
 
 def _counted(model: nn.Module, example: Tensor) -> FlopCounterMode:
     # mkldnn is off because with it the counter reports 0 for a CPU nn.LSTM; None leaves TF32 alone, setting it warns
-    flags = torch.backends.mkldnn.flags(enabled=False, allow_tf32=None)
+    flags = torch.backends.mkldnn.flags(enabled=False, allow_tf32=None)  # type: ignore[arg-type]
     with torch.no_grad(), flags, FlopCounterMode(display=False) as counter:
         model(example)
     return counter

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -23,12 +24,12 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             tensors = load_file(path)
         else:
-            tensors = torch.load(path, map_location="cpu", weights_only=True)
+            tensors: Any = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise WorkloadError(f"{path}: no such file; check the path") from None
     except (SafetensorError, UnpicklingError, OSError, RuntimeError, ValueError, EOFError) as error:
         raise WorkloadError(f"{path}: not a readable weights file ({describe(error)}); export it again") from error
-    if not isinstance(tensors, Mapping) or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
+    if not isinstance(tensors, dict) or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
         raise WorkloadError(f"{path}: not a state dict of names and tensors; save model.state_dict()")
     require_finite(str(path), tensors)
     return tensors
@@ -54,7 +55,8 @@ def load_network(workload: Workload, tensors: Mapping[str, Tensor], device: torc
 def _shrunk(workload: Workload, model: nn.Module, tensors: Mapping[str, Tensor]) -> nn.Module:
     """The model with as many units in each group as the tensors have. Which ones is decided by loading, so the last fall."""
     groups = Channels().groups(model, workload.example)
-    left = {group.name: tensors[group.params[0]].shape[0] for group in groups}
+    # shapes that no cut gives (none, 0) are left for load_state_dict to refuse
+    left = {group.name: max(*tensors[group.params[0]].shape[:1], 1, 1) for group in groups}
     return remove_units(
         model, workload.example, groups, {group.name: torch.arange(group.units) < left[group.name] for group in groups}
     )

@@ -84,13 +84,15 @@ class Comparison:
         return sum(map(len, self.differences))
 
     def advance(self, model: nn.Module, seconds: float) -> Estimate:
-        """Judge more samples until the time is over or all are seen, at least up to the first look; then look."""
+        """Judge more samples until the time is over or all are seen, at least one batch and the first look; then look."""
         end = time.monotonic() + seconds
         total = len(self.order)
-        while self.seen < total and (self.seen < FIRST_LOOK or time.monotonic() < end):
+        while self.seen < total:
             index = self.order[self.seen : min(self.seen + BATCH, next_look(self.seen, total))]
             scores, _ = judge_some(model, self.split, self.task, self.device, index)
             self.differences.append(scores - self.dense[index])
+            if self.seen >= FIRST_LOOK and time.monotonic() >= end:
+                break
         return self.look()
 
     def look(self) -> Estimate:
@@ -100,20 +102,23 @@ class Comparison:
         while samples < self.seen and next_look(samples, total) <= self.seen:
             samples = next_look(samples, total)
         differences = torch.cat(self.differences)[:samples].double()
-        change = float(differences.mean())
-        half_width = look_half_width(differences, total)
-        return Estimate(float(self.dense.double().mean()) + change, half_width, change, samples, total)
+        # scaled up before it is added, so that once all samples are seen this is the full evaluation to the last digit
+        score = float((self.dense.double().sum() + differences.sum() * total / samples) / total)
+        return Estimate(score, look_half_width(differences, total), float(differences.mean()), samples, total)
 
 
 FIRST_LOOK = 250
 
 
 def next_look(seen: int, total: int) -> int:
-    """The first look after `seen` samples: looks come at 250, 500, 1000, ... and at all."""
+    """The first look after `seen` samples: looks come at 250, 500, 1000, ... and at all.
+
+    None comes when fewer than 250 are left: so few unseen samples are too lumpy for an interval that is nearly closed.
+    """
     look = FIRST_LOOK
     while look <= seen:
         look *= 2
-    return min(look, total)
+    return look if look + FIRST_LOOK <= total else total
 
 
 def look_half_width(differences: Tensor, total: int, level: float = 0.95) -> float:
@@ -121,8 +126,8 @@ def look_half_width(differences: Tensor, total: int, level: float = 0.95) -> flo
 
     Holds at all looks together with probability `level`, by Bonferroni over the looks of `next_look`. Normal
     approximation with a finite-population correction (Cochran 1977, section 2.6), which makes it 0 once all are seen. As
-    in Agresti and Min 2005 half a sample is added to each of the four pairs of outcomes, so that a first look without
-    any difference is not taken for certainty.
+    Agresti and Coull (1998) do for a proportion, z²/4 samples are added to each of the four pairs of outcomes: then a
+    first look that sees few differences, or none, is not taken for certainty.
     """
     seen = len(differences)
     if seen >= total:
@@ -130,10 +135,9 @@ def look_half_width(differences: Tensor, total: int, level: float = 0.95) -> flo
     looks, at = 0, 0
     while at < total:
         at, looks = next_look(at, total), looks + 1
-    looks -= 1  # the last look sees everything and cannot be wrong
-    z = NormalDist().inv_cdf(1 - (1 - level) / (2 * max(looks, 1)))
-    # the two added half samples that differ have squares of 1 each: together they add 1 to Σd², 0 to Σd, 2 to n
-    squares = float(differences.square().sum()) + 1.0
-    mean = float(differences.sum()) / (seen + 2)
-    variance = max(squares / (seen + 2) - mean**2, 0.0)
-    return z * math.sqrt(variance / (seen + 2) * (1 - seen / total))
+    z = NormalDist().inv_cdf(1 - (1 - level) / (2 * looks))
+    # half of the z² added samples differ, with squares of 1 each and a sum of 0
+    counted = seen + z**2
+    mean = float(differences.sum()) / counted
+    variance = (float(differences.square().sum()) + z**2 / 2) / counted - mean**2
+    return z * math.sqrt(variance / seen * (1 - seen / total))

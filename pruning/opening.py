@@ -6,8 +6,6 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize, prune, remove_spectral_norm, remove_weight_norm
-from torch.nn.utils.spectral_norm import SpectralNorm
-from torch.nn.utils.weight_norm import WeightNorm
 
 from pruning.devices import place
 from pruning.errors import WorkloadError
@@ -24,7 +22,7 @@ def open_model(workload: Workload, device: torch.device) -> nn.Module:
         raise WorkloadError(
             f"{workload.name}: building the model failed ({describe(error)}); mend its build()"
         ) from error
-    if not isinstance(model, nn.Module) or not list(model.children()):
+    if not isinstance(model, nn.Module) or not list(model.children()):  # type: ignore[redundant-expr]
         raise WorkloadError(
             f"{workload.name}: build() gave a {type(model).__name__} and not a module of layers; "
             "return an nn.Module, a single layer wrapped in nn.Sequential"
@@ -53,16 +51,17 @@ def fold(model: nn.Module) -> None:
     for module in model.modules():
         for name in list(getattr(module, "parametrizations", {})):
             parametrize.remove_parametrizations(module, name, leave_parametrized=True)
-        for name in [
-            key.removesuffix("_mask") for key, _ in module.named_buffers(recurse=False) if key.endswith("_mask")
-        ]:
-            if f"{name}_orig" in dict(module.named_parameters(recurse=False)):
-                prune.remove(module, name)
-        for hook in list(module._forward_pre_hooks.values()):
-            if isinstance(hook, WeightNorm):
-                remove_weight_norm(module, hook.name)
-            elif isinstance(hook, SpectralNorm):
-                remove_spectral_norm(module, hook.name)
+        names = {name for name, _ in [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]}
+        for name in sorted(names):
+            whole = name.rpartition("_")[0]
+            if name.endswith("_mask") and f"{whole}_orig" in names:
+                prune.remove(module, whole)
+            elif name.endswith("_u") and f"{whole}_orig" in names:
+                remove_spectral_norm(module, whole)
+                # torch forgets this hook, which then asks load_state_dict for the tensors that are gone
+                vars(module)["_load_state_dict_pre_hooks"].clear()
+            elif name.endswith("_g") and f"{whole}_v" in names:
+                remove_weight_norm(module, whole)
 
 
 def require_plain(owner: str, tensors: Mapping[str, object]) -> None:

@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import json
-import math
 import types
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
@@ -85,6 +84,8 @@ def from_json(text: str) -> Recipe:
         values = json.loads(text)
     except json.JSONDecodeError as error:
         raise RecipeError(f"the recipe is not JSON: line {error.lineno}, column {error.colno}: {error.msg}") from None
+    except (ValueError, RecursionError):  # a number of thousands of digits, brackets nested thousands deep
+        raise RecipeError("the recipe holds a number too long or brackets too deep to be one; write it anew") from None
     return from_dict(values)
 
 
@@ -101,9 +102,14 @@ def from_dict(values: Any) -> Recipe:
 def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         kind = {"kind": _KINDS[type(value)]} if type(value) in _KINDS else {}
-        return kind | {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
+        hints = get_type_hints(type(value))
+        # floats are written as floats also where Python was given 1 or -0.0: equal recipes have the same name
+        return kind | {
+            f.name: getattr(value, f.name) + 0.0 if hints[f.name] is float else _plain(getattr(value, f.name))
+            for f in fields(value)
+        }
     if isinstance(value, Mapping):
-        return dict(sorted(value.items()))  # type: ignore[arg-type]
+        return {name: share + 0.0 for name, share in sorted(value.items())}  # type: ignore[arg-type]
     return list(value) if isinstance(value, tuple) else value  # type: ignore[arg-type]
 
 
@@ -131,7 +137,7 @@ def _read(where: str, hint: Any, value: Any) -> Any:
     if origin is Literal:
         if value not in options or isinstance(value, bool):
             raise RecipeError(f"{where} is {_short(value)}; use one of {', '.join(map(str, options))}")
-        return value
+        return options[options.index(value)]  # 1.0 is read as 1
     if origin in (Union, types.UnionType):  # T | None
         return None if value is None else _read(where, next(o for o in options if o is not type(None)), value)
     if origin is tuple:
@@ -164,7 +170,7 @@ def _read_choice(where: str, table: Mapping[str, type[Any]], value: Any) -> Any:
 
 
 def _number(where: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e300:  # NaN fails too
         raise RecipeError(f"{where} is {_short(value)}; it is a number")
     return float(value)
 

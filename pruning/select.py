@@ -43,6 +43,11 @@ class Pool:
         asked = amount.falls(self.names, self.scores[:may_fall], len(self.order))
         return min(max(round(progress * asked), self.gone), may_fall)
 
+    def cut(self, count: int) -> float:
+        """The lowest score that stays when `count` units fall, the exempt ones aside; their highest if all others fall."""
+        exempt = self.scores[len(self.order) - self.exempt :]
+        return float(self.scores[count] if count < len(self.order) - self.exempt else exempt.max())
+
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
@@ -56,7 +61,8 @@ class Ranking:
 class Share:
     """What one group keeps: units in all, units fallen, and the score at which its pool is cut.
 
-    Every unit below `cut` has fallen; at `cut` itself ties fall by position. `cut` is None where nothing falls.
+    Every unit below `cut` has fallen but for the best of each layer; at `cut` itself ties fall by position. `cut` is None
+    where nothing falls.
     """
 
     name: str
@@ -108,7 +114,7 @@ def position(ranking: Ranking, amount: Amount, progress: float = 1.0) -> Positio
         count = pool.falls(amount, progress)
         asked += pool.asked(amount, progress)
         fallen += count
-        cut = float(pool.scores[count]) if 0 < count < len(pool.order) else None
+        cut = pool.cut(count) if 0 < count < len(pool.order) else None
         for name, places in pool.places.items():
             shares[name] = Share(name, len(places), int(torch.searchsorted(places, count)), cut)
     return Position(tuple(shares[group.name] for group in ranking.groups), asked, fallen)

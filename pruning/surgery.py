@@ -104,7 +104,7 @@ def _traced(model: nn.Module, example: Tensor) -> tuple[nn.Module, Any]:
             graph = torch_pruning.DependencyGraph().build_dependency(
                 copied,
                 example_inputs=example,
-                unwrapped_parameters=[],
+                unwrapped_parameters=[],  # type: ignore[arg-type]
                 customized_pruners={},
                 ignored_layers=[],
                 ignored_params=[],
@@ -125,8 +125,8 @@ def _group(graph: Any, module: nn.Module, units: Iterable[int]) -> Any:
 def _why_not(item: Any, names: dict[Any, str], frozen: set[str], shared: dict[str, str], units: int) -> str:
     """Why one member of a torch-pruning group must not be cut; "" where it can be."""
     module, name = item.dep.target.module, names[item.dep.target.module]
-    if isinstance(module, nn.Parameter):
-        return ""
+    if isinstance(module, nn.LayerNorm) and len(module.normalized_shape) > 1:
+        return f"its units fall together with {name}, and a norm over several dimensions cannot be made smaller yet"
     if not isinstance(module, (*PRUNABLE, *NORMS, nn.PReLU)):
         return f"its units fall together with {name}, and {type(module).__name__} cannot be made smaller yet"
     if name in shared:
@@ -156,8 +156,6 @@ def _slices(item: Any, names: dict[Any, str], units: int) -> list[Slice]:
     """The slices of one member of a torch-pruning group."""
     module = item.dep.target.module
     index = torch.tensor(_owned(item, units))
-    if isinstance(module, nn.Parameter):  # one that stands alone, such as a learnt scale
-        return [Slice(names[module], item.dep.handler.__self__.pruning_dim, index)]
     if isinstance(module, nn.PReLU) and module.num_parameters == 1:
         return []
     reads = _reads(item)

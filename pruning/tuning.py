@@ -9,7 +9,7 @@ from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import OneCycleLR
 
-from pruning.devices import mixed_precision
+from pruning.devices import drawn_by, mixed_precision
 from pruning.errors import RecipeError
 from pruning.units import Masks
 from pruning.workload import Split, Workload, shuffled
@@ -74,7 +74,9 @@ def tune(
     if not total:
         return
     optimiser = _optimiser(tuning, model)
-    cycle = OneCycleLR(optimiser, max_lr=tuning.learning_rate, total_steps=max(total, 2), pct_start=0.2)
+    # a way up of no steps at all, which a fifth of five steps is, makes torch divide by zero
+    rise = max(0.2, 1.5 / max(total, 2))
+    cycle = OneCycleLR(optimiser, max_lr=tuning.learning_rate, total_steps=max(total, 2), pct_start=rise)
     generator = torch.Generator().manual_seed(seed)
     remask = masker(model, masks, device)
     model.train()
@@ -83,7 +85,7 @@ def tune(
         batches = shuffled(workload.train, tuning.batch_size, device, generator)
         for in_epoch, batch in zip(range(per_epoch), batches, strict=False):
             optimiser.zero_grad(set_to_none=True)
-            with mixed_precision(device):
+            with mixed_precision(device), drawn_by(seed * 2**24 + step, device):
                 loss = workload.task.loss(model, batch)
             loss.backward()
             optimiser.step()

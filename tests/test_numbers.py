@@ -29,14 +29,16 @@ def test_si(value: float, unit: str, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(0, "0"), (0.0123, "0.0123"), (1.2, "1.20"), (312.4, "312"), (-0.5, "-0.500"), (0.00000123, "1.23e-06")]
+    ("value", "text"),
+    [(0, "0"), (0.0123, "0.0123"), (1.2, "1.20"), (312.4, "312"), (-0.5, "-0.500"), (0.00000123, "1.23e-06")],
 )
 def test_significant(value: float, text: str) -> None:
     assert plain(numbers.significant(value)) == text
 
 
 @pytest.mark.parametrize(
-    ("change", "text"), [(-0.0084, "-0.84 points"), (0.012, "+1.20 points"), (0.0, "±0.00 points"), (-0.000001, "±0.00 points")]
+    ("change", "text"),
+    [(-0.0084, "-0.84 points"), (0.012, "+1.20 points"), (0.0, "±0.00 points"), (-0.000001, "±0.00 points")],
 )
 def test_points(change: float, text: str) -> None:
     assert plain(numbers.points(change)) == text
@@ -50,7 +52,8 @@ def test_relative(before: float, after: float, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(0.44, "0.4 s"), (38.2, "38 s"), (125, "2 min 05 s"), (59.7, "1 min 00 s"), (4320, "1 h 12 min")]
+    ("seconds", "text"),
+    [(0.44, "0.4 s"), (38.2, "38 s"), (125, "2 min 05 s"), (59.7, "1 min 00 s"), (4320, "1 h 12 min")],
 )
 def test_duration(seconds: float, text: str) -> None:
     assert plain(numbers.duration(seconds)) == text

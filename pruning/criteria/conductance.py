@@ -3,7 +3,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from captum.attr import LayerConductance
 from torch import Tensor, nn
 
 from pruning.calibration import Calibration
@@ -47,6 +46,8 @@ class Conductance:
 
     def _flow(self, model: nn.Module, group: UnitGroup, inputs: Tensor, targets: Tensor) -> Tensor:
         """Σ over the batch of |conductance| of each unit [units]."""
+        from captum.attr import LayerConductance  # brings matplotlib: half a second that no other criterion needs
+
         flow = torch.zeros(len(inputs), group.units, device=inputs.device)
         for piece in group.slices:
             if piece.param not in group.params or piece.dim != 0:

@@ -42,6 +42,8 @@ class Channels:
             members = tuple(map(_layer, producers))
             taken |= set(members)
             rows.append(UnitGroup(name, members, producers, shapes[name], shapes[name][0], coupled.slices))
+        hidden = shapes.keys() - taken - reasons.keys()
+        reasons |= {name: "its place in the network cannot be traced: its units always stay" for name in hidden}
         whole = why_whole(model, example, rows)
         reasons |= {member: whole[row.name] for row in rows if row.name in whole for member in row.members}
         return [row for row in rows if row.name not in whole], reasons

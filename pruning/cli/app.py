@@ -1,0 +1,79 @@
+"""What the commands take. What carries them out is imported when asked for: torch takes seconds, `--help` shall not."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pruning.cli.console import device_of, sentences
+
+if TYPE_CHECKING:
+    from pruning.cli.catalogue import Catalogue
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Model = Annotated[str, typer.Argument(metavar="MODEL", help="A sample model, or FILE.py:NAME for your own.")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda or mps; the accelerator if there is one.")]
+
+
+def make_app(catalogue: "Callable[[], Catalogue]") -> typer.Typer:
+    """The commands, over the models that `catalogue` knows."""
+    app = typer.Typer(
+        help="See a trained network, cut it, heal it, take it home.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+
+    @app.command()
+    def models(as_json: Json = False) -> None:
+        """List the sample models: data, parameters, MACs, accuracy."""
+        with sentences():
+            from pruning.cli.models import models
+
+            models(catalogue(), as_json)
+
+    @app.command()
+    def inspect(model: Model, as_json: Json = False) -> None:
+        """Show the layer table, and why a layer cannot be pruned."""
+        with sentences():
+            from pruning.cli.inspection import inspect
+
+            inspect(catalogue().open(model), as_json)
+
+    @app.command()
+    def recipe(model: Model) -> None:
+        """Print a commented recipe to start from: `recipe MODEL > RECIPE.json`."""
+        with sentences():
+            from pruning.cli.starting import recipe
+
+            recipe(catalogue().open(model))
+
+    @app.command()
+    def run(
+        recipe: Annotated[Path, typer.Argument(metavar="RECIPE.json", help="As `recipe` prints it.")],
+        out: Annotated[Path, typer.Option(help="Folder for the network, the recipe and the report.")],
+        workload: Annotated[str | None, typer.Option(help="FILE.py:NAME: your own model and data.")] = None,
+        as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON in the last line.")] = False,
+        device: Device = None,
+    ) -> None:
+        """Carry out a recipe: prune, tune, measure, export, verify. Ctrl-C stops and keeps what there is."""
+        with sentences():
+            from pruning.cli.running import run
+
+            run(catalogue(), recipe, out, workload, device_of(device), as_json)
+
+    @app.command()
+    def score(
+        files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Exported .safetensors or .pt files.")],
+        workload: Annotated[str, typer.Option(help="The model that was pruned, or FILE.py:NAME.")],
+        as_json: Annotated[bool, typer.Option("--json", help="Print JSON, one line for each file.")] = False,
+        device: Device = None,
+    ) -> None:
+        """Load exported files and score them again."""
+        with sentences():
+            from pruning.cli.scoring import score
+
+            score(files, catalogue().open(workload), device_of(device), as_json)
+
+    return app

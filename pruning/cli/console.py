@@ -1,0 +1,68 @@
+"""What the commands share: where they write, how they end badly, and the device they work on."""
+
+import sys
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NoReturn
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from pruning.curves import STAGES, stage_rows
+from pruning.errors import PruningError
+from pruning.events import Stage
+
+if TYPE_CHECKING:
+    import torch
+
+BAD_INPUT = 2
+
+
+@contextmanager
+def sentences() -> Generator[None, None, None]:
+    """What a person can put right is one sentence on stderr and exit code 2, never a traceback."""
+    try:
+        yield
+    except PruningError as error:
+        fail(str(error))
+
+
+def fail(sentence: str) -> NoReturn:
+    print(f"error: {sentence}", file=sys.stderr)
+    raise typer.Exit(BAD_INPUT)
+
+
+def device_of(text: str | None) -> "torch.device":
+    """The device that was asked for, else the machine's accelerator or the CPU. PruningError if it is not there."""
+    import torch
+
+    from pruning.devices import default_device
+
+    if text is None:
+        return default_device()
+    try:
+        device = torch.device(text)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise PruningError(f"device is {text!r}, which this machine does not have; use cpu") from error
+    return device
+
+
+def table(*heads: str, left: int = 1) -> Table:
+    """An empty table; all but the first `left` columns are numbers and right-aligned."""
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    for position, head in enumerate(heads):
+        made.add_column(head, justify="left" if position < left else "right")
+    return made
+
+
+def print_stages(stages: Mapping[str, Stage], to: Console) -> None:
+    """The stages side by side, with their change against dense."""
+    made = table("", *(name for name in STAGES if name in stages))
+    for row in stage_rows(stages):
+        made.add_row(
+            row.label, *(f"{cell.text}\n[dim]{cell.change}[/dim]" if cell.change else cell.text for cell in row.cells)
+        )
+    to.print(made)

@@ -1,0 +1,73 @@
+"""`inspect`: the layer table, with why a layer cannot be pruned."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import torch
+from rich.console import Console
+from torch import nn
+
+from pruning.cli.console import table
+from pruning.costs import costs
+from pruning.errors import SurgeryError
+from pruning.granularities import Channels
+from pruning.layers import Layer, layer_table
+from pruning.numbers import count, si
+from pruning.opening import open_model
+from pruning.units import UnitGroup, group_of
+from pruning.workload import Workload
+
+
+@dataclass(frozen=True)
+class Row(Layer):
+    """A layer, the channels of it that may fall, and if there are none, why: it follows another or feeds the output."""
+
+    channels: int = 0
+    why_no_channels: str = ""
+
+
+def inspect(workload: Workload, as_json: bool) -> None:
+    model = open_model(workload, torch.device("cpu"))
+    rows = layer_rows(model, workload)
+    cost = costs(model, workload.example)
+    if as_json:
+        print(
+            json.dumps(
+                {"model": workload.name, "data": workload.data, **asdict(cost), "layers": [asdict(r) for r in rows]}
+            )
+        )
+        return
+    console = Console()
+    made = table("layer", "type", "shape", "parameters", "MACs", "weights", "channels", left=3)
+    for row in rows:
+        shape = " x ".join(map(str, row.shape))
+        weights = "no" if row.why_not else "yes"
+        channels = count(row.channels) if row.channels else "no"
+        made.add_row(row.name, row.type, shape, count(row.parameters), si(row.macs), weights, channels)
+    console.print(made)
+    for row in rows:
+        if reason := row.why_not or row.why_no_channels:
+            console.print(f"{row.name}: {reason}", markup=False, highlight=False, soft_wrap=True)
+    sizes = f"{si(cost.bytes, 'B')}, gzipped {si(cost.gzip_bytes, 'B')}"
+    total = f"{workload.name}: {count(cost.parameters)} parameters, {si(cost.macs)} MACs, {sizes}"
+    console.print(total, markup=False, highlight=False, soft_wrap=True)
+
+
+def layer_rows(model: nn.Module, workload: Workload) -> list[Row]:
+    """The layer table with what may fall in each layer."""
+    try:
+        groups, untraced = Channels().groups(model, workload.example), ""
+    except SurgeryError as error:
+        groups, untraced = [], str(error)
+    return [_row(layer, groups, untraced) for layer in layer_table(model, workload.example)]
+
+
+def _row(layer: Layer, groups: Sequence[UnitGroup], untraced: str) -> Row:
+    group = group_of(groups, layer.name)
+    if group is not None and group.name == layer.name:
+        return Row(**vars(layer), channels=group.units)
+    if group is not None:
+        return Row(**vars(layer), why_no_channels=f"its channels fall together with those of {group.name}")
+    why = layer.why_not or untraced or "its channels are the model's output: they always stay"
+    return Row(**vars(layer), why_no_channels=why)

@@ -1,0 +1,45 @@
+"""Events as calm one-liners."""
+
+from pruning.events import (
+    Event,
+    Exported,
+    Finished,
+    Masked,
+    Measured,
+    StageMeasured,
+    Started,
+    SurgeryChecked,
+    Verified,
+    Warned,
+)
+from pruning.numbers import count, duration, percent, si, significant
+
+
+def line(event: Event) -> str:
+    """The event in words, empty for those that only move the progress bar."""
+    match event:
+        case Started():
+            rounds = "1 round" if event.rounds == 1 else f"{event.rounds} rounds"
+            return f"{event.workload} on {event.device}: {rounds}, {count(event.steps)} optimiser steps"
+        case StageMeasured(stage, result):
+            scores = f"{percent(result.score, 2)} test, {percent(result.validation, 2)} validation"
+            return f"{stage}: {scores}, {count(result.nonzero)} non-zeros, {si(result.bytes, 'B')}"
+        case Masked():
+            share = percent(event.fallen / event.units)
+            return f"round {event.round + 1}: {count(event.fallen)} of {count(event.units)} units fallen ({share})"
+        case Measured():
+            return f"  after {count(event.step)} steps: {percent(event.score, 2)} {event.split}"
+        case SurgeryChecked():
+            removed, apart = percent(event.removed_parameters), significant(event.max_difference, 2)
+            return f"{event.stage}: {removed} of the parameters removed; masked and removed outputs differ by {apart}"
+        case Warned(sentence):
+            return f"note: {sentence}"
+        case Verified(score, again, same):
+            verdict = "verified" if same else "NOT verified"
+            return f"{verdict}: scored {percent(score, 2)}, the file in a fresh process {percent(again, 2)} (test)"
+        case Exported(artefacts):
+            return "\n".join(f"wrote {path}" for path in artefacts.values())
+        case Finished(stopped, seconds):
+            return f"{'stopped' if stopped else 'finished'} after {duration(seconds)}"
+        case _:
+            return ""

@@ -1,0 +1,138 @@
+"""`run`: carry out a recipe with a progress bar; Ctrl-C stops it and keeps what there is."""
+
+import json
+import signal
+import time
+from collections.abc import Callable, Generator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+from pruning.cli.catalogue import Catalogue
+from pruning.cli.console import fail, print_stages
+from pruning.cli.lines import line
+from pruning.curves import STAGES, progress
+from pruning.errors import RecipeError
+from pruning.events import Event, TuningStep
+from pruning.memory import out_of_memory
+from pruning.numbers import duration
+from pruning.recipe import Recipe, from_json
+from pruning.runs import RunResult, carry_out
+
+NOT_VERIFIED = 1
+ABORTED = 130
+REDRAW_S = 0.2
+STAGE_FIELDS = ("score", "validation", "samples", "parameters", "nonzero", "macs", "bytes", "gzip_bytes")
+
+
+def run(
+    catalogue: Catalogue, recipe_file: Path, out: Path, own: str | None, device: torch.device, as_json: bool
+) -> None:
+    """`own` is the workload that the command line names, else the recipe names it."""
+    recipe = read_recipe(recipe_file)
+    workload = catalogue.open(own) if own else catalogue.find(recipe.workload)
+    # what is written down is what was done: another workload makes another recipe, with another name
+    recipe = replace(recipe, workload=workload.name)
+    screen = Console(stderr=True)
+    try:
+        with graceful_stop(screen) as stop:
+            events = carry_out(workload, recipe, out.resolve(), own or workload.name, stop, device)
+            result = _watched(events, screen, recipe.name)
+    except KeyboardInterrupt:
+        screen.print("aborted; the run is not kept")
+        raise typer.Exit(ABORTED) from None
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        fail(f"the run needs more memory than there is; lower tuning.batch_size (it is {recipe.tuning.batch_size})")
+    print_stages(result.stages, screen if as_json else Console())
+    if as_json:
+        print(json.dumps(summary(result), allow_nan=False), flush=True)
+    if result.verified is None or not result.verified.same:
+        raise typer.Exit(NOT_VERIFIED)  # the notes have said why
+
+
+def read_recipe(file: Path) -> Recipe:
+    """The recipe in the file. RecipeError names the file where it cannot be read, and the field where that is wrong."""
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise RecipeError(
+            f"{file}: no such file; `python -m pruning recipe MODEL > RECIPE.json` writes one to start from"
+        ) from None
+    except UnicodeDecodeError:
+        raise RecipeError(f"{file} is not a text in UTF-8; save the recipe as UTF-8") from None
+    except OSError as error:
+        raise RecipeError(f"{file} cannot be read ({error.strerror}); name a recipe file") from error
+    try:
+        return from_json(text)
+    except RecipeError as error:
+        raise RecipeError(f"{file}: {error}") from error
+
+
+def summary(result: RunResult) -> dict[str, Any]:
+    """What `--json` prints. A stage that there is not is null."""
+    stages = {name: result.stages.get(name) for name in STAGES}
+    return {
+        "run": result.run,
+        "workload": result.workload,
+        "device": result.device,
+        "stages": {
+            name: {field: getattr(stage, field) for field in STAGE_FIELDS} if stage else None
+            for name, stage in stages.items()
+        },
+        "artefacts": dict(result.artefacts),
+    }
+
+
+@contextmanager
+def graceful_stop(screen: Console) -> Generator[Callable[[], bool], None, None]:
+    """Yield a function that is true after Ctrl-C; a second Ctrl-C raises KeyboardInterrupt."""
+    asked = False
+
+    def on_interrupt(_number: int, _frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+        screen.print("stopping: what there is by now is measured and kept; Ctrl-C again aborts")
+
+    before = signal.signal(signal.SIGINT, on_interrupt)
+    try:
+        yield lambda: asked
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _watched(events: Generator[Event, None, RunResult], screen: Console, run: str) -> RunResult:
+    """Show the events as they come and return what the run came to."""
+    begun = drawn = time.monotonic()
+    seen: list[Event] = []
+    columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[left]}")
+    bar = Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal)
+    with bar, closing(events):
+        task = bar.add_task("starting", total=1.0, left="")
+        try:
+            while True:
+                event = next(events)
+                seen.append(event)
+                if len(seen) == 1:
+                    screen.print(f"run {run}", highlight=False)
+                if text := line(event):
+                    screen.print(text, markup=False, highlight=False, soft_wrap=True)
+                now = time.monotonic()
+                if now - drawn < REDRAW_S and isinstance(event, TuningStep):
+                    continue
+                drawn = now
+                at = progress(seen, now - begun)
+                left = "" if at.seconds_left is None else f"{duration(at.seconds_left)} left"
+                bar.update(task, completed=at.fraction, description=at.phase, left=left)
+        except StopIteration as end:
+            return end.value

@@ -1,0 +1,12 @@
+"""`recipe`: a commented recipe to start from."""
+
+import torch
+
+from pruning.opening import open_model
+from pruning.starting_recipe import commented, starting_recipe
+from pruning.workload import Workload
+
+
+def recipe(workload: Workload) -> None:
+    model = open_model(workload, torch.device("cpu"))
+    print(commented(starting_recipe(workload.name, model), model))

@@ -1,0 +1,27 @@
+"""What does a person take home? One file an exporter, one line in the table."""
+
+from pathlib import Path
+
+from pruning.exporters.exporter import Exporter, Record
+from pruning.exporters.recipe_json import RecipeJson
+from pruning.exporters.report import Report
+from pruning.exporters.weights_pt import Pt
+from pruning.exporters.weights_safetensors import Safetensors
+from pruning.exporters.writing import require_writable, write_whole
+
+EXPORTERS: dict[str, type[Exporter]] = {
+    "safetensors": Safetensors,
+    "pt": Pt,
+    "recipe": RecipeJson,
+    "report": Report,
+}
+
+__all__ = ["EXPORTERS", "Exporter", "Record", "export", "require_writable"]
+
+
+def export(kind: str, record: Record, folder: Path) -> Path:
+    """Write the artefact into the folder and return its path. ExportError if the folder cannot be written to."""
+    exporter = EXPORTERS[kind]()
+    path = folder / exporter.file
+    write_whole(path, exporter.content(record))
+    return path

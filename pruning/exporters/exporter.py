@@ -1,0 +1,31 @@
+"""What every exporter is, and what it may tell of."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+from torch import nn
+
+from pruning.events import Event
+from pruning.recipe import Recipe
+from pruning.workload import Workload
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """A run as far as it has come: what was pruned, how, the model that it left, and its events in their order."""
+
+    workload: Workload
+    recipe: Recipe
+    model: nn.Module
+    device: str
+    events: tuple[Event, ...]
+
+
+class Exporter(Protocol):
+    """Makes one file. `file` is its name in the output folder."""
+
+    file: ClassVar[str]
+
+    def content(self, record: Record) -> bytes:
+        """The whole file."""
+        ...

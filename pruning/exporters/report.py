@@ -1,0 +1,131 @@
+import platform
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, ClassVar
+
+import jinja2
+import plotly.graph_objects as go
+from plotly.io import to_html
+from plotly.offline import get_plotlyjs
+from torch import Tensor
+
+from pruning import curves, numbers
+from pruning.events import Event, Finished, Masked, Started, SurgeryChecked, Verified, Warned
+from pruning.exporters.exporter import Record
+from pruning.exporters.recipe_json import RecipeJson
+from pruning.exporters.snippet import loading_snippet
+from pruning.figures import STAGE_STYLES, curve_figure, size_figure
+from pruning.recipe import Recipe, kind_of, to_dict
+
+TEMPLATE = Path(__file__).with_name("report.html.jinja")
+PACKAGES = ("torch", "torch-pruning", "captum", "safetensors", "numpy")
+WORST_CLASSES = 5
+
+
+class Report:
+    """One HTML page about a run that needs nothing else: its styles, plots and Plotly itself are in the file."""
+
+    file: ClassVar[str] = "report.html"
+
+    def content(self, record: Record) -> bytes:
+        environment = jinja2.Environment(
+            autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        )
+        environment.filters.update(percent=numbers.percent, points=numbers.points, count=numbers.count)
+        page = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
+        return page.render(contents(record)).encode()
+
+
+def contents(record: Record) -> dict[str, Any]:
+    """What the template tells, by name."""
+    events = curves.latest(record.events)
+    stages = curves.stages_of(events)
+    started = next((event for event in events if isinstance(event, Started)), None)
+    last = next((name for name in ("exported", "tuned", "pruned") if name in stages), "dense")
+    names = started.classes if started else ()
+    dense = stages.get("dense")
+    curve = curves.curve(events)
+    # the exported file is the tuned network once more: a fourth mark would only hide the third
+    sizes = [point for point in curves.size_points(stages) if point.stage != "exported"]
+    return {
+        "run": record.recipe.name,
+        "workload": record.workload,
+        "device": record.device,
+        "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "removable": record.recipe.granularity.removable,
+        "units": kind_of(record.recipe.granularity),
+        "rounds": started.rounds if started else 0,
+        "epochs": record.recipe.tuning.epochs,
+        "choices": choices(record.recipe),
+        "stages": stages,
+        "last": stages.get(last),
+        "columns": [name for name in curves.STAGES if name in stages],
+        "styles": STAGE_STYLES,
+        "rows": curves.stage_rows(stages),
+        "tuned_name": last,
+        "classes": curves.worst_classes(dense, stages[last], names, WORST_CLASSES) if dense else [],
+        "has_classes": bool(names),
+        "masked": _newest(events, Masked),
+        "surgery": _newest(events, SurgeryChecked),
+        "verified": _newest(events, Verified),
+        "finished": _newest(events, Finished),
+        "warnings": [event.sentence for event in record.events if isinstance(event, Warned)],
+        "curve": curve,
+        "curve_plot": _plot(curve_figure(curve), "curve"),
+        "sizes_plot": _plot(size_figure(sizes), "sizes"),
+        "plotly": get_plotlyjs(),
+        "snippet": loading_snippet(record.model, tuple(record.workload.example.shape)),
+        "tensors": _tensors(record),
+        "recipe": RecipeJson().content(record).decode(),
+        "versions": {"Python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+    }
+
+
+def choices(recipe: Recipe) -> list[tuple[str, str, str]]:
+    """The recipe's fields in words: field, choice with its values, and what is worth knowing about it."""
+    criterion, plain = recipe.criterion, to_dict(recipe)
+    after = ", ".join(numbers.percent(share, 0) for share in recipe.schedule.progress())
+    removable = recipe.granularity.removable
+    notes = {
+        "criterion": f"{criterion.formula} ({criterion.source}); the lowest fall first",
+        "granularity": "fallen units are "
+        + ("removed: the network is smaller" if removable else "zero: the tensors keep their size"),
+        "schedule": f"share of the amount after each round: {after}",
+        "tuning": "after each round" if recipe.tuning.epochs else "none: the network is left as cut",
+    }
+    told = [field for field in plain if field not in ("version", "workload")]
+    return [(field, in_words(plain[field]) or "nothing", notes.get(field, "")) for field in told]
+
+
+def in_words(value: Any) -> str:
+    """A JSON value of a recipe on one line: `polynomial, rounds 5, power 3.0`."""
+    if isinstance(value, Mapping):
+        fields: Mapping[str, Any] = value  # type: ignore[assignment]
+        kind = [str(fields["kind"])] if "kind" in fields else []
+        others = [f"{name} {in_words(v)}" for name, v in fields.items() if name != "kind" and v is not None]
+        return ", ".join(kind + others)
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)  # type: ignore[arg-type]
+
+
+def _newest(events: list[Event], kind: type[Any]) -> Any:
+    return next((event for event in reversed(events) if isinstance(event, kind)), None)
+
+
+def _tensors(record: Record) -> list[tuple[str, str, str]]:
+    """Name, shape in the file, and the shape before where that was another."""
+    before = {name: _shape(tensor) for name, tensor in record.workload.build().state_dict().items()}
+    after = {name: _shape(tensor) for name, tensor in record.model.state_dict().items()}
+    return [
+        (name, shape, before.get(name, shape) if before.get(name) != shape else "") for name, shape in after.items()
+    ]
+
+
+def _shape(tensor: Tensor) -> str:
+    return " × ".join(map(str, tensor.shape)) or "single number"
+
+
+def _plot(figure: go.Figure, name: str) -> str:
+    settings = {"displayModeBar": False, "responsive": True}
+    return to_html(figure, include_plotlyjs=False, full_html=False, div_id=f"plot-{name}", config=settings)

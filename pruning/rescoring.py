@@ -1,0 +1,117 @@
+"""Does the file score what the network scored? Asked of a fresh process that knows nothing but file and data."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pruning.costs import file_bytes
+from pruning.engine import measure_stage
+from pruning.errors import ExportError, WorkloadError
+from pruning.events import Stage
+from pruning.loading import load_network, read_tensors
+from pruning.numbers import duration, percent
+from pruning.workload import Workload
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class Rescored:
+    """What a file scores and costs once it is loaded, and the fingerprint of its tensors."""
+
+    file: str
+    stage: Stage
+    fingerprint: str
+
+
+def rescore(path: Path, workload: Workload, device: torch.device) -> Rescored:
+    """Load an exported file into the workload's network and score both splits. WorkloadError if it does not fit."""
+    tensors = read_tensors(path)
+    try:
+        model = load_network(workload, tensors, device)
+    except WorkloadError as error:
+        raise WorkloadError(f"{path}: {error}") from error
+    return Rescored(str(path), measure_stage(model, workload, device), fingerprint(tensors))
+
+
+def fingerprint(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 of the tensors as a .safetensors file: one changed weight gives another, though no score may change."""
+    return hashlib.sha256(file_bytes(tensors)).hexdigest()
+
+
+def to_dict(rescored: Rescored) -> dict[str, Any]:
+    """One flat JSON-able dict."""
+    return {"file": rescored.file, **asdict(rescored.stage), "fingerprint": rescored.fingerprint}
+
+
+def from_dict(values: Mapping[str, Any]) -> Rescored:
+    """What `to_dict` wrote, other keys left out."""
+    stage = {field.name: values[field.name] for field in fields(Stage)}
+    stage["class_scores"] = tuple(stage["class_scores"])
+    return Rescored(values["file"], Stage(**stage), values["fingerprint"])
+
+
+def rescore_afresh(
+    paths: Sequence[Path], reference: str, device: torch.device, timeout_s: float
+) -> tuple[Rescored, ...]:
+    """`rescore` of every file by a new Python process. `reference` names the workload as for `--workload`.
+
+    ExportError says why it could not be done.
+    """
+    command = ["score", *map(str, paths), "--workload", reference, "--device", str(device), "--json"]
+    try:
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "pruning", *command],
+            env=_environment(),
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=timeout_s,
+            start_new_session=True,  # Ctrl-C stops the run, whose last act is this; it must not end here too
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise ExportError(
+            f"scoring the exported files took longer than {duration(timeout_s)}; score them by hand"
+        ) from None
+    if done.returncode:
+        said = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1].removeprefix("error: ")
+        raise ExportError(f"the exported files could not be scored in a fresh process ({said})")
+    try:
+        # a workload file may print too, but what was asked for comes last
+        return tuple(from_dict(json.loads(line)) for line in done.stdout.splitlines()[-len(paths) :])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ExportError("the fresh process gave no scores of the exported files; score them by hand") from error
+
+
+def differences(network: Stage, tensors: Mapping[str, Tensor], files: Sequence[Rescored]) -> list[str]:
+    """A sentence for every way in which a file is not the network: other scores on a split, or other values."""
+    expected = fingerprint(tensors)
+    found: list[str] = []
+    for file in files:
+        name = Path(file.file).name
+        scores = [("test", network.score, file.stage.score), ("validation", network.validation, file.stage.validation)]
+        found += [
+            f"{name} scores {percent(again, 3)} on the {split} split and the run's network {percent(before, 3)}"
+            for split, before, again in scores
+            if before != again
+        ]
+        if file.fingerprint != expected:
+            found.append(f"{name} holds other values than the run's network")
+    return found
+
+
+def _environment() -> dict[str, str]:
+    """The caller's, so that the fresh process imports what this one imports and adds up in the same order."""
+    paths = [str(ROOT), *(str(Path(entry).resolve()) for entry in sys.path)]
+    threads = str(torch.get_num_threads())
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONUTF8": "1", "OMP_NUM_THREADS": threads}

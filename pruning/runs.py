@@ -1,0 +1,126 @@
+"""A whole run: prune, write what a person takes home, prove that the files score what the network scored, report."""
+
+import time
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+
+from pruning.curves import stages_of
+from pruning.devices import default_device, describe
+from pruning.engine import Pruned, Stop, prune
+from pruning.errors import ExportError
+from pruning.events import Event, Exported, Finished, Stage, StageMeasured, Verified, Warned
+from pruning.exporters import EXPORTERS, Record, export, require_writable
+from pruning.memory import out_of_memory
+from pruning.recipe import Recipe
+from pruning.rescoring import differences, rescore_afresh
+from pruning.workload import Workload
+
+WEIGHTS = ("safetensors", "pt")
+"""The artefacts that hold the network: these are loaded and scored again."""
+PATIENCE_S = 120.0
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run came to. `verified` is None where the files could not be scored again; the warnings say why."""
+
+    run: str
+    workload: str
+    device: str
+    stages: Mapping[str, Stage]
+    artefacts: Mapping[str, str]
+    verified: Verified | None
+    stopped: bool
+
+
+def carry_out(
+    workload: Workload,
+    recipe: Recipe,
+    out: Path,
+    reference: str,
+    stop: Stop = lambda: False,
+    device: torch.device | None = None,
+) -> Generator[Event, None, RunResult]:
+    """Carry out the recipe and write the artefacts into the folder `out`; the last event is Finished.
+
+    `reference` is how a fresh process finds the workload: a sample model's name, or FILE.py:NAME. Once `stop` is true
+    the network as it is by then is exported. ExportError, before anything is trained, if `out` cannot be written to.
+    """
+    begun = time.monotonic()
+    require_writable(out)
+    device = device or default_device()
+    torch.manual_seed(recipe.seed)  # a network's own dropout draws from the global generator
+    log: list[Event] = []
+    carried_out, pruned = yield from _noted(log, _pruned(workload, recipe, device, stop))
+
+    def record() -> Record:
+        return Record(workload, carried_out, pruned.model, describe(device), tuple(log))
+
+    kinds = [kind for kind in EXPORTERS if kind != "report"]
+    artefacts = {kind: str(export(kind, record(), out)) for kind in kinds}
+    timeout_s = PATIENCE_S + 10 * (time.monotonic() - begun)  # the run itself scored both splits at least three times
+    files = [Path(artefacts[kind]) for kind in WEIGHTS]
+    verified = yield from _noted(log, _verified(pruned, files, reference, device, timeout_s))
+    # the report tells of the end too, so the end is written down before it
+    finished = Finished(pruned.stopped, time.monotonic() - begun)
+    log.append(finished)
+    artefacts["report"] = str(export("report", record(), out))
+    yield Exported(artefacts)
+    yield finished
+    stages = stages_of(log)
+    return RunResult(recipe.name, workload.name, describe(device), stages, artefacts, verified, pruned.stopped)
+
+
+def _pruned(
+    workload: Workload, recipe: Recipe, device: torch.device, stop: Stop
+) -> Generator[Event, None, tuple[Recipe, Pruned]]:
+    """Prune; where memory does not suffice, once more with half the batch. Returns the recipe as it was carried out."""
+    try:
+        return recipe, (yield from prune(workload, recipe, device, stop))
+    except (MemoryError, RuntimeError) as error:
+        half = recipe.tuning.batch_size // 2
+        if not out_of_memory(error) or half < 2:
+            raise
+    # outside the handler: the error's traceback would hold on to the tensors
+    yield Warned(f"out of memory: beginning again with tuning.batch_size {half} instead of {recipe.tuning.batch_size}")
+    recipe = replace(recipe, tuning=replace(recipe.tuning, batch_size=half))
+    return recipe, (yield from prune(workload, recipe, device, stop))
+
+
+def _verified(
+    pruned: Pruned, files: list[Path], reference: str, device: torch.device, timeout_s: float
+) -> Generator[Event, None, Verified | None]:
+    """Score the files in a fresh process, as the stage `exported`. Nothing is called verified that is not the same."""
+    tuned = pruned.stages["tuned"]
+    try:
+        found = rescore_afresh(files, reference, device, timeout_s)
+    except ExportError as error:
+        yield Warned(f"not verified: {error}; the files are kept")
+        return None
+    exported = found[0].stage
+    yield StageMeasured("exported", exported)
+    differ = differences(tuned, pruned.model.state_dict(), found)
+    for sentence in differ:
+        yield Warned(f"not verified: {sentence}; the files are kept")
+    verified = Verified(tuned.score, exported.score, same=not differ)
+    yield verified
+    return verified
+
+
+def _noted(log: list[Event], source: Generator[Event, None, _T]) -> Generator[Event, None, _T]:
+    """The same events and result, each event written into the log as it passes."""
+    try:
+        while True:
+            event = next(source)
+            log.append(event)
+            yield event
+    except StopIteration as end:
+        return end.value
+    finally:
+        source.close()

@@ -1,0 +1,13 @@
+"""Settings that all tests share."""
+
+import torch
+from hypothesis import HealthCheck, settings
+
+# the same examples every time and no stopwatch: the machine may be busy
+settings.register_profile(
+    "project", max_examples=300, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("project")
+
+# the networks here are so small that a second thread only waits for the first
+torch.set_num_threads(1)

@@ -1,0 +1,18 @@
+import torch
+
+from pruning.calibration import Calibration
+from pruning.criteria import Random, unit_scores
+from pruning.granularities import Weights
+from pruning.opening import open_model
+from tests.networks import CPU, tiny
+
+
+def test_the_seed_decides_and_layers_do_not_repeat_one_another():
+    work = tiny("conv")
+    model = open_model(work, CPU)
+    groups = Weights().groups(model, work.example)
+    one, again, other = (unit_scores(Random(), model, groups, Calibration(work, CPU, seed)) for seed in (3, 3, 4))
+    for name in one:
+        assert torch.equal(one[name], again[name]) and not torch.equal(one[name], other[name])
+        assert float(one[name].min()) >= 0 and float(one[name].max()) < 1
+    assert not torch.equal(one["0"][:50], one["3"][:50])

@@ -1,0 +1,127 @@
+import gzip
+import json
+import struct
+
+import pytest
+import torch
+from safetensors.torch import load
+from torch import nn
+
+from pruning.costs import cost_model, costs, file_bytes, gzip_size, nonzero_after
+from pruning.granularities import GRANULARITIES, Weights
+from pruning.surgery import remove_units
+from pruning.units import apply_masks, masks_of
+from tests.networks import NETWORKS, Tied, seeded
+
+
+def made(name: str) -> tuple[nn.Module, torch.Tensor]:
+    make, shape = NETWORKS[name]
+    return seeded(make), torch.zeros(1, *shape)
+
+
+BY_HAND = {
+    "mlp": (6 * 5 + 5 + 5 * 4 + 4 + 4 * 3 + 3, 30 + 20 + 12),
+    "conv": (72 + 4 + 180 + 5 + 60 + 3, 72 * 64 + 180 * 16 + 60),
+    "conv_bn": (72 + 4 + 8 + 180 + 5 + 10 + 15 + 3, 72 * 64 + 180 * 16 + 15),
+    "residual": (
+        72 + 8 + 180 + 10 + 180 + 8 + 216 + 12 + 24 + 12 + 21,
+        (72 + 180 + 180) * 64 + (216 + 24) * 16 + 18,
+    ),
+    "concatenated": (54 + 3 + 8 + 4 + 14 + 35 + 5 + 18, (54 + 8 + 35) * 64 + 15),
+    "depthwise": (72 + 4 + 8 + 36 + 4 + 8 + 24 + 6 + 12 + 21, (72 + 36 + 24) * 64 + 18),
+}
+
+
+@pytest.mark.parametrize("name", BY_HAND)
+def test_parameters_and_macs_worked_out_by_hand(name):
+    cost = costs(*made(name))
+    assert (cost.parameters, cost.macs) == BY_HAND[name]
+
+
+def test_nonzero_counts_parameters_that_are_not_zero():
+    model, example = made("mlp")
+    model[0].weight.data[0, :4] = 0.0
+    model[2].bias.data.zero_()
+    assert costs(model, example).nonzero == 74 - 4 - 4
+
+
+def test_bytes_are_those_of_the_file():
+    model, example = made("conv_bn")
+    file = file_bytes(model.state_dict())
+    (header,) = struct.unpack("<Q", file[:8])
+    values = sum(t.numel() * t.element_size() for t in model.state_dict().values())
+    assert costs(model, example).bytes == len(file) == 8 + header + values
+    assert json.loads(file[8 : 8 + header])["__metadata__"] == {"format": "pt"}
+    assert all(torch.equal(tensor, model.state_dict()[name]) for name, tensor in load(file).items())
+
+
+def test_gzip_bytes_are_those_that_gzip_gives():
+    file = file_bytes(made("conv")[0].state_dict())
+    assert gzip_size(file) == costs(*made("conv")).gzip_bytes == len(gzip.compress(file, 6))
+
+
+def test_zeros_compress_and_bytes_dense_stay():
+    model, example = made("residual")
+    before = costs(model, example)
+    model.conv3.weight.data.zero_()
+    after = costs(model, example)
+    assert after.gzip_bytes < before.gzip_bytes - 400
+    assert (after.bytes, after.parameters, after.macs) == (before.bytes, before.parameters, before.macs)
+
+
+def test_channels_last_and_tied_tensors_can_be_written():
+    model = made("conv")[0].to(memory_format=torch.channels_last)
+    assert file_bytes(model.state_dict()) == file_bytes(made("conv")[0].state_dict())
+    tied = seeded(Tied)
+    assert load(file_bytes(tied.state_dict())).keys() == tied.state_dict().keys()
+    assert costs(tied, torch.zeros(1, 6)).parameters == 36 + 6 + 6 + 21
+
+
+def drawn(name: str, granularity: str, seed: int):
+    model, example = made(name)
+    groups = GRANULARITIES[granularity]().groups(model, example)
+    draw = torch.Generator().manual_seed(seed)
+    keep = {group.name: torch.rand(group.units, generator=draw) < 0.6 for group in groups}
+    for stays in keep.values():
+        stays[0] = True
+    return model, example, groups, keep
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_cost_model_knows_the_size_of_the_network_that_is_really_smaller(name, seed):
+    model, example, groups, keep = drawn(name, "channels", seed)
+    foretold = cost_model(model, example).after(groups, {n: int((~stays).sum()) for n, stays in keep.items()})
+    real = costs(remove_units(model, example, groups, keep), example)
+    assert (foretold.parameters, foretold.macs) == (real.parameters, real.macs)
+    assert abs(foretold.bytes - real.bytes) <= 64
+
+
+def test_removing_nothing_costs_what_the_model_costs():
+    for name in NETWORKS:
+        model, example, groups, keep = drawn(name, "channels", 0)
+        size, cost = cost_model(model, example).after(groups, dict.fromkeys(keep, 0)), costs(model, example)
+        assert (size.parameters, size.bytes, size.macs) == (cost.parameters, cost.bytes, cost.macs)
+
+
+def test_weights_that_fall_leave_the_dense_size():
+    model, example = made("conv")
+    size = cost_model(model, example).after(Weights().groups(model, example), {"0": 72, "3": 100, "7": 5})
+    assert (size.parameters, size.macs) == BY_HAND["conv"]
+
+
+def test_a_tied_weight_is_counted_once_also_after_masking():
+    model, example = seeded(Tied), torch.zeros(1, 6)
+    groups = Weights().groups(model, example)
+    keep = {"first": torch.arange(36) >= 6, "head": torch.arange(18) >= 3}
+    assert nonzero_after(model, groups, keep) == costs(model, example).nonzero - 9
+
+
+@pytest.mark.parametrize("granularity", GRANULARITIES)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_nonzero_after_is_the_count_after_masking(name, granularity):
+    model, example, groups, keep = drawn(name, granularity, 1)
+    model.get_parameter(groups[0].params[0]).data.flatten()[:5] = 0.0  # zeros of its own are not counted twice
+    foretold = nonzero_after(model, groups, keep)
+    apply_masks(model, masks_of(groups, keep, model))
+    assert foretold == costs(model, example).nonzero

@@ -1,0 +1,130 @@
+from pruning.curves import (
+    ClassChange,
+    Cut,
+    LossPoint,
+    ScorePoint,
+    SizePoint,
+    curve,
+    latest,
+    progress,
+    size_points,
+    stage_rows,
+    worst_classes,
+)
+from pruning.events import (
+    Event,
+    Finished,
+    Masked,
+    Measured,
+    Stage,
+    StageMeasured,
+    Started,
+    TuningStep,
+    Warned,
+)
+from pruning.figures import STAGE_STYLES, curve_figure, size_figure
+from pruning.numbers import MINUS, THIN
+
+
+def stage(score: float = 0.9, validation: float = 0.8, nonzero: int = 100, classes: tuple[float, ...] = ()) -> Stage:
+    return Stage(score, validation, 1000, 100, nonzero, 5000, 2000, 1000, classes)
+
+
+STARTED = Started("net", "cpu (x86_64)", 2, 40, ("a", "b", "c"))
+DENSE = StageMeasured("dense", stage())
+PRUNED = StageMeasured("pruned", stage(0.5, 0.4, 20))
+ROUND_1 = [
+    Masked(0, 0.75, 60, 60, 100, {"fc": 0.4}),
+    Measured(0, 0, "validation", 0.5, 0.6),
+    TuningStep(0, 0, 1, 2.0),
+    TuningStep(0, 0, 20, 1.0),
+    Measured(0, 20, "validation", 0.75, 0.6),
+]
+ROUND_2 = [Masked(1, 1.0, 80, 80, 100, {"fc": 0.2}), Measured(1, 20, "validation", 0.625, 0.8)]
+SO_FAR: list[Event] = [STARTED, DENSE, PRUNED, *ROUND_1, *ROUND_2]
+
+
+def test_a_curve_has_every_score_loss_and_cut() -> None:
+    found = curve(SO_FAR)
+    assert found.scores == (ScorePoint(0, 0.5, 0.6), ScorePoint(20, 0.75, 0.6), ScorePoint(20, 0.625, 0.8))
+    assert found.losses == (LossPoint(1, 2.0), LossPoint(20, 1.0))
+    assert found.cuts == (Cut(1, 0), Cut(2, 20))
+    assert (found.dense, found.steps) == (0.8, 40)
+
+
+def test_a_curve_without_events_is_empty() -> None:
+    found = curve([])
+    assert (found.scores, found.losses, found.cuts, found.dense, found.steps) == ((), (), (), None, 0)
+
+
+def test_a_run_that_began_again_is_told_from_there() -> None:
+    assert latest([*SO_FAR, Warned("again"), STARTED]) == [STARTED]
+    assert curve([*SO_FAR, STARTED, DENSE]).scores == ()
+
+
+def test_nothing_is_promised_before_the_speed_is_known() -> None:
+    for events in ([], [STARTED], [STARTED, DENSE]):
+        assert progress(events, 3.0).seconds_left is None
+
+
+def test_the_time_left_follows_from_the_time_taken() -> None:
+    # scoring 1000 samples is worth 5 steps: of 40 + 5 · (3 stages + 2 rounds + 3) = 80, done are 20 + 5 · (2 + 2) = 40
+    at = progress(SO_FAR, 47.0)
+    assert (at.fraction, at.seconds_left) == (0.5, 47.0)
+    assert at.phase == "round 2 of 2"
+    assert progress([*SO_FAR, TuningStep(1, 0, 21, 1.0)], 1.0).phase == "round 2 of 2, epoch 1"
+
+
+def test_progress_only_grows_and_ends_at_one() -> None:
+    tuned, exported = StageMeasured("tuned", stage()), StageMeasured("exported", stage())
+    events = [*SO_FAR, TuningStep(1, 0, 40, 1.0), tuned, exported, Finished(False, 9.0)]
+    fractions = [progress(events[:n], 5.0).fraction for n in range(len(events) + 1)]
+    assert fractions == sorted(fractions)
+    assert fractions[0] == 0.0 and fractions[-1] == 1.0
+    assert progress(events, 5.0).seconds_left == 0.0
+
+
+def test_rounds_are_the_work_where_nothing_is_tuned() -> None:
+    without = [Started("net", "cpu", 2, 0, ()), DENSE, PRUNED, ROUND_1[0], ROUND_2[0]]
+    assert progress(without, 1.0).fraction == 5 * (2 + 2) / (5 * 8)
+
+
+def test_stages_stand_side_by_side_with_signed_changes() -> None:
+    rows = {row.label: row.cells for row in stage_rows({"dense": DENSE.result, "pruned": PRUNED.result})}
+    dense, pruned = rows["accuracy, test"]
+    assert (dense.stage, dense.text, dense.change) == ("dense", f"90.00{THIN}%", "")
+    assert (pruned.stage, pruned.text, pruned.change) == ("pruned", f"50.00{THIN}%", f"{MINUS}40.00{THIN}points")
+    assert [cell.change for cell in rows["non-zeros"]] == ["", f"{MINUS}80.0{THIN}%"]
+    assert rows["bytes"][0].text == f"2.00{THIN}kB"
+    assert {"accuracy, validation", "parameters", "bytes, gzipped", "MACs"} < rows.keys()
+
+
+def test_the_classes_that_lost_most_come_first_and_gains_are_left_out() -> None:
+    before, after = stage(classes=(0.5, 0.75, 0.5, 0.25)), stage(classes=(0.25, 0.25, 0.75, 0.25))
+    assert worst_classes(before, after, "abcd", 5) == [ClassChange("b", 0.75, 0.25), ClassChange("a", 0.5, 0.25)]
+    assert worst_classes(before, after, "abcd", 1)[0].change == -0.5
+    assert worst_classes(stage(), stage(), (), 3) == []
+
+
+def test_sizes_come_in_the_order_of_the_stages() -> None:
+    points = size_points({"tuned": stage(0.7), "dense": stage(0.9)})
+    assert points == [SizePoint("dense", 0.9, 2000, 1000), SizePoint("tuned", 0.7, 2000, 1000)]
+
+
+def test_figures_draw_what_the_points_say() -> None:
+    drawn = {trace.name: trace for trace in curve_figure(curve(SO_FAR)).data}
+    assert list(drawn["while tuning"].y) == [50.0, 75.0, 62.5]
+    assert list(drawn["sparsity"].y) == [0.0, 60.0, 60.0, 80.0]
+    assert list(drawn["training loss"].x) == [1, 20]
+    assert list(size_figure(size_points({"dense": stage()})).data[0].x) == [2.0, 1.0]
+
+
+def test_an_empty_run_can_be_drawn() -> None:
+    assert curve_figure(curve([])).data is not None
+    assert len(size_figure([]).data) == 0
+
+
+def test_stages_differ_in_more_than_hue() -> None:
+    styles = STAGE_STYLES.values()
+    for field in ("hue", "dash", "mark"):
+        assert len({getattr(style, field) for style in styles}) == len(styles)

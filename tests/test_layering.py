@@ -1,0 +1,153 @@
+"""Imports point one way, and nothing that runs code from a file is called. Every file is parsed; none is run."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+PAGE = ("streamlit", "views", "app")
+ROOTS = ("pruning/__main__.py", "pruning/jobs/worker.py")
+"""The two that may know the sample models; what runs in the browser's server they may not know either."""
+
+HOSTILE_CALLS = ("torch.export.load", "torch.jit.load")
+HOSTILE_ARGUMENTS = (("weights_only", "False"), ("allow_pickle", "True"))
+
+
+def violations(root: Path) -> list[str]:
+    """A line `file:line: what` for each import that points upwards and each call that would run a file's code."""
+    return [f"{path}:{line}: {what}" for path in sources(root) for line, what in wrong(root / path, path)]
+
+
+def sources(root: Path) -> list[str]:
+    """Every Python file but the tests and what lies in hidden folders, relative to the root."""
+    paths = sorted(path.relative_to(root) for path in root.rglob("*.py"))
+    return [
+        path.as_posix() for path in paths if path.parts[0] != "tests" and not any(p.startswith(".") for p in path.parts)
+    ]
+
+
+def wrong(file: Path, path: str) -> Iterator[tuple[int, str]]:
+    tree = ast.parse(file.read_text(encoding="utf-8"), path)
+    names = dict(bindings(tree, path))
+    for node in ast.walk(tree):
+        for module in imported(node, path):
+            if any(module == far or module.startswith(f"{far}.") for far in forbidden(path)):
+                yield node.lineno, f"imports {module}"
+            if module in HOSTILE_CALLS:
+                yield node.lineno, f"takes {module}"
+        if isinstance(node, ast.Attribute) and dotted(node, names) in HOSTILE_CALLS:
+            yield node.lineno, f"takes {dotted(node, names)}"
+        if isinstance(node, ast.keyword) and (node.arg, ast.unparse(node.value)) in HOSTILE_ARGUMENTS:
+            yield node.value.lineno, f"passes {node.arg}={ast.unparse(node.value)}"
+
+
+def forbidden(path: str) -> tuple[str, ...]:
+    """What the file may not import."""
+    if path.startswith("sample_models/"):
+        return (*PAGE, "pruning.jobs")
+    if not path.startswith("pruning/"):
+        return ()
+    far = PAGE if path in ROOTS else (*PAGE, "sample_models")
+    return far if path.startswith("pruning/jobs/") or path == "pruning/__main__.py" else (*far, "pruning.jobs")
+
+
+def imported(node: ast.AST, path: str) -> list[str]:
+    """Full names of what the statement imports, from inside functions and under TYPE_CHECKING too."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom):
+        here = list(Path(path).parent.parts)
+        parts = here[: len(here) - node.level + 1] if node.level else []
+        module = ".".join([*parts, *([node.module] if node.module else [])])
+        return [f"{module}.{alias.name}" for alias in node.names]
+    if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+        called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        if called in ("import_module", "__import__"):
+            return [str(node.args[0].value)]
+    return []
+
+
+def bindings(tree: ast.AST, path: str) -> Iterator[tuple[str, str]]:
+    """Local name -> the full name that it stands for."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            for alias, full in zip(node.names, imported(node, path), strict=True):
+                if alias.asname or isinstance(node, ast.ImportFrom):
+                    yield alias.asname or alias.name, full
+                else:
+                    yield full.split(".")[0], full.split(".")[0]
+
+
+def dotted(node: ast.expr, names: dict[str, str]) -> str:
+    if isinstance(node, ast.Attribute):
+        return f"{dotted(node.value, names)}.{node.attr}"
+    return names.get(node.id, node.id) if isinstance(node, ast.Name) else "?"
+
+
+def test_imports_point_one_way_and_no_file_is_let_run_code():
+    assert violations(ROOT) == []
+
+
+def test_every_folder_is_looked_at():
+    seen = sources(ROOT)
+    assert {path.split("/")[0] for path in seen} >= {"pruning", "sample_models", "views", "app.py"}
+    assert {"pruning/engine.py", "pruning/criteria/taylor.py", *ROOTS} <= set(seen)
+    assert not any(path.startswith(("tests/", ".venv/")) for path in seen)
+
+
+@pytest.mark.parametrize(
+    "path, source, what",
+    [
+        ("pruning/units.py", "import streamlit as st", "imports streamlit"),
+        ("pruning/criteria/new.py", "from views.lab import page", "imports views.lab.page"),
+        ("pruning/units.py", "def f():\n    import app", "imports app"),
+        ("pruning/units.py", "from sample_models import MODELS", "imports sample_models.MODELS"),
+        ("pruning/units.py", "if TYPE_CHECKING:\n    import views.lab", "imports views.lab"),
+        ("pruning/units.py", "from importlib import import_module as i\nimport_module('app')", "imports app"),
+        ("pruning/criteria/new.py", "from ..jobs import store", "imports pruning.jobs.store"),
+        ("pruning/engine.py", "import pruning.jobs.local", "imports pruning.jobs.local"),
+        ("pruning/engine.py", "from pruning import jobs", "imports pruning.jobs"),
+        ("pruning/cli/app.py", "from pruning.jobs.store import Store", "imports pruning.jobs.store.Store"),
+        ("pruning/jobs/local.py", "import sample_models", "imports sample_models"),
+        ("pruning/jobs/worker.py", "import streamlit", "imports streamlit"),
+        ("pruning/__main__.py", "import views", "imports views"),
+        ("sample_models/new.py", "import streamlit", "imports streamlit"),
+        ("sample_models/new.py", "from views import lab", "imports views.lab"),
+        ("views/lab.py", "import torch\ntorch.export.load('x')", "takes torch.export.load"),
+        ("views/lab.py", "import torch.jit as j\nload = j.load", "takes torch.jit.load"),
+        ("views/lab.py", "from torch import export as e\ne.load('x')", "takes torch.export.load"),
+        ("pruning/loading.py", "from torch.jit import load", "takes torch.jit.load"),
+        ("benchmarks/speed.py", "import torch\ntorch.load('x', weights_only=False)", "passes weights_only=False"),
+        ("app.py", "import numpy\nnumpy.load('x', allow_pickle=True)", "passes allow_pickle=True"),
+    ],
+)  # fmt: skip
+def test_a_wrong_line_is_caught(tmp_path, path, source, what):
+    file = tmp_path / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(source)
+    (found,) = violations(tmp_path)
+    assert found.startswith(f"{path}:") and found.endswith(what)
+
+
+@pytest.mark.parametrize(
+    "path, source",
+    [
+        ("pruning/__main__.py", "from sample_models import MODELS\nfrom pruning.jobs.store import Store"),
+        ("pruning/jobs/worker.py", "import sample_models\nfrom pruning.jobs.link import Link"),
+        ("pruning/jobs/local.py", "from .store import Store"),
+        ("views/lab.py", "import streamlit\nfrom pruning.jobs import local\nfrom sample_models import MODELS"),
+        ("sample_models/new.py", "from pruning.workload import Workload\nfrom sample_models import shipped"),
+        ("pruning/loading.py", "import torch\ntorch.load('x', weights_only=True)"),
+        ("pruning/application.py", "import apparatus\nfrom pruning import applied"),
+        ("tests/test_x.py", "import torch\ntorch.load('x', weights_only=False)"),
+        (".venv/x.py", "import torch\ntorch.jit.load('x')"),
+    ],
+)  # fmt: skip
+def test_a_right_line_is_let_pass(tmp_path, path, source):
+    file = tmp_path / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(source)
+    assert violations(tmp_path) == []

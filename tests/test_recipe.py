@@ -1,0 +1,177 @@
+import json
+
+import pytest
+
+from pruning.amounts import PerLayer, Sparsity, Threshold
+from pruning.criteria import Activation, Conductance, Magnitude, Taylor
+from pruning.errors import RecipeError
+from pruning.granularities import Channels, Weights
+from pruning.recipe import Recipe, from_dict, from_json, kind_of, to_dict, to_json
+from pruning.schedules import Polynomial
+from pruning.scopes import Global, Layer
+from pruning.tuning import Tuning
+
+OF_THE_ISSUE = """
+{"version": 1, "workload": "fashion_cnn", "criterion": {"kind": "magnitude", "p": 1},
+ "granularity": {"kind": "weights"}, "scope": {"kind": "global"}, "amount": {"kind": "sparsity", "share": 0.8},
+ "schedule": {"kind": "polynomial", "rounds": 5, "power": 3},
+ "tuning": {"epochs": 2, "optimiser": "adamw", "learning_rate": 0.003, "batch_size": 128}, "keep_whole": [], "seed": 0}
+"""
+
+
+def test_a_recipe_reads_as_it_is_written():
+    assert from_json(OF_THE_ISSUE) == Recipe(
+        "fashion_cnn",
+        Magnitude(1),
+        Weights(),
+        Global(),
+        Sparsity(0.8),
+        Polynomial(5, 3.0),
+        Tuning(2, "adamw", 0.003, 128),
+    )
+
+
+def test_json_has_the_version_first_and_then_the_fields_in_their_order():
+    recipe = Recipe(
+        "m", Taylor(), Channels(), Layer(), PerLayer({"b": 0.5, "a": 0.25}, Threshold(1.5)), keep_whole=("c",)
+    )
+    text = to_json(recipe)
+    assert list(json.loads(text)) == [
+        *(
+            "version",
+            "workload",
+            "criterion",
+            "granularity",
+            "scope",
+            "amount",
+            "schedule",
+            "tuning",
+            "keep_whole",
+            "seed",
+        )
+    ]
+    assert json.loads(text)["criterion"] == {"kind": "taylor", "order": 1}
+    assert json.loads(text)["amount"] == {
+        "kind": "per_layer",
+        "shares": {"a": 0.25, "b": 0.5},
+        "rest": {"kind": "threshold", "value": 1.5},
+    }
+    assert from_json(text) == recipe
+
+
+def test_what_is_not_given_has_its_default():
+    assert from_json('{"version": 1, "workload": "m"}') == Recipe("m")
+
+
+def test_keys_that_start_with_slashes_are_comments():
+    amount = '{"kind": "sparsity", "// share": "much", "share": 0.9}'
+    text = f'{{"version": 1, "//": "a note", "workload": "m", "amount": {amount}}}'
+    assert from_json(text) == Recipe("m", amount=Sparsity(0.9))
+
+
+def test_the_name_is_of_the_content_alone():
+    one = Recipe("m", amount=PerLayer({"a": 0.1, "b": 0.2}))
+    assert one.name == Recipe("m", amount=PerLayer({"b": 0.2, "a": 0.1})).name
+    assert len(one.name) == 8 and int(one.name, 16) >= 0
+    assert one.name != Recipe("m", amount=PerLayer({"a": 0.1, "b": 0.3})).name != Recipe("m", seed=1).name
+    assert from_json(to_json(one)).name == one.name
+
+
+@pytest.mark.parametrize(
+    "written, meant",
+    [
+        (Recipe("m", amount=Sparsity(1)), Recipe("m", amount=Sparsity(1.0))),
+        (Recipe("m", amount=Sparsity(-0.0)), Recipe("m", amount=Sparsity(0.0))),
+        (Recipe("m", amount=PerLayer({"a": 0})), Recipe("m", amount=PerLayer({"a": -0.0}))),
+        (Recipe("m", schedule=Polynomial(5, 3)), Recipe("m", schedule=Polynomial(5, 3.0))),
+        (from_dict({"version": 1, "workload": "m", "criterion": {"kind": "magnitude", "p": 1.0}}), Recipe("m")),
+    ],
+    ids=["1", "-0.0", "0", "3", "p"],
+)
+def test_equal_recipes_have_equal_names(written, meant):
+    assert written == meant and to_json(written) == to_json(meant) and written.name == meant.name
+
+
+@pytest.mark.parametrize(
+    "changes, sentence",
+    [
+        ({"version": 2}, "version is 2; this program reads recipes of version 1"),
+        ({"version": None}, "version is missing; this program reads"),
+        ({"workload": 5}, "workload is 5; it is a text"),
+        ({"colour": "red"}, "colour is not a field; use amount, criterion, "),
+        ({"criterion": "magnitude"}, 'criterion is "magnitude"; it is an object such as {"kind": "magnitude"}'),
+        ({"criterion": {"kind": "magic"}}, 'criterion.kind is "magic"; use one of activation, conductance, magnitude,'),
+        ({"criterion": {}}, "criterion.kind is missing; use one of"),
+        ({"criterion": {"kind": ["a"]}}, 'criterion.kind is ["a"]; use one of'),
+        ({"criterion": {"kind": "magnitude", "p": 3}}, "criterion.p is 3; use one of 1, 2"),
+        ({"criterion": {"kind": "magnitude", "p": True}}, "criterion.p is true; use one of 1, 2"),
+        ({"criterion": {"kind": "magnitude", "q": 3}}, "criterion.q is not a field; use p"),
+        ({"scope": {"kind": "global", "x": 1}}, "scope.x is not a field; use none"),
+        ({"amount": {"kind": "sparsity", "share": 1.5}}, "amount.share is 1.5; a share lies between 0 and 1"),
+        ({"amount": {"kind": "sparsity", "share": "half"}}, 'amount.share is "half"; it is a number'),
+        ({"amount": {"kind": "sparsity", "share": float("nan")}}, "amount.share is NaN; it is a number"),
+        ({"amount": {"kind": "sparsity", "share": 10**400}}, "amount.share is 1000"),
+        ({"amount": {"kind": "threshold", "value": -1}}, "amount.value is -1.0; a threshold is a number of at least 0"),
+        ({"amount": {"kind": "per_layer", "shares": {"a": 2}}}, "amount.shares.a is 2.0; a share lies between 0 and 1"),
+        (
+            {"amount": {"kind": "per_layer", "shares": [1]}},
+            "amount.shares is [1]; it is an object with a share for each layer",
+        ),
+        (
+            {"amount": {"kind": "per_layer", "rest": {"kind": "per_layer"}}},
+            'amount.rest.kind is "per_layer"; use one of sparsity, threshold',
+        ),
+        ({"schedule": {"kind": "polynomial", "rounds": 2.5}}, "schedule.rounds is 2.5; it is a whole number"),
+        ({"schedule": {"kind": "polynomial", "rounds": 0}}, "schedule.rounds is 0; it is at least 1"),
+        ({"tuning": []}, "tuning is []; it is an object with fields"),
+        ({"tuning": {"optimiser": "adam"}}, 'tuning.optimiser is "adam"; use one of adamw, sgd'),
+        ({"tuning": {"epochs": True}}, "tuning.epochs is true; it is a whole number"),
+        ({"tuning": {"batch_size": 1}}, "tuning.batch_size is 1; it is at least 2"),
+        ({"keep_whole": "conv1"}, 'keep_whole is "conv1"; it is a list of layer names'),
+        ({"keep_whole": [1]}, "keep_whole is [1]; it is a list of layer names"),
+        ({"seed": -1}, "seed is -1; it is a whole number from 0 to 2147483647"),
+        ({"seed": 0.5}, "seed is 0.5; it is a whole number"),
+    ],
+)
+def test_a_bad_field_is_named_with_its_value_and_the_way_out(changes, sentence):
+    with pytest.raises(RecipeError) as caught:
+        from_dict({"version": 1, "workload": "m"} | changes)
+    assert sentence in str(caught.value)
+
+
+def test_a_missing_workload_is_named():
+    with pytest.raises(RecipeError, match="workload is missing"):
+        from_json('{"version": 1}')
+
+
+@pytest.mark.parametrize(
+    "text, sentence",
+    [
+        ('{"version": 1,}', "the recipe is not JSON: line 1, column 15"),
+        ("", "the recipe is not JSON: line 1, column 1"),
+        ("[1]", "a recipe is a JSON object, not [1]"),
+        ("[" * 100000, "brackets too deep"),
+        ('{"version": ' + "9" * 5000 + "}", "a number too long"),
+    ],
+)
+def test_what_is_no_recipe_is_refused_in_a_sentence(text, sentence):
+    with pytest.raises(RecipeError) as caught:
+        from_json(text)
+    assert sentence in str(caught.value) and len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize("criterion", [Activation(), Conductance()])
+def test_a_criterion_that_does_not_score_the_units_is_refused(criterion):
+    sentence = f"criterion {kind_of(criterion)} does not score weights: choose granularity channels"
+    with pytest.raises(RecipeError, match=sentence):
+        Recipe("m", criterion, Weights())
+
+
+def test_a_layer_cannot_be_kept_whole_and_cut():
+    with pytest.raises(RecipeError, match=r"b is in keep_whole and in amount\.shares; take it out of one of them"):
+        Recipe("m", amount=PerLayer({"a": 0.5, "b": 0.5}), keep_whole=("b",))
+
+
+def test_a_dict_is_what_json_would_read():
+    recipe = Recipe("m", keep_whole=("a",))
+    assert json.loads(to_json(recipe)) == to_dict(recipe)

@@ -1,0 +1,186 @@
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from pruning.errors import SurgeryError
+from pruning.granularities import Channels
+from pruning.opening import open_model
+from pruning.surgery import remove_units
+from pruning.units import Keep, UnitGroup, apply_masks, masks_of
+from tests.networks import CPU, IMAGE, NETWORKS, VECTOR, Residual, conv_bn, mlp, samples, seeded, workload
+
+
+def cut(model: nn.Module, example: torch.Tensor, seed: int) -> tuple[list[UnitGroup], Keep]:
+    """The model's channel groups and a random half of their units."""
+    groups = Channels().groups(model, example)
+    draw = torch.Generator().manual_seed(seed)
+    return groups, {group.name: torch.randperm(group.units, generator=draw) * 2 < group.units for group in groups}
+
+
+def masked_and_removed(model: nn.Module, inputs: torch.Tensor, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    groups, keep = cut(model, inputs[:1], seed)
+    masked = copy.deepcopy(model)
+    apply_masks(masked, masks_of(groups, keep, masked))
+    smaller = remove_units(masked, inputs[:1], groups, keep)
+    assert sum(p.numel() for p in smaller.parameters()) < sum(p.numel() for p in model.parameters())
+    with torch.no_grad():
+        return masked(inputs), smaller(inputs)
+
+
+class Padded(nn.Module):
+    """Conv-BatchNorm whose norm has no scale and shift, then a sigmoid: nothing at zero stays zero on the way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(2, 6, 3), nn.BatchNorm2d(6, affine=False)
+        self.prelu, self.fc = nn.PReLU(6), nn.Linear(216, 3)
+
+    def forward(self, images):
+        return self.fc(torch.sigmoid(self.prelu(self.norm(self.conv(images)))).flatten(1))
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("make, shape", [*NETWORKS.values(), (Padded, IMAGE)], ids=[*NETWORKS, "sigmoid"])
+def test_masked_and_removed_compute_the_same(make, shape, seed):
+    masked, removed = masked_and_removed(seeded(make, seed), samples(shape, 16, seed).inputs, seed)
+    assert torch.allclose(masked, removed, atol=1e-5) and masked.std() > 1e-3
+
+
+@pytest.mark.parametrize("layout", ["channels last", "float64"])
+def test_other_layouts_are_cut_just_so(layout):
+    model, inputs = seeded(conv_bn), samples(IMAGE, 16, 0).inputs
+    if layout == "channels last":
+        model = model.to(memory_format=torch.channels_last)
+        inputs = inputs.to(memory_format=torch.channels_last)
+    else:
+        model, inputs = model.double(), inputs.double()
+    masked, removed = masked_and_removed(model, inputs, 1)
+    assert torch.allclose(masked, removed, atol=1e-5)
+
+
+def test_the_given_model_is_untouched_and_the_names_stay():
+    model = seeded(Residual)
+    before = copy.deepcopy(model.state_dict())
+    groups, keep = cut(model, torch.zeros(1, *IMAGE), 0)
+    smaller = remove_units(model, torch.zeros(1, *IMAGE), groups, keep)
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+    assert list(smaller.state_dict()) == list(before)
+    assert all(parameter.grad is None for parameter in [*model.parameters(), *smaller.parameters()])
+
+
+def test_what_stays_is_what_was_there():
+    model = seeded(mlp)
+    groups = Channels().groups(model, torch.zeros(1, 6))
+    keep = {"0": torch.tensor([True, False, True, False, True]), "2": torch.ones(4, dtype=torch.bool)}
+    smaller = remove_units(model, torch.zeros(1, 6), groups, keep)
+    assert torch.equal(smaller[0].weight, model[0].weight[[0, 2, 4]])
+    assert torch.equal(smaller[0].bias, model[0].bias[[0, 2, 4]])
+    assert torch.equal(smaller[2].weight, model[2].weight[:, [0, 2, 4]])
+    assert torch.equal(smaller[4].weight, model[4].weight)
+    assert (smaller[0].out_features, smaller[2].in_features) == (3, 3)
+
+
+def test_keeping_all_gives_an_equal_copy():
+    model = seeded(Residual)
+    groups = Channels().groups(model, torch.zeros(1, *IMAGE))
+    same = remove_units(model, torch.zeros(1, *IMAGE), groups, {g.name: torch.ones(g.units).bool() for g in groups})
+    assert same is not model
+    assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), same.state_dict().values(), strict=True))
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_frozen_parameters_and_the_training_flag_are_as_before(training):
+    model = seeded(conv_bn).train(training)
+    model[9].weight.requires_grad_(False)
+    model[1].bias.requires_grad_(False)
+    groups, keep = cut(model, torch.zeros(1, *IMAGE), 0)
+    smaller = remove_units(model, torch.zeros(1, *IMAGE), groups, keep)
+    assert {name for name, p in smaller.named_parameters() if not p.requires_grad} == {"9.weight", "1.bias"}
+    assert smaller.training is training
+
+
+def test_a_smaller_model_can_be_cut_again():
+    model = seeded(Residual)
+    for seed in range(3):
+        groups, keep = cut(model, torch.zeros(1, *IMAGE), seed)
+        model = remove_units(model, torch.zeros(1, *IMAGE), groups, keep)
+    assert model(torch.zeros(2, *IMAGE)).shape == (2, 3)
+
+
+def test_removing_every_unit_of_a_layer_is_refused_by_name():
+    model = seeded(mlp)
+    groups = Channels().groups(model, torch.zeros(1, 6))
+    keep = {"0": torch.zeros(5, dtype=torch.bool), "2": torch.ones(4, dtype=torch.bool)}
+    with pytest.raises(SurgeryError, match="0: all 5 units would be removed; keep at least one"):
+        remove_units(model, torch.zeros(1, 6), groups, keep)
+
+
+class Wired(nn.Module):
+    """A forward that has the width of a layer written into it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.fc = nn.Conv2d(2, 4, 3, padding=1), nn.Linear(64 * 4, 3)
+
+    def forward(self, images):
+        return self.fc(F.relu(self.conv(images)).reshape(-1, 256))
+
+
+def test_failing_surgery_says_why_and_leaves_the_old_model():
+    model = seeded(Wired)
+    before = copy.deepcopy(model.state_dict())
+    slices = tuple(piece for piece in Channels().groups(seeded(mlp), torch.zeros(1, 6))[0].slices)
+    group = UnitGroup("conv", ("conv",), ("conv.weight",), (4, 2, 3, 3), 4, slices)
+    with pytest.raises(SurgeryError, match="the old model is untouched"):
+        remove_units(model, torch.zeros(1, *IMAGE), [group], {"conv": torch.tensor([True, True, True, False])})
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+    assert model(torch.zeros(1, *IMAGE)).shape == (1, 3)
+
+
+def test_cutting_the_output_is_refused():
+    model = seeded(mlp)
+    group = UnitGroup("4", ("4",), ("4.weight",), (3, 4), 3)
+    with pytest.raises(SurgeryError, match=r"changed the output from \[1, 3\] to \[1, 2\]; the old model is untouched"):
+        remove_units(model, torch.zeros(1, 6), [group], {"4": torch.tensor([True, True, False])})
+
+
+def test_a_network_that_cannot_be_traced_is_told_to_use_weights():
+    class Inference(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(6, 3)
+
+        def forward(self, vectors):
+            if torch.is_grad_enabled():
+                raise RuntimeError("for inference only")
+            return self.fc(vectors)
+
+    with pytest.raises(SurgeryError, match=r"cannot be traced \(RuntimeError: for .*\); choose granularity weights"):
+        Channels().groups(seeded(Inference), torch.zeros(1, 6))
+
+
+def test_layers_that_autograd_does_not_reach_stay_whole():
+    class Detached(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.hidden, self.fc = nn.Linear(6, 4), nn.Linear(4, 3)
+
+        def forward(self, vectors):
+            return self.fc(self.hidden(vectors).detach())
+
+    assert Channels().groups(seeded(Detached), torch.zeros(1, 6)) == []
+    assert "cannot be traced" in Channels().left_out(seeded(Detached), torch.zeros(1, 6))["hidden"]
+
+
+def test_an_opened_model_with_parametrizations_is_cut():
+    def build() -> nn.Module:
+        model = seeded(mlp)
+        nn.utils.parametrizations.weight_norm(model[0])
+        nn.utils.prune.l1_unstructured(model[2], "weight", 0.3)
+        return model
+
+    masked, removed = masked_and_removed(open_model(workload(build, VECTOR), CPU), samples(VECTOR, 16, 0).inputs, 0)
+    assert torch.allclose(masked, removed, atol=1e-5)

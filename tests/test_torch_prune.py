@@ -1,0 +1,88 @@
+"""The masks chosen are those of torch.nn.utils.prune on models without ties; with ties the count is still exact."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import prune
+
+from pruning.amounts import Sparsity
+from pruning.calibration import Calibration
+from pruning.criteria import Magnitude, unit_scores
+from pruning.granularities import Channels, Granularity, Weights
+from pruning.layers import prunable_layers
+from pruning.opening import open_model
+from pruning.scopes import Global, Layer, Scope
+from pruning.select import position, rank, select
+from pruning.units import masks_of
+from tests.networks import CPU, NETWORKS, tiny
+
+SHARES = [0.0, 0.1, 0.37, 0.5, 0.7]
+
+
+def reference_layers(network: str, seed: int) -> dict[str, nn.Module]:
+    """Layers for torch to prune, of a model that was not opened: torch is wrong or fails on weights channels last."""
+    return dict(prunable_layers(tiny(network, seed).build()))
+
+
+def our_masks(
+    model: nn.Module, network: str, granularity: Granularity, scope: Scope, p, share: float
+) -> dict[str, Tensor]:
+    work = tiny(network)
+    groups = granularity.groups(model, work.example)
+    scores = unit_scores(Magnitude(p), model, groups, Calibration(work, CPU))
+    keep = select(rank(groups, scores, scope, Sparsity(share)), Sparsity(share))
+    masks = masks_of(groups, keep, model)
+    return {group.name: masks.get(group.params[0], torch.ones(group.shape, dtype=torch.bool)) for group in groups}
+
+
+@pytest.mark.parametrize("share", SHARES)
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("network", NETWORKS)
+def test_weights_layer_by_layer_are_l1_unstructured(network, seed, share):
+    model = open_model(tiny(network, seed), CPU)
+    ours = our_masks(model, network, Weights(), Layer(), 1, share)
+    for name, module in reference_layers(network, seed).items():
+        prune.l1_unstructured(module, "weight", share)
+        assert torch.equal(ours[name], module.weight_mask.bool())
+
+
+@pytest.mark.parametrize("share", SHARES)
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("network", NETWORKS)
+def test_weights_over_the_model_are_global_unstructured(network, seed, share):
+    model = open_model(tiny(network, seed), CPU)
+    ours = our_masks(model, network, Weights(), Global(), 2, share)
+    layers = reference_layers(network, seed)
+    prune.global_unstructured([(m, "weight") for m in layers.values()], prune.L1Unstructured, amount=share)
+    reference = {name: module.weight_mask.bool() for name, module in layers.items()}
+    assert all(mask.any() for mask in reference.values())  # else the floor of one weight a layer would differ, rightly
+    assert all(torch.equal(ours[name], reference[name]) for name in layers)
+
+
+@pytest.mark.parametrize("share", SHARES)
+@pytest.mark.parametrize("p", [1, 2])
+@pytest.mark.parametrize("network", ["mlp", "conv", "conv_bn"])
+def test_channels_layer_by_layer_are_ln_structured_on_the_first_dimension(network, p, share):
+    model = open_model(tiny(network, seed=7), CPU)
+    groups = Channels().groups(model, tiny(network).example)
+    work = tiny(network)
+    scores = unit_scores(Magnitude(p), model, groups, Calibration(work, CPU))
+    keep = select(rank(groups, scores, Layer(), Sparsity(share)), Sparsity(share))
+    for group in groups:
+        module = model.get_submodule(group.name)
+        prune.ln_structured(module, "weight", share, n=p, dim=0)
+        assert keep[group.name].tolist() == module.weight_mask.flatten(1).bool().all(dim=1).tolist()
+        assert torch.equal(module.weight_mask.flatten(1).any(dim=1), keep[group.name])
+
+
+@pytest.mark.parametrize("scope", [Global(), Layer()])
+@pytest.mark.parametrize("share", SHARES)
+def test_with_ties_exactly_the_rounded_share_falls(share, scope):
+    model = open_model(tiny("conv"), CPU)
+    for _, module in prunable_layers(model):
+        module.weight.data = module.weight.data.sign()  # all weights are as important as one another
+    groups = Weights().groups(model, tiny("conv").example)
+    scores = unit_scores(Magnitude(), model, groups, Calibration(tiny("conv"), CPU))
+    where = position(rank(groups, scores, scope, Sparsity(share)), Sparsity(share))
+    pools = [sum(g.units for g in groups)] if scope == Global() else [g.units for g in groups]
+    assert where.fallen == where.asked == sum(round(share * units) for units in pools)

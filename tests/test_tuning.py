@@ -1,0 +1,161 @@
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from pruning.errors import RecipeError
+from pruning.granularities import GRANULARITIES
+from pruning.tuning import Tuning, steps_per_epoch, tune
+from pruning.units import Masks, apply_masks, masks_of
+from pruning.workload import Workload
+from tests.networks import CPU, VECTOR, samples, seeded, tiny, workload
+
+FAST = Tuning(epochs=2, batch_size=64, learning_rate=0.05)
+
+
+def masked(work: Workload, granularity: str) -> tuple[nn.Module, Masks]:
+    model = work.build()
+    groups = GRANULARITIES[granularity]().groups(model, work.example)
+    keep = {group.name: torch.arange(group.units) % 2 == 0 for group in groups}
+    masks = masks_of(groups, keep, model)
+    apply_masks(model, masks)
+    return model, masks
+
+
+@pytest.mark.parametrize("network", ["mlp", "conv_bn", "residual"])
+@pytest.mark.parametrize("granularity", GRANULARITIES)
+@pytest.mark.parametrize("optimiser", ["adamw", "sgd"])
+def test_fallen_values_stay_exactly_zero_and_the_others_move(optimiser, granularity, network):
+    work = tiny(network)
+    model, masks = masked(work, granularity)
+    before, keys = copy.deepcopy(model.state_dict()), list(model.state_dict())
+    for _ in tune(model, work, Tuning(epochs=2, batch_size=64, optimiser=optimiser, learning_rate=0.05), masks, CPU, 0):
+        for name, stays in masks.items():  # also in the middle of it
+            assert int(model.get_parameter(name)[~stays].count_nonzero()) == 0
+    assert sum(int((~stays).sum()) for stays in masks.values()) > 10
+    moved = sum(int((model.get_parameter(name) != before[name])[stays].sum()) for name, stays in masks.items())
+    assert moved > 0.5 * sum(int(stays.sum()) for stays in masks.values())
+    assert list(model.state_dict()) == keys and not model.training
+
+
+def test_without_masks_zeros_come_back():
+    work = tiny("mlp")
+    model, masks = masked(work, "weights")
+    list(tune(model, work, FAST, {}, CPU, 0))
+    assert all(int(model.get_parameter(name)[~stays].count_nonzero()) > 0 for name, stays in masks.items())
+
+
+def test_tuning_learns():
+    work = tiny("mlp")
+    model = work.build()
+    losses = [step.loss for step in tune(model, work, Tuning(epochs=10, batch_size=32, learning_rate=0.02), {}, CPU, 0)]
+    assert losses[-1] < losses[0] - 0.2
+
+
+@pytest.mark.parametrize(
+    "images, batch, per_epoch",
+    [
+        (None, 64, 5),
+        (None, 300, 1),
+        (None, 128, 3),
+        (None, 299, 1),
+        (None, 1000, 1),
+        (100, 32, 4),
+        (96, 32, 3),
+        (97, 32, 3),
+        (9999, 64, 5),
+    ],
+)
+def test_steps_are_counted_before_they_are_taken(images, batch, per_epoch):
+    work, tuning = (
+        tiny("mlp"),
+        Tuning(epochs=2, batch_size=batch, images_per_epoch=max(images, batch) if images else None),
+    )
+    assert steps_per_epoch(tuning, work.train) == per_epoch
+    steps = list(tune(work.build(), work, tuning, {}, CPU, 0, every=1))
+    assert [step.step for step in steps] == list(range(2 * per_epoch))
+    assert [step.epoch for step in steps] == [0] * per_epoch + [1] * per_epoch
+    assert {step.steps for step in steps} == {2 * per_epoch}
+
+
+def test_every_so_many_steps_and_the_last_of_each_epoch_are_told():
+    work = tiny("mlp")
+    steps = [step.step for step in tune(work.build(), work, Tuning(epochs=2, batch_size=32), {}, CPU, 0, every=4)]
+    assert steps == [0, 4, 8, 9, 12, 16, 19]
+
+
+@pytest.mark.parametrize("steps", range(1, 12))
+def test_tunings_of_a_few_steps_run(steps):
+    work, tuning = tiny("mlp"), Tuning(epochs=1, batch_size=2, images_per_epoch=2 * steps)
+    assert len(list(tune(work.build(), work, tuning, {}, CPU, 0, every=1))) == steps
+
+
+def test_no_epochs_leave_the_model_bitwise_as_it_was():
+    work = tiny("conv_bn")
+    model = work.build()
+    before = copy.deepcopy(model.state_dict())
+    assert list(tune(model, work, Tuning(epochs=0), {}, CPU, 0)) == []
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+
+
+def dropping() -> Workload:
+    return workload(
+        lambda: seeded(lambda: nn.Sequential(nn.Linear(6, 20), nn.ReLU(), nn.Dropout(0.5), nn.Linear(20, 3))), VECTOR
+    )
+
+
+@pytest.mark.parametrize("work", [tiny("residual"), tiny("mlp"), dropping()], ids=["batchnorm", "mlp", "dropout"])
+def test_the_same_seed_ends_bitwise_equal_and_another_does_not(work):
+    ends = []
+    for seed in (0, 0, 1):
+        model = work.build()
+        torch.rand(len(ends) + 1)  # what others draw in the meantime does not matter
+        list(tune(model, work, FAST, {}, CPU, seed))
+        ends.append(model.state_dict())
+    assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
+    assert not all(torch.equal(ends[0][name], ends[2][name]) for name in ends[0])
+
+
+def test_the_global_generator_is_left_alone():
+    work = dropping()
+    before = torch.get_rng_state()
+    list(tune(work.build(), work, FAST, {}, CPU, 0))
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_frozen_parameters_do_not_move():
+    work = tiny("conv_bn")
+    model = work.build()
+    model[4].weight.requires_grad_(False)
+    before = model[4].weight.clone()
+    list(tune(model, work, FAST, {}, CPU, 0))
+    assert torch.equal(before, model[4].weight) and not model[4].weight.requires_grad
+
+
+def test_only_the_training_split_is_seen():
+    class Unseen:
+        def __len__(self) -> int:
+            return 300
+
+        def batch(self, *_):
+            raise AssertionError("tuning looked at validation or test")
+
+    work = tiny("mlp")
+    hidden = Workload("t", work.build, work.example, samples(VECTOR, 100, 0), Unseen(), Unseen(), work.task)
+    assert list(tune(hidden.build(), hidden, FAST, {}, CPU, 0))
+
+
+@pytest.mark.parametrize(
+    "how, sentence",
+    [
+        ({"epochs": -1}, r"tuning\.epochs is -1; it is at least 0"),
+        ({"learning_rate": 0}, r"tuning\.learning_rate is 0; it lies above 0 and below 10"),
+        ({"learning_rate": float("nan")}, r"tuning\.learning_rate is nan"),
+        ({"batch_size": 1}, r"tuning\.batch_size is 1; it is at least 2"),
+        ({"images_per_epoch": 5}, r"tuning\.images_per_epoch is 5; it is at least the batch size, 128"),
+    ],
+)
+def test_bad_values_are_refused_by_name(how, sentence):
+    with pytest.raises(RecipeError, match=sentence):
+        Tuning(**how)

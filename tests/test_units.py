@@ -1,0 +1,81 @@
+import pytest
+import torch
+from torch import nn
+
+from pruning.units import Slice, UnitGroup, apply_masks, group_of, masks_of
+
+
+def rows_of(param: str, units: int) -> Slice:
+    return Slice(param, 0, torch.arange(units)[:, None])
+
+
+@pytest.fixture
+def two_layers() -> tuple[nn.Module, UnitGroup]:
+    """2-3-1, and the group of its three hidden neurons."""
+    model = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1))
+    model[0].weight.data = torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+    slices = (rows_of("0.weight", 3), rows_of("0.bias", 3), Slice("1.weight", 1, torch.arange(3)[:, None]))
+    return model, UnitGroup("0", ("0",), ("0.weight",), (3, 2), 3, slices)
+
+
+def test_sums_are_over_the_rows_of_the_members_weights_only(two_layers):
+    model, group = two_layers
+    assert group.sums(dict(model.named_parameters())).tolist() == [3.0, 7.0, 11.0]
+
+
+def test_coupled_members_are_added_up():
+    group = UnitGroup("a", ("a", "b"), ("a.w", "b.w"), (2, 2), 2, (rows_of("a.w", 2), rows_of("b.w", 2)))
+    values = {"a.w": torch.tensor([[1.0, 1.0], [2.0, 2.0]]), "b.w": torch.tensor([[10.0], [20.0]])}
+    assert group.sums(values).tolist() == [12.0, 24.0]
+
+
+def test_a_unit_may_own_several_rows():
+    group = UnitGroup("a", ("a",), ("a.w",), (4, 1), 2, (Slice("a.w", 0, torch.tensor([[0, 1], [2, 3]])),))
+    assert group.sums({"a.w": torch.tensor([[1.0], [2.0], [4.0], [8.0]])}).tolist() == [3.0, 12.0]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64, torch.int8, torch.float8_e4m3fn])
+def test_sums_are_float32_whatever_the_dtype(dtype):
+    group = UnitGroup("a", ("a",), ("a.w",), (1, 4), 1, (rows_of("a.w", 1),))
+    single = UnitGroup("a", ("a",), ("a.w",), (1, 4), 4)
+    values = {"a.w": torch.full((1, 4), 100.0).to(dtype)}  # 4 x 100 does not fit int8
+    exact = float(values["a.w"].float()[0, 0])
+    assert group.sums(values).dtype == single.sums(values).dtype == torch.float32
+    assert group.sums(values).tolist() == [4 * exact]
+    assert single.sums(values).tolist() == [exact] * 4
+
+
+def test_masks_cover_every_slice_of_a_fallen_unit(two_layers):
+    model, group = two_layers
+    masks = masks_of([group], {"0": torch.tensor([True, False, True])}, model)
+    assert {name: mask.tolist() for name, mask in masks.items()} == {
+        "0.weight": [[True, True], [False, False], [True, True]],
+        "0.bias": [True, False, True],
+        "1.weight": [[True, False, True]],
+    }
+
+
+def test_nothing_is_masked_where_all_stay(two_layers):
+    model, group = two_layers
+    assert masks_of([group], {"0": torch.ones(3, dtype=torch.bool)}, model) == {}
+
+
+def test_masks_of_two_groups_on_one_tensor_meet():
+    model = nn.Sequential(nn.Linear(2, 2, bias=False))
+    rows = UnitGroup("rows", ("0",), ("0.weight",), (2, 2), 2, (rows_of("0.weight", 2),))
+    columns = UnitGroup("columns", ("0",), (), (2, 2), 2, (Slice("0.weight", 1, torch.arange(2)[:, None]),))
+    keep = {"rows": torch.tensor([True, False]), "columns": torch.tensor([False, True])}
+    assert masks_of([rows, columns], keep, model)["0.weight"].tolist() == [[False, True], [False, False]]
+
+
+def test_masking_a_nan_gives_zero():
+    model = nn.Sequential(nn.Linear(2, 1, bias=False))
+    model[0].weight.data = torch.tensor([[torch.nan, 3.0]])
+    apply_masks(model, {"0.weight": torch.tensor([[False, True]])})
+    assert model[0].weight.tolist() == [[0.0, 3.0]]
+
+
+def test_a_layer_is_found_by_its_own_name_and_as_a_member():
+    group = UnitGroup("a", ("a", "b"), ("a.w",), (1, 1), 1)
+    assert group_of([group], "a") is group_of([group], "b") is group
+    assert group_of([group], "c") is None
