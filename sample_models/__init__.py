@@ -1,0 +1,14 @@
+"""Small trained networks with their data. Importing this reads nothing; making a workload reads weights and data."""
+
+from pruning.workload import Workloads
+from sample_models import fashion_cnn, fashion_resnet, lenet_300_100, mlp_128
+from sample_models.shipped import ModelCard, card
+
+__all__ = ["MODELS", "ModelCard", "card"]
+
+MODELS: Workloads = {
+    fashion_cnn.NAME: fashion_cnn.workload,
+    lenet_300_100.NAME: lenet_300_100.workload,
+    mlp_128.NAME: mlp_128.workload,
+    fashion_resnet.NAME: fashion_resnet.workload,
+}

@@ -1,0 +1,48 @@
+"""A convolutional network of two layers on Fashion-MNIST: small enough to prune and tune while you watch."""
+
+from collections.abc import Mapping
+from typing import Self
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pruning.workload import Workload
+from sample_models import shipped
+
+NAME = "fashion_cnn"
+
+
+class FashionCNN(nn.Module):
+    """Two 3 x 3 convolutions, each with ReLU and 2 x 2 max pooling, then `fc`. Images [b, 1, 28, 28] to [b, 10]."""
+
+    def __init__(self, first: int = 16, second: int = 32) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(1, first, 3, padding=1)
+        self.conv2 = nn.Conv2d(first, second, 3, padding=1)
+        self.flatten = nn.Flatten()
+        self.fc = nn.Linear(second * 7 * 7, 10)
+
+    def forward(self, images: Tensor) -> Tensor:
+        halved = F.max_pool2d(F.relu(self.conv1(images)), 2)
+        quartered = F.max_pool2d(F.relu(self.conv2(halved)), 2)
+        return self.fc(self.flatten(quartered))
+
+    @classmethod
+    def fitting(cls, tensors: Mapping[str, Tensor]) -> Self:
+        """The network of the size of these tensors, with them loaded, in eval mode."""
+        network = cls(first=tensors["conv1.weight"].shape[0], second=tensors["conv2.weight"].shape[0])
+        network.load_state_dict(tensors)
+        return network.eval()
+
+
+SOURCES = (FashionCNN,)
+
+
+def build() -> FashionCNN:
+    """A fresh copy with the shipped weights, on the CPU, in eval mode."""
+    return FashionCNN.fitting(shipped.weights(NAME, FashionCNN))
+
+
+def workload() -> Workload:
+    """`fashion_cnn` on Fashion-MNIST; reads the data and the weights."""
+    return shipped.workload(NAME, build)
