@@ -1,0 +1,140 @@
+"""The main job in a real browser: load, slide, estimate, measure, run, export; the downloaded file scores the same."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from playwright.sync_api import Page, expect
+
+from pruning.amounts import Sparsity
+from pruning.granularities import Channels
+from pruning.loading import load_network, read_tensors
+from pruning.measure import judge_all
+from pruning.numbers import percent
+from pruning.recipe import Recipe, from_json
+from pruning.schedules import OneShot, Polynomial
+from pruning.scopes import Layer
+from pruning.tuning import Tuning
+from sample_models import MODELS
+from tests.browser.conftest import address_of
+
+QUICK = Recipe(
+    "fashion_cnn",
+    granularity=Channels(),
+    scope=Layer(),
+    amount=Sparsity(0.25),
+    schedule=OneShot(),
+    tuning=Tuning(epochs=1, images_per_epoch=2560),
+)
+LONG = replace(QUICK, schedule=Polynomial(rounds=20), tuning=Tuning(epochs=5))
+MEASURED = re.compile(r"measured [\d.]+")
+
+
+def open_page(page: Page, address: str) -> None:
+    page.goto(address)
+    page.locator(".strip").wait_for()
+
+
+def plain(text: str) -> str:
+    return text.replace("\u2009", " ").replace("\u2212", "-")
+
+
+def test_first_page_shows_a_trained_network_and_measures_it(page: Page, app: str) -> None:
+    open_page(page, app)
+    expect(page.locator(".strip")).to_contain_text(MEASURED)
+    for layer in ("conv1", "conv2", "fc"):
+        expect(page.locator(f".row[data-layer={layer}] svg")).to_be_visible()
+    expect(page.get_by_role("img", name=re.compile("heatmap of conv1"))).to_be_visible()
+
+
+def test_slider_by_keyboard_changes_sizes_then_accuracy(page: Page, app: str) -> None:
+    open_page(page, address_of(app, Recipe("mlp_128", amount=Sparsity(0.5))))
+    expect(page.locator(".strip")).to_contain_text(MEASURED)
+    before = page.locator(".strip").inner_text()
+    page.get_by_role("slider", name="sparsity", exact=True).first.focus()
+    for _ in range(20):
+        page.keyboard.press("ArrowRight")
+    expect(page.locator(".row[data-layer=fc1] .num")).to_contain_text(re.compile(r"39\.\d"))
+    expect(page.locator(".strip")).to_contain_text(MEASURED)
+    assert page.locator(".strip").inner_text() != before
+    assert from_json(recipe_of(page)).amount == Sparsity(0.6)
+
+
+def recipe_of(page: Page) -> str:
+    page.wait_for_timeout(500)
+    return str(page.evaluate("new URLSearchParams(location.search).get('recipe')"))
+
+
+def test_a_row_locks_keeps_whole_and_shows_its_heatmap(page: Page, app: str) -> None:
+    open_page(page, address_of(app, Recipe("mlp_128", amount=Sparsity(0.5))))
+    row = page.locator(".row[data-layer=fc2]")
+    row.get_by_role("slider").focus()
+    page.keyboard.press("Shift+ArrowRight")
+    expect(row.get_by_role("checkbox", name="lock fc2")).to_be_checked()
+    locked = float(row.locator(".value").inner_text().split()[0])
+    expect(row.locator(".num")).to_contain_text(percent(1 - locked / 100))
+    page.locator(".row[data-layer=fc1]").get_by_role("checkbox", name="whole fc1").check()
+    expect(page.locator(".row[data-layer=fc1] .num")).to_contain_text(percent(1.0))
+    assert from_json(recipe_of(page)).keep_whole == ("fc1",)
+    row.get_by_role("button", name="heatmap fc2").click()
+    image = page.get_by_role("img", name=re.compile("heatmap of fc2"))
+    expect(image).to_be_visible()
+    image.focus()
+    page.keyboard.press("+")
+    expect(page.locator(".where")).to_contain_text(re.compile(r"columns 32"))
+    page.get_by_role("button", name="whole layer").click()
+    expect(page.locator(".where")).to_contain_text(re.compile(r"columns 0"))
+
+
+def test_run_export_and_the_downloaded_file_scores_the_same(page: Page, app: str, tmp_path: Path) -> None:
+    open_page(page, address_of(app, QUICK))
+    page.get_by_role("button", name="Run", exact=True).click()
+    expect(page.get_by_text(re.compile("finished in"))).to_be_visible(timeout=120_000)
+    verified = page.get_by_text(re.compile("Verified: this network scores"))
+    expect(verified).to_be_visible()
+    shown = re.findall(r"[\d.]+(?= %)", plain(verified.inner_text()))
+    assert len(shown) == 2 and shown[0] == shown[1]
+    files: dict[str, Path] = {}
+    for label in (".safetensors", ".pt", "recipe.json", "report"):
+        with page.expect_download() as download:
+            page.get_by_role("button", name=label, exact=True).click()
+        files[label] = tmp_path / download.value.suggested_filename
+        download.value.save_as(files[label])
+    assert from_json(files["recipe.json"].read_text(encoding="utf-8")) == QUICK
+    assert "plotly" in files["report"].read_text(encoding="utf-8").lower()
+    workload = MODELS["fashion_cnn"]()
+    for label in (".safetensors", ".pt"):
+        network = load_network(workload, read_tensors(files[label]), torch.device("cpu"))
+        scores, _ = judge_all(network, workload.test, workload.task, torch.device("cpu"))
+        assert plain(percent(float(scores.double().mean()), 2)) == f"{shown[0]} %"
+        assert network.get_parameter("conv1.weight").shape[0] == 12
+
+
+def test_f5_finds_the_run_and_esc_keeps_the_partial_result(page: Page, app: str) -> None:
+    open_page(page, address_of(app, LONG))
+    page.get_by_role("button", name="Run", exact=True).click()
+    expect(page.get_by_text(re.compile(r"round 1 of 20, epoch"))).to_be_visible(timeout=60_000)
+    page.reload()
+    expect(page.get_by_text(re.compile(r"round \d+ of 20"))).to_be_visible(timeout=60_000)
+    assert from_json(recipe_of(page)) == LONG
+    page.keyboard.press("Escape")
+    expect(page.get_by_text(re.compile("the partial result is kept"))).to_be_visible(timeout=120_000)
+    expect(page.get_by_text(re.compile("Verified: this network scores"))).to_be_visible()
+
+
+def test_what_does_not_fit_is_a_sentence_and_the_page_goes_on(page: Page, app: str) -> None:
+    open_page(page, address_of(app, QUICK) + "&run=nothing-1")
+    expect(page.get_by_text(re.compile("nothing-1"))).to_be_visible()
+    expect(page.locator(".strip")).to_contain_text(MEASURED)
+    page.goto(f"{app}/?recipe=%7B%22version%22%3A+7%7D")
+    expect(page.get_by_text(re.compile("version is 7"))).to_be_visible()
+    expect(page.locator(".strip")).to_contain_text(MEASURED)
+
+
+def test_a_narrow_screen_does_not_scroll_sideways(page: Page, app: str) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    open_page(page, app)
+    expect(page.locator(".strip")).to_contain_text(MEASURED)
+    wide = page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth")
+    assert wide <= 390

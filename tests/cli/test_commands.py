@@ -1,0 +1,197 @@
+"""What the commands do when all is well. `test_bad_input.py` has the rest."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from pruning import runs
+from pruning.__main__ import app
+from pruning.cli.lines import line
+from pruning.events import Masked, TuningStep
+from pruning.recipe import from_json
+from sample_models import MODELS
+from tests.own_workload import recipe_text, rescore_here, write_own
+
+ROOT = Path(__file__).parents[2]
+STAGE_KEYS = ["score", "validation", "samples", "parameters", "nonzero", "macs", "bytes", "gzip_bytes"]
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs, "rescore_afresh", rescore_here)
+
+
+def invoke(*arguments: str) -> Any:
+    result = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def recipe_file(folder: Path, **changes: object) -> str:
+    path = folder / "given.json"
+    path.write_text(recipe_text(**changes))
+    return str(path)
+
+
+def test_a_run_from_another_folder_ends_with_one_line_of_json(tmp_path: Path) -> None:
+    """The whole way, as a person would go it: a process of its own, which starts another to score the files."""
+    reference = write_own(tmp_path)
+    recipe = recipe_file(tmp_path, granularity={"kind": "channels"})
+    command = [sys.executable, "-m", "pruning", "run", recipe, "--workload", reference, "--out", "out", "--json"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    last = json.loads(done.stdout.splitlines()[-1])
+    assert list(last) == ["run", "workload", "device", "stages", "artefacts"]
+    assert last["run"] == from_json(Path(recipe).read_text()).name and last["workload"] == "own"
+    assert list(last["stages"]) == ["dense", "pruned", "tuned", "exported"]
+    assert all(list(stage) == STAGE_KEYS for stage in last["stages"].values())
+    assert last["stages"]["exported"] == last["stages"]["tuned"]
+    assert last["stages"]["tuned"]["parameters"] < last["stages"]["dense"]["parameters"]
+    assert {kind: Path(path).is_file() for kind, path in last["artefacts"].items()} == {
+        "safetensors": True, "pt": True, "recipe": True, "report": True,
+    }  # fmt: skip
+    assert "verified: scored" in done.stderr and "round 2:" in done.stderr
+
+
+@pytest.mark.usefixtures("quick")
+def test_without_json_the_stages_stand_on_stdout(tmp_path: Path) -> None:
+    arguments = ["run", recipe_file(tmp_path), "--workload", write_own(tmp_path), "--out", str(tmp_path / "out")]
+    result = invoke(*arguments)
+    for word in ("dense", "pruned", "tuned", "exported", "accuracy, test", "accuracy, validation", "non-zeros"):
+        assert word in result.stdout
+    assert "finished after" in result.stderr and "finished after" not in result.stdout
+
+
+@pytest.mark.usefixtures("quick")
+def test_another_workload_makes_another_recipe(tmp_path: Path) -> None:
+    recipe = recipe_file(tmp_path, workload="fashion_cnn")
+    out = tmp_path / "out"
+    result = invoke("run", recipe, "--workload", write_own(tmp_path), "--out", str(out), "--json")
+    written = from_json((out / "recipe.json").read_text())
+    assert written.workload == "own"
+    assert json.loads(result.stdout.splitlines()[-1])["run"] == written.name
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_file_that_is_not_verified_makes_the_command_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs, "differences", lambda *_: ["model.pt holds other values"])
+    arguments = ["run", recipe_file(tmp_path), "--workload", write_own(tmp_path), "--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 1
+    assert "not verified: model.pt holds other values" in result.stderr and "NOT verified" in result.stderr
+
+
+@pytest.mark.usefixtures("quick")
+def test_ctrl_c_keeps_the_partial_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = runs.prune
+
+    def interrupted(*arguments: Any) -> Any:
+        events = real(*arguments)
+        try:
+            while True:
+                event = next(events)
+                if isinstance(event, TuningStep) and event.step == 1:
+                    os.kill(os.getpid(), signal.SIGINT)
+                yield event
+        except StopIteration as end:
+            return end.value
+
+    monkeypatch.setattr(runs, "prune", interrupted)
+    before = signal.getsignal(signal.SIGINT)
+    recipe = recipe_file(tmp_path, tuning={"epochs": 100, "batch_size": 50})
+    result = invoke("run", recipe, "--workload", write_own(tmp_path), "--out", str(tmp_path / "out"), "--json")
+    assert "stopped after" in result.stderr and "Ctrl-C again aborts" in result.stderr
+    assert json.loads(result.stdout.splitlines()[-1])["stages"]["exported"] is not None
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_ctrl_c_twice_aborts(tmp_path: Path) -> None:
+    recipe = recipe_file(tmp_path, tuning={"epochs": 100_000, "batch_size": 2})
+    command = [sys.executable, "-m", "pruning", "run", recipe, "--workload", write_own(tmp_path), "--out", "out"]
+    slow = "import time\n" + Path(tmp_path / "own.py").read_text().replace(
+        "def forward(self, images):\n", "def forward(self, images):\n        time.sleep(3 * self.training)\n"
+    )
+    write_own(tmp_path, slow)
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr is not None
+    for told in process.stderr:
+        if told.startswith("  after 0 steps"):
+            break
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 130
+    assert "aborted" in process.stderr.read()
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_models_are_listed_from_their_cards() -> None:
+    listed = json.loads(invoke("models", "--json").stdout.splitlines()[-1])
+    assert [model["name"] for model in listed] == list(MODELS)
+    for model in listed:
+        assert model["parameters"] > 0 and model["macs"] > 0 and model["data"]
+        assert 0.5 < model["validation_accuracy"] < 1 and 0.5 < model["test_accuracy"] < 1
+    told = invoke("models").stdout
+    assert all(name in told for name in MODELS) and "accuracy, test" in told
+
+
+def test_inspect_says_what_may_fall_and_why_not(tmp_path: Path) -> None:
+    reference = write_own(tmp_path)
+    found = json.loads(invoke("inspect", reference, "--json").stdout)
+    channels = {row["name"]: (row["channels"], row["why_no_channels"]) for row in found["layers"]}
+    assert channels["conv1"] == (6, "") and channels["conv2"] == (8, "")
+    assert channels["fc"] == (0, "its channels are the model's output: they always stay")
+    assert found["parameters"] == sum(row["parameters"] for row in found["layers"])
+    told = invoke("inspect", reference).stdout
+    assert "6 x 1 x 3 x 3" in told and "fc: its channels are the model's output" in told
+
+
+def test_a_recipe_to_start_from_reads_back(tmp_path: Path) -> None:
+    text = invoke("recipe", write_own(tmp_path)).stdout
+    recipe = from_json(text)
+    assert recipe == from_json(
+        '{"version": 1, "workload": "own", "criterion": {"kind": "magnitude", "p": 1},'
+        ' "granularity": {"kind": "weights"}, "scope": {"kind": "global"},'
+        ' "amount": {"kind": "sparsity", "share": 0.8}, "schedule": {"kind": "polynomial", "rounds": 5, "power": 3},'
+        ' "tuning": {"epochs": 2, "optimiser": "adamw", "learning_rate": 0.003, "batch_size": 128},'
+        ' "keep_whole": [], "seed": 0}'
+    )
+    comments = {key: value for key, value in json.loads(text).items() if key.startswith("// ")}
+    assert {key.removeprefix("// ") for key in comments} == json.loads(text).keys() - comments.keys() - {"//"}
+    assert "conv1, conv2, fc" in comments["// keep_whole"]
+
+
+@pytest.mark.usefixtures("quick")
+def test_exported_files_can_be_scored_again(tmp_path: Path) -> None:
+    reference, out = write_own(tmp_path), tmp_path / "out"
+    ran = invoke("run", recipe_file(tmp_path), "--workload", reference, "--out", str(out), "--json")
+    exported = json.loads(ran.stdout.splitlines()[-1])["stages"]["exported"]
+    files = [str(out / "model.safetensors"), str(out / "model.pt")]
+    for told in invoke("score", *files, "--workload", reference, "--json").stdout.splitlines():
+        again = json.loads(told)
+        assert {key: again[key] for key in STAGE_KEYS} == exported
+        assert again["file"] in files and again["workload"] == "own"
+    assert "300" in invoke("score", files[0], "--workload", reference).stdout
+
+
+def test_help_does_not_wait_for_torch() -> None:
+    code = "import sys, pruning.__main__ as m\nassert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+    assert "run" in invoke("--help").stdout
+
+
+def test_only_steps_go_without_a_line() -> None:
+    masked = Masked(0, 1.0, 5, 4, 8, {"fc": 0.5})
+    assert line(masked).startswith("round 1: 4 of 8 units fallen")
+    assert line(TuningStep(0, 0, 1, 1.0)) == ""

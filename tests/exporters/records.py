@@ -1,0 +1,42 @@
+"""A finished run to export, put together by hand: nothing is trained."""
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from pruning.engine import measure_stage
+from pruning.events import Event, Finished, Masked, Measured, StageMeasured, Started, TuningStep, Verified, Warned
+from pruning.exporters import Record
+from pruning.opening import open_model
+from pruning.recipe import from_json
+from pruning.surgery import remove_units
+from tests.networks import tiny
+from tests.own_workload import recipe_text
+
+
+def record(verified: Verified | None = None, channels: bool = False, **workload_changes: Any) -> Record:
+    """Of the tiny convolutional network; with `channels` two of the first layer's four are gone."""
+    workload = replace(tiny("conv"), **workload_changes)
+    kind = "channels" if channels else "weights"
+    recipe = from_json(recipe_text(workload=workload.name, granularity={"kind": kind}))
+    model = open_model(workload, torch.device("cpu"))
+    dense = measure_stage(model, workload, torch.device("cpu"))
+    groups = recipe.granularity.groups(model, workload.example)
+    if channels:
+        keep = {group.name: torch.arange(group.units) > 1 for group in groups[:1]}
+        model = remove_units(model, workload.example, groups[:1], keep)
+    events: list[Event] = [
+        Started(workload.name, "cpu", 2, 12, workload.task.classes),
+        StageMeasured("dense", dense),
+        StageMeasured("pruned", replace(dense, score=0.25)),
+        Masked(0, 1.0, 100, 90, 300, {group.name: 0.7 for group in groups}),
+        Warned("90 fell and 100 were asked for"),
+        Measured(0, 0, "validation", 0.5, 0.3),
+        TuningStep(0, 0, 1, 1.5),
+        Measured(0, 6, "validation", 0.75, 0.3),
+        StageMeasured("tuned", replace(dense, class_scores=(0.0, 1.0, 1.0))),
+        *([verified] if verified else []),
+        Finished(False, 3.0),
+    ]
+    return Record(workload, recipe, model, "cpu (x86_64)", tuple(events))

@@ -1,0 +1,96 @@
+import re
+from dataclasses import replace
+
+import pytest
+
+from pruning.events import Verified
+from pruning.exporters.report import Report, in_words
+from pruning.exporters.snippet import loading_snippet
+from pruning.numbers import THIN
+from pruning.workload_file import load_workload
+from tests.exporters.records import record
+from tests.networks import tiny
+from tests.own_workload import write_own
+
+
+def page(*arguments: object, **changes: object) -> str:
+    return Report().content(record(*arguments, **changes)).decode()  # type: ignore[arg-type]
+
+
+def text(html: str) -> str:
+    """What a person reads, on one line."""
+    without_code = re.sub(r"<(script|style)\b.*?</\1>", " ", html, flags=re.DOTALL)
+    return " ".join(re.sub(r"<[^>]+>", " ", without_code).replace(THIN, " ").split())
+
+
+def test_the_page_needs_nothing_from_outside() -> None:
+    html = page()
+    assert re.findall(r"<(?:script|link|img|iframe)\b[^>]*(?:src|href)=", html) == []
+    assert "@import" not in html and "url(http" not in html
+    assert html.count("plotly.js v") == 1
+
+
+def test_each_score_says_which_split_it_is_from() -> None:
+    told = text(page())
+    for label in ("accuracy, test", "accuracy, validation", "parameters", "non-zeros", "bytes, gzipped", "MACs"):
+        assert label in told
+    assert "Test scores are on 300 samples that no choice was made on" in told
+
+
+def test_asked_and_achieved_stand_side_by_side() -> None:
+    told = text(page())
+    assert "Asked to fall: 100 of 300 weights (33.33 %). Fell: 90 (30.00 %)" in told
+    assert "0 70.0 %" in told
+    assert "Note: 90 fell and 100 were asked for" in told
+
+
+def test_the_classes_that_lost_most_are_named() -> None:
+    assert re.search(r"Classes that lost most class dense tuned change a \d+\.\d % 0\.0 %", text(page()))
+
+
+@pytest.mark.parametrize(
+    ("verified", "told", "not_told"),
+    [
+        (Verified(0.5, 0.5, True), "Verified. The run's network scores 50.00 %", "Not verified."),
+        (Verified(0.5, 0.25, False), "Not verified. The run's network scores 50.00 %", " Verified."),
+        (None, "Not verified. The exported files could not be loaded", " Verified."),
+    ],
+)
+def test_only_equal_scores_are_called_verified(verified: Verified | None, told: str, not_told: str) -> None:
+    read = text(page(verified))
+    assert told in read and not_told not in read
+
+
+def test_names_cannot_write_html() -> None:
+    nasty = "</script><script>alert(1)</script>"
+    html = page(name=nasty, data=nasty)
+    assert "<script>alert" not in html
+
+
+def test_a_run_without_classes_or_masks_is_reported_too() -> None:
+    run = record()
+    few = tuple(event for event in run.events if type(event).__name__ in ("Started", "StageMeasured"))
+    started = replace(few[0], classes=())  # type: ignore[type-var]
+    told = text(Report().content(replace(run, events=(started, *few[1:]))).decode())
+    assert "stopped before anything fell" in told and "Classes that lost" not in told
+
+
+def test_the_snippet_loads_the_class_from_its_own_file(tmp_path: object) -> None:
+    workload = load_workload(write_own(tmp_path))  # type: ignore[arg-type]
+    snippet = loading_snippet(workload.build(), (1, 1, 6, 6))
+    assert "from own import Small" in snippet and "load_state_dict(tensors)" in snippet
+    assert "[n, 1, 6, 6]" in snippet
+    compile(snippet, "snippet", "exec")
+
+
+def test_the_snippet_imports_nothing_for_a_container_of_torch() -> None:
+    snippet = loading_snippet(tiny("conv").build(), (1, 2, 8, 8))
+    assert snippet.count("import") == 2  # torch, and load_file
+
+
+def test_a_choice_is_told_with_its_values() -> None:
+    assert in_words({"kind": "polynomial", "rounds": 5, "power": 3.0}) == "polynomial, rounds 5, power 3.0"
+    assert in_words({"kind": "per_layer", "shares": {"fc": 0.5}, "rest": {"kind": "sparsity", "share": 0.0}}) == (
+        "per_layer, shares fc 0.5, rest sparsity, share 0.0"
+    )
+    assert in_words([]) == "" and in_words(["a", "b"]) == "a, b"

@@ -1,0 +1,81 @@
+"""The page without browser and workers: calls are answered in this process, runs are carried out when asked."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from streamlit.testing.v1 import AppTest
+
+from pruning.errors import PruningError
+from pruning.events import Failed, Finished
+from pruning.jobs.store import Store
+from pruning.lab import Lab
+from pruning.recipe import Recipe
+from pruning.runs import carry_out
+from sample_models import MODELS
+from views import server
+
+ROOT = Path(__file__).parents[2]
+
+
+class InProcess:
+    """A backend that does at once what it is asked."""
+
+    def __init__(self, home: Path) -> None:
+        self.store = Store(home)
+        self.lab = Lab(MODELS, torch.device("cpu"))
+        self.recipes: list[Recipe] = []
+
+    def call(self, function: Callable[..., Any], *arguments: Any) -> "Future[Any]":
+        answer: Future[Any] = Future()
+        try:
+            answer.set_result(function(self.lab, *arguments))
+        except PruningError as error:
+            answer.set_exception(error)
+        return answer
+
+    def start(self, recipe: Recipe, session: str) -> str:
+        self.recipes.append(recipe)
+        run = self.store.create(recipe, session)
+        self.store.claim("test")
+        return run
+
+    def cancel(self, run: str) -> None:
+        self.store.request_stop(run)
+
+    def finish(self, run: str) -> None:
+        """Carry the run out, as a worker would."""
+        recipe = self.store.run(run).recipe
+        workload = MODELS[recipe.workload]()
+        for event in carry_out(workload, recipe, self.store.folder(run), recipe.workload):
+            if isinstance(event, Finished):
+                self.store.finish(run, event)
+            else:
+                self.store.append(run, event)
+
+    def fail(self, run: str, sentence: str) -> None:
+        self.store.finish(run, Failed(sentence))
+
+
+@pytest.fixture(scope="session")
+def lab() -> Lab:
+    return Lab(MODELS, torch.device("cpu"))
+
+
+@pytest.fixture
+def backend(tmp_path: Path, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Iterator[InProcess]:
+    made = InProcess(tmp_path)
+    made.lab = lab  # opened models and rankings are shared by the tests
+    monkeypatch.setattr(server, "backend", lambda: made)
+    for module in ("views.controls", "views.run_panel"):
+        monkeypatch.setattr(f"{module}.backend", lambda: made)
+    yield made
+    made.store.close()
+
+
+@pytest.fixture
+def app(backend: InProcess) -> AppTest:
+    return AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)

@@ -1,0 +1,141 @@
+"""The Lab page: what the controls say is what the recipe says and what the page shows."""
+
+import json
+
+from streamlit.testing.v1 import AppTest
+
+from pruning.amounts import PerLayer, Sparsity, Threshold
+from pruning.criteria import Taylor
+from pruning.granularities import Channels
+from pruning.lab import look, open_workload
+from pruning.numbers import count, percent, si
+from pruning.recipe import Recipe, from_json, to_json
+from pruning.schedules import OneShot
+from pruning.scopes import Layer
+from pruning.tuning import Tuning
+from tests.views.conftest import InProcess
+
+QUICK = Recipe(
+    "mlp_128",
+    amount=Sparsity(0.6),
+    scope=Layer(),
+    schedule=OneShot(),
+    tuning=Tuning(epochs=1, images_per_epoch=512),
+)
+
+
+def strip(app: AppTest) -> str:
+    return next(element.proto.body for element in app.get("html") if 'class="strip"' in element.proto.body)
+
+
+def opened(app: AppTest, recipe: Recipe) -> AppTest:
+    app.query_params["recipe"] = to_json(recipe)
+    app.run()
+    assert not app.exception
+    return app
+
+
+def settled(app: AppTest) -> AppTest:
+    """Run the page until the accuracy is measured: each run judges more samples."""
+    for _ in range(40):
+        if "measured" in strip(app):
+            return app
+        app.run()
+    raise AssertionError("never measured")
+
+
+def test_first_page_shows_a_trained_network(app: AppTest, backend: InProcess) -> None:
+    app.run()
+    assert not app.exception
+    assert [error.value for error in app.error] == []
+    model = open_workload(backend.lab, "fashion_cnn")
+    assert percent(model.score) in strip(app)
+    assert si(model.costs.parameters) in strip(app)
+    assert app.selectbox(key="workload").value == "fashion_cnn"
+
+
+def test_controls_show_the_recipe_of_the_url_and_give_it_back(app: AppTest) -> None:
+    recipe = Recipe(
+        "mlp_128",
+        criterion=Taylor(),
+        granularity=Channels(),
+        scope=Layer(),
+        amount=PerLayer({"fc1": 0.25}, rest=Sparsity(0.4)),
+        tuning=Tuning(epochs=3, optimiser="sgd", learning_rate=0.01, batch_size=64, images_per_epoch=4096),
+        seed=5,
+    )
+    opened(app, recipe)
+    assert from_json(app.query_params["recipe"]) == recipe
+
+
+def test_slider_moves_sizes_and_accuracy(app: AppTest, backend: InProcess) -> None:
+    opened(app, QUICK)
+    app.slider(key="share").set_value(90.0).run()
+    now = look(backend.lab, from_json(app.query_params["recipe"]), "score")
+    assert count(now.nonzero) in strip(app)
+    assert now.fallen == sum(round(0.9 * units) for units in (784 * 128, 128 * 10))
+    settled(app)
+    assert "measured" in strip(app)
+
+
+def test_threshold_is_in_the_criterions_own_units(app: AppTest, backend: InProcess) -> None:
+    opened(app, Recipe("mlp_128", amount=Threshold(0.05)))
+    recipe = from_json(app.query_params["recipe"])
+    assert recipe.amount == Threshold(0.05)
+    now = look(backend.lab, recipe, "score")
+    weights = [p for n, p in backend.lab.opened("mlp_128").model.named_parameters() if n.endswith("weight")]
+    assert now.fallen == sum(int((w.double().abs() < 0.05).sum()) for w in weights)
+
+
+def test_a_combination_that_does_not_fit_says_so_and_loses_nothing(app: AppTest) -> None:
+    opened(app, QUICK)
+    before = strip(app)
+    app.selectbox(key="criterion").set_value("activation").run()
+    assert not app.exception
+    assert "activation" in app.error[0].value and "channels" in app.error[0].value
+    assert app.button(key="run_button").disabled
+    assert si(784 * 128 + 128 + 1290) in strip(app) and before.split("→")[0] == strip(app).split("→")[0]
+
+
+def test_a_broken_recipe_in_the_url_is_a_sentence(app: AppTest) -> None:
+    app.query_params["recipe"] = json.dumps(
+        {"version": 1, "workload": "mlp_128", "amount": {"kind": "sparsity", "share": 7}}
+    )
+    app.run()
+    assert not app.exception
+    assert "amount.share is 7" in app.error[0].value
+    assert app.selectbox(key="workload").value == "fashion_cnn"
+
+
+def test_run_result_and_downloads(app: AppTest, backend: InProcess) -> None:
+    opened(app, QUICK)
+    app.button(key="run_button").click().run()
+    assert not app.exception
+    run = app.query_params["run"]
+    assert backend.recipes == [QUICK]
+    assert app.button(key="run_button").disabled
+    backend.finish(run)
+    app.run()
+    assert not app.exception
+    assert [error.value for error in app.error] == []
+    assert "Verified" in app.success[0].value
+    table = next(element.proto.body for element in app.get("html") if "class='result'" in element.proto.body)
+    assert all(f">{stage}<" in table for stage in ("dense", "pruned", "tuned", "exported"))
+    assert len(app.get("download_button")) == 4
+
+
+def test_a_failed_run_is_a_sentence_and_the_next_can_start(app: AppTest, backend: InProcess) -> None:
+    opened(app, QUICK)
+    app.button(key="run_button").click().run()
+    backend.fail(app.query_params["run"], "worker lost: start the run again")
+    app.run()
+    assert "worker lost" in app.error[0].value
+    assert not app.button(key="run_button").disabled
+
+
+def test_a_run_of_the_url_brings_its_recipe_back(app: AppTest, backend: InProcess) -> None:
+    run = backend.start(QUICK, "another session")
+    app.query_params["run"] = run
+    app.run()
+    assert not app.exception
+    assert from_json(app.query_params["recipe"]) == QUICK
