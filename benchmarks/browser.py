@@ -1,6 +1,6 @@
 """A server and a Chromium for what a person waits for: the same as the browser tests use."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,7 +11,7 @@ from tests.browser.conftest import chromium, serving
 
 
 @contextmanager
-def opened() -> Iterator[tuple[str, Page]]:
+def opened() -> Generator[tuple[str, Page]]:
     """The address of a fresh server and a page that shows nothing yet."""
     with TemporaryDirectory() as home, serving(Path(home)) as address, chromium() as browser:
         page = browser.new_page(viewport={"width": 1440, "height": 1300})

@@ -15,11 +15,11 @@ class Amount(Protocol):
     """Says how many units of a pool fall, given the pool's scores in ascending order."""
 
     def falls(self, pool: tuple[str, ...], scores: Tensor, units: int) -> int:
-        """`pool` names its groups; `scores` float32, ascending, of those that may fall; `units` counts all of the pool."""
+        """`pool` names its groups; `scores` float32, ascending, are of those that may fall; `units` counts all."""
         ...
 
     def own_pools(self) -> frozenset[str]:
-        """Groups that leave the scope's pools and compete among themselves, because they have an amount of their own."""
+        """Groups that leave the scope's pools to compete among themselves: they have an amount of their own."""
         ...
 
     def empties(self) -> frozenset[str]:

@@ -33,7 +33,7 @@ def mixed_precision(device: torch.device) -> contextlib.AbstractContextManager[o
 
 @contextlib.contextmanager
 def drawn_by(seed: int, device: torch.device) -> Generator[None]:
-    """What dropout and its like draw inside the block is decided by the seed; the global generators stay as they were."""
+    """What dropout and its like draw inside the block is decided by the seed; global generators stay as they were."""
     generators = [torch.default_generator]
     if device.type == "cuda":
         index = torch.cuda.current_device() if device.index is None else device.index  # type: ignore[comparison-overlap]
@@ -52,7 +52,8 @@ def place(model: nn.Module, example: Tensor, device: torch.device) -> nn.Module:
     """The model on the device, its weights laid out channels last where there are convolutions over images.
 
     Tuning and scoring the sample CNN on two CPU cores takes 0.55 of the time that way; on GPUs with tensor cores it is
-    the layout that they multiply in. A network that calls view() on its images cannot take them so and is left as it is.
+    the layout that they multiply in. A network that calls view() on its images cannot take them so and is left as it
+    is.
     """
     model = model.to(device)
     if any(isinstance(module, nn.Conv2d) for module in model.modules()):

@@ -24,7 +24,7 @@ from pruning.events import (
     TuningStep,
     Warned,
 )
-from pruning.layers import layer_table
+from pruning.layers import Layer, layer_table
 from pruning.measure import class_scores, judge_all
 from pruning.opening import open_model
 from pruning.recipe import Recipe, kind_of
@@ -105,8 +105,12 @@ def prune(
 def chosen_groups(workload: Workload, recipe: Recipe, model: nn.Module) -> list[UnitGroup]:
     """The unit groups that a recipe lets fall, on the model's device. RecipeError names a layer that is not there."""
     example = workload.example.to(next((parameter.device for parameter in model.parameters()), torch.device("cpu")))
-    groups = recipe.granularity.groups(model, example)
-    layers = {layer.name for layer in layer_table(model, example)}
+    return allowed(recipe, recipe.granularity.groups(model, example), layer_table(model, example))
+
+
+def allowed(recipe: Recipe, groups: Sequence[UnitGroup], table: Sequence[Layer]) -> list[UnitGroup]:
+    """Those of the granularity's groups that the recipe lets fall. RecipeError as for `chosen_groups`."""
+    layers = {layer.name for layer in table}
     if unknown := sorted(set(recipe.keep_whole) - layers):
         raise RecipeError(
             f"keep_whole names {unknown[0]}, which is not a layer; the layers are {', '.join(sorted(layers))}"

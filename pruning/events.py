@@ -1,4 +1,7 @@
-"""What a run says while it goes on: frozen values that become JSON and back. The page, the CLI and the store read them."""
+"""What a run says while it goes on: frozen values that become JSON and back.
+
+The page, the CLI and the store read them.
+"""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -109,7 +112,10 @@ class Exported:
 
 @dataclass(frozen=True)
 class Verified:
-    """The exported file was loaded in a fresh process and scored again. `same` only if the scores agree to the digit."""
+    """The exported file was loaded in a fresh process and scored again.
+
+    `same` only if the scores agree to the digit.
+    """
 
     score: float
     reloaded_score: float

@@ -1,4 +1,4 @@
-"""What the page asks while a person moves a slider. Lives in a worker, keeps what is expensive, answers with plain values.
+"""What the page asks while a person moves a slider. Lives in a worker, keeps what is expensive, answers plain values.
 
 Scores are computed and sorted once for a (model, criterion, granularity); a slider position is then a search. Accuracy
 comes in growing samples: the page asks again for as long as it wants to know more, so a newer position simply asks for
@@ -6,7 +6,7 @@ something else and the older estimate is abandoned.
 """
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Literal
@@ -21,7 +21,7 @@ from pruning.calibration import Calibration
 from pruning.costs import CostModel, Costs, cost_model, costs, file_bytes, gzip_size, nonzero_after
 from pruning.criteria import Criterion, Magnitude, unit_scores
 from pruning.devices import describe
-from pruning.engine import chosen_groups
+from pruning.engine import allowed
 from pruning.errors import PruningError, RecipeError
 from pruning.granularities import Granularity, Weights
 from pruning.layers import Layer, layer_table
@@ -38,12 +38,18 @@ from pruning.workload import Workload, Workloads
 BINS = 64
 CELLS = 128
 Axis = Literal["score", "sigma"]
-"""score: importance, one axis for all layers. sigma: the weight's value in standard deviations of its layer, -4 to 4."""
+"""score: importance, one axis for all layers.
+
+sigma: the weight's value in standard deviations of its layer, -4 to 4.
+"""
 
 
 @dataclass(frozen=True)
 class ModelView:
-    """A workload as it is before anything falls. `score` is the dense model's on all `samples` of the validation split."""
+    """A workload as it is before anything falls.
+
+    `score` is the dense model's on all `samples` of the validation split.
+    """
 
     name: str
     data: str
@@ -59,8 +65,8 @@ class ModelView:
 class LayerView:
     """A row of the layer panel. Bins cover `low` to `high`; `kept` and `fallen` int64 [BINS] count weights or units.
 
-    `cuts` are where the lines are drawn on that axis. `why_not` is a sentence where the layer has no units that may fall;
-    `row` names the row that a coupled layer follows, else its own.
+    `cuts` are where the lines are drawn on that axis. `why_not` is a sentence where the layer has no units that may
+    fall; `row` names the row that a coupled layer follows, else its own.
     """
 
     name: str
@@ -80,8 +86,8 @@ class LayerView:
 class Look:
     """A recipe's amount on the dense model, without tuning. Sizes are after removal, where units can be removed.
 
-    `cut` is the score at which the common pool is cut, None where it has no single one. `zero_before` counts values that
-    were zero before anything fell.
+    `cut` is the score at which the common pool is cut, None where it has no single one. `zero_before` counts values
+    that were zero before anything fell.
     """
 
     layers: tuple[LayerView, ...]
@@ -110,8 +116,9 @@ class Heatmap:
 
     `highest` is the layer's largest value, the end of the colour scale at every zoom.
 
-    `values` float32 and `fallen` uint8 (share of fallen weights, 0 to 255) are [rows, columns], each cell the maximum over
-    a part of the window `top:bottom, left:right` of the `shape`; where the window fits, cells are single weights.
+    `values` float32 and `fallen` uint8 (share of fallen weights, 0 to 255) are [rows, columns], each cell the maximum
+    over a part of the window `top:bottom, left:right` of the `shape`; where the window fits, cells are single
+    weights.
     """
 
     layer: str
@@ -149,8 +156,9 @@ class Lab:
         self.workloads = workloads
         self.device = device
         self.opened = lru_cache(maxsize=8)(self._open)
+        self.sorted_out = lru_cache(maxsize=32)(self._sorted_out)
         self.scores = lru_cache(maxsize=32)(self._scores)
-        self.left_out = lru_cache(maxsize=32)(self._left_out)
+        self.bins = lru_cache(maxsize=16)(self._bins)
         self.rankings = lru_cache(maxsize=32)(self._ranking)
         self.trials = lru_cache(maxsize=32)(self._trial)
 
@@ -177,20 +185,36 @@ class Lab:
         self, name: str, criterion: Criterion, granularity: Granularity, seed: int
     ) -> tuple[list[UnitGroup], dict[str, Tensor]]:
         opened = self.opened(name)
-        groups = granularity.groups(opened.model, opened.workload.example.to(self.device))
+        groups, _ = self.sorted_out(name, granularity)
         calibration = Calibration(opened.workload, self.device, seed)
         return groups, unit_scores(criterion, opened.model, groups, calibration)
 
-    def _left_out(self, name: str, granularity: Granularity) -> dict[str, str]:
+    def _sorted_out(self, name: str, granularity: Granularity) -> tuple[list[UnitGroup], dict[str, str]]:
         opened = self.opened(name)
-        return granularity.left_out(opened.model, opened.workload.example.to(self.device))
+        return granularity.sorted_out(opened.model, opened.workload.example.to(self.device))
+
+    def _bins(
+        self, name: str, criterion: Criterion, granularity: Granularity, seed: int, axis: Axis
+    ) -> dict[str, "_Bins"]:
+        """Layer name -> its histogram's bins; the scores' axis ends where all layers' scores end."""
+        groups, scores = self.scores(name, criterion, granularity, seed)
+        highest = max((float(values.max()) for values in scores.values()), default=1.0) or 1.0
+        found: dict[str, _Bins] = {}
+        for group in groups:
+            for layer in group.members:
+                if axis == "score":
+                    found[layer] = _binned(scores[group.name], 0.0, highest, 1.0)
+                else:
+                    weight = self.opened(name).model.get_submodule(layer).get_parameter("weight").detach().float().cpu()
+                    sigma = float(weight.std(correction=0)) or 1.0
+                    found[layer] = _binned(weight.flatten() / sigma, -4.0, 4.0, sigma)
+        return found
 
     def _ranking(self, recipe: Recipe) -> Ranking:
         """Keyed by a recipe whose amount says only which layers stand apart; see `ranking`."""
         opened = self.opened(recipe.workload)
-        _, scores = self.scores(recipe.workload, recipe.criterion, recipe.granularity, recipe.seed)
-        groups = chosen_groups(opened.workload, recipe, opened.model)
-        return rank(groups, scores, recipe.scope, recipe.amount)
+        groups, scores = self.scores(recipe.workload, recipe.criterion, recipe.granularity, recipe.seed)
+        return rank(allowed(recipe, groups, opened.view.layers), scores, recipe.scope, recipe.amount)
 
     def ranking(self, recipe: Recipe) -> Ranking:
         """The sorted units that the recipe's amount is applied to: one sort serves all positions of a slider."""
@@ -231,10 +255,9 @@ def look(lab: Lab, recipe: Recipe, axis: Axis) -> Look:
     size = opened.cost.after(ranking.groups, {share.name: share.fallen for share in where.shares})
     own = recipe.amount.own_pools()
     cuts = {share.cut for share in where.shares if share.name not in own}
-    all_groups, scores = lab.scores(recipe.workload, recipe.criterion, recipe.granularity, recipe.seed)
-    left_out = lab.left_out(recipe.workload, recipe.granularity)
-    shares = {share.name: share.cut for share in where.shares}
-    rows = _Rows(opened, recipe, axis, all_groups, scores, keep, shares, left_out)
+    groups, left_out = lab.sorted_out(recipe.workload, recipe.granularity)
+    bins = lab.bins(recipe.workload, recipe.criterion, recipe.granularity, recipe.seed, axis)
+    rows = _Rows(recipe, axis, groups, left_out, bins, keep, {share.name: share.cut for share in where.shares})
     costs_before = opened.view.costs
     return Look(
         layers=tuple(rows.row(layer) for layer in opened.view.layers if layer.shape),
@@ -308,73 +331,62 @@ def _selection(recipe: Recipe) -> Recipe:
 
 
 @dataclass(frozen=True, eq=False)
-class _Rows:
-    """Makes the rows of the layer panel; the scores' axis ends where all layers' scores end."""
+class _Bins:
+    """The bin that every value of a layer falls into, int64 [values]; `unit` is what 1 on the axis stands for."""
 
-    opened: _Opened
+    of: Tensor
+    low: float
+    high: float
+    unit: float
+
+
+def _binned(values: Tensor, low: float, high: float, unit: float) -> _Bins:
+    return _Bins(((values - low) / (high - low) * BINS).long().clamp(0, BINS - 1), low, high, unit)
+
+
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """Makes the rows of the layer panel. Values keep their bins at every position of a slider; only who stays changes."""
+
     recipe: Recipe
     axis: Axis
-    groups: list[UnitGroup]
-    scores: Mapping[str, Tensor]
+    groups: Sequence[UnitGroup]
+    left_out: Mapping[str, str]
+    bins: Mapping[str, _Bins]
     keep: Mapping[str, Tensor]
     cuts: Mapping[str, float | None]
-    left_out: Mapping[str, str]
 
     def row(self, layer: Layer) -> LayerView:
         group = group_of(self.groups, layer.name)
-        if group is None:
-            why_not = layer.why_not or self.left_out[layer.name]
-            return self._view(
-                layer, layer.name, 0, 0, why_not, torch.zeros(0), torch.zeros(0, dtype=torch.bool), (0.0, 1.0), ()
-            )
-        stays = self.keep.get(group.name, torch.ones(group.units, dtype=torch.bool))
-        cut = self.cuts.get(group.name)
-        if self.axis == "score":
-            values, value_stays, ends = self.scores[group.name], stays, (0.0, self._highest())
-            cuts = () if cut is None else (cut,)
-        else:
-            weight = self.opened.model.get_submodule(layer.name).get_parameter("weight").detach().float().cpu()
-            sigma = float(weight.std(correction=0)) or 1.0
-            values, ends = weight.flatten() / sigma, (-4.0, 4.0)
-            value_stays = stays if not group.slices else stays[:, None].expand(group.units, weight[0].numel()).flatten()
-            # only where importance is |w| is the cut a pair of lines on the axis of w
-            by_value = isinstance(self.recipe.criterion, Magnitude) and not group.slices
-            cuts = () if cut is None or not by_value else (-cut / sigma, cut / sigma)
-        return self._view(layer, group.name, group.units, int((~stays).sum()), "", values, value_stays, ends, cuts)
-
-    def _highest(self) -> float:
-        tops = [float(scores.max()) for scores in self.scores.values() if len(scores)]
-        return max(tops, default=1.0) or 1.0
-
-    def _view(
-        self,
-        layer: Layer,
-        row: str,
-        units: int,
-        fallen_units: int,
-        why_not: str,
-        values: Tensor,
-        stays: Tensor,
-        ends: tuple[float, float],
-        cuts: tuple[float, ...],
-    ) -> LayerView:
-        low, high = ends
-        bins = ((values - low) / (high - low) * BINS).long().clamp(0, BINS - 1)
-        every = torch.bincount(bins, minlength=BINS)
-        kept = torch.bincount(bins[stays], minlength=BINS)
+        bins = self.bins.get(layer.name, _Bins(torch.zeros(0, dtype=torch.long), 0.0, 1.0, 1.0))
+        stays = torch.ones(group.units if group else 0, dtype=torch.bool)
+        if group is not None:
+            stays = self.keep.get(group.name, stays)
+        value_stays = stays.repeat_interleave(len(bins.of) // max(len(stays), 1))
+        counts = torch.bincount(bins.of + BINS * value_stays, minlength=2 * BINS)
         return LayerView(
             name=layer.name,
-            row=row,
-            units=units,
-            fallen_units=fallen_units,
+            row=group.name if group else layer.name,
+            units=len(stays),
+            fallen_units=int((~stays).sum()),
             whole=layer.name in self.recipe.keep_whole,
-            why_not=why_not,
-            low=low,
-            high=high,
-            kept=kept.numpy(),
-            fallen=(every - kept).numpy(),
-            cuts=cuts,
+            why_not="" if group else layer.why_not or self.left_out[layer.name],
+            low=bins.low,
+            high=bins.high,
+            kept=counts[BINS:].numpy(),
+            fallen=counts[:BINS].numpy(),
+            cuts=self._cuts(group, bins) if group else (),
         )
+
+    def _cuts(self, group: UnitGroup, bins: _Bins) -> tuple[float, ...]:
+        cut = self.cuts.get(group.name)
+        if cut is None:
+            return ()
+        if self.axis == "score":
+            return (cut,)
+        # only where importance is |w| is the cut a pair of lines on the axis of w
+        by_value = isinstance(self.recipe.criterion, Magnitude) and not group.slices
+        return (-cut / bins.unit, cut / bins.unit) if by_value else ()
 
 
 LabFunction = Callable[..., Any]

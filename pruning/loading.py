@@ -19,7 +19,10 @@ from pruning.workload import Workload
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a .safetensors or a .pt state dict file of one's own making. WorkloadError if they cannot be read."""
+    """The tensors of a .safetensors or a .pt state dict file of one's own making.
+
+    WorkloadError if they cannot be read.
+    """
     try:
         if path.suffix == ".safetensors":
             tensors = load_file(path)
@@ -53,7 +56,10 @@ def load_network(workload: Workload, tensors: Mapping[str, Tensor], device: torc
 
 
 def _shrunk(workload: Workload, model: nn.Module, tensors: Mapping[str, Tensor]) -> nn.Module:
-    """The model with as many units in each group as the tensors have. Which ones is decided by loading, so the last fall."""
+    """The model with as many units in each group as the tensors have.
+
+    Which ones is decided by loading, so the last fall.
+    """
     groups = Channels().groups(model, workload.example)
     # shapes that no cut gives (none, 0) are left for load_state_dict to refuse
     left = {group.name: max(*tensors[group.params[0]].shape[:1], 1, 1) for group in groups}

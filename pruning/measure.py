@@ -84,7 +84,7 @@ class Comparison:
         return sum(map(len, self.differences))
 
     def advance(self, model: nn.Module, seconds: float) -> Estimate:
-        """Judge more samples until the time is over or all are seen, at least one batch and the first look; then look."""
+        """Judge more samples until the time is over or all are seen, at least a batch and the first look; then look."""
         end = time.monotonic() + seconds
         total = len(self.order)
         while self.seen < total:
@@ -96,7 +96,7 @@ class Comparison:
         return self.look()
 
     def look(self) -> Estimate:
-        """The estimate at the latest look: looks fall where the number of samples has doubled, as the interval expects."""
+        """The estimate at the latest look: looks fall where the samples have doubled, as the interval expects."""
         total = len(self.order)
         samples = next_look(0, total)
         while samples < self.seen and next_look(samples, total) <= self.seen:
@@ -125,9 +125,9 @@ def look_half_width(differences: Tensor, total: int, level: float = 0.95) -> flo
     """Half-width of the interval of the mean paired difference over all `total` samples, from the first few of them.
 
     Holds at all looks together with probability `level`, by Bonferroni over the looks of `next_look`. Normal
-    approximation with a finite-population correction (Cochran 1977, section 2.6), which makes it 0 once all are seen. As
-    Agresti and Coull (1998) do for a proportion, z²/4 samples are added to each of the four pairs of outcomes: then a
-    first look that sees few differences, or none, is not taken for certainty.
+    approximation with a finite-population correction (Cochran 1977, section 2.6), which makes it 0 once all are seen.
+    As Agresti and Coull (1998) do for a proportion, z²/4 samples are added to each of the four pairs of outcomes:
+    then a first look that sees few differences, or none, is not taken for certainty.
     """
     seen = len(differences)
     if seen >= total:

@@ -41,7 +41,8 @@ def open_model(workload: Workload, device: torch.device) -> nn.Module:
     except Exception as error:
         shape = list(workload.example.shape)
         raise WorkloadError(
-            f"{workload.name}: the model does not run on its example of shape {shape} ({describe(error)}); mend the example"
+            f"{workload.name}: the model does not run on its example of shape {shape} ({describe(error)}); "
+            "mend the example"
         ) from error
     return model
 

@@ -39,7 +39,8 @@ class Recipe:
         criterion, granularity = kind_of(self.criterion), kind_of(self.granularity)
         if granularity not in self.criterion.fits:
             raise RecipeError(
-                f"criterion {criterion} does not score {granularity}: choose granularity {' or '.join(self.criterion.fits)}"
+                f"criterion {criterion} does not score {granularity}: "
+                f"choose granularity {' or '.join(self.criterion.fits)}"
             )
         if not 0 <= self.seed < 2**31:
             raise RecipeError(f"seed is {self.seed}; it is a whole number from 0 to {2**31 - 1}")

@@ -16,9 +16,9 @@ from pruning.units import UnitGroup
 class Pool:
     """Units that compete, in the order in which they fall.
 
-    `order` int64 [n] are positions in the concatenation of the groups; `scores` float32 [n] follow that order. The first
-    `gone` of them have fallen before and stay fallen; the last `exempt` never fall. `places[name]` int64, ascending, are
-    the ranks that the group's units hold.
+    `order` int64 [n] are positions in the concatenation of the groups; `scores` float32 [n] follow that order. The
+    first `gone` of them have fallen before and stay fallen; the last `exempt` never fall. `places[name]` int64,
+    ascending, are the ranks that the group's units hold.
     """
 
     names: tuple[str, ...]
@@ -44,7 +44,7 @@ class Pool:
         return min(max(round(progress * asked), self.gone), may_fall)
 
     def cut(self, count: int) -> float:
-        """The lowest score that stays when `count` units fall, the exempt ones aside; their highest if all others fall."""
+        """The lowest score that stays when `count` units fall, the exempt aside; their highest if all others fall."""
         exempt = self.scores[len(self.order) - self.exempt :]
         return float(self.scores[count] if count < len(self.order) - self.exempt else exempt.max())
 
@@ -61,8 +61,8 @@ class Ranking:
 class Share:
     """What one group keeps: units in all, units fallen, and the score at which its pool is cut.
 
-    Every unit below `cut` has fallen but for the best of each layer; at `cut` itself ties fall by position. `cut` is None
-    where nothing falls.
+    Every unit below `cut` has fallen but for the best of each layer; at `cut` itself ties fall by position. `cut` is
+    None where nothing falls.
     """
 
     name: str
@@ -96,7 +96,7 @@ def rank(
     amount: Amount,
     fallen: Mapping[str, Tensor] | None = None,
 ) -> Ranking:
-    """Sort the units of every pool, lowest score first, ties by position; those that have `fallen` come before all others.
+    """Sort the units of every pool, lowest score first, ties by position; those that have `fallen` come first of all.
 
     The best unit of each group is exempt, so that no layer dies unless the amount asks for it by name.
     """

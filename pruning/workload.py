@@ -17,7 +17,10 @@ class Split(Protocol):
     def __len__(self) -> int: ...
 
     def batch(self, index: Tensor, device: torch.device, generator: torch.Generator | None = None) -> Batch:
-        """Inputs [len(index), *input] and targets [len(index)]. Only a training split may use the generator, to augment."""
+        """Inputs [len(index), *input] and targets [len(index)].
+
+        Only a training split may use the generator, to augment.
+        """
         ...
 
 
@@ -96,9 +99,9 @@ class Classification:
 class Workload:
     """A model, its data and its metric.
 
-    `build` returns a fresh trained copy on the CPU in eval mode. `example` is one prepared input [1, *input], for tracing
-    and MACs. Tuning sees `train`; sliders, sensitivity and search see `validation`; `test` is scored only for the stages
-    of a run and for an export: nobody chooses on it. `data` says in words what the data is.
+    `build` returns a fresh trained copy on the CPU in eval mode. `example` is one prepared input [1, *input], for
+    tracing and MACs. Tuning sees `train`; sliders, sensitivity and search see `validation`; `test` is scored only for
+    the stages of a run and for an export: nobody chooses on it. `data` says in words what the data is.
     """
 
     name: str

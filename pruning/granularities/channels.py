@@ -19,13 +19,9 @@ class Channels:
     removable: ClassVar[bool] = True
 
     def groups(self, model: nn.Module, example: Tensor) -> list[UnitGroup]:
-        return self._sorted_out(model, example)[0]
+        return self.sorted_out(model, example)[0]
 
-    def left_out(self, model: nn.Module, example: Tensor) -> dict[str, str]:
-        return self._sorted_out(model, example)[1]
-
-    def _sorted_out(self, model: nn.Module, example: Tensor) -> tuple[list[UnitGroup], dict[str, str]]:
-        """The groups whose units may fall, and why the other layers' may not."""
+    def sorted_out(self, model: nn.Module, example: Tensor) -> tuple[list[UnitGroup], dict[str, str]]:
         shapes = {name: tuple(module.get_parameter("weight").shape) for name, module in prunable_layers(model)}
         rows: list[UnitGroup] = []
         reasons: dict[str, str] = {}
@@ -43,7 +39,7 @@ class Channels:
             taken |= set(members)
             rows.append(UnitGroup(name, members, producers, shapes[name], shapes[name][0], coupled.slices))
         hidden = shapes.keys() - taken - reasons.keys()
-        reasons |= {name: "its place in the network cannot be traced: its units always stay" for name in hidden}
+        reasons |= dict.fromkeys(hidden, "its place in the network cannot be traced: its units always stay")
         whole = why_whole(model, example, rows)
         reasons |= {member: whole[row.name] for row in rows if row.name in whole for member in row.members}
         return [row for row in rows if row.name not in whole], reasons

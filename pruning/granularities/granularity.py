@@ -16,6 +16,6 @@ class Granularity(Protocol):
         """One group a row of the layer table, in the model's order. `example` is one input [1, *input]."""
         ...
 
-    def left_out(self, model: nn.Module, example: Tensor) -> dict[str, str]:
-        """Layer name -> a sentence that says why its units may not fall, for prunable layers that are in no group."""
+    def sorted_out(self, model: nn.Module, example: Tensor) -> tuple[list[UnitGroup], dict[str, str]]:
+        """The groups; and for each prunable layer that is in none, by name, a sentence that says why."""
         ...

@@ -20,5 +20,5 @@ class Weights:
             rows.append(UnitGroup(name, (name,), (f"{name}.weight",), tuple(weight.shape), weight.numel()))
         return rows
 
-    def left_out(self, model: nn.Module, example: Tensor) -> dict[str, str]:
-        return {}
+    def sorted_out(self, model: nn.Module, example: Tensor) -> tuple[list[UnitGroup], dict[str, str]]:
+        return self.groups(model, example), {}

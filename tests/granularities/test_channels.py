@@ -12,7 +12,7 @@ def rows(model: nn.Module, *shape: int) -> dict[str, tuple[tuple[str, ...], int]
 
 
 def left_out(model: nn.Module, *shape: int) -> dict[str, str]:
-    return Channels().left_out(model, torch.zeros(1, *shape))
+    return Channels().sorted_out(model, torch.zeros(1, *shape))[1]
 
 
 def test_a_unit_owns_its_rows_bias_norm_and_the_columns_that_read_it():
