@@ -13,7 +13,7 @@ from pruning.granularities import Channels, Weights
 from pruning.recipe import Recipe
 from pruning.runs import carry_out
 from pruning.schedules import Polynomial
-from pruning.scopes import Global, Layer
+from pruning.scopes import Global
 from pruning.tuning import Tuning
 from sample_models import MODELS
 
@@ -23,7 +23,7 @@ RECIPES = {
         "lenet_300_100", Magnitude(), Weights(), Global(), Sparsity(0.9), Polynomial(5), Tuning(2, learning_rate=0.001)
     ),
     "resnet": Recipe(
-        "fashion_resnet", Taylor(), Channels(), Layer(), Sparsity(0.5), Polynomial(3), Tuning(1, learning_rate=0.002)
+        "fashion_resnet", Taylor(), Channels(), Global(), Sparsity(0.5), Polynomial(3), Tuning(1, learning_rate=0.003)
     ),
 }
 

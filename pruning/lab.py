@@ -346,7 +346,7 @@ def _binned(values: Tensor, low: float, high: float, unit: float) -> _Bins:
 
 @dataclass(frozen=True, eq=False)
 class _Rows:
-    """Makes the rows of the layer panel. Values keep their bins at every position of a slider; only who stays changes."""
+    """Makes the rows of the layer panel. Values keep their bins wherever the slider stands; only who stays changes."""
 
     recipe: Recipe
     axis: Axis

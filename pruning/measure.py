@@ -37,7 +37,9 @@ def judge_some(
 
 
 def class_scores(scores: Tensor, targets: Tensor, classes: int) -> tuple[float, ...]:
-    """Mean score of the samples of each class; NaN-free: a class without samples scores 0."""
+    """Mean score of the samples of each class: a class without samples scores 0, without classes there are none."""
+    if not classes:
+        return ()
     count = torch.bincount(targets, minlength=classes).double()
     total = torch.bincount(targets, weights=scores.double(), minlength=classes)
     return tuple((total / count.clamp(min=1)).tolist())

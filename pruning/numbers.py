@@ -1,8 +1,8 @@
-"""How numbers are written, everywhere: three significant digits, thin spaces, SI units, signed changes."""
+"""How numbers are written, everywhere: three significant digits, thin spaces that do not break, SI units, signed changes."""
 
 import math
 
-THIN = "\u2009"
+THIN = "\u202f"  # thin, and a line never breaks there
 MINUS = "\u2212"
 
 

@@ -37,13 +37,17 @@ def open_model(workload: Workload, device: torch.device) -> nn.Module:
     model = place(copy.deepcopy(model).eval(), workload.example, device)
     try:
         with torch.no_grad():
-            model(workload.example.to(device))
+            output: object = model(workload.example.to(device))
     except Exception as error:
         shape = list(workload.example.shape)
         raise WorkloadError(
             f"{workload.name}: the model does not run on its example of shape {shape} ({describe(error)}); "
             "mend the example"
         ) from error
+    if not isinstance(output, Tensor):
+        raise WorkloadError(
+            f"{workload.name}: the model returns a {type(output).__name__}; return one tensor, what the task judges"
+        )
     return model
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pruning.amounts import PerLayer, Sparsity, Threshold
-from pruning.criteria import Magnitude
+from pruning.criteria import Magnitude, Taylor
 from pruning.engine import prune
 from pruning.errors import PruningError, RecipeError, SurgeryError
 from pruning.events import Finished, Masked, StageMeasured, SurgeryChecked, TuningStep, Warned
@@ -128,6 +128,30 @@ def test_a_loss_that_is_not_a_number_ends_the_run_with_a_sentence():
         PruningError, match=r"the loss became nan while tuning; lower tuning\.learning_rate \(it is 0\.01\)"
     ):
         carried_out(work, Recipe("mlp", tuning=QUICK))
+
+
+class Regression:
+    """The first output should be the target."""
+
+    classes = ()
+
+    def loss(self, model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+        return (model(batch[0])[:, 0] - batch[1]).square().mean()
+
+    def judge(self, output: Tensor, target: Tensor) -> Tensor:
+        return (-(output[:, 0] - target).abs()).exp()
+
+
+@pytest.mark.parametrize("granularity", [Weights(), Channels()])
+def test_a_task_without_classes_runs_too(granularity):
+    work = tiny("mlp")
+    splits = {name: replace(split, targets=split.targets.float()) for name, split in
+              (("train", work.train), ("validation", work.validation), ("test", work.test))}  # fmt: skip
+    events, result = carried_out(
+        replace(work, task=Regression(), **splits), Recipe("m", Taylor(), granularity, tuning=QUICK)
+    )
+    assert events[0].classes == result.stages["tuned"].class_scores == ()
+    assert 0 < result.stages["tuned"].score < 1
 
 
 def after(calls: int) -> Callable[[], bool]:

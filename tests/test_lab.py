@@ -3,6 +3,7 @@
 import copy
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -84,6 +85,17 @@ def test_there_is_no_single_cut_where_there_are_several_pools():
 def test_a_cut_is_drawn_on_the_axis_of_weights_only_where_importance_is_their_size():
     for criterion, granularity in ((Taylor(), Weights()), (Magnitude(), Channels())):
         assert all(row.cuts == () for row in look(BENCH, Recipe("conv", criterion, granularity), "sigma").layers)
+
+
+@pytest.mark.parametrize("granularity", GRANULARITIES)
+def test_a_histogram_is_what_numpy_counts(granularity):
+    recipe = made("conv", "magnitude", granularity, scope=Layer(), amount=Sparsity(0.5))
+    keep = select(BENCH.ranking(recipe), recipe.amount)["3"]
+    weight = BENCH.opened("conv").model[3].weight.detach().flatten(1).numpy()
+    stays = keep.numpy().reshape(5, -1) if granularity == "weights" else np.broadcast_to(keep.numpy()[:, None], (5, 36))
+    row = next(row for row in look(BENCH, recipe, "sigma").layers if row.name == "3")
+    for counts, part in ((row.kept, stays), (row.fallen, ~stays)):
+        assert np.array_equal(counts, np.histogram((weight / weight.std())[part].clip(-4, 4), BINS, (-4, 4))[0])
 
 
 def test_layers_kept_whole_coupled_and_protected_are_marked():

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load, save_file
 
 from pruning.costs import file_bytes
 from pruning.errors import WorkloadError
 from pruning.granularities import Channels
 from pruning.loading import load_network, read_tensors
 from pruning.surgery import remove_units
-from tests.networks import CPU, NETWORKS, samples, tiny
+from tests.networks import CPU, NETWORKS, VECTOR, Tied, samples, seeded, tiny, workload
 
 
 def write(tensors: Mapping[str, torch.Tensor], path: Path) -> None:
@@ -40,6 +40,13 @@ def test_tensors_of_the_same_shape_are_loaded_as_they_are():
     tensors = tiny("residual", seed=5).build().state_dict()
     loaded = load_network(work, tensors, CPU).state_dict()
     assert all(torch.equal(loaded[name], tensor) for name, tensor in tensors.items())
+
+
+def test_tied_tensors_stay_tied():
+    work = workload(lambda: seeded(Tied), VECTOR)
+    tensors = load(file_bytes({name: tensor + 1 for name, tensor in work.build().state_dict().items()}))
+    loaded = load_network(work, tensors, CPU)
+    assert loaded.first.weight is loaded.second.weight and torch.equal(loaded.first.weight, tensors["first.weight"])
 
 
 def test_tensors_of_another_network_are_refused_by_name():

@@ -40,6 +40,7 @@ def test_judging_uses_eval_mode_and_gives_the_mode_back():
 def test_class_scores_are_means_over_each_class():
     scores, targets = torch.tensor([1.0, 0.0, 1.0, 1.0]), torch.tensor([0, 0, 2, 2])
     assert class_scores(scores, targets, 4) == (0.5, 0.0, 1.0, 0.0)
+    assert class_scores(scores, torch.tensor([0.5, 1.5, 2.5, 3.5]), 0) == ()
 
 
 @pytest.mark.parametrize(

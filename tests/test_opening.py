@@ -118,6 +118,19 @@ def test_an_example_that_does_not_fit_is_named_by_its_shape():
         open_model(workload(lambda: seeded(mlp), (5,)), CPU)
 
 
+def test_a_model_that_returns_more_than_a_tensor_is_refused():
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(6, 3)
+
+        def forward(self, vectors):
+            return self.fc(vectors), vectors
+
+    with pytest.raises(WorkloadError, match="the model returns a tuple; return one tensor"):
+        open_model(workload(lambda: seeded(Two), VECTOR), CPU)
+
+
 def test_an_empty_split_is_named():
     with pytest.raises(WorkloadError, match="its train split is empty"):
         open_model(tiny("mlp", count=0), CPU)

@@ -109,6 +109,7 @@ def test_equal_recipes_have_equal_names(written, meant):
         ({"scope": {"kind": "global", "x": 1}}, "scope.x is not a field; use none"),
         ({"amount": {"kind": "sparsity", "share": 1.5}}, "amount.share is 1.5; a share lies between 0 and 1"),
         ({"amount": {"kind": "sparsity", "share": "half"}}, 'amount.share is "half"; it is a number'),
+        ({"amount": {"kind": "sparsity", "share": True}}, "amount.share is true; it is a number"),
         ({"amount": {"kind": "sparsity", "share": float("nan")}}, "amount.share is NaN; it is a number"),
         ({"amount": {"kind": "sparsity", "share": 10**400}}, "amount.share is 1000"),
         ({"amount": {"kind": "threshold", "value": -1}}, "amount.value is -1.0; a threshold is a number of at least 0"),

@@ -49,14 +49,17 @@ def test_masked_and_removed_compute_the_same(make, shape, seed):
     assert torch.allclose(masked, removed, atol=1e-5) and masked.std() > 1e-3
 
 
-@pytest.mark.parametrize("layout", ["channels last", "float64"])
+@pytest.mark.parametrize("layout", ["channels last", "float64", "transposed"])
 def test_other_layouts_are_cut_just_so(layout):
     model, inputs = seeded(conv_bn), samples(IMAGE, 16, 0).inputs
     if layout == "channels last":
         model = model.to(memory_format=torch.channels_last)
         inputs = inputs.to(memory_format=torch.channels_last)
-    else:
+    elif layout == "float64":
         model, inputs = model.double(), inputs.double()
+    else:
+        model[4].weight = nn.Parameter(model[4].weight.detach().transpose(0, 1).contiguous().transpose(0, 1))
+        assert not model[4].weight.is_contiguous()
     masked, removed = masked_and_removed(model, inputs, 1)
     assert torch.allclose(masked, removed, atol=1e-5)
 

@@ -37,7 +37,7 @@ def open_page(page: Page, address: str) -> None:
 
 
 def plain(text: str) -> str:
-    return text.replace("\u2009", " ").replace("\u2212", "-")
+    return text.replace("\u202f", " ").replace("\u2212", "-")
 
 
 def test_first_page_shows_a_trained_network_and_measures_it(page: Page, app: str) -> None:
