@@ -5,7 +5,7 @@ from hypothesis import HealthCheck, settings
 
 # the same examples every time and no stopwatch: the machine may be busy
 settings.register_profile(
-    "project", max_examples=300, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+    "project", max_examples=500, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("project")
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -62,7 +62,6 @@ def size(keep: dict[str, Tensor]) -> int:
     return sum(int((~stays).sum()) for stays in keep.values())
 
 
-@settings(max_examples=500)
 @given(cases(), share)
 def test_exactly_the_rounded_share_falls_but_for_the_best_unit_of_each_layer(case, asked):
     keep = case.keep(Sparsity(asked))
