@@ -4,7 +4,7 @@ import streamlit as st
 
 from views.language import _
 
-st.set_page_config(page_title="Pruning Explorer", layout="wide", initial_sidebar_state="expanded")
+st.set_page_config(page_title="Pruning Explorer", layout="wide", initial_sidebar_state="auto")
 
 PAGES = [st.Page("views/lab.py", title=_("Lab"), default=True)]
 

@@ -39,10 +39,10 @@ def measure() -> Report:
         page.goto(address)
         _settle(page)
         page.evaluate(WATCH)
-        slider = page.get_by_role("slider", name="sparsity", exact=True).first
+        slider = page.locator("[data-testid=stSlider] input[type=range]").first
         slider.focus()
-        for move in range(MOVES):
-            page.keyboard.press("ArrowRight" if move < MOVES // 2 else "ArrowLeft")
+        for _ in range(MOVES):
+            page.keyboard.press("ArrowRight")  # never back: a position seen before is answered from what is kept
             page.wait_for_function("window.waits.measured !== null")
             for name, values in waits.items():
                 values.append(page.evaluate(f"window.waits.{name}"))

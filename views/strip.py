@@ -10,10 +10,10 @@ from pruning.numbers import count, percent, points, relative, si
 from views.language import _
 
 CSS = """<style>
-.strip { display: grid; grid-template-columns: repeat(auto-fit, minmax(190px, 1fr)); gap: 0 24px; font-variant-numeric: tabular-nums; }
+.strip { display: grid; grid-template-columns: repeat(auto-fit, minmax(155px, 1fr)); gap: 0 20px; font-variant-numeric: tabular-nums; }
 .strip > div { border-top: 2px solid var(--st-border-color, #8886); padding: 6px 0 8px; min-height: 92px; }
 .strip .label { font-size: 11px; letter-spacing: .05em; text-transform: uppercase; opacity: .8; }
-.strip .value { font-size: 20px; font-weight: 600; line-height: 1.45; white-space: nowrap; }
+.strip .value { font-size: clamp(16px, 1.4vw + 8px, 20px); font-weight: 600; line-height: 1.45; white-space: nowrap; }
 .strip .before { font-weight: 400; opacity: .75; }
 .strip .estimated { font-weight: 300; }
 .strip .note { font-size: 12px; opacity: .85; }

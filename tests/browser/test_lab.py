@@ -52,7 +52,7 @@ def test_slider_by_keyboard_changes_sizes_then_accuracy(page: Page, app: str) ->
     open_page(page, address_of(app, Recipe("mlp_128", amount=Sparsity(0.5))))
     expect(page.locator(".strip")).to_contain_text(MEASURED)
     before = page.locator(".strip").inner_text()
-    page.get_by_role("slider", name="sparsity", exact=True).first.focus()
+    page.locator("[data-testid=stSlider] input[type=range]").first.focus()
     for _ in range(20):
         page.keyboard.press("ArrowRight")
     expect(page.locator(".row[data-layer=fc1] .num")).to_contain_text(re.compile(r"39\.\d"))
