@@ -1,0 +1,53 @@
+"""Take the README's pictures from the running page: `python -m tests.browser.screenshots docs`."""
+
+import re
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from playwright.sync_api import Page, expect
+
+from pruning.amounts import Sparsity
+from pruning.recipe import Recipe
+from pruning.schedules import Polynomial
+from pruning.tuning import Tuning
+from tests.browser.conftest import address_of, chromium, serving
+
+RECIPE = Recipe("fashion_cnn", amount=Sparsity(0.8), schedule=Polynomial(rounds=5), tuning=Tuning(epochs=1))
+WIDTHS = {"lab": 1440, "narrow": 390}
+
+
+def main(folder: Path) -> None:
+    """`lab.png` and `narrow.png`, with a finished run; `lab-dark.png` likewise; `running.png` while it goes on."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory() as home, serving(Path(home)) as app, chromium() as browser:
+        page = browser.new_page(viewport={"width": 1440, "height": 1100}, locale="en-GB")
+        page.set_default_timeout(60_000)
+        page.goto(address_of(app, RECIPE))
+        _measured(page)
+        page.get_by_role("button", name="Run", exact=True).click()
+        expect(page.get_by_text(re.compile("round 3 of 5, epoch"))).to_be_visible(timeout=180_000)
+        page.screenshot(path=folder / "running.png")
+        expect(page.get_by_text(re.compile("Verified: this network"))).to_be_visible(timeout=240_000)
+        address = page.url
+        for name, width in WIDTHS.items():
+            _shoot(page, address, width, folder / f"{name}.png")
+        page.emulate_media(color_scheme="dark")
+        _shoot(page, address, 1440, folder / "lab-dark.png")
+
+
+def _shoot(page: Page, address: str, width: int, file: Path) -> None:
+    page.set_viewport_size({"width": width, "height": 1600 if width > 600 else 3000})
+    page.goto(address)
+    _measured(page)
+    expect(page.get_by_text(re.compile("Verified: this network"))).to_be_visible()
+    page.wait_for_timeout(1500)
+    page.screenshot(path=file)
+
+
+def _measured(page: Page) -> None:
+    expect(page.locator(".strip")).to_contain_text(re.compile(r"measured [\d.]+"))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
