@@ -1,4 +1,4 @@
-"""How numbers are written, everywhere: three significant digits, thin spaces that do not break, SI units, signed changes."""
+"""How numbers are written, everywhere: three significant digits, thin spaces, SI units, signed changes."""
 
 import math
 

@@ -1,7 +1,7 @@
 """`inspect`: the layer table, with why a layer cannot be pruned."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import torch
@@ -56,18 +56,18 @@ def inspect(workload: Workload, as_json: bool) -> None:
 
 def layer_rows(model: nn.Module, workload: Workload) -> list[Row]:
     """The layer table with what may fall in each layer."""
+    layers = layer_table(model, workload.example)
     try:
-        groups, untraced = Channels().groups(model, workload.example), ""
+        groups, reasons = Channels().sorted_out(model, workload.example)
     except SurgeryError as error:
-        groups, untraced = [], str(error)
-    return [_row(layer, groups, untraced) for layer in layer_table(model, workload.example)]
+        groups, reasons = [], dict.fromkeys((layer.name for layer in layers), str(error))
+    return [_row(layer, groups, reasons) for layer in layers]
 
 
-def _row(layer: Layer, groups: Sequence[UnitGroup], untraced: str) -> Row:
+def _row(layer: Layer, groups: Sequence[UnitGroup], reasons: Mapping[str, str]) -> Row:
     group = group_of(groups, layer.name)
     if group is not None and group.name == layer.name:
         return Row(**vars(layer), channels=group.units)
     if group is not None:
         return Row(**vars(layer), why_no_channels=f"its channels fall together with those of {group.name}")
-    why = layer.why_not or untraced or "its channels are the model's output: they always stay"
-    return Row(**vars(layer), why_no_channels=why)
+    return Row(**vars(layer), why_no_channels=layer.why_not or reasons.get(layer.name, ""))

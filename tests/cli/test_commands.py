@@ -151,7 +151,7 @@ def test_inspect_says_what_may_fall_and_why_not(tmp_path: Path) -> None:
     found = json.loads(invoke("inspect", reference, "--json").stdout)
     channels = {row["name"]: (row["channels"], row["why_no_channels"]) for row in found["layers"]}
     assert channels["conv1"] == (6, "") and channels["conv2"] == (8, "")
-    assert channels["fc"] == (0, "its channels are the model's output: they always stay")
+    assert channels["fc"] == (0, "its units are the model's output: they always stay")
     assert found["parameters"] == sum(row["parameters"] for row in found["layers"])
     told = invoke("inspect", reference).stdout
     assert "6 x 1 x 3 x 3" in told and "fc: its channels are the model's output" in told
