@@ -154,7 +154,7 @@ def test_inspect_says_what_may_fall_and_why_not(tmp_path: Path) -> None:
     assert channels["fc"] == (0, "its units are the model's output: they always stay")
     assert found["parameters"] == sum(row["parameters"] for row in found["layers"])
     told = invoke("inspect", reference).stdout
-    assert "6 x 1 x 3 x 3" in told and "fc: its channels are the model's output" in told
+    assert "6 x 1 x 3 x 3" in told and "fc: its units are the model's output" in told
 
 
 def test_a_recipe_to_start_from_reads_back(tmp_path: Path) -> None:
