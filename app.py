@@ -1,4 +1,4 @@
-"""Pruning Explorer: navigation and language. No logic."""
+"""Pruning Explorer: navigation. No logic."""
 
 import streamlit as st
 

@@ -32,6 +32,17 @@ def mixed_precision(device: torch.device) -> contextlib.AbstractContextManager[o
 
 
 @contextlib.contextmanager
+def full_precision() -> Generator[None]:
+    """Convolutions on CUDA in float32: torch lets cuDNN use TF32 unless told otherwise. For scores that must repeat."""
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
+
+
+@contextlib.contextmanager
 def drawn_by(seed: int, device: torch.device) -> Generator[None]:
     """What dropout and its like draw inside the block is decided by the seed; global generators stay as they were."""
     generators = [torch.default_generator]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from pruning.calibration import Calibration
 from pruning.costs import costs
 from pruning.criteria import unit_scores
-from pruning.devices import default_device, describe
+from pruning.devices import default_device, describe, full_precision
 from pruning.errors import PruningError, RecipeError
 from pruning.events import (
     Event,
@@ -67,7 +67,7 @@ def prune(
     yield StageMeasured("dense", stages["dense"])
     ranking = ranked(model, groups, recipe, workload, device)
     stages["pruned"] = yield from _measure_cut(
-        "pruned", model, groups, select(ranking, recipe.amount), workload, device
+        "pruned", model, groups, select(ranking, recipe.amount), recipe, workload, device
     )
     yield StageMeasured("pruned", stages["pruned"])
 
@@ -125,6 +125,10 @@ def allowed(recipe: Recipe, groups: Sequence[UnitGroup], table: Sequence[Layer])
     if both := sorted(whole & recipe.amount.own_pools()):
         raise RecipeError(f"{both[0]} is kept whole and has a share in amount.shares; take it out of one of them")
     left = [group for group in groups if group.name not in whole]
+    if recipe.granularity.removable and (empty := sorted(recipe.amount.empties())):
+        raise RecipeError(
+            f"amount.shares.{empty[0]} is 1.0, but a layer without {kind_of(recipe.granularity)} cannot run; use less"
+        )
     if not left:
         raise RecipeError("nothing is left to prune: every layer is kept whole or has no units that may fall")
     return left
@@ -167,13 +171,14 @@ def _measure_cut(
     model: nn.Module,
     groups: Sequence[UnitGroup],
     keep: Keep,
+    recipe: Recipe,
     workload: Workload,
     device: torch.device,
 ) -> Generator[Event, None, Stage]:
     """The stage of the whole amount taken at once, before any tuning: what the preview showed."""
     cut = copy.deepcopy(model)
     apply_masks(cut, masks_of(groups, keep, cut))
-    if any(piece for group in groups for piece in group.slices):
+    if recipe.granularity.removable:
         cut = yield from _removed(stage, cut, groups, keep, workload, device)
     return measure_stage(cut, workload, device)
 
@@ -190,7 +195,8 @@ def _removed(
     """The masked model without its fallen units, after comparing the outputs of the two."""
     smaller = remove_units(model, workload.example.to(device), groups, keep)
     inputs, _ = workload.validation.batch(torch.arange(min(256, len(workload.validation))), device)
-    difference = float((model(inputs) - smaller(inputs)).abs().max())
+    with full_precision():
+        difference = float((model(inputs) - smaller(inputs)).abs().max())
     before, after = (sum(p.numel() for p in m.parameters()) for m in (model, smaller))
     yield SurgeryChecked(stage, difference, _fallen_share(keep), 1 - after / before)
     if not difference <= 1e-3:
@@ -206,8 +212,8 @@ def _cut_events(number: int, share: float, where: Position) -> Generator[Event, 
     yield Masked(number, share, where.asked, where.fallen, where.units, kept)
     if where.fallen < where.asked:
         yield Warned(
-            f"round {number + 1}: {where.asked} units were asked to fall and {where.fallen} fell, because every layer "
-            "keeps at least one; name the layer in amount.shares with 1.0 to empty it"
+            f"round {number + 1}: {where.asked} units were asked to fall and {where.fallen} fell, "
+            "because every layer keeps at least one"
         )
 
 

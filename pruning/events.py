@@ -94,12 +94,12 @@ class Measured:
 class SurgeryChecked:
     """Units were removed. `max_difference` is the largest |masked − removed| output on 256 validation samples.
 
-    `asked_share` of units was asked for, `removed_parameters` of the parameters went: both are shown.
+    `fallen_share` of the units fell and took `removed_parameters` of the parameters with them.
     """
 
     stage: StageName
     max_difference: float
-    asked_share: float
+    fallen_share: float
     removed_parameters: float
 
 

@@ -6,7 +6,7 @@ something else and the older estimate is abandoned.
 """
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Literal
@@ -24,7 +24,7 @@ from pruning.devices import describe
 from pruning.engine import allowed
 from pruning.errors import PruningError, RecipeError
 from pruning.granularities import Granularity, Weights
-from pruning.layers import Layer, layer_table
+from pruning.layers import Layer, layer_table, prunable_layers
 from pruning.measure import Comparison, Estimate, judge_all
 from pruning.opening import open_model
 from pruning.recipe import Recipe
@@ -65,8 +65,9 @@ class ModelView:
 class LayerView:
     """A row of the layer panel. Bins cover `low` to `high`; `kept` and `fallen` int64 [BINS] count weights or units.
 
-    `cuts` are where the lines are drawn on that axis. `why_not` is a sentence where the layer has no units that may
-    fall; `row` names the row that a coupled layer follows, else its own.
+    On the axis of weights they count weights. `cuts` are where the lines are drawn on that axis. `why_not` is a
+    sentence where the layer has no units that may fall; `row` names the row that a coupled layer follows, else its
+    own.
     """
 
     name: str
@@ -200,14 +201,14 @@ class Lab:
         groups, scores = self.scores(name, criterion, granularity, seed)
         highest = max((float(values.max()) for values in scores.values()), default=1.0) or 1.0
         found: dict[str, _Bins] = {}
-        for group in groups:
-            for layer in group.members:
-                if axis == "score":
-                    found[layer] = _binned(scores[group.name], 0.0, highest, 1.0)
-                else:
-                    weight = self.opened(name).model.get_submodule(layer).get_parameter("weight").detach().float().cpu()
-                    sigma = float(weight.std(correction=0)) or 1.0
-                    found[layer] = _binned(weight.flatten() / sigma, -4.0, 4.0, sigma)
+        if axis == "score":
+            for group in groups:
+                found |= {layer: _binned(scores[group.name], 0.0, highest, 1.0) for layer in group.members}
+            return found
+        for layer, module in prunable_layers(self.opened(name).model):
+            weight = module.get_parameter("weight").detach().float().cpu()
+            sigma = float(weight.std(correction=0)) or 1.0
+            found[layer] = _binned(weight.flatten() / sigma, -4.0, 4.0, sigma)
         return found
 
     def _ranking(self, recipe: Recipe) -> Ranking:
@@ -257,7 +258,9 @@ def look(lab: Lab, recipe: Recipe, axis: Axis) -> Look:
     cuts = {share.cut for share in where.shares if share.name not in own}
     groups, left_out = lab.sorted_out(recipe.workload, recipe.granularity)
     bins = lab.bins(recipe.workload, recipe.criterion, recipe.granularity, recipe.seed, axis)
-    rows = _Rows(recipe, axis, groups, left_out, bins, keep, {share.name: share.cut for share in where.shares})
+    masks = masks_of(ranking.groups, keep, opened.model)
+    cuts_by_name = {share.name: share.cut for share in where.shares}
+    rows = _Rows(recipe, axis, groups, left_out, bins, keep, masks, cuts_by_name)
     costs_before = opened.view.costs
     return Look(
         layers=tuple(rows.row(layer) for layer in opened.view.layers if layer.shape),
@@ -354,6 +357,7 @@ class _Rows:
     left_out: Mapping[str, str]
     bins: Mapping[str, _Bins]
     keep: Mapping[str, Tensor]
+    masks: Mapping[str, Tensor]
     cuts: Mapping[str, float | None]
 
     def row(self, layer: Layer) -> LayerView:
@@ -362,14 +366,14 @@ class _Rows:
         stays = torch.ones(group.units if group else 0, dtype=torch.bool)
         if group is not None:
             stays = self.keep.get(group.name, stays)
-        value_stays = stays.repeat_interleave(len(bins.of) // max(len(stays), 1))
-        counts = torch.bincount(bins.of + BINS * value_stays, minlength=2 * BINS)
+        counts = torch.bincount(bins.of + BINS * self._value_stays(layer, stays, len(bins.of)), minlength=2 * BINS)
+        members = {layer.name, *(group.members if group else ())}
         return LayerView(
             name=layer.name,
             row=group.name if group else layer.name,
             units=len(stays),
             fallen_units=int((~stays).sum()),
-            whole=layer.name in self.recipe.keep_whole,
+            whole=bool(members & set(self.recipe.keep_whole)),
             why_not="" if group else layer.why_not or self.left_out[layer.name],
             low=bins.low,
             high=bins.high,
@@ -377,6 +381,15 @@ class _Rows:
             fallen=counts[:BINS].numpy(),
             cuts=self._cuts(group, bins) if group else (),
         )
+
+    def _value_stays(self, layer: Layer, stays: Tensor, values: int) -> Tensor:
+        """Which of the histogram's values stay: units on the axis of scores, else weights, as outputs and as inputs."""
+        if self.axis == "score":
+            return stays[:values]
+        mask = self.masks.get(f"{layer.name}.weight")
+        if mask is None or not values:
+            return torch.ones(values, dtype=torch.bool)
+        return mask.flatten().cpu()
 
     def _cuts(self, group: UnitGroup, bins: _Bins) -> tuple[float, ...]:
         cut = self.cuts.get(group.name)
@@ -387,7 +400,3 @@ class _Rows:
         # only where importance is |w| is the cut a pair of lines on the axis of w
         by_value = isinstance(self.recipe.criterion, Magnitude) and not group.slices
         return (-cut / bins.unit, cut / bins.unit) if by_value else ()
-
-
-LabFunction = Callable[..., Any]
-"""A function of this module: it takes the worker's Lab first, then values that can be pickled."""

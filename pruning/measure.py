@@ -8,9 +8,10 @@ from statistics import NormalDist
 import torch
 from torch import Tensor, nn
 
+from pruning.devices import full_precision
 from pruning.workload import Split, Task
 
-BATCH = 500  # the one batch size everywhere, so that a score repeats to the digit
+BATCH = 500  # for all whole splits, so that a score repeats to the digit; samples under a slider come in parts of it
 
 
 @torch.no_grad()
@@ -28,10 +29,11 @@ def judge_some(
     model.eval()
     scores: list[Tensor] = []
     targets: list[Tensor] = []
-    for part in index.split(BATCH):
-        inputs, target = split.batch(part, device)
-        scores.append(task.judge(model(inputs), target))
-        targets.append(target)
+    with full_precision():
+        for part in index.split(BATCH):
+            inputs, target = split.batch(part, device)
+            scores.append(task.judge(model(inputs), target))
+            targets.append(target)
     model.train(training)
     return torch.cat(scores).float().cpu(), torch.cat(targets).cpu()
 

@@ -162,7 +162,7 @@ def test_masked_and_removed_outputs_hardly_differ(criterion, network):
         assert check.max_difference < 1e-5
         left = result.stages[check.stage].parameters / result.stages["dense"].parameters
         assert check.removed_parameters == pytest.approx(1 - left) and 0.2 < left < 0.7
-        assert 0.3 <= check.asked_share <= 0.6
+        assert 0.3 <= check.fallen_share <= 0.6
     assert not of_type(events, Warned)
 
 

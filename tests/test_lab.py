@@ -10,7 +10,7 @@ import torch
 from pruning.amounts import PerLayer, Sparsity, Threshold
 from pruning.costs import costs, file_bytes, gzip_size
 from pruning.criteria import CRITERIA, Magnitude, Random, Taylor
-from pruning.errors import RecipeError, SurgeryError
+from pruning.errors import RecipeError
 from pruning.granularities import GRANULARITIES, Channels, Weights
 from pruning.lab import BINS, Lab, estimate, highest_score, look, open_workload
 from pruning.measure import judge_all
@@ -19,6 +19,7 @@ from pruning.schedules import Polynomial
 from pruning.scopes import SCOPES, Global, Layer
 from pruning.select import select
 from pruning.tuning import Tuning
+from pruning.units import masks_of
 from tests.networks import CPU, NETWORKS, VECTOR, Tied, carried_out, seeded, tiny, workload
 
 BENCH = Lab({name: (lambda name=name: tiny(name, count=700)) for name in NETWORKS}, CPU)
@@ -47,18 +48,21 @@ def test_a_workload_is_shown_as_it_is(network):
 @pytest.mark.parametrize("granularity", GRANULARITIES)
 @pytest.mark.parametrize("axis", ["score", "sigma"])
 def test_the_histograms_count_every_unit_or_weight_once(axis, granularity, network, amount):
-    seen = look(BENCH, made(network, "magnitude", granularity, amount=amount), axis)
+    recipe = made(network, "magnitude", granularity, amount=amount)
+    seen = look(BENCH, recipe, axis)
     model = BENCH.opened(network).model
+    masks = masks_of(BENCH.ranking(recipe).groups, select(BENCH.ranking(recipe), amount), model)
     for row in seen.layers:
         assert row.kept.shape == row.fallen.shape == (BINS,) and row.low < row.high
-        if row.why_not:
-            assert row.units == row.fallen.sum() == row.kept.sum() == 0
-            continue
-        weights = model.get_submodule(row.name).weight.numel()
-        each = weights // row.units if axis == "sigma" else 1
-        assert row.kept.sum() + row.fallen.sum() == row.units * each
-        assert row.fallen.sum() == row.fallen_units * each
         assert (row.kept >= 0).all() and (row.fallen >= 0).all()
+        if row.why_not:
+            assert row.units == row.fallen_units == 0
+        if axis == "score":
+            assert (row.kept.sum() + row.fallen.sum(), row.fallen.sum()) == (row.units, row.fallen_units)
+        elif isinstance(model.get_submodule(row.name), (torch.nn.Linear, torch.nn.Conv2d)):
+            weight = model.get_submodule(row.name).weight
+            stays = masks.get(f"{row.name}.weight", torch.ones_like(weight, dtype=torch.bool))
+            assert (row.kept.sum(), row.fallen.sum()) == (int(stays.sum()), int((~stays).sum()))
     own_rows = [row for row in seen.layers if row.row == row.name and not row.why_not]
     assert sum(row.fallen_units for row in own_rows) == seen.fallen
     assert sum(row.units for row in own_rows) == seen.units
@@ -90,9 +94,10 @@ def test_a_cut_is_drawn_on_the_axis_of_weights_only_where_importance_is_their_si
 @pytest.mark.parametrize("granularity", GRANULARITIES)
 def test_a_histogram_is_what_numpy_counts(granularity):
     recipe = made("conv", "magnitude", granularity, scope=Layer(), amount=Sparsity(0.5))
-    keep = select(BENCH.ranking(recipe), recipe.amount)["3"]
+    ranking = BENCH.ranking(recipe)
+    masks = masks_of(ranking.groups, select(ranking, recipe.amount), BENCH.opened("conv").model)
     weight = BENCH.opened("conv").model[3].weight.detach().flatten(1).numpy()
-    stays = keep.numpy().reshape(5, -1) if granularity == "weights" else np.broadcast_to(keep.numpy()[:, None], (5, 36))
+    stays = masks["3.weight"].flatten(1).numpy()  # with channels also the columns that fall with the layer before
     row = next(row for row in look(BENCH, recipe, "sigma").layers if row.name == "3")
     for counts, part in ((row.kept, stays), (row.fallen, ~stays)):
         assert np.array_equal(counts, np.histogram((weight / weight.std())[part].clip(-4, 4), BINS, (-4, 4))[0])
@@ -103,6 +108,9 @@ def test_layers_kept_whole_coupled_and_protected_are_marked():
     rows = {row.name: row for row in look(BENCH, recipe, "score").layers}
     assert rows["conv1"].whole and rows["conv1"].fallen_units == 0 and rows["conv1"].units == 5
     assert (rows["conv2"].row, rows["project"].row, rows["stem"].row) == ("stem", "conv3", "stem")
+    assert not rows["conv2"].whole
+    coupled = replace(recipe, keep_whole=("stem",))
+    assert {row.name for row in look(BENCH, coupled, "score").layers if row.whole} == {"stem", "conv2"}
     assert rows["conv2"].fallen_units == rows["stem"].fallen_units > 0
     assert "output" in rows["fc"].why_not and "norm" in rows["bn1"].why_not
 
@@ -210,8 +218,8 @@ def test_a_share_of_one_by_hand_empties_the_layer_in_the_preview_too():
     recipe = Recipe("mlp", amount=PerLayer({"2": 1.0}))
     rows = {row.name: row.fallen_units for row in look(BENCH, recipe, "score").layers}
     assert rows == {"0": 0, "2": 20, "4": 0}
-    with pytest.raises(SurgeryError, match="keep at least one"):
-        estimate(BENCH, Recipe("mlp", Magnitude(), Channels(), Global(), PerLayer({"0": 1.0})), 0.0)
+    with pytest.raises(RecipeError, match=r"amount.shares.0 is 1.0, but a layer without channels cannot run"):
+        look(BENCH, Recipe("mlp", Magnitude(), Channels(), Global(), PerLayer({"0": 1.0})), "score")
 
 
 def test_the_threshold_slider_ends_where_one_unit_in_500_lies_above():

@@ -8,8 +8,6 @@ from pathlib import Path
 from streamlit.web import bootstrap
 
 from pruning.errors import PruningError
-from pruning.lab import open_workload
-from sample_models import MODELS
 from views.server import backend
 
 APP = Path(__file__).parents[1] / "app.py"
@@ -28,8 +26,12 @@ def main() -> int:
         )
         return 2
     try:
-        # the first page will ask for this: the worker starts on it while the server and the browser start
-        backend().call(open_workload, next(iter(MODELS)))
+        started = backend()
+        # only now what brings torch, so that server and worker load it side by side; the first page will ask for this
+        from pruning.lab import open_workload
+        from sample_models import MODELS
+
+        started.call(open_workload, next(iter(MODELS)))
     except PruningError as error:
         print(error, file=sys.stderr)
         return 2

@@ -37,16 +37,17 @@ def start() -> Recipe:
 
 
 def restore() -> str:
-    """Set the controls of a new session from the URL: the run that it names, else its recipe. Returns what went wrong."""
+    """Set the controls of a new session from the URL: its recipe, else that of the run it names. Returns what went wrong."""
     if "workload" in st.session_state:
         return ""
     problem = ""
     recipe = start()
     try:
-        if run := st.query_params.get("run"):
-            recipe = backend().store.run(run).recipe
-        elif text := st.query_params.get("recipe"):
-            recipe = from_json(text)
+        run = backend().store.run(st.query_params["run"]) if "run" in st.query_params else None
+        if text := st.query_params.get("recipe"):
+            recipe = from_json(text)  # what was changed since the run began is not lost
+        elif run is not None:
+            recipe = run.recipe
         if recipe.workload not in MODELS:
             raise RecipeError(f"workload is {recipe.workload!r}; use one of {', '.join(MODELS)}")
     except PruningError as error:
@@ -154,8 +155,16 @@ def what_falls() -> None:
             ),
         )
     if kind == "conductance":
-        st.number_input(_("steps"), 1, 64, key="steps", help=_("Points on the path from a black image to the sample."))
-        st.number_input(_("samples"), 16, 4096, key="samples", help=_("Training images looked at."))
+        st.number_input(
+            _("steps"),
+            1,
+            max(16, st.session_state.steps),
+            key="steps",
+            help=_("Points on the path from a black image to the sample."),
+        )
+        st.number_input(
+            _("samples"), 1, max(512, st.session_state.samples), key="samples", help=_("Training images looked at.")
+        )
     st.segmented_control(
         _("granularity"),
         list(GRANULARITIES),
@@ -225,9 +234,9 @@ def healing() -> None:
     )
     left, right = st.columns(2)
     if schedule == "polynomial":
-        left.number_input(_("rounds"), 1, 50, key="rounds", help=_("Rounds of pruning, each followed by tuning."))
-        right.number_input(_("power"), 0.5, 8.0, step=0.5, key="power", help=_("1 is a straight line; 3 is usual."))
-    left.number_input(_("epochs"), 0, 100, key="epochs", help=_("Passes over the training images after each round."))
+        left.number_input(_("rounds"), 1, 10_000, key="rounds", help=_("Rounds of pruning, each followed by tuning."))
+        right.number_input(_("power"), 0.01, 100.0, step=0.5, key="power", help=_("1 is a straight line; 3 is usual."))
+    left.number_input(_("epochs"), 0, 10_000, key="epochs", help=_("Passes over the training images after each round."))
     right.number_input(
         _("images per epoch"),
         0,
@@ -247,7 +256,7 @@ def healing() -> None:
             key="learning_rate",
             help=_("The top of the one-cycle schedule."),
         )
-        st.number_input(_("batch size"), 2, 8192, key="batch_size")
+        st.number_input(_("batch size"), 2, 1_000_000, key="batch_size")
         st.number_input(_("seed"), 0, 2**31 - 1, key="seed", help=_("The same seed gives the same run."))
 
 

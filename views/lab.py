@@ -1,11 +1,13 @@
 """The Lab: see a network, cut it, heal it, take it home. Reads top to bottom as the page looks."""
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from pruning.errors import PruningError
 from pruning.lab import Look, ModelView, Outcome, estimate, look, open_workload
 from pruning.recipe import Recipe
 from views import controls, layer_panel, result, run_panel, strip
+from views.language import _
 from views.server import ask
 
 FIRST_S, NEXT_S = 0.02, 0.2  # how long the worker judges samples before the page hears of it
@@ -17,23 +19,33 @@ def page() -> None:
         st.error(problem)
     choice = controls.choose()
     run_panel.start_button(choice.recipe, choice.problem)
-    top = st.container()
+    top, middle = st.container(), st.container()
+    left, right = st.columns([1, 1], gap="large")
     try:
-        model = ask(open_workload, choice.recipe.workload)
-        now = ask(look, choice.recipe, layer_panel.axis())
+        _network(choice, top, middle, left)
     except PruningError as error:
         top.error(str(error))
-        return
-    with top:
-        _accuracy(model, now, choice.recipe)
-    layer_panel.show(model, now, choice.recipe)
-    left, right = st.columns([1, 1], gap="large")
-    with left:
-        layer_panel.show_heatmap(model, choice.recipe)
+        if st.session_state.whole or st.session_state.overrides:
+            top.button(_("Take back what was set for single layers"), on_click=controls.forget_layers)
     with right:
         run_panel.show()
     if (row := run_panel.shown()) is not None:
         result.show(row.id)
+
+
+def _network(choice: controls.Choice, top: DeltaGenerator, middle: DeltaGenerator, left: DeltaGenerator) -> None:
+    """What the worker says of the network: strip, layers, heatmap. A run is shown whether or not it has an answer."""
+    model = ask(open_workload, choice.recipe.workload)
+    now = ask(look, choice.recipe, layer_panel.axis())
+    with top:
+        if choice.problem:
+            strip.show([strip.accuracy(model, None), *strip.sizes(model, now, None)], stale=True)
+        else:
+            _accuracy(model, now, choice.recipe)
+    with middle:
+        layer_panel.show(model, now, choice.recipe, stale=bool(choice.problem))
+    with left:
+        layer_panel.show_heatmap(model, choice.recipe)
 
 
 def _accuracy(model: ModelView, now: Look, recipe: Recipe) -> None:
@@ -62,7 +74,11 @@ def _sharpen(model: ModelView, now: Look, recipe: Recipe, first: Outcome) -> Non
     """Ask for more samples at every poll. A newer slider position draws the page anew and asks for something else."""
     started = st.session_state.get("strip_of") == recipe
     st.session_state.strip_of = recipe
-    outcome = ask(estimate, recipe, NEXT_S) if started else first
+    try:
+        outcome = ask(estimate, recipe, NEXT_S) if started else first
+    except PruningError as error:
+        st.error(str(error))
+        return
     _strip(model, now, outcome)
     if outcome.estimate.measured and outcome.gzip_bytes is not None:
         st.session_state.strip_of = None

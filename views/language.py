@@ -1,4 +1,4 @@
-"""Every text of the page goes through `_()`, so that catalogues in `views/locale` can translate it."""
+"""Every text of the page goes through `_()`. A catalogue in `views/locale`, once there is one, translates it."""
 
 import gettext
 from functools import cache

@@ -19,7 +19,7 @@ def axis() -> Axis:
     return "sigma" if st.session_state.get("axis") == "sigma" else "score"
 
 
-def show(model: ModelView, look: Look, recipe: Recipe) -> None:
+def show(model: ModelView, look: Look, recipe: Recipe, stale: bool = False) -> None:
     """The panel. An edit in a row changes the session's overrides and what is kept whole."""
     head, switches = st.columns([3, 2], vertical_alignment="bottom")
     head.subheader(_("Layers"))
@@ -33,20 +33,21 @@ def show(model: ModelView, look: Look, recipe: Recipe) -> None:
         logy = st.checkbox(_("log y"), key="logy")
     if look.fallen != look.asked:
         st.warning(
-            _(
-                "{asked} units were asked to fall and {fallen} fall: every layer keeps at least one. Set a layer's own sparsity to 100 % to empty it."
-            ).format(asked=count(look.asked), fallen=count(look.fallen))
+            _("{asked} units were asked to fall and {fallen} fall: every layer keeps at least one.").format(
+                asked=count(look.asked), fallen=count(look.fallen)
+            )
         )
-    components.layers(panel_data(model, look, recipe, logy), edit, choose_heatmap)
+    components.layers(panel_data(model, look, logy, stale), edit, choose_heatmap)
 
 
-def panel_data(model: ModelView, look: Look, recipe: Recipe, logy: bool) -> dict[str, Any]:
+def panel_data(model: ModelView, look: Look, logy: bool, stale: bool = False) -> dict[str, Any]:
     """What the component draws: plain values and texts."""
     table = {layer.name: layer for layer in model.layers}
     shares: dict[str, float] = st.session_state.overrides
     return {
         "model": model.name,
         "logy": logy,
+        "stale": stale,
         "selected": heatmap_layer(model),
         "heads": ["", _("histogram, fallen hatched"), _("kept"), _("sparsity"), "", "", ""],
         "texts": {
@@ -71,6 +72,7 @@ def _row(layer: Layer, view: LayerView, locked: bool) -> dict[str, Any]:
         "name": view.name,
         "sub": f"{layer.type} {size} · {si(layer.parameters)} · {si(layer.macs)} MACs",
         "why": view.why_not,
+        "drawn": bool(view.kept.sum() + view.fallen.sum()),
         "follows": "" if view.row == view.name else _("falls together with {row}: set it there").format(row=view.row),
         "kept": view.kept.tolist(),
         "fallen": view.fallen.tolist(),

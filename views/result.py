@@ -5,8 +5,8 @@ from pathlib import Path
 
 import streamlit as st
 
-from pruning.curves import ClassChange, StageRow, stage_rows, worst_classes
-from pruning.events import Event, Exported, Stage, StageMeasured, Started, Verified
+from pruning.curves import ClassChange, StageRow, stage_rows, stages_of, worst_classes
+from pruning.events import Event, Exported, Stage, Started, Verified
 from pruning.numbers import percent, points
 from views.language import _
 from views.run_panel import events_of
@@ -30,7 +30,7 @@ MIME = {
 def show(run: str) -> None:
     """Side by side, worst classes, downloads. Nothing is drawn before the stages are measured."""
     events = events_of(run)
-    stages: dict[str, Stage] = {event.stage: event.result for event in events if isinstance(event, StageMeasured)}
+    stages = stages_of(events)
     if "tuned" not in stages:
         return
     st.subheader(_("Result of run {id}").format(id=run))
@@ -85,11 +85,11 @@ def _downloads(run: str, events: list[Event]) -> None:
             ).format(score=percent(verified.score, 2), again=percent(verified.reloaded_score, 2))
         )
     else:
-        st.error(
-            _(
-                "Not verified: this network scores {score} here but {again} after loading the file in a fresh process (test split)."
-            ).format(score=percent(verified.score, 2), again=percent(verified.reloaded_score, 2))
+        scores = _(
+            "Not verified: this network scores {score} here and {again} after loading the file in a fresh process."
         )
+        st.error(scores.format(score=percent(verified.score, 2), again=percent(verified.reloaded_score, 2)))
+        st.caption(_("The notes of the run say what differs: a score of either split, a file, or a tensor."))
     with st.container(horizontal=True):
         for kind, path in exported.artefacts.items():
             file = Path(path)

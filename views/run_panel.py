@@ -70,7 +70,10 @@ def _panel(was_live: bool) -> None:
         st.subheader(_("Run {id}").format(id=row.id))
         words = _("Ends after the current step and keeps what there is.")
         if live and st.button(_("Stop"), shortcut="Esc", key="stop_button", help=words, disabled=row.stopping):
-            backend().cancel(row.id)
+            try:
+                backend().cancel(row.id)
+            except PruningError as error:
+                st.error(str(error))
     _where(row, events)
     _curves(curve(events))
     for event in events:
@@ -99,6 +102,9 @@ def _where(row: RunRow, events: list[Event]) -> None:
         return
     if row.state == "queued":
         st.progress(0.0, _("waiting for the worker"))
+        return
+    if row.state == "stopped" and row.started is None:
+        st.caption(_("stopped while it was waiting: there is no result"))
         return
     elapsed = (row.finished or time.time()) - (row.started or time.time())
     at = progress(events, elapsed)

@@ -3,14 +3,16 @@
 import gc
 from collections.abc import Callable
 from concurrent.futures import TimeoutError as FutureTimeout
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 import streamlit as st
 
 from pruning.errors import JobError
 from pruning.jobs.local import LocalBackend
 from pruning.jobs.store import default_home
-from pruning.lab import Lab
+
+if TYPE_CHECKING:
+    from pruning.lab import Lab
 
 LONGEST_S = 180.0  # the slowest answer is a data-driven criterion on a large model
 
@@ -28,7 +30,7 @@ def backend() -> LocalBackend:
 
 
 def ask(
-    function: Callable[Concatenate[Lab, Arguments], Answer], *arguments: Arguments.args, **named: Arguments.kwargs
+    function: "Callable[Concatenate[Lab, Arguments], Answer]", *arguments: Arguments.args, **named: Arguments.kwargs
 ) -> Answer:
     """The answer of a function of `pruning.lab`, computed in the interactive worker. PruningError if it cannot answer."""
     future = backend().call(function, *arguments, **named)

@@ -19,7 +19,7 @@ CSS = """<style>
 .strip .note { font-size: 12px; opacity: .85; }
 .strip .seen { height: 4px; background: #8883; margin-top: 4px; max-width: 170px; }
 .strip .seen > i { display: block; height: 100%; background: var(--st-primary-color, #0072B2); }
-.strip .old { opacity: .35; }
+.strip.old, .strip .old { opacity: .35; }
 </style>"""
 
 
@@ -33,9 +33,9 @@ class Tile:
     seen: float | None = None
 
 
-def show(tiles: list[Tile]) -> None:
-    """Draw the strip; its height does not depend on what it says."""
-    st.html(CSS + f'<div class="strip" role="status">{"".join(map(_tile, tiles))}</div>')
+def show(tiles: list[Tile], stale: bool = False) -> None:
+    """Draw the strip; its height does not depend on what it says. `stale` greys numbers that are not the controls'."""
+    st.html(CSS + f'<div class="strip{" old" if stale else ""}">{"".join(map(_tile, tiles))}</div>')
 
 
 def accuracy(model: ModelView, outcome: Outcome | None) -> Tile:
@@ -100,6 +100,7 @@ def _arrow(before: str, now: str) -> str:
 
 
 def _tile(tile: Tile) -> str:
-    notes = "".join(f'<div class="note">{escape(note)}&nbsp;</div>' for note in tile.notes)
+    role = ' role="status"' if tile.seen == 1.0 else ""  # read aloud once it is measured, not at every poll
+    notes = "".join(f'<div class="note"{role}>{escape(note)}&nbsp;</div>' for note in tile.notes)
     seen = "" if tile.seen is None else f'<div class="seen"><i style="width:{100 * tile.seen:.0f}%"></i></div>'
     return f'<div><div class="label">{escape(tile.label)}</div><div class="value">{tile.value}</div>{notes}{seen}</div>'

@@ -34,7 +34,9 @@ class Conductance:
     def score(self, model: nn.Module, groups: Sequence[UnitGroup], calibration: Calibration) -> dict[str, Tensor]:
         if not calibration.workload.task.classes:
             raise RecipeError("conductance follows the logit of a class, and this workload has no classes; use taylor")
-        few = Calibration(calibration.workload, calibration.device, calibration.seed, self.samples)
+        # captum runs all steps of a batch at once: the batch shrinks so that memory does not grow with the steps
+        batch = max(1, 1024 // self.steps)
+        few = Calibration(calibration.workload, calibration.device, calibration.seed, self.samples, batch)
         totals = {group.name: torch.zeros(group.units, device=calibration.device) for group in groups}
         seen = 0
         with torch.enable_grad():

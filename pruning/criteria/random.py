@@ -1,3 +1,4 @@
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -19,5 +20,9 @@ class Random:
     fits: ClassVar[tuple[str, ...]] = ("weights", "channels")
 
     def score(self, model: nn.Module, groups: Sequence[UnitGroup], calibration: Calibration) -> dict[str, Tensor]:
-        generator = torch.Generator().manual_seed(calibration.seed)
-        return {group.name: torch.rand(group.units, generator=generator) for group in groups}
+        return {group.name: torch.rand(group.units, generator=_lots(calibration.seed, group.name)) for group in groups}
+
+
+def _lots(seed: int, name: str) -> torch.Generator:
+    """Each group draws from its own generator, so that its lots do not depend on which other groups compete."""
+    return torch.Generator().manual_seed(zlib.crc32(f"{seed} {name}".encode()))

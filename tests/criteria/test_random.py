@@ -16,3 +16,11 @@ def test_the_seed_decides_and_layers_do_not_repeat_one_another():
         assert torch.equal(one[name], again[name]) and not torch.equal(one[name], other[name])
         assert float(one[name].min()) >= 0 and float(one[name].max()) < 1
     assert not torch.equal(one["0"][:50], one["3"][:50])
+
+
+def test_lots_do_not_depend_on_which_other_layers_compete():
+    work = tiny("conv")
+    model = open_model(work, CPU)
+    groups = Weights().groups(model, work.example)
+    every, few = (unit_scores(Random(), model, part, Calibration(work, CPU, 3)) for part in (groups, groups[1:]))
+    assert all(torch.equal(every[name], few[name]) for name in few)

@@ -34,11 +34,13 @@ function build(parentElement) {
   const frame = make("div", "frame", root);
   const canvas = make("canvas", "", frame);
   canvas.tabIndex = 0;
-  canvas.setAttribute("role", "img");
+  canvas.setAttribute("role", "application");
   const box = make("div", "box", frame);
   const tip = make("div", "tip", root);
+  tip.setAttribute("aria-live", "polite");
   const legend = make("div", "legend", root);
   const low = make("span", "", legend), ramp = make("canvas", "ramp", legend), high = make("span", "", legend);
+  ramp.setAttribute("aria-hidden", "true");
   ramp.style.position = "static"; ramp.style.width = "120px"; ramp.style.height = "10px";
   make("span", "hatch", legend);
   const fallenLabel = make("span", "", legend);
@@ -96,7 +98,7 @@ function wire(parts) {
   parts.canvas.addEventListener("keydown", (event) => {
     const act = { "+": () => zoom(parts, 0.5), "=": () => zoom(parts, 0.5), "-": () => zoom(parts, 2), "0": () => parts.send("window", null),
       ArrowUp: () => zoom(parts, 1, -1, 0), ArrowDown: () => zoom(parts, 1, 1, 0), ArrowLeft: () => zoom(parts, 1, 0, -1), ArrowRight: () => zoom(parts, 1, 0, 1) }[event.key];
-    if (act) { event.preventDefault(); act(); }
+    if (act) { event.preventDefault(); parts.spoken = true; act(); }
   });
 }
 
@@ -174,6 +176,7 @@ export default function (component) {
   parts.low.textContent = "0"; parts.high.textContent = short(data.highest);
   parts.fallenLabel.textContent = t.fallen;
   parts.tip.textContent = t.hint;
+  if (parts.spoken) tell(parts, parts.rows >> 1, parts.columns >> 1);  // what lies in the middle after a step by keyboard
   const ramp = parts.ramp.getContext("2d");
   parts.ramp.width = 120; parts.ramp.height = 10;
   for (let x = 0; x < 120; x++) { ramp.fillStyle = `rgb(${colour(x / 119).join()})`; ramp.fillRect(x, 0, 1, 10); }

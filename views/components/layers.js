@@ -68,10 +68,13 @@ function slider(parent, commit) {
   Object.assign(input, { type: "range", min: 0, max: 100, step: 1 });
   const value = make("span", "value", box);
   let timer = null;
-  const show = () => { value.textContent = `${Number(input.value)} %`; };
-  input.addEventListener("input", show);
+  const view = { box, input, value, busy: false, show: () => { value.textContent = `${Number(input.value)} %`; } };
+  input.addEventListener("input", () => { view.busy = true; view.show(); });
   // arrow keys fire `change` at every press: wait until the person pauses
-  input.addEventListener("change", () => { clearTimeout(timer); timer = setTimeout(() => commit(Number(input.value) / 100), 120); });
+  input.addEventListener("change", () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => { view.busy = false; commit(Number(input.value) / 100); }, 120);
+  });
   input.addEventListener("keydown", (event) => {
     const step = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1 }[event.key];
     if (!step || !event.shiftKey) return;
@@ -80,7 +83,7 @@ function slider(parent, commit) {
     input.dispatchEvent(new Event("input"));
     input.dispatchEvent(new Event("change"));
   });
-  return { box, input, value, show };
+  return view;
 }
 
 function checkbox(parent, text, commit) {
@@ -93,6 +96,9 @@ function checkbox(parent, text, commit) {
   return { label, input };
 }
 
+// the exact share, not the slider's whole percent: locking must not move a layer
+function shareOf(state, name) { return state.data.rows.find((row) => row.name === name).share; }
+
 function build(row, panel, state) {
   const node = make("div", "row", panel);
   node.dataset.layer = row.name;
@@ -100,8 +106,9 @@ function build(row, panel, state) {
   const name = make("div", "name", title);
   const sub = make("div", "sub", title);
   if (row.why) {
-    make("div", "why", node);
-    return { node, name, sub };
+    const view = row.drawn ? histogram(make("div", "hist", node)) : null;
+    const why = make("div", row.drawn ? "why beside" : "why", node);
+    return { node, name, sub, view, why };
   }
   const box = make("div", "hist", node);
   const view = histogram(box);
@@ -109,15 +116,18 @@ function build(row, panel, state) {
   const texts = state.data.texts;
   const send = (edit) => state.send("edit", { layer: row.name, ...edit });
   const slide = slider(node, (share) => send({ share }));
-  const lock = checkbox(node, texts.lock, (on) => send({ share: on ? Number(slide.input.value) / 100 : null }));
+  const lock = checkbox(node, texts.lock, (on) => send({ share: on ? shareOf(state, row.name) : null }));
   const whole = checkbox(node, texts.whole, (on) => send({ whole: on }));
+  const follow = make("div", "follow", node);
   const heat = make("button", "", node);
   heat.type = "button";
   heat.textContent = texts.heatmap;
   heat.addEventListener("click", () => state.send("heatmap", row.name));
   lock.label.title = texts.lockHelp;
   whole.label.title = texts.wholeHelp;
-  return { node, name, sub, view, kept, slide, lock, whole, heat };
+  lock.input.setAttribute("aria-description", texts.lockHelp);
+  whole.input.setAttribute("aria-description", texts.wholeHelp);
+  return { node, name, sub, view, kept, slide, lock, whole, follow, heat };
 }
 
 function update(parts, row, data) {
@@ -125,14 +135,16 @@ function update(parts, row, data) {
   parts.sub.textContent = row.sub;
   parts.node.classList.toggle("selected", row.name === data.selected);
   parts.node.classList.toggle("whole", row.whole);
-  if (row.why) { parts.node.querySelector(".why").textContent = row.why; return; }
+  if (row.why) {
+    parts.why.textContent = row.why;
+    if (parts.view) draw(parts.view, row, data.logy, data.texts);
+    return;
+  }
   draw(parts.view, row, data.logy, data.texts);
   parts.kept.innerHTML = "";
   make("div", "", parts.kept).textContent = row.keptText;
   make("div", "sub", parts.kept).textContent = row.cutText ? `${data.texts.cut} ${row.cutText}` : "";
-  if (parts.slide.input.getRootNode().activeElement !== parts.slide.input || Number(parts.slide.input.value) !== Math.round(100 * row.share))
-    parts.slide.input.value = Math.round(100 * row.share);
-  parts.slide.show();
+  if (!parts.slide.busy) { parts.slide.input.value = Math.round(100 * row.share); parts.slide.show(); }
   parts.slide.input.setAttribute("aria-label", `${data.texts.sparsity} ${row.name}`);
   parts.slide.input.disabled = row.whole || row.follows !== "";
   parts.lock.input.checked = row.locked;
@@ -142,7 +154,10 @@ function update(parts, row, data) {
   parts.whole.input.disabled = row.follows !== "";
   parts.whole.input.setAttribute("aria-label", `${data.texts.whole} ${row.name}`);
   parts.heat.setAttribute("aria-label", `${data.texts.heatmap} ${row.name}`);
-  parts.slide.box.title = row.follows;
+  parts.heat.setAttribute("aria-pressed", String(row.name === data.selected));
+  parts.follow.textContent = row.follows;
+  for (const part of [parts.slide.box, parts.lock.label, parts.whole.label]) part.hidden = row.follows !== "";
+  parts.follow.hidden = row.follows === "";
 }
 
 export default function (component) {
@@ -150,9 +165,10 @@ export default function (component) {
   let panel = parentElement.querySelector(".panel");
   if (!panel) panel = make("div", "panel", parentElement);
   const state = (panel.state ??= { rows: new Map(), order: "" });
+  panel.classList.toggle("stale", data.stale);
   state.data = data;
   state.send = setTriggerValue;
-  const order = JSON.stringify([data.model, data.rows.map((row) => [row.name, row.why !== ""]), data.texts]);
+  const order = JSON.stringify([data.model, data.rows.map((row) => [row.name, row.why !== "", row.drawn]), data.texts]);
   if (state.order !== order) {
     panel.innerHTML = "";
     state.rows.clear();
