@@ -6,26 +6,25 @@ something else and the older estimate is abandoned.
 """
 
 import copy
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pruning.amounts import PerLayer
+from pruning.answers import CELLS, Axis, Heatmap, Look, ModelView, Outcome
 from pruning.calibration import Calibration
-from pruning.costs import CostModel, Costs, cost_model, costs, file_bytes, gzip_size, nonzero_after
-from pruning.criteria import Criterion, Magnitude, unit_scores
+from pruning.costs import CostModel, cost_model, costs, file_bytes, gzip_size, nonzero_after
+from pruning.criteria import Criterion, unit_scores
 from pruning.devices import describe
 from pruning.engine import allowed
 from pruning.errors import PruningError, RecipeError
 from pruning.granularities import Granularity, Weights
-from pruning.layers import Layer, layer_table, prunable_layers
-from pruning.measure import Comparison, Estimate, judge_all
+from pruning.histograms import Bins, Rows, binned
+from pruning.layers import layer_table, prunable_layers
+from pruning.measure import Comparison, judge_all
 from pruning.opening import open_model
 from pruning.recipe import Recipe
 from pruning.schedules import OneShot
@@ -34,104 +33,6 @@ from pruning.surgery import remove_units
 from pruning.tuning import Tuning
 from pruning.units import UnitGroup, apply_masks, group_of, masks_of
 from pruning.workload import Workload, Workloads
-
-BINS = 64
-CELLS = 128
-Axis = Literal["score", "sigma"]
-"""score: importance, one axis for all layers.
-
-sigma: the weight's value in standard deviations of its layer, -4 to 4.
-"""
-
-
-@dataclass(frozen=True)
-class ModelView:
-    """A workload as it is before anything falls.
-
-    `score` is the dense model's on all `samples` of the validation split.
-    """
-
-    name: str
-    data: str
-    device: str
-    layers: tuple[Layer, ...]
-    classes: tuple[str, ...]
-    score: float
-    samples: int
-    costs: Costs
-
-
-@dataclass(frozen=True, eq=False)
-class LayerView:
-    """A row of the layer panel. Bins cover `low` to `high`; `kept` and `fallen` int64 [BINS] count weights or units.
-
-    On the axis of weights they count weights. `cuts` are where the lines are drawn on that axis. `why_not` is a
-    sentence where the layer has no units that may fall; `row` names the row that a coupled layer follows, else its
-    own.
-    """
-
-    name: str
-    row: str
-    units: int
-    fallen_units: int
-    whole: bool
-    why_not: str
-    low: float
-    high: float
-    kept: np.ndarray[Any, np.dtype[np.int64]]
-    fallen: np.ndarray[Any, np.dtype[np.int64]]
-    cuts: tuple[float, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Look:
-    """A recipe's amount on the dense model, without tuning. Sizes are after removal, where units can be removed.
-
-    `cut` is the score at which the common pool is cut, None where it has no single one. `zero_before` counts values
-    that were zero before anything fell.
-    """
-
-    layers: tuple[LayerView, ...]
-    units: int
-    asked: int
-    fallen: int
-    cut: float | None
-    parameters: int
-    nonzero: int
-    zero_before: int
-    bytes: int
-    macs: int
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a cut scores on the validation split so far, and the gzip size of its file once that is known."""
-
-    estimate: Estimate
-    gzip_bytes: int | None
-
-
-@dataclass(frozen=True, eq=False)
-class Heatmap:
-    """Importance of a layer's weights as a matrix: Linear out x in, convolution filters x (channels·kernel).
-
-    `highest` is the layer's largest value, the end of the colour scale at every zoom.
-
-    `values` float32 and `fallen` uint8 (share of fallen weights, 0 to 255) are [rows, columns], each cell the maximum
-    over a part of the window `top:bottom, left:right` of the `shape`; where the window fits, cells are single
-    weights.
-    """
-
-    layer: str
-    shape: tuple[int, int]
-    top: int
-    bottom: int
-    left: int
-    right: int
-    values: np.ndarray[Any, np.dtype[np.float32]]
-    fallen: np.ndarray[Any, np.dtype[np.uint8]]
-    of_units: bool
-    highest: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,19 +97,19 @@ class Lab:
 
     def _bins(
         self, name: str, criterion: Criterion, granularity: Granularity, seed: int, axis: Axis
-    ) -> dict[str, "_Bins"]:
+    ) -> dict[str, "Bins"]:
         """Layer name -> its histogram's bins; the scores' axis ends where all layers' scores end."""
         groups, scores = self.scores(name, criterion, granularity, seed)
         highest = max((float(values.max()) for values in scores.values()), default=1.0) or 1.0
-        found: dict[str, _Bins] = {}
+        found: dict[str, Bins] = {}
         if axis == "score":
             for group in groups:
-                found |= {layer: _binned(scores[group.name], 0.0, highest, 1.0) for layer in group.members}
+                found |= {layer: binned(scores[group.name], 0.0, highest, 1.0) for layer in group.members}
             return found
         for layer, module in prunable_layers(self.opened(name).model):
             weight = module.get_parameter("weight").detach().float().cpu()
             sigma = float(weight.std(correction=0)) or 1.0
-            found[layer] = _binned(weight.flatten() / sigma, -4.0, 4.0, sigma)
+            found[layer] = binned(weight.flatten() / sigma, -4.0, 4.0, sigma)
         return found
 
     def _ranking(self, recipe: Recipe) -> Ranking:
@@ -260,7 +161,7 @@ def look(lab: Lab, recipe: Recipe, axis: Axis) -> Look:
     bins = lab.bins(recipe.workload, recipe.criterion, recipe.granularity, recipe.seed, axis)
     masks = masks_of(ranking.groups, keep, opened.model)
     cuts_by_name = {share.name: share.cut for share in where.shares}
-    rows = _Rows(recipe, axis, groups, left_out, bins, keep, masks, cuts_by_name)
+    rows = Rows(recipe, axis, groups, left_out, bins, keep, masks, cuts_by_name)
     costs_before = opened.view.costs
     return Look(
         layers=tuple(rows.row(layer) for layer in opened.view.layers if layer.shape),
@@ -331,72 +232,3 @@ def _importance(lab: Lab, recipe: Recipe, layer: str) -> tuple[Tensor, bool]:
 def _selection(recipe: Recipe) -> Recipe:
     """The recipe without what does not change which units fall in one shot: equal selections share their caches."""
     return replace(recipe, schedule=OneShot(), tuning=Tuning())
-
-
-@dataclass(frozen=True, eq=False)
-class _Bins:
-    """The bin that every value of a layer falls into, int64 [values]; `unit` is what 1 on the axis stands for."""
-
-    of: Tensor
-    low: float
-    high: float
-    unit: float
-
-
-def _binned(values: Tensor, low: float, high: float, unit: float) -> _Bins:
-    return _Bins(((values - low) / (high - low) * BINS).long().clamp(0, BINS - 1), low, high, unit)
-
-
-@dataclass(frozen=True, eq=False)
-class _Rows:
-    """Makes the rows of the layer panel. Values keep their bins wherever the slider stands; only who stays changes."""
-
-    recipe: Recipe
-    axis: Axis
-    groups: Sequence[UnitGroup]
-    left_out: Mapping[str, str]
-    bins: Mapping[str, _Bins]
-    keep: Mapping[str, Tensor]
-    masks: Mapping[str, Tensor]
-    cuts: Mapping[str, float | None]
-
-    def row(self, layer: Layer) -> LayerView:
-        group = group_of(self.groups, layer.name)
-        bins = self.bins.get(layer.name, _Bins(torch.zeros(0, dtype=torch.long), 0.0, 1.0, 1.0))
-        stays = torch.ones(group.units if group else 0, dtype=torch.bool)
-        if group is not None:
-            stays = self.keep.get(group.name, stays)
-        counts = torch.bincount(bins.of + BINS * self._value_stays(layer, stays, len(bins.of)), minlength=2 * BINS)
-        members = {layer.name, *(group.members if group else ())}
-        return LayerView(
-            name=layer.name,
-            row=group.name if group else layer.name,
-            units=len(stays),
-            fallen_units=int((~stays).sum()),
-            whole=bool(members & set(self.recipe.keep_whole)),
-            why_not="" if group else layer.why_not or self.left_out[layer.name],
-            low=bins.low,
-            high=bins.high,
-            kept=counts[BINS:].numpy(),
-            fallen=counts[:BINS].numpy(),
-            cuts=self._cuts(group, bins) if group else (),
-        )
-
-    def _value_stays(self, layer: Layer, stays: Tensor, values: int) -> Tensor:
-        """Which of the histogram's values stay: units on the axis of scores, else weights, as outputs and as inputs."""
-        if self.axis == "score":
-            return stays[:values]
-        mask = self.masks.get(f"{layer.name}.weight")
-        if mask is None or not values:
-            return torch.ones(values, dtype=torch.bool)
-        return mask.flatten().cpu()
-
-    def _cuts(self, group: UnitGroup, bins: _Bins) -> tuple[float, ...]:
-        cut = self.cuts.get(group.name)
-        if cut is None:
-            return ()
-        if self.axis == "score":
-            return (cut,)
-        # only where importance is |w| is the cut a pair of lines on the axis of w
-        by_value = isinstance(self.recipe.criterion, Magnitude) and not group.slices
-        return (-cut / bins.unit, cut / bins.unit) if by_value else ()

@@ -8,11 +8,12 @@ import pytest
 import torch
 
 from pruning.amounts import PerLayer, Sparsity, Threshold
+from pruning.answers import BINS
 from pruning.costs import costs, file_bytes, gzip_size
 from pruning.criteria import CRITERIA, Magnitude, Random, Taylor
 from pruning.errors import RecipeError
 from pruning.granularities import GRANULARITIES, Channels, Weights
-from pruning.lab import BINS, Lab, estimate, highest_score, look, open_workload
+from pruning.lab import Lab, estimate, highest_score, look, open_workload
 from pruning.measure import judge_all
 from pruning.recipe import Recipe
 from pruning.schedules import Polynomial

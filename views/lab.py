@@ -3,8 +3,9 @@
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from pruning.answers import Look, ModelView, Outcome
 from pruning.errors import PruningError
-from pruning.lab import Look, ModelView, Outcome, estimate, look, open_workload
+from pruning.lab import estimate, look, open_workload
 from pruning.recipe import Recipe
 from views import controls, layer_panel, result, run_panel, strip
 from views.language import _

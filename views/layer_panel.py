@@ -4,8 +4,9 @@ from typing import Any
 
 import streamlit as st
 
+from pruning.answers import Axis, Heatmap, LayerView, Look, ModelView
 from pruning.errors import PruningError
-from pruning.lab import Axis, Heatmap, LayerView, Look, ModelView, heatmap
+from pruning.lab import heatmap
 from pruning.layers import Layer
 from pruning.numbers import count, percent, si, significant
 from pruning.recipe import Recipe

@@ -5,7 +5,7 @@ from html import escape
 
 import streamlit as st
 
-from pruning.lab import Look, ModelView, Outcome
+from pruning.answers import Look, ModelView, Outcome
 from pruning.numbers import count, percent, points, relative, si
 from views.language import _
 

@@ -1,0 +1,108 @@
+"""What the page is told while a person moves a slider: plain values that can be pickled."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from pruning.costs import Costs
+from pruning.layers import Layer
+from pruning.measure import Estimate
+
+BINS = 64
+CELLS = 128
+Axis = Literal["score", "sigma"]
+"""score: importance, one axis for all layers.
+
+sigma: the weight's value in standard deviations of its layer, -4 to 4.
+"""
+
+
+@dataclass(frozen=True)
+class ModelView:
+    """A workload as it is before anything falls.
+
+    `score` is the dense model's on all `samples` of the validation split.
+    """
+
+    name: str
+    data: str
+    device: str
+    layers: tuple[Layer, ...]
+    classes: tuple[str, ...]
+    score: float
+    samples: int
+    costs: Costs
+
+
+@dataclass(frozen=True, eq=False)
+class LayerView:
+    """A row of the layer panel. Bins cover `low` to `high`; `kept` and `fallen` int64 [BINS] count weights or units.
+
+    On the axis of weights they count weights. `cuts` are where the lines are drawn on that axis. `why_not` is a
+    sentence where the layer has no units that may fall; `row` names the row that a coupled layer follows, else its
+    own.
+    """
+
+    name: str
+    row: str
+    units: int
+    fallen_units: int
+    whole: bool
+    why_not: str
+    low: float
+    high: float
+    kept: np.ndarray[Any, np.dtype[np.int64]]
+    fallen: np.ndarray[Any, np.dtype[np.int64]]
+    cuts: tuple[float, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """A recipe's amount on the dense model, without tuning. Sizes are after removal, where units can be removed.
+
+    `cut` is the score at which the common pool is cut, None where it has no single one. `zero_before` counts values
+    that were zero before anything fell.
+    """
+
+    layers: tuple[LayerView, ...]
+    units: int
+    asked: int
+    fallen: int
+    cut: float | None
+    parameters: int
+    nonzero: int
+    zero_before: int
+    bytes: int
+    macs: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a cut scores on the validation split so far, and the gzip size of its file once that is known."""
+
+    estimate: Estimate
+    gzip_bytes: int | None
+
+
+@dataclass(frozen=True, eq=False)
+class Heatmap:
+    """Importance of a layer's weights as a matrix: Linear out x in, convolution filters x (channels·kernel).
+
+    `highest` is the layer's largest value, the end of the colour scale at every zoom.
+
+    `values` float32 and `fallen` uint8 (share of fallen weights, 0 to 255) are [rows, columns], each cell the maximum
+    over a part of the window `top:bottom, left:right` of the `shape`; where the window fits, cells are single
+    weights.
+    """
+
+    layer: str
+    shape: tuple[int, int]
+    top: int
+    bottom: int
+    left: int
+    right: int
+    values: np.ndarray[Any, np.dtype[np.float32]]
+    fallen: np.ndarray[Any, np.dtype[np.uint8]]
+    of_units: bool
+    highest: float

@@ -1,0 +1,82 @@
+"""The rows of the layer panel: every value's bin, made once, and who stays, which a slider position decides."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pruning.answers import BINS, Axis, LayerView
+from pruning.criteria import Magnitude
+from pruning.layers import Layer
+from pruning.recipe import Recipe
+from pruning.units import UnitGroup, group_of
+
+
+@dataclass(frozen=True, eq=False)
+class Bins:
+    """The bin that every value of a layer falls into, int64 [values]; `unit` is what 1 on the axis stands for."""
+
+    of: Tensor
+    low: float
+    high: float
+    unit: float
+
+
+def binned(values: Tensor, low: float, high: float, unit: float) -> Bins:
+    return Bins(((values - low) / (high - low) * BINS).long().clamp(0, BINS - 1), low, high, unit)
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Makes the rows of the layer panel. Values keep their bins wherever the slider stands; only who stays changes."""
+
+    recipe: Recipe
+    axis: Axis
+    groups: Sequence[UnitGroup]
+    left_out: Mapping[str, str]
+    bins: Mapping[str, Bins]
+    keep: Mapping[str, Tensor]
+    masks: Mapping[str, Tensor]
+    cuts: Mapping[str, float | None]
+
+    def row(self, layer: Layer) -> LayerView:
+        group = group_of(self.groups, layer.name)
+        bins = self.bins.get(layer.name, Bins(torch.zeros(0, dtype=torch.long), 0.0, 1.0, 1.0))
+        stays = torch.ones(group.units if group else 0, dtype=torch.bool)
+        if group is not None:
+            stays = self.keep.get(group.name, stays)
+        counts = torch.bincount(bins.of + BINS * self._value_stays(layer, stays, len(bins.of)), minlength=2 * BINS)
+        members = {layer.name, *(group.members if group else ())}
+        return LayerView(
+            name=layer.name,
+            row=group.name if group else layer.name,
+            units=len(stays),
+            fallen_units=int((~stays).sum()),
+            whole=bool(members & set(self.recipe.keep_whole)),
+            why_not="" if group else layer.why_not or self.left_out[layer.name],
+            low=bins.low,
+            high=bins.high,
+            kept=counts[BINS:].numpy(),
+            fallen=counts[:BINS].numpy(),
+            cuts=self._cuts(group, bins) if group else (),
+        )
+
+    def _value_stays(self, layer: Layer, stays: Tensor, values: int) -> Tensor:
+        """Which of the histogram's values stay: units on the axis of scores, else weights, as outputs and as inputs."""
+        if self.axis == "score":
+            return stays[:values]
+        mask = self.masks.get(f"{layer.name}.weight")
+        if mask is None or not values:
+            return torch.ones(values, dtype=torch.bool)
+        return mask.flatten().cpu()
+
+    def _cuts(self, group: UnitGroup, bins: Bins) -> tuple[float, ...]:
+        cut = self.cuts.get(group.name)
+        if cut is None:
+            return ()
+        if self.axis == "score":
+            return (cut,)
+        # only where importance is |w| is the cut a pair of lines on the axis of w
+        by_value = isinstance(self.recipe.criterion, Magnitude) and not group.slices
+        return (-cut / bins.unit, cut / bins.unit) if by_value else ()
