@@ -232,5 +232,6 @@ def _fallen_share(keep: Keep) -> float:
 def _require_finite_loss(loss: float, recipe: Recipe) -> None:
     if loss != loss or loss in (float("inf"), float("-inf")):
         raise PruningError(
-            f"the loss became {loss} while tuning; lower tuning.learning_rate (it is {recipe.tuning.learning_rate})"
+            f"the loss became {loss} while tuning; lower tuning.learning_rate (it is {recipe.tuning.learning_rate}), "
+            "or look for NaN in the training data"
         )

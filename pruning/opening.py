@@ -9,7 +9,7 @@ from torch.nn.utils import parametrize, prune, remove_spectral_norm, remove_weig
 
 from pruning.devices import place
 from pruning.errors import WorkloadError
-from pruning.workload import Workload
+from pruning.workload import TensorSplit, Workload
 
 
 def open_model(workload: Workload, device: torch.device) -> nn.Module:
@@ -27,9 +27,7 @@ def open_model(workload: Workload, device: torch.device) -> nn.Module:
             f"{workload.name}: build() gave a {type(model).__name__} and not a module of layers; "
             "return an nn.Module, a single layer wrapped in nn.Sequential"
         )
-    for split in ("train", "validation", "test"):
-        if not len(getattr(workload, split)):
-            raise WorkloadError(f"{workload.name}: its {split} split is empty; give it samples")
+    require_targets(workload)
     fold(model)
     require_plain(workload.name, model.state_dict())
     require_finite(workload.name, model.state_dict())
@@ -49,6 +47,33 @@ def open_model(workload: Workload, device: torch.device) -> nn.Module:
             f"{workload.name}: the model returns a {type(output).__name__}; return one tensor, what the task judges"
         )
     return model
+
+
+def require_targets(workload: Workload) -> None:
+    """WorkloadError that names the first split that is empty, cannot be read, or whose targets are not its classes."""
+    classes = len(workload.task.classes)
+    splits = {"train": workload.train, "validation": workload.validation, "test": workload.test}
+    for name, split in splits.items():
+        where = f"{workload.name}: its {name} split"
+        if not len(split):
+            raise WorkloadError(f"{where} is empty; give it samples")
+        try:
+            _, targets = split.batch(torch.arange(min(2, len(split))), torch.device("cpu"))
+        except Exception as error:
+            raise WorkloadError(f"{where} does not give a batch ({describe(error)}); mend the data") from error
+        if not classes:
+            continue
+        # where all are at hand all are looked at: a wrong label would be scored without a word
+        targets = split.targets if isinstance(split, TensorSplit) else targets
+        if targets.dim() != 1 or targets.is_floating_point():
+            shape = list(targets.shape)
+            raise WorkloadError(f"{where} has {targets.dtype} targets of shape {shape}; give one whole number a sample")
+        low, high = int(targets.min()), int(targets.max())
+        if low < 0 or high >= classes:
+            raise WorkloadError(
+                f"{where} has targets from {low} to {high}, but there are {classes} classes (0 to {classes - 1}); "
+                "mend the targets or name all classes"
+            )
 
 
 def fold(model: nn.Module) -> None:

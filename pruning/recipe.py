@@ -93,10 +93,14 @@ def from_json(text: str) -> Recipe:
 def from_dict(values: Any) -> Recipe:
     """As `from_json`, from what a JSON reader returns. Keys that start with // are comments."""
     if not isinstance(values, dict):
-        raise RecipeError(f"a recipe is a JSON object, not {_short(values)}")
+        raise RecipeError(f"a recipe is a JSON object, not {json.dumps(values, default=str)[:60]}")
     given: dict[str, Any] = dict(values)  # type: ignore[arg-type]
-    if (version := given.pop("version", None)) != VERSION:
-        raise RecipeError(f"version is {_short(version)}; this program reads recipes of version {VERSION}")
+    version: object = given.pop("version", None)
+    if version != VERSION or isinstance(version, bool):
+        raise RecipeError(
+            f"version is {_short(version)}; this program reads recipes of version {VERSION}: "
+            "`python -m pruning recipe MODEL` writes one"
+        )
     return _read_fields("", Recipe, given)
 
 

@@ -34,8 +34,8 @@ class Polynomial:
     """1 is a straight line; larger values prune more in the first rounds."""
 
     def __post_init__(self) -> None:
-        if self.rounds < 1:
-            raise RecipeError(f"schedule.rounds is {self.rounds}; it is at least 1")
+        if not 1 <= self.rounds <= 1000:
+            raise RecipeError(f"schedule.rounds is {self.rounds}; it lies between 1 and 1000")
         if not 0 < self.power < float("inf"):
             raise RecipeError(f"schedule.power is {self.power}; it is a number above 0")
 

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pruning.errors import WorkloadError
+
 Batch = tuple[Tensor, Tensor]
 
 
@@ -37,6 +39,12 @@ class TensorSplit:
     prepare: Callable[[Tensor], Tensor] = lambda stored: stored
     augment: Callable[[Tensor, torch.Generator], Tensor] | None = None
     _resident: dict[torch.device, Batch] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        if len(self.inputs) != len(self.targets):
+            raise WorkloadError(
+                f"a split has {len(self.inputs)} inputs and {len(self.targets)} targets; give every input its target"
+            )
 
     def __len__(self) -> int:
         return len(self.targets)

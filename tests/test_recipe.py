@@ -123,7 +123,7 @@ def test_equal_recipes_have_equal_names(written, meant):
             'amount.rest.kind is "per_layer"; use one of sparsity, threshold',
         ),
         ({"schedule": {"kind": "polynomial", "rounds": 2.5}}, "schedule.rounds is 2.5; it is a whole number"),
-        ({"schedule": {"kind": "polynomial", "rounds": 0}}, "schedule.rounds is 0; it is at least 1"),
+        ({"schedule": {"kind": "polynomial", "rounds": 0}}, "schedule.rounds is 0; it lies between 1 and 1000"),
         ({"tuning": []}, "tuning is []; it is an object with fields"),
         ({"tuning": {"optimiser": "adam"}}, 'tuning.optimiser is "adam"; use one of adamw, sgd'),
         ({"tuning": {"epochs": True}}, "tuning.epochs is true; it is a whole number"),

@@ -234,7 +234,7 @@ def healing() -> None:
     )
     left, right = st.columns(2)
     if schedule == "polynomial":
-        left.number_input(_("rounds"), 1, 10_000, key="rounds", help=_("Rounds of pruning, each followed by tuning."))
+        left.number_input(_("rounds"), 1, 1000, key="rounds", help=_("Rounds of pruning, each followed by tuning."))
         right.number_input(_("power"), 0.01, 100.0, step=0.5, key="power", help=_("1 is a straight line; 3 is usual."))
     left.number_input(_("epochs"), 0, 10_000, key="epochs", help=_("Passes over the training images after each round."))
     right.number_input(

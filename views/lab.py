@@ -40,7 +40,8 @@ def _network(choice: controls.Choice, top: DeltaGenerator, middle: DeltaGenerato
     now = ask(look, choice.recipe, layer_panel.axis())
     with top:
         if choice.problem:
-            strip.show([strip.accuracy(model, None), *strip.sizes(model, now, None)], stale=True)
+            waiting = _("not measured: the choices do not fit together")
+            strip.show([strip.accuracy(model, None, waiting), *strip.sizes(model, now, None)], stale=True)
         else:
             _accuracy(model, now, choice.recipe)
     with middle:
@@ -53,7 +54,8 @@ def _accuracy(model: ModelView, now: Look, recipe: Recipe) -> None:
     """The strip: sizes at once, then accuracy, first from a few samples and then from more until all are seen."""
     place = st.empty()
     with place:
-        strip.show([strip.accuracy(model, None), *strip.sizes(model, now, None)])
+        waiting = _("judging the first samples")
+        strip.show([strip.accuracy(model, None, waiting), *strip.sizes(model, now, None)])
     try:
         first = ask(estimate, recipe, FIRST_S)
     except PruningError as error:

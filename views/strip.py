@@ -38,12 +38,12 @@ def show(tiles: list[Tile], stale: bool = False) -> None:
     st.html(CSS + f'<div class="strip{" old" if stale else ""}">{"".join(map(_tile, tiles))}</div>')
 
 
-def accuracy(model: ModelView, outcome: Outcome | None) -> Tile:
-    """Accuracy on the validation split: estimated with its interval, or measured."""
+def accuracy(model: ModelView, outcome: Outcome | None, waiting: str = "") -> Tile:
+    """Accuracy on the validation split: estimated with its interval, or measured; `waiting` says why there is none yet."""
     label = _("Accuracy (validation)")
     before = f'<span class="before">{percent(model.score)} → </span>'
     if outcome is None:
-        return Tile(label, before + '<span class="old">…</span>', (_("judging the first samples"),), 0.0)
+        return Tile(label, before + '<span class="old">…</span>', (waiting,), 0.0)
     seen = outcome.estimate
     if seen.measured:
         value = f'{before}<span class="measured">{percent(seen.score, 2)}</span>'

@@ -19,10 +19,11 @@ from pruning.cli.catalogue import Catalogue
 from pruning.cli.console import fail, print_stages
 from pruning.cli.lines import line
 from pruning.curves import STAGES, progress
-from pruning.errors import RecipeError
+from pruning.errors import PruningError, RecipeError
 from pruning.events import Event, TuningStep
 from pruning.memory import out_of_memory
 from pruning.numbers import duration
+from pruning.opening import describe
 from pruning.recipe import Recipe, from_json
 from pruning.runs import RunResult, carry_out
 
@@ -48,10 +49,14 @@ def run(
     except KeyboardInterrupt:
         screen.print("aborted; the run is not kept")
         raise typer.Exit(ABORTED) from None
-    except (MemoryError, RuntimeError) as error:
-        if not out_of_memory(error):
-            raise
-        fail(f"the run needs more memory than there is; lower tuning.batch_size (it is {recipe.tuning.batch_size})")
+    except (PruningError, typer.Exit):
+        raise
+    except Exception as error:
+        if out_of_memory(error):
+            fail(f"the run needs more memory than there is; lower tuning.batch_size (it is {recipe.tuning.batch_size})")
+        if own is None:
+            raise  # not the person's code: a fault of ours, whose traceback helps
+        fail(f"{own}: the model or its data failed in the run ({describe(error)}); mend the file")
     print_stages(result.stages, screen if as_json else Console())
     if as_json:
         print(json.dumps(summary(result), allow_nan=False), flush=True)

@@ -41,6 +41,10 @@ class Conductance:
         seen = 0
         with torch.enable_grad():
             for inputs, targets in few.batches():
+                if not inputs.is_floating_point():
+                    raise RecipeError(
+                        "conductance scales inputs towards zero, and this network takes whole numbers; use taylor"
+                    )
                 seen += len(inputs)
                 for group in groups:
                     totals[group.name] += self._flow(model, group, inputs, targets)
