@@ -9,7 +9,6 @@ import dataclasses
 import functools
 import hashlib
 import json
-import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
+from pruning.exporters.writing import write_whole
 from pruning.workload import Split, shuffled
 from sample_models import fashion_cnn, fashion_mnist, fashion_resnet, lenet_300_100, mlp_128, shipped
 
@@ -168,27 +168,13 @@ def macs(network: nn.Module, example: Tensor) -> int:
     return counter.get_total_flops() // 2
 
 
-def replace(path: Path, content: bytes) -> None:
-    """Write a file so that a reader, also after a crash, finds the old content or the new one, never a half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with unfinished.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
 def write(network: nn.Module, card: shipped.ModelCard, folder: Path) -> shipped.ModelCard:
     """Write the weights and then the card with their checksum; between the two moments loading says they do not fit."""
     tensors = {key: tensor.contiguous() for key, tensor in network.state_dict().items()}
     packed = safetensors.torch.save(tensors)
     card = dataclasses.replace(card, sha256=hashlib.sha256(packed).hexdigest())
-    replace(folder / f"{card.name}.safetensors", packed)
-    replace(folder / f"{card.name}.json", (json.dumps(dataclasses.asdict(card), indent=2) + "\n").encode())
+    write_whole(folder / f"{card.name}.safetensors", packed)
+    write_whole(folder / f"{card.name}.json", (json.dumps(dataclasses.asdict(card), indent=2) + "\n").encode())
     return card
 
 

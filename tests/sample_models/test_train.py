@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import nn
 
+from pruning.exporters.writing import write_whole
 from pruning.workload import TensorSplit
 from sample_models import fashion_cnn, fashion_mnist, fashion_resnet, mlp_128, shipped
-from sample_models.train import TRAININGS, RunningAverage, replace, reproduce, train
+from sample_models.train import TRAININGS, RunningAverage, reproduce, train
 
 
 @pytest.fixture
@@ -72,10 +73,10 @@ def test_average_by_hand():
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path):
     path = tmp_path / "weights"
-    replace(path, b"old")
+    write_whole(path, b"old")
     with pytest.raises(TypeError):
-        replace(path, "text is not bytes")  # type: ignore[arg-type]
+        write_whole(path, "text is not bytes")  # type: ignore[arg-type]
     assert path.read_bytes() == b"old"
     assert [kept.name for kept in tmp_path.iterdir()] == ["weights"]
-    replace(path, b"new")
+    write_whole(path, b"new")
     assert path.read_bytes() == b"new"
