@@ -6,7 +6,10 @@ from views.language import _
 
 st.set_page_config(page_title="Pruning Explorer", layout="wide", initial_sidebar_state="auto")
 
-PAGES = [st.Page("views/lab.py", title=_("Lab"), default=True)]
+PAGES = [
+    st.Page("views/lab.py", title=_("Lab"), default=True),
+    st.Page("views/compare.py", title=_("Compare"), url_path="compare"),
+]
 
 st.html(
     "<style>"
@@ -17,4 +20,10 @@ st.html(
 )
 with st.sidebar:
     st.html("<strong style='font-size: 1.05rem'>Pruning Explorer</strong>")
-st.navigation(PAGES, position="top").run()
+page = st.navigation(PAGES, position="top")
+# a page switch drops the query parameters: the run that is shown stays the same on every page
+if "run" in st.query_params:
+    st.session_state.shown_run = st.query_params["run"]
+elif "shown_run" in st.session_state:
+    st.query_params["run"] = st.session_state.shown_run
+page.run()

@@ -12,11 +12,12 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import healing, slider, start
+from benchmarks import healing, selection, slider, start
 from benchmarks.report import Report
 
 BENCHMARKS: dict[str, Callable[[], Report]] = {
     "healing": healing.measure,
+    "selection": selection.measure,
     "slider": slider.measure,
     "start": start.measure,
 }
@@ -36,6 +37,11 @@ def main() -> int:
     options = parser.parse_args()
     report = BENCHMARKS[options.name]()
     console = Console(stderr=options.json)
+    if report.rows:
+        rows = Table(*report.rows[0])
+        for row in report.rows:
+            rows.add_row(*(value if isinstance(value, str) else f"{value:.4g}" for value in row.values()))
+        console.print(rows)
     table = Table("figure", "value", "target", "met", title=f"{options.name}: {machine()}")
     for name, value in report.figures.items():
         target = report.targets.get(name)
@@ -49,7 +55,9 @@ def main() -> int:
             | {"met": target.met(report.figures[name])}
             for name, target in report.targets.items()
         }
-        print(json.dumps({"name": options.name, "machine": machine(), "figures": report.figures, "targets": targets}))
+        rows = {"rows": report.rows} if report.rows else {}
+        about = {"name": options.name, "machine": machine()}
+        print(json.dumps({**about, "figures": report.figures, "targets": targets, **rows}))
     return 0 if all(target.met(report.figures[name]) for name, target in report.targets.items()) else 1
 
 

@@ -1,6 +1,6 @@
 """What a benchmark returns."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 
@@ -20,7 +20,11 @@ class Target:
 
 @dataclass(frozen=True)
 class Report:
-    """Figures by name, with their unit in the name, and the targets of some of them."""
+    """Figures by name, with their unit in the name, and the targets of some of them.
+
+    `rows` are a table of their own above the figures, where there are any: each has a value for the same columns.
+    """
 
     figures: Mapping[str, float]
     targets: Mapping[str, Target] = field(default_factory=dict[str, Target])
+    rows: Sequence[Mapping[str, str | float]] = ()

@@ -1,46 +1,68 @@
 """How much falls? One class an amount, one line in the table."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Protocol
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
 
 from pruning.errors import RecipeError
+from pruning.fields import Share, check
+
+
+@dataclass(frozen=True, eq=False)
+class Sorted:
+    """What competes.
+
+    `names` of the groups, `scores` float32 [pools, size], ascending, and the `highest` of the groups'.
+    """
+
+    names: tuple[str, ...]
+    scores: Tensor
+    highest: float
+
+
+class Cost(Protocol):
+    """What is left of the network when an amount falls, as a share of the dense one, in [0, 1]."""
+
+    def __call__(self, of: "Measure", amount: "Amount") -> float: ...
 
 
 class Amount(Protocol):
     """Says how many units of a pool fall, given the pool's scores in ascending order."""
 
-    def falls(self, pool: tuple[str, ...], scores: Tensor, units: int) -> int:
-        """`pool` names its groups; `scores` float32, ascending, are of those that may fall; `units` counts all."""
+    @property
+    def removes(self) -> str:
+        """What is only met by removing units (bytes, MACs); empty where units may also be set to zero."""
         ...
 
-    def own_pools(self) -> frozenset[str]:
-        """Groups that leave the scope's pools to compete among themselves: they have an amount of their own."""
+    def falls(self, pools: Sorted) -> Tensor:
+        """How many units fall in each pool: int64 [pools]."""
+        ...
+
+    def own_pools(self, names: Iterable[str]) -> frozenset[str]:
+        """Those of the groups that leave the scope's common pool: they have an amount of their own."""
         ...
 
     def empties(self) -> frozenset[str]:
         """Groups that were asked, by name, to lose all their units."""
         ...
 
+    def settled(self, cost: Cost) -> "Amount":
+        """The amount with everything known that depends on the network's costs."""
+        ...
 
-@dataclass(frozen=True)
-class Sparsity:
-    """The share of units that falls: exactly round(share · n) of n units of each pool, ties by position."""
 
-    share: float = 0.5
-    """0 keeps everything, 1 drops everything."""
+class _Common:
+    """What holds for most amounts."""
 
-    def __post_init__(self) -> None:
-        _require_share("amount.share", self.share)
+    @property
+    def removes(self) -> str:
+        return ""
 
-    def falls(self, pool: tuple[str, ...], scores: Tensor, units: int) -> int:
-        return round(self.share * units)
-
-    def own_pools(self) -> frozenset[str]:
+    def own_pools(self, names: Iterable[str]) -> frozenset[str]:
         return frozenset()
 
     def empties(self) -> frozenset[str]:
@@ -48,58 +70,179 @@ class Sparsity:
 
 
 @dataclass(frozen=True)
-class Threshold:
+class Sparsity(_Common):
+    """The share of units that falls: exactly round(share · n) of n units of each pool, ties by position."""
+
+    share: Share = 0.5
+    """0 keeps everything, 1 drops everything."""
+
+    def __post_init__(self) -> None:
+        check(self, "amount")
+
+    def falls(self, pools: Sorted) -> Tensor:
+        return _each(pools, round(self.share * pools.scores.shape[1]))
+
+    def settled(self, cost: Cost) -> "Sparsity":
+        return self
+
+
+@dataclass(frozen=True)
+class Threshold(_Common):
     """Units with a score below the value fall; a score equal to it stays."""
 
     value: float = 0.0
     """In the criterion's own units: for magnitude p=1 on weights, the smallest |w| that stays."""
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.value) and self.value >= 0):
-            raise RecipeError(f"amount.value is {self.value}; a threshold is a number of at least 0")
+        if not math.isfinite(self.value):
+            raise RecipeError(f"amount.value is {self.value}; a threshold is a finite number")
 
-    def falls(self, pool: tuple[str, ...], scores: Tensor, units: int) -> int:
-        # compared in float64, so that a threshold read off a page is not rounded to float32 first
-        return int(torch.searchsorted(scores.double(), torch.tensor(self.value, dtype=torch.float64)))
+    def falls(self, pools: Sorted) -> Tensor:
+        return _below(pools, self.value)
 
-    def own_pools(self) -> frozenset[str]:
-        return frozenset()
+    def settled(self, cost: Cost) -> "Threshold":
+        return self
 
-    def empties(self) -> frozenset[str]:
-        return frozenset()
+
+@dataclass(frozen=True)
+class RelativeThreshold(_Common):
+    """Units below a share of their layer's highest score fall: the cut follows each layer's own scale.
+
+    Where no score of a layer is above 0 nothing falls.
+    """
+
+    share: Share = 0.1
+    """Of the layer's highest score; a score equal to the product stays."""
+
+    def __post_init__(self) -> None:
+        check(self, "amount")
+
+    def falls(self, pools: Sorted) -> Tensor:
+        return _below(pools, self.share * pools.highest) if pools.highest > 0 else _each(pools, 0)
+
+    def own_pools(self, names: Iterable[str]) -> frozenset[str]:
+        return frozenset(names)
+
+    def settled(self, cost: Cost) -> "RelativeThreshold":
+        return self
+
+
+Measure = Literal["parameters", "bytes", "macs"]
+
+
+@dataclass(frozen=True)
+class Budget(_Common):
+    """The smallest sparsity that leaves at most this share of the dense network, found by bisection over the counts.
+
+    Parameters are those that do not fall; bytes (of the file) and MACs get fewer only where units are removed.
+    """
+
+    of: Measure = "parameters"
+    """What is limited."""
+    share: Share = 0.5
+    """How much of the dense network's may be left."""
+
+    def __post_init__(self) -> None:
+        check(self, "amount")
+
+    @property
+    def removes(self) -> str:
+        return {"parameters": "", "bytes": "bytes", "macs": "MACs"}[self.of]
+
+    def falls(self, pools: Sorted) -> Tensor:
+        raise TypeError("a budget says how many fall once it is settled")
+
+    def settled(self, cost: Cost) -> Sparsity:
+        return Sparsity(_bisected(lambda share: cost(self.of, Sparsity(share)), self))
+
+
+Rest = Sparsity | Threshold | RelativeThreshold | Budget
 
 
 @dataclass(frozen=True)
 class PerLayer:
     """A sparsity set by hand for some layers; the others follow `rest`."""
 
-    shares: Mapping[str, float] = field(default_factory=dict[str, float])
+    shares: Mapping[str, Share] = field(default_factory=dict[str, float])
     """Layer name -> share of its units that falls."""
-    rest: Sparsity | Threshold = field(default_factory=lambda: Sparsity(0.0))
+    rest: Rest = field(default_factory=lambda: Sparsity(0.0))
     """What the layers that are not named lose."""
 
     def __post_init__(self) -> None:
-        for layer, share in self.shares.items():
-            _require_share(f"amount.shares.{layer}", share)
+        check(self, "amount")
 
     def __hash__(self) -> int:
         return hash((tuple(sorted(self.shares.items())), self.rest))
 
-    def falls(self, pool: tuple[str, ...], scores: Tensor, units: int) -> int:
-        if len(pool) == 1 and pool[0] in self.shares:
-            return round(self.shares[pool[0]] * units)
-        return self.rest.falls(pool, scores, units)
+    @property
+    def removes(self) -> str:
+        return self.rest.removes
 
-    def own_pools(self) -> frozenset[str]:
-        return frozenset(self.shares)
+    def falls(self, pools: Sorted) -> Tensor:
+        if len(pools.names) == 1 and pools.names[0] in self.shares:
+            return Sparsity(self.shares[pools.names[0]]).falls(pools)
+        return self.rest.falls(pools)
+
+    def own_pools(self, names: Iterable[str]) -> frozenset[str]:
+        return frozenset(self.shares) | self.rest.own_pools(names)
 
     def empties(self) -> frozenset[str]:
         return frozenset(layer for layer, share in self.shares.items() if share == 1.0)
 
+    def settled(self, cost: Cost) -> "PerLayer":
+        if not isinstance(self.rest, Budget):
+            return self
+        budget = self.rest
+        share = _bisected(lambda share: cost(budget.of, replace(self, rest=Sparsity(share))), budget)
+        return replace(self, rest=Sparsity(share))
 
-def _require_share(where: str, share: float) -> None:
-    if not 0.0 <= share <= 1.0:  # NaN fails too
-        raise RecipeError(f"{where} is {share}; a share lies between 0 and 1")
+
+def n_of_m(keep: int, of: int) -> float:
+    """The sparsity that, with scope blocks of `of`, leaves `keep` survivors in each block: 2:4 is n_of_m(2, of=4)."""
+    return 1.0 - keep / of
 
 
-AMOUNTS: dict[str, type[Amount]] = {"sparsity": Sparsity, "threshold": Threshold, "per_layer": PerLayer}
+STEPS = 2**20  # the finest sparsity that a budget looks for is a millionth
+
+
+def _bisected(left: "Left", budget: Budget) -> float:
+    """The smallest sparsity, to a millionth, that leaves no more than the budget."""
+    floor = left(1.0)
+    if floor > budget.share:
+        raise RecipeError(
+            f"amount.share is {budget.share:g} of the {budget.of}, and with one unit in each layer {floor:.4g} of them "
+            "are left: ask for more, keep fewer layers whole, or choose another granularity"
+        )
+    low, high = 0, STEPS  # high always meets the budget
+    if left(0.0) <= budget.share:
+        return 0.0
+    while high - low > 1:
+        middle = (low + high) // 2
+        if left(middle / STEPS) <= budget.share:
+            high = middle
+        else:
+            low = middle
+    return high / STEPS
+
+
+class Left(Protocol):
+    def __call__(self, share: float, /) -> float: ...
+
+
+def _each(pools: Sorted, count: int) -> Tensor:
+    return torch.full((len(pools.scores),), count)
+
+
+def _below(pools: Sorted, value: float) -> Tensor:
+    # compared in float64, so that a threshold read off a page is not rounded to float32 first
+    values = torch.full((len(pools.scores), 1), value, dtype=torch.float64)
+    return torch.searchsorted(pools.scores.double(), values).flatten()
+
+
+AMOUNTS: dict[str, type[Amount]] = {
+    "sparsity": Sparsity,
+    "threshold": Threshold,
+    "relative_threshold": RelativeThreshold,
+    "per_layer": PerLayer,
+    "budget": Budget,
+}

@@ -22,7 +22,7 @@ sigma: the weight's value in standard deviations of its layer, -4 to 4.
 class ModelView:
     """A workload as it is before anything falls.
 
-    `score` is the dense model's on all `samples` of the validation split.
+    `score` is the dense model's on all `samples` of the validation split. `checkpoints` name its earlier states.
     """
 
     name: str
@@ -33,6 +33,7 @@ class ModelView:
     score: float
     samples: int
     costs: Costs
+    checkpoints: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +90,8 @@ class Outcome:
 class Heatmap:
     """Importance of a layer's weights as a matrix: Linear out x in, convolution filters x (channels·kernel).
 
-    `highest` is the layer's largest value, the end of the colour scale at every zoom.
+    `lowest` and `highest` are the ends of the colour scale at every zoom: 0, or the layer's lowest value if that is
+    negative, and its highest.
 
     `values` float32 and `fallen` uint8 (share of fallen weights, 0 to 255) are [rows, columns], each cell the maximum
     over a part of the window `top:bottom, left:right` of the `shape`; where the window fits, cells are single
@@ -105,4 +107,14 @@ class Heatmap:
     values: np.ndarray[Any, np.dtype[np.float32]]
     fallen: np.ndarray[Any, np.dtype[np.uint8]]
     of_units: bool
+    lowest: float
     highest: float
+
+
+@dataclass(frozen=True, eq=False)
+class UnitsView:
+    """The units of one group as they lie: `scores` float32 and `fallen` bool, both of the group's layout."""
+
+    layer: str
+    scores: np.ndarray[Any, np.dtype[np.float32]]
+    fallen: np.ndarray[Any, np.dtype[np.bool_]]

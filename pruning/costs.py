@@ -9,7 +9,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from pruning.layers import layer_macs, model_macs
-from pruning.units import Keep, UnitGroup, masks_of
+from pruning.units import Keep, Slice, UnitGroup, masks_of
 
 GZIP_LEVEL = 6  # what the gzip command uses unless told otherwise
 
@@ -48,6 +48,9 @@ def gzip_size(file: bytes) -> int:
     return len(gzip.compress(file, GZIP_LEVEL, mtime=0))
 
 
+OUTSIDE = "(outside of layers)"
+
+
 @dataclass(frozen=True, eq=False)
 class CostModel:
     """Answers what a cut would cost without cutting: made once for a model, asked at every slider position.
@@ -62,10 +65,11 @@ class CostModel:
     bytes: int
 
     def after(self, groups: Iterable[UnitGroup], fallen: Mapping[str, int]) -> "Size":
-        """The size once `fallen[name]` units of each group are removed. Groups of single weights remove nothing."""
+        """The size once `fallen[name]` units of each group are removed. Without groups it is the size as it is."""
         gone: dict[str, dict[int, int]] = {}
         for group in groups:
-            for piece in group.slices:
+            for piece in group.pieces:
+                assert isinstance(piece, Slice)  # what can be removed is a slice
                 by_dim = gone.setdefault(piece.param, {})
                 by_dim[piece.dim] = by_dim.get(piece.dim, 0) + fallen[group.name] * piece.index.shape[1]
         parameters, size, macs = 0, self.bytes, sum(self.macs.values())
@@ -96,11 +100,13 @@ def cost_model(model: nn.Module, example: Tensor) -> CostModel:
     """Read off the model what `CostModel` needs."""
     tensors = model.state_dict()
     leaves = {name for name, module in model.named_modules() if not list(module.children())}
+    macs = {name: macs for name, macs in layer_macs(model, example).items() if name in leaves}
+    outside = model_macs(model, example) - sum(macs.values())  # what no layer of its own does, such as attention
     return CostModel(
         shapes={name: tuple(tensor.shape) for name, tensor in tensors.items()},
         itemsizes={name: tensor.element_size() for name, tensor in tensors.items()},
         parameters=frozenset(name for name, _ in model.named_parameters()),
-        macs={name: macs for name, macs in layer_macs(model, example).items() if name in leaves},
+        macs={**macs, OUTSIDE: outside},
         bytes=len(file_bytes(tensors)),
     )
 

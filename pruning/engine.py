@@ -7,9 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from pruning.allocation import CostLeft
+from pruning.amounts import Amount, PerLayer
 from pruning.calibration import Calibration
-from pruning.costs import costs
-from pruning.criteria import unit_scores
+from pruning.costs import CostModel, cost_model, costs
+from pruning.criteria import Criterion, unit_scores
 from pruning.devices import default_device, describe, full_precision
 from pruning.errors import PruningError, RecipeError
 from pruning.events import (
@@ -24,14 +26,17 @@ from pruning.events import (
     TuningStep,
     Warned,
 )
+from pruning.granularities import Granularity
 from pruning.layers import Layer, layer_table
 from pruning.measure import class_scores, judge_all
 from pruning.opening import open_model
 from pruning.recipe import Recipe, kind_of
+from pruning.rules import unscored
+from pruning.schedules import Round
 from pruning.select import Position, Ranking, position, rank, select
 from pruning.surgery import remove_units
-from pruning.tuning import steps_per_epoch, tune
-from pruning.units import Keep, UnitGroup, apply_masks, group_of, masks_of
+from pruning.tuning import Training, steps_per_epoch
+from pruning.units import Keep, Masks, UnitGroup, apply_masks, group_of, masks_of
 from pruning.workload import Workload
 
 
@@ -48,6 +53,31 @@ class Pruned:
 Stop = Callable[[], bool]
 
 
+@dataclass(frozen=True, eq=False)
+class _Bench:
+    """What stays the same throughout a run. The model is cut and tuned in place."""
+
+    workload: Workload
+    recipe: Recipe
+    device: torch.device
+    model: nn.Module
+    groups: list[UnitGroup]
+    cost: CostModel
+
+    @property
+    def example(self) -> Tensor:
+        return self.workload.example.to(self.device)
+
+    def ranked(self, keep: Keep | None = None) -> tuple[Ranking, Amount]:
+        """The units sorted by the scores that they have now, and the amount as it is for them."""
+        ranking = ranked(self.model, self.groups, self.recipe, self.workload, self.device, keep)
+        return ranking, self.recipe.amount.settled(CostLeft(ranking, self.cost))
+
+    def validated(self, number: int, step: int, keep: Keep) -> Measured:
+        scores, _ = judge_all(self.model, self.workload.validation, self.workload.task, self.device)
+        return Measured(number, step, "validation", float(scores.double().mean()), _fallen_share(keep))
+
+
 def prune(
     workload: Workload, recipe: Recipe, device: torch.device | None = None, stop: Stop = lambda: False
 ) -> Generator[Event, None, Pruned]:
@@ -59,78 +89,141 @@ def prune(
     device = device or default_device()
     model = open_model(workload, device)
     groups = chosen_groups(workload, recipe, model)
-    progress = recipe.schedule.progress()
-    per_round = steps_per_epoch(recipe.tuning, workload.train) * recipe.tuning.epochs
-    yield Started(workload.name, describe(device), len(progress), per_round * len(progress), workload.task.classes)
+    bench = _Bench(workload, recipe, device, model, groups, cost_model(model, workload.example.to(device)))
+    ranking, amount = bench.ranked()
+    whole = position(ranking, amount)
+    steps = steps_per_epoch(recipe.tuning, workload.train) * recipe.tuning.epochs
+    rounds = recipe.schedule.rounds_of(steps, whole.asked / whole.units)
+    total = sum(each.steps for each in rounds)
+    yield Started(workload.name, describe(device), len(rounds), total, workload.task.classes)
 
     stages: dict[str, Stage] = {"dense": measure_stage(model, workload, device)}
     yield StageMeasured("dense", stages["dense"])
-    ranking = ranked(model, groups, recipe, workload, device)
-    stages["pruned"] = yield from _measure_cut(
-        "pruned", model, groups, select(ranking, recipe.amount), recipe, workload, device
-    )
+    stages["pruned"] = yield from _measure_cut(bench, select(ranking, amount))
     yield StageMeasured("pruned", stages["pruned"])
 
-    keep: dict[str, Tensor] = {group.name: torch.ones(group.units, dtype=torch.bool) for group in groups}
-    for number, share in enumerate(progress):
-        if stop():
-            break
-        if number:
-            ranking = ranked(model, groups, recipe, workload, device, keep)
-        keep = select(ranking, recipe.amount, share)
-        yield from _cut_events(number, share, position(ranking, recipe.amount, share))
-        masks = masks_of(groups, keep, model)
-        apply_masks(model, masks)
-        sparsity = _fallen_share(keep)
-        yield _validation(model, workload, device, number, number * per_round, sparsity)
-        steps = tune(model, workload, recipe.tuning, masks, device, recipe.seed + number)
-        for step in steps:
-            done = number * per_round + step.step + 1
-            _require_finite_loss(step.loss, recipe)
-            yield TuningStep(number, step.epoch, done, step.loss)
-            if (step.step + 1) % (step.steps // recipe.tuning.epochs) == 0:
-                yield _validation(model, workload, device, number, done, sparsity)
-            if stop():
-                steps.close()
-                break
+    keep = yield from _in_rounds(bench, ranking, amount, rounds, stages["dense"].validation, stop)
     model.eval()
     stopped = stop()
     if recipe.granularity.removable:
-        model = yield from _removed("tuned", model, groups, keep, workload, device)
+        model = yield from _removed("tuned", bench, model, keep)
     stages["tuned"] = measure_stage(model, workload, device)
     yield StageMeasured("tuned", stages["tuned"])
     return Pruned(model, keep, stages, stopped)
 
 
+def _in_rounds(
+    bench: _Bench, ranking: Ranking, amount: Amount, rounds: Sequence[Round], dense: float, stop: Stop
+) -> Generator[Event, None, Keep]:
+    """Cut and tune the bench's model round by round; returns what was kept. `dense` is the dense validation score."""
+    recipe, model = bench.recipe, bench.model
+    steps = sum(each.steps for each in rounds) if recipe.schedule.continuous else rounds[0].steps
+    training = Training(model, bench.workload, recipe.tuning, steps, bench.device, recipe.seed)
+    keep: Keep = {group.name: torch.ones(group.units, dtype=torch.bool) for group in bench.groups}
+    drop, done = recipe.schedule.max_drop, 0
+    for number, each in enumerate(rounds):
+        if stop():
+            break
+        good = (copy.deepcopy(model.state_dict()), keep) if drop is not None else None
+        if number:
+            ranking, amount = bench.ranked(keep)
+        if number and not recipe.schedule.continuous:
+            training = Training(model, bench.workload, recipe.tuning, steps, bench.device, recipe.seed + number)
+        keep = select(ranking, amount, each.progress)
+        yield from _cut_events(number, each.progress, position(ranking, amount, each.progress))
+        masks = masks_of(bench.groups, keep, model)
+        apply_masks(model, masks)
+        cut = bench.validated(number, done, keep)
+        yield cut
+        score = yield from _tuned(bench, training, each.steps, masks, number, done, keep, stop)
+        done += each.steps
+        if (
+            good
+            and drop is not None
+            and (fall := dense - (cut.score if score is None else score)) > drop
+            and not stop()
+        ):
+            model.load_state_dict(good[0])
+            keep = good[1]
+            back = f"of round {number}" if number else "before any cut"
+            yield Warned(
+                f"round {number + 1}: validation accuracy fell by {100 * fall:.2f} points, more than {100 * drop:g}: "
+                f"the result is the network {back}"
+            )
+            break
+    return keep
+
+
+def _tuned(
+    bench: _Bench, training: Training, steps: int, masks: Masks, number: int, done: int, keep: Keep, stop: Stop
+) -> Generator[Event, None, float | None]:
+    """Take the steps of a round, `done` having been taken before; returns the last validation score, if any."""
+    score = None
+    start = training.done
+    running = training.steps(steps, masks)
+    for step in running:
+        after = done + step.step + 1 - start
+        _require_finite_loss(step.loss, bench.recipe)
+        yield TuningStep(number, step.epoch, after, step.loss)
+        if (step.step + 1) % training.per_epoch == 0:
+            measured = bench.validated(number, after, keep)
+            score = measured.score
+            yield measured
+        if stop():
+            running.close()
+            break
+    return score
+
+
 def chosen_groups(workload: Workload, recipe: Recipe, model: nn.Module) -> list[UnitGroup]:
     """The unit groups that a recipe lets fall, on the model's device. RecipeError names a layer that is not there."""
     example = workload.example.to(next((parameter.device for parameter in model.parameters()), torch.device("cpu")))
-    return allowed(recipe, recipe.granularity.groups(model, example), layer_table(model, example))
+    groups, reasons = scorable(recipe.criterion, recipe.granularity, model, example)
+    return allowed(recipe, groups, layer_table(model, example), reasons)
 
 
-def allowed(recipe: Recipe, groups: Sequence[UnitGroup], table: Sequence[Layer]) -> list[UnitGroup]:
-    """Those of the granularity's groups that the recipe lets fall. RecipeError as for `chosen_groups`."""
+def scorable(
+    criterion: Criterion, granularity: Granularity, model: nn.Module, example: Tensor
+) -> tuple[list[UnitGroup], dict[str, str]]:
+    """The granularity's groups that the criterion can score; and for each other prunable row a sentence why not."""
+    groups, reasons = granularity.sorted_out(model, example)
+    without = unscored(criterion, model, groups)
+    reasons = reasons | {row: without[g.name] for g in groups if g.name in without for row in g.members}
+    return [group for group in groups if group.name not in without], reasons
+
+
+def allowed(
+    recipe: Recipe, groups: Sequence[UnitGroup], table: Sequence[Layer], reasons: Mapping[str, str]
+) -> list[UnitGroup]:
+    """Those of the granularity's groups that the recipe lets fall. RecipeError as for `chosen_groups`.
+
+    `reasons` say of each other row why its units stay.
+    """
     layers = {layer.name for layer in table}
     if unknown := sorted(set(recipe.keep_whole) - layers):
         raise RecipeError(
             f"keep_whole names {unknown[0]}, which is not a layer; the layers are {', '.join(sorted(layers))}"
         )
     names = [group.name for group in groups]
-    if wrong := sorted(recipe.amount.own_pools() - set(names)):
+    named = set(recipe.amount.shares) if isinstance(recipe.amount, PerLayer) else set[str]()
+    if wrong := sorted(named - set(names)):
         raise RecipeError(
             f"amount.shares names {wrong[0]}, which has no {kind_of(recipe.granularity)} of its own to prune; "
             f"use {', '.join(names)}"
         )
     whole = {group.name for layer in recipe.keep_whole if (group := group_of(groups, layer)) is not None}
-    if both := sorted(whole & recipe.amount.own_pools()):
+    if both := sorted(whole & named):
         raise RecipeError(f"{both[0]} is kept whole and has a share in amount.shares; take it out of one of them")
     left = [group for group in groups if group.name not in whole]
     if recipe.granularity.removable and (empty := sorted(recipe.amount.empties())):
         raise RecipeError(
             f"amount.shares.{empty[0]} is 1.0, but a layer without {kind_of(recipe.granularity)} cannot run; use less"
         )
+    if not groups:
+        why = "; ".join(f"{row}: {reason}" for row, reason in list(reasons.items())[:2])
+        raise RecipeError(f"no {recipe.granularity.unit} in this network can fall ({why or 'it has none'})")
     if not left:
-        raise RecipeError("nothing is left to prune: every layer is kept whole or has no units that may fall")
+        raise RecipeError("nothing is left to prune: every layer is kept whole; untick one")
     return left
 
 
@@ -166,35 +259,21 @@ def measure_stage(model: nn.Module, workload: Workload, device: torch.device) ->
     )
 
 
-def _measure_cut(
-    stage: StageName,
-    model: nn.Module,
-    groups: Sequence[UnitGroup],
-    keep: Keep,
-    recipe: Recipe,
-    workload: Workload,
-    device: torch.device,
-) -> Generator[Event, None, Stage]:
+def _measure_cut(bench: _Bench, keep: Keep) -> Generator[Event, None, Stage]:
     """The stage of the whole amount taken at once, before any tuning: what the preview showed."""
-    cut = copy.deepcopy(model)
-    apply_masks(cut, masks_of(groups, keep, cut))
-    if recipe.granularity.removable:
-        cut = yield from _removed(stage, cut, groups, keep, workload, device)
-    return measure_stage(cut, workload, device)
+    cut = copy.deepcopy(bench.model)
+    apply_masks(cut, masks_of(bench.groups, keep, cut))
+    if bench.recipe.granularity.removable:
+        cut = yield from _removed("pruned", bench, cut, keep)
+    return measure_stage(cut, bench.workload, bench.device)
 
 
 @torch.no_grad()
-def _removed(
-    stage: StageName,
-    model: nn.Module,
-    groups: Sequence[UnitGroup],
-    keep: Keep,
-    workload: Workload,
-    device: torch.device,
-) -> Generator[Event, None, nn.Module]:
+def _removed(stage: StageName, bench: _Bench, model: nn.Module, keep: Keep) -> Generator[Event, None, nn.Module]:
     """The masked model without its fallen units, after comparing the outputs of the two."""
-    smaller = remove_units(model, workload.example.to(device), groups, keep)
-    inputs, _ = workload.validation.batch(torch.arange(min(256, len(workload.validation))), device)
+    smaller = remove_units(model, bench.example, bench.groups, keep)
+    validation = bench.workload.validation
+    inputs, _ = validation.batch(torch.arange(min(256, len(validation))), bench.device)
     with full_precision():
         difference = float((model(inputs) - smaller(inputs)).abs().max())
     before, after = (sum(p.numel() for p in m.parameters()) for m in (model, smaller))
@@ -215,13 +294,6 @@ def _cut_events(number: int, share: float, where: Position) -> Generator[Event, 
             f"round {number + 1}: {where.asked} units were asked to fall and {where.fallen} fell, "
             "because every layer keeps at least one"
         )
-
-
-def _validation(
-    model: nn.Module, workload: Workload, device: torch.device, number: int, step: int, sparsity: float
-) -> Measured:
-    scores, _ = judge_all(model, workload.validation, workload.task, device)
-    return Measured(number, step, "validation", float(scores.double().mean()), sparsity)
 
 
 def _fallen_share(keep: Keep) -> float:

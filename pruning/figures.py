@@ -7,6 +7,7 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from pruning.comparison import Compared
 from pruning.curves import Curve, SizePoint
 
 
@@ -27,6 +28,9 @@ STAGE_STYLES: Mapping[str, Style] = {
 }
 GREY = "#7a828a"  # lies between the inks of the light and of the dark page, and can be read on both
 MOST_LABELS = 8
+MOST_NUMBERS = 14  # a matrix of more has no room for numbers in its cells
+MOST_BARS = 128
+KEPT, FALLEN = "#0072B2", "rgba(122, 130, 138, 0.35)"
 GRID = "rgba(122, 130, 138, 0.28)"
 
 
@@ -126,6 +130,112 @@ def size_figure(points: Sequence[SizePoint]) -> go.Figure:
     figure.update_xaxes(title={"text": "kB: large mark the file, small mark gzipped"}, rangemode="tozero", **_AXIS)
     figure.update_yaxes(title={"text": "accuracy, % (test)"}, **_AXIS)
     return _dressed(figure, 340)
+
+
+def comparison_figure(rows: Sequence[Compared], dense: float) -> go.Figure:
+    """Validation accuracy of each criterion's cut, with its interval while it is estimated; dense is a line."""
+    known = [(row.kind, row.estimate) for row in rows if row.estimate is not None]
+    pruned, whole = STAGE_STYLES["pruned"], STAGE_STYLES["dense"]
+    figure = go.Figure()
+    figure.add_scatter(
+        x=[100 * estimate.score for _, estimate in known],
+        y=[kind.replace("_", " ") for kind, _ in known],
+        error_x={"type": "data", "array": [100 * e.half_width for _, e in known], "color": GREY, "thickness": 1.5},
+        mode="markers",
+        marker={"symbol": pruned.mark, "size": 9, "color": pruned.hue},
+        hovertemplate="%{y}: %{x:.2f} %<extra></extra>",
+        showlegend=False,
+    )
+    figure.add_vline(x=100 * dense, line={"color": whole.hue, "dash": whole.dash, "width": 1.5})
+    figure.update_yaxes(
+        categoryorder="array", categoryarray=[row.kind.replace("_", " ") for row in reversed(rows)], automargin=True
+    )
+    figure.update_xaxes(title={"text": "accuracy, % (validation); dashed: dense"}, range=[0, 100], **_AXIS)
+    figure = _dressed(figure, 90 + 24 * len(rows))
+    figure.update_layout(margin={"t": 10})
+    figure.update_yaxes(range=[-0.6, len(rows) - 0.4])
+    return figure
+
+
+def agreement_figure(kinds: Sequence[str], values: Sequence[Sequence[float]], low: float) -> go.Figure:
+    """A matrix of agreement from `low` to 1 in cividis, its numbers in the cells; the row's criterion first."""
+    names = [kind.replace("_", " ") for kind in kinds]
+    figure = go.Figure(
+        go.Heatmap(
+            z=values,
+            x=names,
+            y=names,
+            zmin=low,
+            zmax=1,
+            colorscale="Cividis",
+            texttemplate="%{z:.2f}" if len(names) <= MOST_NUMBERS else None,
+            hovertemplate="%{y} and %{x}: %{z:.3f}<extra></extra>",
+            colorbar={"thickness": 10, "outlinewidth": 0},
+            xgap=1,
+            ygap=1,
+        )
+    )
+    figure.update_yaxes(autorange="reversed", automargin=True)
+    figure.update_xaxes(tickangle=-40, automargin=True)
+    figure = _dressed(figure, 130 + 26 * len(names))
+    figure.update_layout(margin={"t": 10})
+    return figure
+
+
+def units_figure(scores: Sequence[float], fallen: Sequence[bool]) -> go.Figure:
+    """Importance of a layer's units, the highest first; fallen units are hatched and lighter."""
+    order = sorted(range(len(scores)), key=lambda unit: -scores[unit])
+    falls = [fallen[unit] for unit in order]
+    figure = go.Figure(
+        go.Bar(
+            x=list(range(1, len(order) + 1)),
+            y=[scores[unit] for unit in order],
+            customdata=[[unit, "fallen" if gone else "kept"] for unit, gone in zip(order, falls, strict=True)],
+            marker={
+                "color": [FALLEN if gone else KEPT for gone in falls],
+                "pattern": {"shape": ["/" if gone else "" for gone in falls], "fgcolor": KEPT, "size": 5},
+                "line": {"width": 0},
+            },
+            hovertemplate="unit %{customdata[0]}: %{y:.4g}, %{customdata[1]}<extra></extra>",
+        )
+    )
+    figure.update_xaxes(title={"text": "units by importance; hatched: fallen"}, **_AXIS)
+    figure.update_yaxes(title={"text": "importance"}, **_AXIS)
+    figure.update_layout(bargap=0.15 if len(order) <= MOST_BARS else 0)
+    figure = _dressed(figure, 260)
+    figure.update_layout(margin={"t": 10})
+    return figure
+
+
+def unit_matrix_figure(
+    scores: Sequence[Sequence[float]], fallen: Sequence[Sequence[bool]], rows: Sequence[str], title: str
+) -> go.Figure:
+    """Units that lie in rows, such as heads by layer or gates by unit, in cividis; a cross marks the fallen."""
+    figure = go.Figure(
+        go.Heatmap(
+            z=scores,
+            y=list(rows),
+            colorscale="Cividis",
+            colorbar={"thickness": 10, "outlinewidth": 0},
+            hovertemplate="%{y}, %{x}: %{z:.4g}<extra></extra>",
+            xgap=1,
+            ygap=1,
+        )
+    )
+    gone = [(row, column) for row, cells in enumerate(fallen) for column, cell in enumerate(cells) if cell]
+    figure.add_scatter(
+        x=[column for _, column in gone],
+        y=[rows[row] for row, _ in gone],
+        mode="markers",
+        marker={"symbol": "x-thin", "size": 9, "line": {"width": 2, "color": "#ffffff"}},
+        hoverinfo="skip",
+        showlegend=False,
+    )
+    figure.update_xaxes(title={"text": title})
+    figure.update_yaxes(autorange="reversed", automargin=True, type="category")
+    figure = _dressed(figure, 110 + 34 * len(rows))
+    figure.update_layout(margin={"t": 10})
+    return figure
 
 
 _AXIS: dict[str, Any] = {"gridcolor": GRID, "zeroline": False, "linecolor": GREY, "ticks": "outside", "tickcolor": GREY}

@@ -66,7 +66,7 @@ class Rows:
         """Which of the histogram's values stay: units on the axis of scores, else weights, as outputs and as inputs."""
         if self.axis == "score":
             return stays[:values]
-        mask = self.masks.get(f"{layer.name}.weight")
+        mask = self.masks.get(layer.param)
         if mask is None or not values:
             return torch.ones(values, dtype=torch.bool)
         return mask.flatten().cpu()
@@ -78,5 +78,5 @@ class Rows:
         if self.axis == "score":
             return (cut,)
         # only where importance is |w| is the cut a pair of lines on the axis of w
-        by_value = isinstance(self.recipe.criterion, Magnitude) and not group.slices
+        by_value = isinstance(self.recipe.criterion, Magnitude) and group.of_weights
         return (-cut / bins.unit, cut / bins.unit) if by_value else ()

@@ -6,24 +6,28 @@ something else and the older estimate is abandoned.
 """
 
 import copy
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pruning.amounts import PerLayer
-from pruning.answers import CELLS, Axis, Heatmap, Look, ModelView, Outcome
+from pruning.allocation import CostLeft, erk, uniform
+from pruning.amounts import Amount, PerLayer
+from pruning.answers import CELLS, Axis, Heatmap, Look, ModelView, Outcome, UnitsView
 from pruning.calibration import Calibration
+from pruning.comparison import Agreement, Effort, agreement, timed_scores
 from pruning.costs import CostModel, cost_model, costs, file_bytes, gzip_size, nonzero_after
-from pruning.criteria import Criterion, unit_scores
+from pruning.criteria import ANY, Criterion
 from pruning.devices import describe
-from pruning.engine import allowed
+from pruning.engine import allowed, scorable
 from pruning.errors import PruningError, RecipeError
 from pruning.granularities import Granularity, Weights
 from pruning.histograms import Bins, Rows, binned
-from pruning.layers import layer_table, prunable_layers
+from pruning.layers import called_layer, layer_table, prunable_weights
 from pruning.measure import Comparison, judge_all
 from pruning.opening import open_model
 from pruning.recipe import Recipe
@@ -58,10 +62,12 @@ class Lab:
         self.workloads = workloads
         self.device = device
         self.opened = lru_cache(maxsize=8)(self._open)
-        self.sorted_out = lru_cache(maxsize=32)(self._sorted_out)
-        self.scores = lru_cache(maxsize=32)(self._scores)
+        self.sorted_out = lru_cache(maxsize=64)(self._sorted_out)
+        self.scored = lru_cache(maxsize=32)(self._scored)
         self.bins = lru_cache(maxsize=16)(self._bins)
         self.rankings = lru_cache(maxsize=32)(self._ranking)
+        self.amounts = lru_cache(maxsize=256)(self._amount)
+        self.agreements = lru_cache(maxsize=8)(self._agreement)
         self.trials = lru_cache(maxsize=32)(self._trial)
 
     def _open(self, name: str) -> _Opened:
@@ -80,54 +86,88 @@ class Lab:
             score=float(dense.double().mean()),
             samples=len(dense),
             costs=costs(model, example),
+            checkpoints=tuple(workload.checkpoints),
         )
         return _Opened(workload, model, view, cost_model(model, example), dense)
 
-    def _scores(
+    def scores(
         self, name: str, criterion: Criterion, granularity: Granularity, seed: int
     ) -> tuple[list[UnitGroup], dict[str, Tensor]]:
-        opened = self.opened(name)
-        groups, _ = self.sorted_out(name, granularity)
-        calibration = Calibration(opened.workload, self.device, seed)
-        return groups, unit_scores(criterion, opened.model, groups, calibration)
+        """The groups that the criterion can score, and the scores of their units."""
+        groups, scores, _ = self.scored(name, criterion, granularity, seed)
+        return groups, scores
 
-    def _sorted_out(self, name: str, granularity: Granularity) -> tuple[list[UnitGroup], dict[str, str]]:
+    def _scored(
+        self, name: str, criterion: Criterion, granularity: Granularity, seed: int
+    ) -> tuple[list[UnitGroup], dict[str, Tensor], Effort]:
         opened = self.opened(name)
-        return granularity.sorted_out(opened.model, opened.workload.example.to(self.device))
+        groups, _ = self.sorted_out(name, criterion, granularity)
+        calibration = Calibration(opened.workload, self.device, seed)
+        return groups, *timed_scores(criterion, opened.model, groups, calibration)
+
+    def _sorted_out(
+        self, name: str, criterion: Criterion, granularity: Granularity
+    ) -> tuple[list[UnitGroup], dict[str, str]]:
+        opened = self.opened(name)
+        return scorable(criterion, granularity, opened.model, opened.workload.example.to(self.device))
 
     def _bins(
         self, name: str, criterion: Criterion, granularity: Granularity, seed: int, axis: Axis
     ) -> dict[str, "Bins"]:
         """Layer name -> its histogram's bins; the scores' axis ends where all layers' scores end."""
         groups, scores = self.scores(name, criterion, granularity, seed)
-        highest = max((float(values.max()) for values in scores.values()), default=1.0) or 1.0
+        lowest = min((float(values.min()) for values in scores.values()), default=0.0)
+        highest = max((float(values.max()) for values in scores.values()), default=1.0)
+        low, high = min(lowest, 0.0), max(highest, 0.0)
+        high = high if high > low else low + 1.0
         found: dict[str, Bins] = {}
         if axis == "score":
             for group in groups:
-                found |= {layer: binned(scores[group.name], 0.0, highest, 1.0) for layer in group.members}
+                found |= {layer: binned(scores[group.name], low, high, 1.0) for layer in group.members}
             return found
-        for layer, module in prunable_layers(self.opened(name).model):
-            weight = module.get_parameter("weight").detach().float().cpu()
+        model = self.opened(name).model
+        for layer, param, _ in prunable_weights(model):
+            weight = model.get_parameter(param).detach().float().cpu()
             sigma = float(weight.std(correction=0)) or 1.0
             found[layer] = binned(weight.flatten() / sigma, -4.0, 4.0, sigma)
         return found
 
     def _ranking(self, recipe: Recipe) -> Ranking:
         """Keyed by a recipe whose amount says only which layers stand apart; see `ranking`."""
-        opened = self.opened(recipe.workload)
         groups, scores = self.scores(recipe.workload, recipe.criterion, recipe.granularity, recipe.seed)
-        return rank(allowed(recipe, groups, opened.view.layers), scores, recipe.scope, recipe.amount)
+        return rank(self._allowed(recipe, groups), scores, recipe.scope, recipe.amount)
+
+    def _allowed(self, recipe: Recipe, groups: list[UnitGroup]) -> list[UnitGroup]:
+        _, reasons = self.sorted_out(recipe.workload, recipe.criterion, recipe.granularity)
+        return allowed(recipe, groups, self.opened(recipe.workload).view.layers, reasons)
 
     def ranking(self, recipe: Recipe) -> Ranking:
         """The sorted units that the recipe's amount is applied to: one sort serves all positions of a slider."""
+        groups, _ = self.scores(recipe.workload, recipe.criterion, recipe.granularity, recipe.seed)
+        left = self._allowed(recipe, groups)
         empties = recipe.amount.empties()
-        apart = PerLayer({layer: float(layer in empties) for layer in recipe.amount.own_pools()})
+        own = recipe.amount.own_pools(group.name for group in left)
+        apart = PerLayer({layer: float(layer in empties) for layer in own})
         return self.rankings(replace(_selection(recipe), amount=apart))
+
+    def _amount(self, recipe: Recipe) -> Amount:
+        return recipe.amount.settled(CostLeft(self.ranking(recipe), self.opened(recipe.workload).cost))
+
+    def _agreement(self, recipes: tuple[tuple[str, Recipe], ...]) -> Agreement:
+        scores, keep = {}, {}
+        for kind, recipe in recipes:
+            scores[kind] = self.scores(recipe.workload, recipe.criterion, recipe.granularity, recipe.seed)[1]
+            keep[kind] = select(self.ranking(recipe), self.amount(recipe))
+        return agreement(scores, keep)
+
+    def amount(self, recipe: Recipe) -> Amount:
+        """The recipe's amount with everything known that depends on the network's costs."""
+        return self.amounts(_selection(recipe))
 
     def _trial(self, recipe: Recipe) -> _Trial:
         opened = self.opened(recipe.workload)
         ranking = self.ranking(recipe)
-        keep = select(ranking, recipe.amount)
+        keep = select(ranking, self.amount(recipe))
         model = copy.deepcopy(opened.model)
         apply_masks(model, masks_of(ranking.groups, keep, model))
         if recipe.granularity.removable:
@@ -141,23 +181,32 @@ def open_workload(lab: Lab, name: str) -> ModelView:
     return lab.opened(name).view
 
 
-def highest_score(lab: Lab, recipe: Recipe) -> float:
-    """The end of a threshold slider: above it lies at most one unit in 500, so that the slider is not all tail."""
+def score_range(lab: Lab, recipe: Recipe) -> tuple[float, float]:
+    """The ends of a threshold slider: above it lies at most one unit in 500, so that the slider is not all tail."""
     _, scores = lab.scores(recipe.workload, recipe.criterion, recipe.granularity, recipe.seed)
-    values = torch.cat(list(scores.values())).sort().values if scores else torch.zeros(1)
-    return float(values[min(int(0.998 * len(values)), len(values) - 1)])
+    if not scores:
+        return 0.0, 1.0
+    values = torch.cat([units / recipe.scope.divisor(units) for units in scores.values()]).sort().values
+    return float(values[0]), float(values[min(int(0.998 * len(values)), len(values) - 1)])
+
+
+def allocation(lab: Lab, recipe: Recipe, rule: Literal["uniform", "erk"], share: float) -> dict[str, float]:
+    """Group name -> sparsity by rule: what a person starts from who sets layers by hand."""
+    groups = lab.ranking(replace(recipe, amount=PerLayer())).groups
+    return uniform(groups, share) if rule == "uniform" else erk(groups, lab.opened(recipe.workload).cost.shapes, share)
 
 
 def look(lab: Lab, recipe: Recipe, axis: Axis) -> Look:
     """What the recipe's amount does to every layer and to the sizes: searches in what is sorted, and bin counts."""
     opened = lab.opened(recipe.workload)
-    ranking = lab.ranking(recipe)
-    where = position(ranking, recipe.amount)
-    keep = select(ranking, recipe.amount)
-    size = opened.cost.after(ranking.groups, {share.name: share.fallen for share in where.shares})
-    own = recipe.amount.own_pools()
+    ranking, amount = lab.ranking(recipe), lab.amount(recipe)
+    where = position(ranking, amount)
+    keep = select(ranking, amount)
+    removed = ranking.groups if recipe.granularity.removable else ()
+    size = opened.cost.after(removed, {share.name: share.fallen for share in where.shares})
+    own = amount.own_pools(group.name for group in ranking.groups)
     cuts = {share.cut for share in where.shares if share.name not in own}
-    groups, left_out = lab.sorted_out(recipe.workload, recipe.granularity)
+    groups, left_out = lab.sorted_out(recipe.workload, recipe.criterion, recipe.granularity)
     bins = lab.bins(recipe.workload, recipe.criterion, recipe.granularity, recipe.seed, axis)
     masks = masks_of(ranking.groups, keep, opened.model)
     cuts_by_name = {share.name: share.cut for share in where.shares}
@@ -194,7 +243,8 @@ def heatmap(lab: Lab, recipe: Recipe, layer: str, window: tuple[int, int, int, i
     if not (0 <= top < bottom <= rows and 0 <= left < right <= columns):
         raise PruningError(f"{layer}: the window {window} does not lie in {rows} x {columns}; reset the zoom")
     ranking = lab.ranking(recipe)
-    mask = masks_of(ranking.groups, select(ranking, recipe.amount), opened.model).get(f"{layer}.weight")
+    masks = masks_of(ranking.groups, select(ranking, lab.amount(recipe)), opened.model)
+    mask = masks.get(_param(opened, layer))
     fallen = torch.zeros_like(values) if mask is None else (~mask).float().flatten(1)
     part = (slice(top, bottom), slice(left, right))
     size = (min(bottom - top, CELLS), min(right - left, CELLS))
@@ -208,25 +258,60 @@ def heatmap(lab: Lab, recipe: Recipe, layer: str, window: tuple[int, int, int, i
         values=F.adaptive_max_pool2d(values[part][None], size)[0].numpy(),
         fallen=(F.adaptive_avg_pool2d(fallen[part][None], size)[0] * 255).round().byte().numpy(),
         of_units=of_units,
+        lowest=min(float(values.min()), 0.0),
         highest=float(values.max()),
     )
 
 
-def _importance(lab: Lab, recipe: Recipe, layer: str) -> tuple[Tensor, bool]:
-    """Scores [out, in·kernel] of the layer's weights, and whether they are its units' scores spread over their rows."""
-    opened = lab.opened(recipe.workload)
-    if layer not in {row.name for row in opened.view.layers if len(row.shape) > 1}:
-        raise RecipeError(f"{layer} is not a layer with a weight matrix; choose one from the layer table")
-    weight = opened.model.get_submodule(layer).get_parameter("weight").detach()
-    rows = weight.shape[0]
-    if "weights" in recipe.criterion.fits:
-        groups, scores = lab.scores(recipe.workload, recipe.criterion, Weights(), recipe.seed)
-        if (group := group_of(groups, layer)) is not None:
-            return scores[group.name].reshape(rows, -1), False
+def effort(lab: Lab, recipe: Recipe) -> Effort:
+    """What scoring the recipe's units took the first time; scores them if that has not been done."""
+    return lab.scored(recipe.workload, recipe.criterion, recipe.granularity, recipe.seed)[2]
+
+
+def agree(lab: Lab, recipes: Mapping[str, Recipe]) -> Agreement:
+    """How far the criteria of the recipes, by kind, agree on what is important and on what falls."""
+    return lab.agreements(tuple(recipes.items()))
+
+
+def units(lab: Lab, recipe: Recipe, layers: Sequence[str]) -> list[UnitsView]:
+    """Score and fate of every unit of the layers' groups, each group once."""
+    ranking = lab.ranking(recipe)
     groups, scores = lab.scores(recipe.workload, recipe.criterion, recipe.granularity, recipe.seed)
-    if (group := group_of(groups, layer)) is not None:
-        return scores[group.name][:, None].expand(rows, weight[0].numel()), True
+    keep = select(ranking, lab.amount(recipe))
+    shown: dict[str, UnitsView] = {}
+    for layer in layers:
+        group = group_of(groups, layer)
+        if group is None:
+            raise RecipeError(f"{layer} has no {recipe.granularity.unit} that may fall; choose another layer")
+        stays = keep.get(group.name, torch.ones(group.units, dtype=torch.bool))
+        values = scores[group.name].reshape(group.layout).numpy()
+        shown[group.name] = UnitsView(group.name, values, (~stays).reshape(group.layout).numpy())
+    return list(shown.values())
+
+
+def _importance(lab: Lab, recipe: Recipe, layer: str) -> tuple[Tensor, bool]:
+    """Scores [out, in·kernel] of the layer's weights, and whether they are its units' spread over their values."""
+    opened = lab.opened(recipe.workload)
+    param = _param(opened, layer)
+    weight = opened.model.get_parameter(param).detach()
+    weights = isinstance(called_layer(opened.model, param), recipe.criterion.layers) and recipe.criterion.fits == ANY
+    for granularity in [Weights()] * weights + [recipe.granularity]:
+        groups, scores = lab.scores(recipe.workload, recipe.criterion, granularity, recipe.seed)
+        group = group_of(groups, layer)
+        piece = next((piece for piece in group.ranked if piece.param == param), None) if group else None
+        if group is not None and piece is not None:
+            owners = piece.owners(weight.shape)
+            spread = torch.where(owners < 0, 0.0, scores[group.name][owners.clamp(min=0)]).expand(weight.shape)
+            return spread.flatten(1), not group.of_weights
     return weight.abs().float().flatten(1).cpu(), False
+
+
+def _param(opened: _Opened, layer: str) -> str:
+    """The weight matrix that a row of the layer table stands for."""
+    rows = {row.name: row.param for row in opened.view.layers if len(row.shape) > 1 and row.param}
+    if layer not in rows:
+        raise RecipeError(f"{layer} is not a layer with a weight matrix; choose one from the layer table")
+    return rows[layer]
 
 
 def _selection(recipe: Recipe) -> Recipe:

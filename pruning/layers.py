@@ -1,13 +1,17 @@
 """The layer table: every layer that holds parameters, what it costs, and why it cannot be pruned if it cannot."""
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-PRUNABLE = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+WITH_CHANNELS = (nn.Linear, *CONVOLUTIONS)
+PRUNABLE = (*WITH_CHANNELS, nn.Embedding, nn.RNNBase, nn.MultiheadAttention)
 NORMS = (
     *(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d),
     *(nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d),
@@ -17,9 +21,10 @@ NORMS = (
 
 @dataclass(frozen=True)
 class Layer:
-    """One row of the layer table. `shape` is the weight's, `macs` are multiply-accumulates for one sample.
+    """One row of the layer table. `shape` is that of its weight, `macs` are multiply-accumulates for one sample.
 
-    `why_not` is empty where the layer's weights can be pruned, else a sentence that says why they cannot.
+    A layer with several weight matrices (recurrent, attention) has a row for each, named after the matrix; `param` is
+    the weight's full name. `why_not` is empty where it can be pruned, else a sentence that says why it cannot.
     """
 
     name: str
@@ -28,25 +33,80 @@ class Layer:
     parameters: int
     macs: int
     why_not: str = ""
+    param: str = ""
+
+
+class Weight(NamedTuple):
+    """A weight matrix that can be pruned: the name of its row, its full name as a parameter, and its module."""
+
+    name: str
+    param: str
+    module: nn.Module
 
 
 def layer_table(model: nn.Module, example: Tensor) -> list[Layer]:
-    """A row for each layer with parameters of its own, in the order in which the model lists them."""
+    """A row for each weight matrix and each other layer with parameters, in the order in which the model lists them."""
     macs = layer_macs(model, example)
     first_owner: dict[int, str] = {}
     rows: list[Layer] = []
     for name, module in model.named_modules():
-        own = list(module.parameters(recurse=False))
+        own = dict(module.named_parameters(recurse=False))
         if not own and not _is_quantised(module):
             continue
-        weight = getattr(module, "weight", None)
-        shape = tuple(weight.shape) if isinstance(weight, Tensor) else ()
-        why_not = _why_not(module)
-        if isinstance(weight, Tensor) and not why_not:
-            owner = first_owner.setdefault(weight.data_ptr(), name)
-            why_not = f"shares its weight with {owner}, which stands for both" if owner != name else ""
-        rows.append(Layer(name, type(module).__name__, shape, sum(p.numel() for p in own), macs.get(name, 0), why_not))
+        matrices = _matrices(module)
+        for matrix in matrices or [""]:
+            weight = own.get(matrix)
+            row = _row(name, matrix)
+            why_not = _why_not(module, matrix)
+            if weight is not None and not why_not:
+                owner = first_owner.setdefault(weight.data_ptr(), row)
+                why_not = f"shares its weight with {owner}, which stands for both" if owner != row else ""
+            shape = tuple(weight.shape) if weight is not None else _shape(module)
+            param = f"{name}.{matrix}" if name else matrix
+            rows.append(
+                Layer(
+                    row,
+                    type(module).__name__,
+                    shape,
+                    sum(own[p].numel() for p in own if _belongs(p, matrix, matrices)),
+                    _macs_of(model, name, param if weight is not None else "", macs),
+                    why_not,
+                    param if matrix else "",
+                )
+            )
     return rows
+
+
+def _macs_of(model: nn.Module, layer: str, param: str, macs: dict[str, int]) -> int:
+    """A layer's MACs; of a layer with several weight matrices the part of this one, by its size."""
+    called = called_layer(model, param) if param else model.get_submodule(layer)
+    if not param or not isinstance(called, nn.RNNBase | nn.MultiheadAttention):
+        return macs.get(layer, 0)
+    sizes = {name: weight.numel() for name, weight in called.named_parameters() if weight.dim() == 2}
+    whole = next(name for name, module in model.named_modules() if module is called)
+    return round(macs.get(whole, 0) * sizes[param.removeprefix(f"{whole}.")] / sum(sizes.values()))
+
+
+def _matrices(module: nn.Module) -> list[str]:
+    """Names of the module's weight matrices, of those types that can be pruned at all."""
+    if isinstance(module, nn.RNNBase | nn.MultiheadAttention):
+        return [name for name, p in module.named_parameters(recurse=False) if p.dim() == 2]
+    return ["weight"] if isinstance(getattr(module, "weight", None), nn.Parameter) else []
+
+
+def _row(layer: str, matrix: str) -> str:
+    return layer if matrix in ("", "weight") else f"{layer}.{matrix}" if layer else matrix
+
+
+def _belongs(param: str, matrix: str, matrices: list[str]) -> bool:
+    """Whether a layer's parameter is counted in the row of this matrix: itself, its bias; else in the first."""
+    home = param if param in matrices else param.replace("bias", "weight")
+    return not matrices or matrix == (home if home in matrices else matrices[0])
+
+
+def _shape(module: nn.Module) -> tuple[int, ...]:
+    weight = getattr(module, "weight", None)
+    return tuple(weight.shape) if isinstance(weight, Tensor) else ()
 
 
 def layer_macs(model: nn.Module, example: Tensor) -> dict[str, int]:
@@ -64,19 +124,33 @@ def model_macs(model: nn.Module, example: Tensor) -> int:
 def _counted(model: nn.Module, example: Tensor) -> FlopCounterMode:
     # mkldnn is off because with it the counter reports 0 for a CPU nn.LSTM; None leaves TF32 alone, setting it warns
     flags = torch.backends.mkldnn.flags(enabled=False, allow_tf32=None)  # type: ignore[arg-type]
-    with torch.no_grad(), flags, FlopCounterMode(display=False) as counter:
-        model(example)
+    # the fast paths of transformer layers and of attention are single operations, which the counter does not know
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with torch.no_grad(), flags, sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+            model(example)
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
     return counter
 
 
-def prunable_layers(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Name and module of every layer whose weights can be pruned; a shared weight once, under its first name."""
+def prunable_weights(model: nn.Module) -> Iterator[Weight]:
+    """Every weight matrix that can be pruned; a shared one once, under its first name."""
     seen: set[int] = set()
     for name, module in model.named_modules():
-        weight = getattr(module, "weight", None)
-        if isinstance(weight, Tensor) and not _why_not(module) and weight.data_ptr() not in seen:
-            seen.add(weight.data_ptr())
-            yield name, module
+        for matrix in _matrices(module):
+            weight = module.get_parameter(matrix)
+            if not _why_not(module, matrix) and weight.data_ptr() not in seen:
+                seen.add(weight.data_ptr())
+                yield Weight(_row(name, matrix), f"{name}.{matrix}" if name else matrix, module)
+
+
+def called_layer(model: nn.Module, param: str) -> nn.Module:
+    """The layer that a parameter belongs to, as the model calls it: attention reads its output projection's weight."""
+    path = param.rpartition(".")[0]
+    parent = model.get_submodule(path.rpartition(".")[0])
+    return parent if isinstance(parent, nn.MultiheadAttention) else model.get_submodule(path)
 
 
 def shared_weights(model: nn.Module) -> dict[str, str]:
@@ -94,11 +168,39 @@ def shared_weights(model: nn.Module) -> dict[str, str]:
     }
 
 
+def shared_parameters(model: nn.Module) -> dict[str, str]:
+    """Parameter name -> another parameter that is the same tensor, for every parameter held in more than one place.
+
+    A layer that is called twice under two names is one place.
+    """
+    owners: dict[int, list[str]] = {}
+    for name, module in model.named_modules():
+        for own, parameter in module.named_parameters(recurse=False, remove_duplicate=False):
+            if parameter.numel():
+                owners.setdefault(parameter.data_ptr(), []).append(f"{name}.{own}" if name else own)
+    return {
+        name: names[0] if name != names[0] else names[1]
+        for names in owners.values()
+        if len(names) > 1
+        for name in names
+    }
+
+
+def why_kept_whole(params: Iterable[str], prunable: Container[str], shared: Mapping[str, str]) -> str:
+    """Why units that own a part of each of these weights must stay: one is shared or cannot be pruned; "" if none."""
+    for param in params:
+        if param in shared:
+            return f"its units own a part of {param}, which is shared with {shared[param]}: they always stay"
+        if param not in prunable:
+            return f"its units own a part of {param}, which is frozen: set requires_grad to True there"
+    return ""
+
+
 def _is_quantised(module: nn.Module) -> bool:
     return "quantized" in type(module).__module__
 
 
-def _why_not(module: nn.Module) -> str:
+def _why_not(module: nn.Module, matrix: str) -> str:
     kind = type(module).__name__
     if _is_quantised(module):
         return f"{kind} is quantised: prune the float model first, then quantise it"
@@ -106,6 +208,6 @@ def _why_not(module: nn.Module) -> str:
         return "a norm falls with the channels that it follows"
     if not isinstance(module, PRUNABLE):
         return f"{kind} is not a type whose weights can be pruned yet"
-    if not module.weight.requires_grad:
+    if matrix and not module.get_parameter(matrix).requires_grad:
         return "frozen: set requires_grad to True to let it be pruned"
     return ""

@@ -13,6 +13,7 @@ from pruning.errors import WorkloadError
 from pruning.granularities import Channels
 from pruning.opening import describe, open_model, require_finite
 from pruning.surgery import remove_units
+from pruning.units import Slice, UnitGroup
 from pruning.workload import Workload
 
 
@@ -58,9 +59,14 @@ def _shrunk(workload: Workload, model: nn.Module, tensors: Mapping[str, Tensor])
 
     Which ones is decided by loading, so the last fall.
     """
-    groups = Channels().groups(model, workload.example)
-    # shapes that no cut gives (none, 0) are left for load_state_dict to refuse
-    left = {group.name: max(*tensors[group.params[0]].shape[:1], 1, 1) for group in groups}
-    return remove_units(
-        model, workload.example, groups, {group.name: torch.arange(group.units) < left[group.name] for group in groups}
-    )
+    groups = Channels().sorted_out(model, workload.example)[0]
+    keep = {group.name: torch.arange(group.units) < _left(group, tensors) for group in groups}
+    return remove_units(model, workload.example, groups, keep)
+
+
+def _left(group: UnitGroup, tensors: Mapping[str, Tensor]) -> int:
+    """How many units the tensors have, at least 1: shapes that no cut gives (none, 0) are left to load_state_dict."""
+    first = group.ranked[0]
+    assert isinstance(first, Slice)  # channels are slices
+    rows = tensors[first.param].shape[:1]
+    return max(1, max(rows, default=1) // first.index.shape[1])

@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from pruning.amounts import AMOUNTS, Amount, PerLayer, Sparsity, Threshold
+from pruning.amounts import AMOUNTS, Amount, PerLayer, Rest, Sparsity
 from pruning.criteria import CRITERIA, Criterion, Magnitude
 from pruning.errors import RecipeError
 from pruning.granularities import GRANULARITIES, Granularity, Weights
+from pruning.rules import why_apart
 from pruning.schedules import SCHEDULES, OneShot, Schedule
 from pruning.scopes import SCOPES, Global, Scope
 from pruning.tuning import Tuning
@@ -36,12 +37,8 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        criterion, granularity = kind_of(self.criterion), kind_of(self.granularity)
-        if granularity not in self.criterion.fits:
-            raise RecipeError(
-                f"criterion {criterion} does not score {granularity}: "
-                f"choose granularity {' or '.join(self.criterion.fits)}"
-            )
+        if sentence := why_apart(self.criterion, self.granularity, self.scope, self.amount):
+            raise RecipeError(sentence)
         if not 0 <= self.seed < 2**31:
             raise RecipeError(f"seed is {self.seed}; it is a whole number from 0 to {2**31 - 1}")
         if isinstance(self.amount, PerLayer) and (both := set(self.amount.shares) & set(self.keep_whole)):
@@ -59,19 +56,23 @@ TABLES: dict[Any, Mapping[str, type[Any]]] = {
     Scope: SCOPES,
     Amount: AMOUNTS,
     Schedule: SCHEDULES,
-    Sparsity | Threshold: {"sparsity": Sparsity, "threshold": Threshold},
+    Rest: {kind: made for kind, made in AMOUNTS.items() if made is not PerLayer},
 }
-_KINDS: dict[type[Any], str] = {made: kind for table in TABLES.values() for kind, made in table.items()}
 
 
 def kind_of(choice: object) -> str:
     """The name that a choice goes by in its table."""
-    return _KINDS[type(choice)]
+    # looked up when asked: a row that somebody adds to a table at run time counts too
+    return next(kind for table in TABLES.values() for kind, made in table.items() if made is type(choice))
+
+
+def _is_choice(value: object) -> bool:
+    return any(made is type(value) for table in TABLES.values() for made in table.values())
 
 
 def to_dict(recipe: Recipe) -> dict[str, Any]:
     """JSON-able dict with `version` first, then the fields in their order."""
-    return {"version": VERSION, **{f.name: _plain(getattr(recipe, f.name)) for f in fields(recipe)}}
+    return {"version": VERSION, **{f.name: to_plain(getattr(recipe, f.name)) for f in fields(recipe)}}
 
 
 def to_json(recipe: Recipe) -> str:
@@ -104,13 +105,14 @@ def from_dict(values: Any) -> Recipe:
     return _read_fields("", Recipe, given)
 
 
-def _plain(value: Any) -> Any:
+def to_plain(value: Any) -> Any:
+    """A choice, or a field's value, as JSON has it."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        kind = {"kind": _KINDS[type(value)]} if type(value) in _KINDS else {}
+        kind = {"kind": kind_of(value)} if _is_choice(value) else {}
         hints = get_type_hints(type(value))
         # floats are written as floats also where Python was given 1 or -0.0: equal recipes have the same name
         return kind | {
-            f.name: getattr(value, f.name) + 0.0 if hints[f.name] is float else _plain(getattr(value, f.name))
+            f.name: getattr(value, f.name) + 0.0 if hints[f.name] is float else to_plain(getattr(value, f.name))
             for f in fields(value)
         }
     if isinstance(value, Mapping):

@@ -1,46 +1,204 @@
-"""In how many rounds, along which curve? One class a schedule, one line in the table."""
+"""In how many rounds, along which curve, how often? One class a schedule, one line in the table."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from itertools import pairwise
+from typing import Annotated, ClassVar, Protocol
 
 from pruning.errors import RecipeError
+from pruning.fields import Between, Share, check
+
+
+@dataclass(frozen=True)
+class Round:
+    """`progress` is the share of the amount that has fallen once the round's cut is made; then come `steps`.
+
+    Steps are optimiser steps of tuning.
+    """
+
+    progress: float
+    steps: int
 
 
 class Schedule(Protocol):
-    """Gives the share of the amount that has fallen after each round; the last is 1."""
+    """Gives the rounds of a run; after the last the whole amount has fallen.
 
-    def progress(self) -> Sequence[float]: ...
+    `continuous` says that one training goes through all rounds, its learning rate on one cycle; else each round is a
+    training of its own. `max_drop` is the fall of accuracy at which a run stops, None if it never does.
+    """
+
+    continuous: ClassVar[bool]
+
+    @property
+    def max_drop(self) -> float | None: ...
+
+    def rounds_of(self, steps: int, target: float) -> Sequence[Round]:
+        """The rounds, where a training takes `steps` optimiser steps and the amount is `target` of all units.
+
+        RecipeError if they do not fit into the training.
+        """
+        ...
+
+
+class _Rounds:
+    """Every round is a training of its own, and no fall of accuracy ends the run."""
+
+    continuous: ClassVar[bool] = False
+
+    @property
+    def max_drop(self) -> float | None:
+        return None
+
+
+Rounds = Annotated[int, Between(1, 1000)]
 
 
 @dataclass(frozen=True)
-class OneShot:
+class OneShot(_Rounds):
     """Everything falls in one round."""
 
-    def progress(self) -> Sequence[float]:
-        return [1.0]
+    def rounds_of(self, steps: int, target: float) -> Sequence[Round]:
+        return [Round(1.0, steps)]
 
 
 @dataclass(frozen=True)
-class Polynomial:
+class Linear(_Rounds):
+    """The same number of units falls in every round: after round t of n, t/n of the amount."""
+
+    rounds: Rounds = 5
+    """Rounds of pruning, each followed by tuning."""
+
+    def __post_init__(self) -> None:
+        check(self, "schedule")
+
+    def rounds_of(self, steps: int, target: float) -> Sequence[Round]:
+        return [Round(t / self.rounds, steps) for t in range(1, self.rounds + 1)]
+
+
+@dataclass(frozen=True)
+class Polynomial(_Rounds):
     """Much falls early and little late: after round t of n, 1 − (1 − t/n)^power of the amount has fallen.
 
     (Zhu and Gupta 2017, arXiv 1710.01878, eq. 1, with initial sparsity 0; they use power 3.)
     """
 
-    rounds: int = 5
+    rounds: Rounds = 5
     """Rounds of pruning, each followed by tuning."""
-    power: float = 3.0
+    power: Annotated[float, Between(0.0, 100.0, step=0.5, above=True)] = 3.0
     """1 is a straight line; larger values prune more in the first rounds."""
 
     def __post_init__(self) -> None:
-        if not 1 <= self.rounds <= 1000:
-            raise RecipeError(f"schedule.rounds is {self.rounds}; it lies between 1 and 1000")
-        if not 0 < self.power < float("inf"):
-            raise RecipeError(f"schedule.power is {self.power}; it is a number above 0")
+        check(self, "schedule")
 
-    def progress(self) -> Sequence[float]:
-        return [1.0 - (1.0 - t / self.rounds) ** self.power for t in range(1, self.rounds + 1)]
+    def rounds_of(self, steps: int, target: float) -> Sequence[Round]:
+        return [Round(1.0 - (1.0 - t / self.rounds) ** self.power, steps) for t in range(1, self.rounds + 1)]
 
 
-SCHEDULES: dict[str, type[Schedule]] = {"one_shot": OneShot, "polynomial": Polynomial}
+Steps = Annotated[int, Between(0, 10_000_000)]
+
+
+@dataclass(frozen=True)
+class PolynomialDecay:
+    """Polynomial in optimiser steps, in one training: what Keras users know as PolynomialDecay.
+
+    (Zhu and Gupta 2017, arXiv 1710.01878, eq. 1.) At step t the fallen share of the amount is
+    1 + (initial − 1)·(1 − (t − begin)/(end − begin))^power. Cuts come at begin, begin + frequency, ..., and at the end;
+    training goes on to the last step of tuning.
+    """
+
+    initial: Share = 0.0
+    """The share of the amount that falls at the begin step: Keras' initial sparsity over the final one."""
+    begin_step: Steps = 0
+    """The optimiser step of the first cut."""
+    end_step: Annotated[int, Between(1, 10_000_000)] = 1000
+    """The optimiser step of the last cut: from there on the whole amount has fallen."""
+    frequency: Annotated[int, Between(1, 1_000_000)] = 100
+    """Optimiser steps from one cut to the next."""
+    power: Annotated[float, Between(0.0, 100.0, step=0.5, above=True)] = 3.0
+    """1 is a straight line; larger values prune more early."""
+
+    continuous: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        check(self, "schedule")
+        if self.begin_step >= self.end_step:
+            raise RecipeError(
+                f"schedule.begin_step is {self.begin_step} and end_step {self.end_step}; the begin comes before the end"
+            )
+        if self.end_step - self.begin_step > 1000 * self.frequency:
+            raise RecipeError(
+                f"schedule.frequency is {self.frequency}: that makes more than 1000 rounds; cut less often"
+            )
+
+    @property
+    def max_drop(self) -> float | None:
+        return None
+
+    def progress(self, step: int) -> float:
+        """The share of the amount that has fallen at an optimiser step from begin_step to end_step."""
+        done = (step - self.begin_step) / (self.end_step - self.begin_step)
+        return 1.0 + (self.initial - 1.0) * (1.0 - done) ** self.power
+
+    def rounds_of(self, steps: int, target: float) -> Sequence[Round]:
+        if self.end_step > steps:
+            raise RecipeError(
+                f"schedule.end_step is {self.end_step}, but tuning takes {steps} optimiser steps: "
+                "raise tuning.epochs or lower schedule.end_step"
+            )
+        cuts = [*range(self.begin_step, self.end_step, self.frequency), self.end_step]
+        before = [Round(0.0, self.begin_step)] if self.begin_step else []
+        return before + [Round(self.progress(at), after - at) for at, after in pairwise([*cuts, steps])]
+
+
+@dataclass(frozen=True)
+class Geometric(_Rounds):
+    """The same share of what remains falls in every round, until the amount is reached: the last round takes the rest.
+
+    (Han et al. 2015, arXiv 1506.02626; Frankle and Carbin 2019, arXiv 1803.03635, with 20 % a round.) After round t
+    1 − (1 − share)^t of all units have fallen: with 20 % a round the amount 80 % takes eight rounds.
+    """
+
+    share: Annotated[float, Between(0.01, 0.99, step=0.01)] = 0.2
+    """The share of the units left that falls in each round."""
+
+    def __post_init__(self) -> None:
+        check(self, "schedule")
+
+    def rounds_of(self, steps: int, target: float) -> Sequence[Round]:
+        progress: list[float] = []
+        left = 1.0 - self.share
+        while 1.0 - left < target - 1e-9 and left > 1e-6:  # of a millionth of the units nothing more is to be halved
+            progress.append((1.0 - left) / target)
+            left *= 1.0 - self.share
+        return [Round(share, steps) for share in [*progress, 1.0]]
+
+
+@dataclass(frozen=True)
+class Until:
+    """As linear, but the run stops before accuracy falls by more than asked: the last good round is returned.
+
+    Validation accuracy is compared with the dense network's at the end of each round's tuning.
+    """
+
+    max_drop: Annotated[float, Between(0.0, 1.0, step=0.005)] = 0.01
+    """The largest fall of validation accuracy, as a share of 1: 0.01 is one point."""
+    rounds: Rounds = 10
+    """Rounds up to the whole amount."""
+
+    continuous: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        check(self, "schedule")
+
+    def rounds_of(self, steps: int, target: float) -> Sequence[Round]:
+        return Linear(self.rounds).rounds_of(steps, target)
+
+
+SCHEDULES: dict[str, type[Schedule]] = {
+    "one_shot": OneShot,
+    "linear": Linear,
+    "polynomial": Polynomial,
+    "polynomial_decay": PolynomialDecay,
+    "geometric": Geometric,
+    "until": Until,
+}

@@ -2,14 +2,40 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Annotated, ClassVar, Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from pruning.fields import Between, check
+from pruning.units import UnitGroup
+
+
+@dataclass(frozen=True, eq=False)
+class Competition:
+    """Pools of one size.
+
+    `members` int64 [pools, size] are positions in the concatenation of the named groups' units.
+    """
+
+    names: tuple[str, ...]
+    members: Tensor
 
 
 class Scope(Protocol):
-    """Says which groups share a pool: units fall lowest score first within their pool."""
+    """Says who shares a pool: units fall lowest score first within their pool.
 
-    def pools(self, names: Sequence[str]) -> list[tuple[str, ...]]:
-        """The names of the groups of every pool; each name is in one pool."""
+    `within_rows` says that units of one row of a weight compete, so that it takes units that lie in rows.
+    """
+
+    within_rows: ClassVar[bool]
+
+    def competitions(self, groups: Sequence[UnitGroup]) -> list[Competition]:
+        """Pools in which each unit of the groups is once."""
+        ...
+
+    def divisor(self, scores: Tensor) -> float:
+        """What a group's scores [units] are divided by before they are compared with those of other groups."""
         ...
 
 
@@ -17,16 +43,84 @@ class Scope(Protocol):
 class Global:
     """All units of the model compete with one another."""
 
-    def pools(self, names: Sequence[str]) -> list[tuple[str, ...]]:
-        return [tuple(names)] if names else []
+    normalise: Literal["none", "mean", "l2", "max"] = "none"
+    """Divides each layer's scores by their mean |score|, L2 norm or largest |score|: all layers then compare."""
+
+    within_rows: ClassVar[bool] = False
+
+    def competitions(self, groups: Sequence[UnitGroup]) -> list[Competition]:
+        units = sum(group.units for group in groups)
+        return [Competition(tuple(group.name for group in groups), torch.arange(units)[None])] if groups else []
+
+    def divisor(self, scores: Tensor) -> float:
+        sizes = scores.double().abs()
+        if self.normalise == "none" or not len(sizes):
+            return 1.0
+        found = {"mean": sizes.mean(), "l2": sizes.norm(), "max": sizes.max()}[self.normalise]
+        return float(found) or 1.0  # where all scores are zero they stay so
 
 
 @dataclass(frozen=True)
 class Layer:
     """The units of each layer compete among themselves; every layer loses the same share."""
 
-    def pools(self, names: Sequence[str]) -> list[tuple[str, ...]]:
-        return [(name,) for name in names]
+    within_rows: ClassVar[bool] = False
+
+    def competitions(self, groups: Sequence[UnitGroup]) -> list[Competition]:
+        return [Competition((group.name,), torch.arange(group.units)[None]) for group in groups]
+
+    def divisor(self, scores: Tensor) -> float:
+        return 1.0
 
 
-SCOPES: dict[str, type[Scope]] = {"global": Global, "layer": Layer}
+@dataclass(frozen=True)
+class Row:
+    """The units of each output row of a weight compete among themselves (per output, Sun et al.
+
+    2023, arXiv 2306.11695).
+    """
+
+    within_rows: ClassVar[bool] = True
+
+    def competitions(self, groups: Sequence[UnitGroup]) -> list[Competition]:
+        return [
+            Competition((group.name,), torch.arange(group.units).reshape(group.layout[0], -1))
+            for group in groups
+            if group.units
+        ]
+
+    def divisor(self, scores: Tensor) -> float:
+        return 1.0
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Each `of` neighbours along a row's inputs compete among themselves: 2:4 is `of` 4 with sparsity 0.5.
+
+    (N:M sparsity: Mishra et al. 2021, arXiv 2104.08378.) In a convolution neighbours are input channels at one position
+    of the kernel. Where the inputs are no multiple of `of`, the rest of a row competes among itself.
+    """
+
+    of: Annotated[int, Between(2, 64)] = 4
+    """M, the size of a block."""
+
+    within_rows: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        check(self, "scope")
+
+    def competitions(self, groups: Sequence[UnitGroup]) -> list[Competition]:
+        found: list[Competition] = []
+        for group in groups:
+            along = torch.arange(group.units).reshape(group.layout).movedim(1, -1)
+            rows = along.reshape(-1, group.layout[1])
+            whole = group.layout[1] // self.of * self.of
+            parts = [rows[:, :whole].reshape(-1, self.of), rows[:, whole:]]
+            found += [Competition((group.name,), part) for part in parts if part.numel()]
+        return found
+
+    def divisor(self, scores: Tensor) -> float:
+        return 1.0
+
+
+SCOPES: dict[str, type[Scope]] = {"global": Global, "layer": Layer, "row": Row, "blocks": Blocks}

@@ -1,8 +1,8 @@
 """What happens between rounds: a training loop that keeps fallen values at zero and data on the device."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import nn
@@ -11,8 +11,9 @@ from torch.optim.lr_scheduler import OneCycleLR
 
 from pruning.devices import drawn_by, mixed_precision
 from pruning.errors import RecipeError
+from pruning.fields import Between, check
 from pruning.units import Masks
-from pruning.workload import Split, Workload, shuffled
+from pruning.workload import Batch, Split, Workload, shuffled
 
 
 @dataclass(frozen=True)
@@ -22,24 +23,19 @@ class Tuning:
     (Smith and Topin 2018, arXiv 1708.07120.)
     """
 
-    epochs: int = 2
+    epochs: Annotated[int, Between(0, 10_000)] = 2
     """Passes over the training images after each round; 0 leaves the network as cut."""
     optimiser: Literal["adamw", "sgd"] = "adamw"
     """adamw, or sgd with momentum 0.9 (Nesterov)."""
-    learning_rate: float = 0.003
+    learning_rate: Annotated[float, Between(0.0, 10.0, step=0.0005, above=True)] = 0.003
     """The top of the cycle."""
-    batch_size: int = 128
+    batch_size: Annotated[int, Between(2, 1_000_000)] = 128
     """Images in one step."""
-    images_per_epoch: int | None = None
+    images_per_epoch: Annotated[int, Between(2, 1_000_000_000, step=1000)] | None = None
     """A random part of the training images for each epoch, for a quick answer; null uses all."""
 
     def __post_init__(self) -> None:
-        if self.epochs < 0:
-            raise RecipeError(f"tuning.epochs is {self.epochs}; it is at least 0")
-        if not 0 < self.learning_rate < 10:
-            raise RecipeError(f"tuning.learning_rate is {self.learning_rate}; it lies above 0 and below 10")
-        if self.batch_size < 2:
-            raise RecipeError(f"tuning.batch_size is {self.batch_size}; it is at least 2")
+        check(self, "tuning")
         if self.images_per_epoch is not None and self.images_per_epoch < self.batch_size:
             raise RecipeError(
                 f"tuning.images_per_epoch is {self.images_per_epoch}; it is at least the batch size, {self.batch_size}"
@@ -62,39 +58,63 @@ def steps_per_epoch(tuning: Tuning, split: Split) -> int:
     return max(full + (rest > 1), 1)
 
 
+class Training:
+    """One cycle of the learning rate over `total` optimiser steps, taken part by part with the masks of each part.
+
+    The model is trained in place. Between parts it may be scored and cut further; its optimiser goes on as it was.
+    """
+
+    def __init__(
+        self, model: nn.Module, workload: Workload, tuning: Tuning, total: int, device: torch.device, seed: int
+    ) -> None:
+        self.model, self.workload, self.tuning, self.device, self.seed = model, workload, tuning, device, seed
+        self.total, self.done = total, 0
+        self.per_epoch = steps_per_epoch(tuning, workload.train)
+        self._optimiser = _optimiser(tuning, model)
+        # a way up of no steps at all, which a fifth of five steps is, makes torch divide by zero
+        rise = max(0.2, 1.5 / max(total, 2))
+        self._cycle = OneCycleLR(
+            self._optimiser, max_lr=tuning.learning_rate, total_steps=max(total, 2), pct_start=rise
+        )
+        self._generator = torch.Generator().manual_seed(seed)
+        self._batches: Iterator[Batch] = iter(())
+
+    def steps(self, count: int, masks: Masks, every: int = 20) -> Generator[Step]:
+        """Take `count` steps; yield every `every`th of the training, the last of each epoch and the last of these.
+
+        Masks are applied again after every optimiser step. Reading a loss waits for the device, hence `every`.
+        """
+        remask = masker(self.model, masks, self.device)
+        self.model.train()
+        try:
+            yield from self._steps(count, remask, every)
+        finally:
+            self.model.eval()
+
+    def _steps(self, count: int, remask: Callable[[], None], every: int) -> Iterator[Step]:
+        for position in range(count):
+            step, in_epoch = self.done, self.done % self.per_epoch
+            if in_epoch == 0:
+                self._batches = shuffled(self.workload.train, self.tuning.batch_size, self.device, self._generator)
+            self._optimiser.zero_grad(set_to_none=True)
+            with mixed_precision(self.device), drawn_by(self.seed * 2**24 + step, self.device):
+                loss = self.workload.task.loss(self.model, next(self._batches))
+            loss.backward()
+            self._optimiser.step()
+            remask()
+            self._cycle.step()
+            self.done += 1
+            if step % every == 0 or in_epoch == self.per_epoch - 1 or position == count - 1:
+                yield Step(step // self.per_epoch, step, self.total, float(loss.detach()))
+
+
 def tune(
     model: nn.Module, workload: Workload, tuning: Tuning, masks: Masks, device: torch.device, seed: int, every: int = 20
 ) -> Iterator[Step]:
-    """Train the model in place and yield every `every`th step and the last of each epoch.
-
-    Masks are applied again after every optimiser step. Reading a loss waits for the device, hence `every`.
-    """
-    per_epoch = steps_per_epoch(tuning, workload.train)
-    total = per_epoch * tuning.epochs
-    if not total:
-        return
-    optimiser = _optimiser(tuning, model)
-    # a way up of no steps at all, which a fifth of five steps is, makes torch divide by zero
-    rise = max(0.2, 1.5 / max(total, 2))
-    cycle = OneCycleLR(optimiser, max_lr=tuning.learning_rate, total_steps=max(total, 2), pct_start=rise)
-    generator = torch.Generator().manual_seed(seed)
-    remask = masker(model, masks, device)
-    model.train()
-    step = 0
-    for epoch in range(tuning.epochs):
-        batches = shuffled(workload.train, tuning.batch_size, device, generator)
-        for in_epoch, batch in zip(range(per_epoch), batches, strict=False):
-            optimiser.zero_grad(set_to_none=True)
-            with mixed_precision(device), drawn_by(seed * 2**24 + step, device):
-                loss = workload.task.loss(model, batch)
-            loss.backward()
-            optimiser.step()
-            remask()
-            cycle.step()
-            if step % every == 0 or in_epoch == per_epoch - 1:
-                yield Step(epoch, step, total, float(loss.detach()))
-            step += 1
-    model.eval()
+    """A training of `tuning.epochs` epochs under one set of masks, as `Training.steps`."""
+    total = steps_per_epoch(tuning, workload.train) * tuning.epochs
+    if total:
+        yield from Training(model, workload, tuning, total, device, seed).steps(total, masks, every)
 
 
 def masker(model: nn.Module, masks: Masks, device: torch.device) -> Callable[[], None]:

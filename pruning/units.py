@@ -1,7 +1,9 @@
 """Units and unit groups: what lives or dies together, and how a decision about units becomes masks on tensors."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +15,17 @@ Masks = dict[str, Tensor]
 """Parameter name -> bool of the parameter's shape, True where the value stays. Parameters not named are whole."""
 
 
+class Piece(Protocol):
+    """The part of one tensor that a group's units own."""
+
+    @property
+    def param(self) -> str: ...
+
+    def owners(self, shape: Sequence[int]) -> Tensor:
+        """The unit that owns each value of the tensor, −1 where none does: int64, broadcastable to `shape`."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class Slice:
     """Unit i owns `index[i]` along dimension `dim` of the tensor `param`; `index` is int64 [units, width]."""
@@ -21,57 +34,138 @@ class Slice:
     dim: int
     index: Tensor
 
+    def owners(self, shape: Sequence[int]) -> Tensor:
+        units, width = self.index.shape
+        along = torch.full((shape[self.dim],), -1)
+        along[self.index.flatten().cpu()] = torch.arange(units).repeat_interleave(width)
+        return along.reshape([-1 if dim == self.dim else 1 for dim in range(len(shape))])
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """Units are tiles of `rows` x `columns` values of the tensor as a matrix [out, rest], row by row of tiles.
+
+    Tiles of 1 x 1 are single weights. At the lower and right edge a tile may be smaller.
+    """
+
+    param: str
+    rows: int = 1
+    columns: int = 1
+
+    def grid(self, shape: Sequence[int]) -> tuple[int, int]:
+        """Tiles down and across."""
+        return -(-shape[0] // self.rows), -(-math.prod(shape[1:]) // self.columns)
+
+    def owners(self, shape: Sequence[int]) -> Tensor:
+        down = torch.arange(shape[0]) // self.rows
+        across = torch.arange(math.prod(shape[1:])) // self.columns
+        return (down[:, None] * self.grid(shape)[1] + across).reshape(tuple(shape))
+
+
+@dataclass(frozen=True)
+class Whole:
+    """The unit at position `unit` owns all of the tensor `param`."""
+
+    param: str
+    unit: int
+
+    def owners(self, shape: Sequence[int]) -> Tensor:
+        return torch.full([1] * len(shape), self.unit)
+
 
 @dataclass(frozen=True, eq=False)
 class UnitGroup:
-    """All units of one kind that form one row of the layer table, with every slice that falls with each unit.
+    """All units of one kind that form one row of the layer table, with every piece that falls with each unit.
 
-    `name` is the layer that gives the row its name and `members` are all layers that produce these units (more than one
-    when residual additions couple them). `params` are the members' weights, whose values rank the units. Without
-    `slices` every weight of `params[0]`, of shape `shape`, is its own unit.
+    `name` is the row that gives the group its name and `members` are all rows that hold these units (more than one when
+    residual additions couple them). `layout` says how the units lie: (out, in, ...) for single weights, (units,) where
+    they lie in no matrix. The values of `ranked` rank the units; `follows` falls with them: bias, norm, the next layers'
+    columns.
     """
 
     name: str
     members: tuple[str, ...]
-    params: tuple[str, ...]
-    shape: tuple[int, ...]
-    units: int
-    slices: tuple[Slice, ...] = ()
+    layout: tuple[int, ...]
+    ranked: tuple[Piece, ...]
+    follows: tuple[Piece, ...] = ()
+
+    @property
+    def units(self) -> int:
+        return math.prod(self.layout)
+
+    @property
+    def pieces(self) -> tuple[Piece, ...]:
+        return self.ranked + self.follows
+
+    @property
+    def params(self) -> tuple[str, ...]:
+        """The tensors whose values rank the units, each once."""
+        return tuple(dict.fromkeys(piece.param for piece in self.ranked))
+
+    @property
+    def of_weights(self) -> bool:
+        """Whether every unit is a single weight."""
+        return all(isinstance(piece, Tiles) and piece.rows == piece.columns == 1 for piece in self.ranked)
 
     def sums(self, values: Mapping[str, Tensor]) -> Tensor:
-        """Sum of `values[param]` (each of its parameter's shape) over every unit: float32 [units].
+        """Sum of `values[param]` (each of its parameter's shape) over what ranks every unit: float32 [units].
 
-        Weights that are their own units come back flat. Coupled producers are added up.
+        Weights that are their own units come back flat. Coupled layers are added up.
         """
-        if not self.slices:
-            return values[self.params[0]].detach().float().flatten()
-        total = torch.zeros(self.units)
-        for piece in self.slices:
-            if piece.param in self.params and piece.dim == 0:
-                rows = values[piece.param].detach().float().flatten(1).sum(dim=1)
-                total = total.to(rows.device) + rows[piece.index.to(rows.device)].sum(dim=1)
+        if self.of_weights:
+            return values[self.ranked[0].param].detach().float().flatten()
+        total = torch.zeros(self.units, device=values[self.ranked[0].param].device)
+        for piece in self.ranked:
+            total += _sums(piece, values[piece.param].detach().float(), self.units)
         return total
+
+    def means(self, values: Mapping[str, Tensor]) -> Tensor:
+        """Mean of `values[param]` over what ranks every unit: float32 [units]."""
+        counts = self.sums({name: torch.ones_like(values[name], dtype=torch.float32) for name in self.params})
+        return self.sums(values) / counts
+
+    def owned(self, shapes: Mapping[str, Sequence[int]]) -> Tensor:
+        """How many values fall with every unit: int64 [units]. `shapes` are of the tensors by name."""
+        if self.of_weights and not self.follows:
+            return torch.ones(self.units, dtype=torch.long)
+        total = torch.zeros(self.units, dtype=torch.long)
+        for piece in self.pieces:
+            owners = piece.owners(shapes[piece.param]).expand(tuple(shapes[piece.param])).flatten()
+            total += torch.bincount(owners[owners >= 0], minlength=self.units)
+        return total
+
+
+def _sums(piece: Piece, values: Tensor, units: int) -> Tensor:
+    """Sum of float32 values over each unit [units]."""
+    if isinstance(piece, Slice):  # the other dimensions first: far fewer values are left to gather
+        rows = values.movedim(piece.dim, 0).flatten(1).sum(dim=1) if values.dim() > 1 else values
+        return rows[piece.index.to(rows.device)].sum(dim=1)
+    owners = piece.owners(values.shape).to(values.device).expand_as(values).flatten()
+    return torch.zeros(units, device=values.device).index_add_(0, owners, values.flatten())
 
 
 def masks_of(groups: Iterable[UnitGroup], keep: Keep, model: nn.Module) -> Masks:
     """The masks that a decision about units makes. A value stays only if every unit that owns it stays."""
-    parameters = dict(model.named_parameters(remove_duplicate=False))
+    shapes = {name: parameter.shape for name, parameter in model.named_parameters(remove_duplicate=False)}
     masks: Masks = {}
     for group in groups:
         stays = keep[group.name]
         if bool(stays.all()):
             continue
-        if not group.slices:
-            masks[group.params[0]] = stays.reshape(group.shape)
-            continue
-        for piece in group.slices:
-            if piece.param not in parameters:
+        for piece in group.pieces:
+            if piece.param not in shapes:
                 continue  # a norm's running statistics: removed by surgery, harmless while its scale and shift are zero
-            shape = parameters[piece.param].shape
-            mask = masks.setdefault(piece.param, torch.ones(shape, dtype=torch.bool, device=stays.device))
-            gone = piece.index.to(stays.device)[~stays].flatten()
-            mask.index_fill_(piece.dim, gone, value=False)
+            mask = _mask(piece, stays, shapes[piece.param])
+            masks[piece.param] = masks[piece.param] & mask if piece.param in masks else mask
     return masks
+
+
+def _mask(piece: Piece, stays: Tensor, shape: torch.Size) -> Tensor:
+    """Which values of the tensor stay: bool of its shape."""
+    if isinstance(piece, Tiles) and piece.rows == piece.columns == 1:
+        return stays.reshape(shape)
+    owners = piece.owners(shape).to(stays.device)
+    return torch.where(owners < 0, True, stays[owners.clamp(min=0)]).expand(shape).contiguous()
 
 
 @torch.no_grad()
@@ -83,5 +177,5 @@ def apply_masks(model: nn.Module, masks: Masks) -> None:
 
 
 def group_of(groups: Sequence[UnitGroup], layer: str) -> UnitGroup | None:
-    """The group that the layer belongs to, by its own name or as a member."""
+    """The group that the row belongs to, by its own name or as a member."""
     return next((group for group in groups if layer == group.name or layer in group.members), None)

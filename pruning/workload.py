@@ -1,6 +1,6 @@
 """A workload: a model, the data it is judged on, and its metric. All that a run needs to know."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -110,6 +110,9 @@ class Workload:
     `build` returns a fresh trained copy on the CPU in eval mode. `example` is one prepared input [1, *input], for
     tracing and MACs. Tuning sees `train`; sliders, sensitivity and search see `validation`; `test` is scored only for
     the stages of a run and for an export: nobody chooses on it. `data` says in words what the data is.
+
+    `checkpoints` are earlier states of the model by name, each a maker of a state dict with the model's own keys:
+    `initial` are the weights before training; the criterion `change` compares with one.
     """
 
     name: str
@@ -120,6 +123,7 @@ class Workload:
     test: Split
     task: Task
     data: str = ""
+    checkpoints: Mapping[str, Callable[[], Mapping[str, Tensor]]] = field(default_factory=dict, hash=False)
 
 
 Workloads = dict[str, Callable[[], Workload]]

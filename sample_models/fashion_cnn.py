@@ -45,4 +45,4 @@ def build() -> FashionCNN:
 
 def workload() -> Workload:
     """`fashion_cnn` on Fashion-MNIST; reads the data and the weights."""
-    return shipped.workload(NAME, build)
+    return shipped.workload(NAME, FashionCNN, build)

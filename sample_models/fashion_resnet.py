@@ -80,4 +80,4 @@ def build() -> FashionResNet:
 
 def workload() -> Workload:
     """`fashion_resnet` on Fashion-MNIST; reads the data and the weights."""
-    return shipped.workload(NAME, build, augment=fashion_mnist.flipped_and_shifted)
+    return shipped.workload(NAME, FashionResNet, build, augment=fashion_mnist.flipped_and_shifted)

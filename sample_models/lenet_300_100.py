@@ -43,4 +43,4 @@ def build() -> LeNet300100:
 
 def workload() -> Workload:
     """`lenet_300_100` on Fashion-MNIST; reads the data and the weights."""
-    return shipped.workload(NAME, build)
+    return shipped.workload(NAME, LeNet300100, build)

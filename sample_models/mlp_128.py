@@ -42,4 +42,4 @@ def build() -> MLP:
 
 def workload() -> Workload:
     """`mlp_128` on Fashion-MNIST; reads the data and the weights."""
-    return shipped.workload(NAME, build)
+    return shipped.workload(NAME, MLP, build)

@@ -12,6 +12,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from pruning.devices import drawn_by
 from pruning.errors import WorkloadError
 from pruning.workload import Classification, Workload
 from sample_models import fashion_mnist
@@ -94,12 +95,27 @@ def weights(name: str, network: Callable[[], nn.Module], folder: Path = FOLDER) 
     return tensors
 
 
+def untrained(network: Callable[[], nn.Module], seed: int) -> nn.Module:
+    """`network()` with the random weights that training with this seed starts from; global generators stay put."""
+    with drawn_by(seed, torch.device("cpu")):
+        return network()
+
+
+def initial_weights(name: str, network: Callable[[], nn.Module]) -> dict[str, Tensor]:
+    """What the training of a sample model started from. Drawn anew from the seed on its card; the caller owns it."""
+    return untrained(network, card(name).seed).state_dict()
+
+
 def workload(
     name: str,
+    network: Callable[[], nn.Module],
     build: Callable[[], nn.Module],
     augment: Callable[[Tensor, torch.Generator], Tensor] | None = None,
 ) -> Workload:
-    """A sample model on Fashion-MNIST. Building once here makes damaged weights known before a run starts."""
+    """A sample model on Fashion-MNIST. `network` makes the untrained network, `build` one with the shipped weights.
+
+    Building once here makes damaged weights known before a run starts.
+    """
     build()
     return Workload(
         name=name,
@@ -110,4 +126,5 @@ def workload(
         test=fashion_mnist.test(),
         task=Classification(fashion_mnist.CLASSES),
         data=fashion_mnist.ABOUT,
+        checkpoints={"initial": functools.partial(initial_weights, name, network)},
     )

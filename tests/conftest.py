@@ -4,9 +4,8 @@ import torch
 from hypothesis import HealthCheck, settings
 
 # the same examples every time and no stopwatch: the machine may be busy
-settings.register_profile(
-    "project", max_examples=500, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
-)
+PROFILE = settings(max_examples=500, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("project", PROFILE)
 settings.load_profile("project")
 
 # the networks here are so small that a second thread only waits for the first

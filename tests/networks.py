@@ -155,7 +155,23 @@ def samples(shape: tuple[int, ...], count: int, seed: int) -> TensorSplit:
 def workload(build: Callable[[], nn.Module], shape: tuple[int, ...], name: str = "tiny", count: int = 300) -> Workload:
     """A workload of `count` samples a split around a maker of a network."""
     train, validation, test = (samples(shape, count, seed) for seed in (2, 3, 4))
-    return Workload(name, build, train.inputs[:1], train, validation, test, Classification(CLASSES), "three clouds")
+
+    def halved() -> dict[str, Tensor]:
+        return {
+            name: tensor / 2 if tensor.is_floating_point() else tensor for name, tensor in build().state_dict().items()
+        }
+
+    return Workload(
+        name,
+        build,
+        train.inputs[:1],
+        train,
+        validation,
+        test,
+        Classification(CLASSES),
+        "three clouds",
+        {"initial": halved},
+    )
 
 
 def tiny(name: str, seed: int = 0, count: int = 300) -> Workload:

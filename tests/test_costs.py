@@ -7,10 +7,12 @@ import torch
 from safetensors.torch import load
 from torch import nn
 
-from pruning.costs import cost_model, costs, file_bytes, gzip_size, nonzero_after
+from pruning.costs import OUTSIDE, cost_model, costs, file_bytes, gzip_size, nonzero_after
 from pruning.granularities import GRANULARITIES, Weights
+from pruning.layers import prunable_weights
 from pruning.surgery import remove_units
 from pruning.units import apply_masks, masks_of
+from tests.every_granularity import tiny_for
 from tests.networks import NETWORKS, Tied, seeded
 
 
@@ -79,7 +81,7 @@ def test_channels_last_and_tied_tensors_can_be_written():
 
 def drawn(name: str, granularity: str, seed: int):
     model, example = made(name)
-    groups = GRANULARITIES[granularity]().groups(model, example)
+    groups = GRANULARITIES[granularity]().sorted_out(model, example)[0]
     draw = torch.Generator().manual_seed(seed)
     keep = {group.name: torch.rand(group.units, generator=draw) < 0.6 for group in groups}
     for stays in keep.values():
@@ -105,23 +107,57 @@ def test_removing_nothing_costs_what_the_model_costs():
 
 
 def test_weights_that_fall_leave_the_dense_size():
-    model, example = made("conv")
-    size = cost_model(model, example).after(Weights().groups(model, example), {"0": 72, "3": 100, "7": 5})
-    assert (size.parameters, size.macs) == BY_HAND["conv"]
+    model, example, groups, keep = drawn("conv", "weights", 0)
+    before = costs(model, example)
+    apply_masks(model, masks_of(groups, keep, model))
+    after = costs(model, example)
+    assert (after.parameters, after.macs) == BY_HAND["conv"] and after.bytes == before.bytes
+    assert after.nonzero == before.nonzero - sum(int((~stays).sum()) for stays in keep.values())
 
 
 def test_a_tied_weight_is_counted_once_also_after_masking():
     model, example = seeded(Tied), torch.zeros(1, 6)
-    groups = Weights().groups(model, example)
+    groups = Weights().sorted_out(model, example)[0]
     keep = {"first": torch.arange(36) >= 6, "head": torch.arange(18) >= 3}
     assert nonzero_after(model, groups, keep) == costs(model, example).nonzero - 9
 
 
-@pytest.mark.parametrize("granularity", GRANULARITIES)
+@pytest.mark.parametrize("granularity", ["weights", "channels", "kernels", "blocks"])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_nonzero_after_is_the_count_after_masking(name, granularity):
     model, example, groups, keep = drawn(name, granularity, 1)
-    model.get_parameter(groups[0].params[0]).data.flatten()[:5] = 0.0  # zeros of its own are not counted twice
+    model.get_parameter(next(prunable_weights(model)).param).data.flatten()[:5] = 0.0  # not counted twice
     foretold = nonzero_after(model, groups, keep)
     apply_masks(model, masks_of(groups, keep, model))
     assert foretold == costs(model, example).nonzero
+
+
+@pytest.mark.parametrize("granularity", GRANULARITIES)
+def test_nonzero_after_is_the_count_after_masking_for_units_of_every_kind(granularity):
+    work = tiny_for(granularity)
+    model = work.build()
+    groups = GRANULARITIES[granularity]().sorted_out(model, work.example)[0]
+    keep = {group.name: torch.arange(group.units) % 2 == 0 for group in groups}
+    before, foretold = costs(model, work.example), nonzero_after(model, groups, keep)
+    apply_masks(model, masks_of(groups, keep, model))
+    assert foretold == costs(model, work.example).nonzero < before.nonzero
+
+
+def test_what_no_layer_of_its_own_does_is_counted_and_stays():
+    # attention multiplies queries with keys and weights with values outside of any layer
+    work = tiny_for("heads")
+    model = work.build()
+    counted = cost_model(model, work.example)
+    inside = sum(macs for name, macs in counted.macs.items() if name != OUTSIDE)
+    # two blocks of 5 tokens of width 8: per head width / heads, so that 2 · 5 · 5 · 8 each whatever the heads
+    assert (
+        counted.macs[OUTSIDE] == 2 * (2 * 5 * 5 * 8)
+        and inside + counted.macs[OUTSIDE] == costs(model, work.example).macs
+    )
+    groups = GRANULARITIES["channels"]().sorted_out(model, work.example)[0]
+    keep = {group.name: torch.arange(group.units) % 2 == 0 for group in groups}
+    foretold = counted.after(groups, {name: int((~stays).sum()) for name, stays in keep.items()})
+    real = costs(remove_units(model, work.example, groups, keep), work.example)
+    assert (foretold.parameters, foretold.macs) == (real.parameters, real.macs) and foretold.macs < counted.after(
+        [], {}
+    ).macs

@@ -98,7 +98,7 @@ def test_every_round_masks_as_much_as_the_schedule_says():
     assert (
         [m.fallen for m in masked]
         == [m.asked for m in masked]
-        == [round(p * asked) for p in Polynomial(4, 2).progress()]
+        == [round(each.progress * asked) for each in Polynomial(4, 2).rounds_of(1, 0.8)]
     )
     weights = {"0": 72, "3": 180, "7": 60}
     for m in masked:

@@ -2,7 +2,15 @@ import pytest
 import torch
 from torch import nn
 
-from pruning.layers import layer_macs, layer_table, model_macs, prunable_layers, shared_weights
+from pruning.layers import (
+    layer_macs,
+    layer_table,
+    model_macs,
+    prunable_weights,
+    shared_parameters,
+    shared_weights,
+    why_kept_whole,
+)
 from tests.networks import NETWORKS, Tied, seeded
 
 
@@ -72,7 +80,7 @@ def test_a_frozen_layer_says_why_it_cannot_be_pruned():
     why_not = reasons(model, 6)
     assert "frozen" in why_not["2"] and "requires_grad" in why_not["2"]
     assert why_not["0"] == why_not["4"] == ""
-    assert [name for name, _ in prunable_layers(model)] == ["0", "4"]
+    assert [weight.name for weight in prunable_weights(model)] == ["0", "4"]
 
 
 @pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor")
@@ -80,30 +88,120 @@ def test_a_quantised_layer_says_why_it_cannot_be_pruned():
     model = seeded(NETWORKS["mlp"][0])
     model[2] = torch.ao.quantization.quantize_dynamic(nn.Sequential(model[2]), {nn.Linear}, dtype=torch.qint8)[0]
     assert "quantised" in reasons(model, 6)["2"]
-    assert [name for name, _ in prunable_layers(model)] == ["0", "4"]
+    assert [weight.name for weight in prunable_weights(model)] == ["0", "4"]
 
 
 def test_norms_and_unknown_layers_say_why_they_cannot_be_pruned():
+    class Scale(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(4))
+
+        def forward(self, vectors):
+            return vectors * self.weight
+
     class Odd(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.words = nn.Embedding(5, 4)
-            self.norm = nn.LayerNorm(4)
+            self.norm, self.scale = nn.LayerNorm(4), Scale()
             self.head = nn.Linear(4, 2)
 
         def forward(self, ids):
-            return self.head(self.norm(self.words(ids.long())).mean(1))
+            return self.head(self.scale(self.norm(self.words(ids.long()))).mean(1))
 
     why_not = reasons(Odd(), 3)
-    assert "norm" in why_not["norm"] and "Embedding" in why_not["words"] and why_not["head"] == ""
+    assert "norm" in why_not["norm"] and "Scale is not a type" in why_not["scale"]
+    assert why_not["words"] == why_not["head"] == ""
 
 
 def test_a_shared_weight_is_one_row_that_may_be_pruned():
     model = seeded(Tied)
     assert shared_weights(model) == {"first": "second", "second": "first"}
-    assert [name for name, _ in prunable_layers(model)] == ["first", "head"]
+    assert [weight.name for weight in prunable_weights(model)] == ["first", "head"]
     assert reasons(model, 6)["first"] == "" and "shares its weight with first" in reasons(model, 6)["second"]
 
 
 def test_nothing_is_shared_in_a_plain_net():
     assert shared_weights(seeded(NETWORKS["residual"][0])) == {}
+
+
+class Mixed(nn.Module):
+    """Words, attention, a recurrent layer of two directions and a head: [b, 3] whole numbers to [b, 2]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words = nn.Embedding(5, 4)
+        self.attention = nn.MultiheadAttention(4, 2, batch_first=True)
+        self.gru = nn.GRU(4, 3, batch_first=True, bidirectional=True)
+        self.head = nn.Linear(6, 2)
+
+    def forward(self, ids):
+        words = self.words(ids.long())
+        return self.head(self.gru(self.attention(words, words, words)[0])[0][:, -1])
+
+
+MIXED = {
+    "words": ("words.weight", (5, 4), 20),
+    "attention.in_proj_weight": ("attention.in_proj_weight", (12, 4), 48 + 12),
+    "attention.out_proj": ("attention.out_proj.weight", (4, 4), 16 + 4),
+    "gru.weight_ih_l0": ("gru.weight_ih_l0", (9, 4), 36 + 9),
+    "gru.weight_hh_l0": ("gru.weight_hh_l0", (9, 3), 27 + 9),
+    "gru.weight_ih_l0_reverse": ("gru.weight_ih_l0_reverse", (9, 4), 36 + 9),
+    "gru.weight_hh_l0_reverse": ("gru.weight_hh_l0_reverse", (9, 3), 27 + 9),
+    "head": ("head.weight", (2, 6), 12 + 2),
+}
+"""Row -> its weight, shape and parameters with the bias."""
+
+
+def test_a_layer_with_several_weight_matrices_has_a_row_for_each():
+    model = seeded(Mixed)
+    table = layer_table(model, torch.zeros(1, 3))
+    assert {row.name: (row.param, row.shape, row.parameters) for row in table} == MIXED
+    assert sum(row.parameters for row in table) == sum(p.numel() for p in model.parameters())
+    assert all(row.why_not == "" for row in table)
+    assert [(weight.name, weight.param) for weight in prunable_weights(model)] == [
+        (name, param) for name, (param, _, _) in MIXED.items()
+    ]
+
+
+def test_the_macs_of_a_layer_are_split_among_its_matrices_by_their_size():
+    rows = {row.name: row.macs for row in layer_table(seeded(Mixed), torch.zeros(1, 3))}
+    # three steps, three gates of three units: 4 inputs each, 3 states each
+    assert (rows["gru.weight_ih_l0"], rows["gru.weight_hh_l0"]) == (3 * 9 * 4, 3 * 9 * 3)
+    assert rows["head"] == 12
+
+
+def test_the_rows_of_a_module_that_is_the_model_itself_have_names():
+    assert [weight.name for weight in prunable_weights(nn.LSTM(2, 3))] == ["weight_ih_l0", "weight_hh_l0"]
+
+
+def test_a_layer_called_under_two_names_is_not_shared_and_a_tied_weight_is():
+    twice = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    twice.append(twice[0])
+    assert shared_parameters(twice) == {}
+    assert shared_parameters(seeded(Tied)) == {"first.weight": "second.weight", "second.weight": "first.weight"}
+
+
+def test_weights_that_hold_units_together_must_all_be_free():
+    prunable = {"a": "a", "b": "b"}
+    assert why_kept_whole(["a", "b"], prunable, {}) == ""
+    assert why_kept_whole(["a", "b"], prunable, {"b": "c"}) == (
+        "its units own a part of b, which is shared with c: they always stay"
+    )
+    assert why_kept_whole(["a", "d"], prunable, {}).startswith("its units own a part of d, which is frozen")
+
+
+def test_the_macs_of_a_transformer_layer_worked_out_by_hand():
+    encoder = nn.TransformerEncoderLayer(8, 2, 12, batch_first=True)
+    model = seeded(lambda: nn.Sequential(encoder, nn.Flatten(), nn.Linear(40, 3)))
+    fast = torch.backends.mha.get_fastpath_enabled()
+    macs = {row.name: row.macs for row in layer_table(model, torch.zeros(1, 5, 8))}
+    # five tokens of eight: 24 rows for queries, keys and values and 8 for the output; two heads compare every pair of
+    # tokens by four numbers and add up four numbers for each; a quarter of that goes with the output's weight, by size
+    rows, output, heads = 5 * 8 * 24, 5 * 8 * 8, 2 * (2 * 5 * 5 * 4)
+    assert macs["0.self_attn.in_proj_weight"] == rows + heads * 3 / 4
+    assert macs["0.self_attn.out_proj"] == output + heads / 4
+    assert macs["0.linear1"] == macs["0.linear2"] == 5 * 8 * 12 and macs["2"] == 120
+    assert sum(macs.values()) == model_macs(model, torch.zeros(1, 5, 8))
+    assert torch.backends.mha.get_fastpath_enabled() is fast

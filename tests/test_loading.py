@@ -11,6 +11,8 @@ from pruning.errors import WorkloadError
 from pruning.granularities import Channels
 from pruning.loading import load_network, read_tensors
 from pruning.surgery import remove_units
+from pruning.workload import Classification, TensorSplit, Workload
+from tests.architectures import inputs_of, made
 from tests.networks import CPU, NETWORKS, VECTOR, Tied, samples, seeded, tiny, workload
 
 
@@ -22,7 +24,7 @@ def write(tensors: Mapping[str, torch.Tensor], path: Path) -> None:
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_smaller_network_is_rebuilt_from_its_file(tmp_path, name, suffix):
     work = tiny(name)
-    groups = Channels().groups(work.build(), work.example)
+    groups = Channels().sorted_out(work.build(), work.example)[0]
     keep = {group.name: torch.arange(group.units) % 2 == 0 for group in groups}
     smaller = remove_units(work.build(), work.example, groups, keep)
     path = tmp_path / f"small{suffix}"
@@ -101,3 +103,16 @@ def test_nan_weights_are_refused_by_file_and_tensor(tmp_path):
     save_file({"0.weight": torch.tensor([1.0, torch.nan])}, tmp_path / "nan.safetensors")
     with pytest.raises(WorkloadError, match=r"nan\.safetensors: the tensor 0\.weight holds 1 values that are NaN"):
         read_tensors(tmp_path / "nan.safetensors")
+
+
+@pytest.mark.parametrize("name", ["grouped", "group_norm", "lstm", "language_model"])
+def test_networks_with_groups_words_and_states_are_rebuilt_too(name):
+    inputs = inputs_of(name)
+    split = TensorSplit(inputs, torch.zeros(len(inputs), dtype=torch.long))
+    work = Workload(name, lambda: made(name), inputs[:1], split, split, split, Classification(("a", "b", "c")), "")
+    groups = Channels().sorted_out(work.build(), work.example)[0]
+    keep = {group.name: torch.arange(group.units) % 2 == 1 for group in groups}
+    smaller = remove_units(work.build(), work.example, groups, keep)
+    loaded = load_network(work, load(file_bytes(smaller.state_dict())), CPU)
+    with torch.no_grad():
+        assert torch.equal(loaded(inputs), smaller(inputs))

@@ -2,13 +2,13 @@ import json
 
 import pytest
 
-from pruning.amounts import PerLayer, Sparsity, Threshold
-from pruning.criteria import Activation, Conductance, Magnitude, Taylor
+from pruning.amounts import Budget, PerLayer, RelativeThreshold, Sparsity, Threshold
+from pruning.criteria import Activation, Attribution, Magnitude, Taylor
 from pruning.errors import RecipeError
 from pruning.granularities import Channels, Weights
-from pruning.recipe import Recipe, from_dict, from_json, kind_of, to_dict, to_json
-from pruning.schedules import Polynomial
-from pruning.scopes import Global, Layer
+from pruning.recipe import Recipe, from_dict, from_json, to_dict, to_json
+from pruning.schedules import Polynomial, PolynomialDecay, Until
+from pruning.scopes import Blocks, Global, Layer, Row
 from pruning.tuning import Tuning
 
 OF_THE_ISSUE = """
@@ -59,6 +59,44 @@ def test_json_has_the_version_first_and_then_the_fields_in_their_order():
     assert from_json(text) == recipe
 
 
+@pytest.mark.parametrize(
+    "field, choice, plain",
+    [
+        ("scope", Global("l2"), {"kind": "global", "normalise": "l2"}),
+        ("scope", Row(), {"kind": "row"}),
+        ("scope", Blocks(8), {"kind": "blocks", "of": 8}),
+        ("amount", RelativeThreshold(0.25), {"kind": "relative_threshold", "share": 0.25}),
+        ("amount", Threshold(-0.5), {"kind": "threshold", "value": -0.5}),
+        ("amount", Budget("parameters", 0.2), {"kind": "budget", "of": "parameters", "share": 0.2}),
+        (
+            "amount",
+            PerLayer({"a": 0.5}, Budget("parameters", 0.2)),
+            {
+                "kind": "per_layer",
+                "shares": {"a": 0.5},
+                "rest": {"kind": "budget", "of": "parameters", "share": 0.2},
+            },
+        ),
+        ("schedule", Until(0.02, 8), {"kind": "until", "max_drop": 0.02, "rounds": 8}),
+        (
+            "schedule",
+            PolynomialDecay(0.5, 10, 90, 20, 2.0),
+            {
+                "kind": "polynomial_decay",
+                "initial": 0.5,
+                "begin_step": 10,
+                "end_step": 90,
+                "frequency": 20,
+                "power": 2.0,
+            },
+        ),
+    ],
+)
+def test_every_choice_is_written_with_its_values(field, choice, plain):
+    recipe = Recipe("m", **{field: choice})
+    assert to_dict(recipe)[field] == plain and from_dict({"version": 1, "workload": "m", field: plain}) == recipe
+
+
 def test_what_is_not_given_has_its_default():
     assert from_json('{"version": 1, "workload": "m"}') == Recipe("m")
 
@@ -100,34 +138,53 @@ def test_equal_recipes_have_equal_names(written, meant):
         ({"workload": 5}, "workload is 5; it is a text"),
         ({"colour": "red"}, "colour is not a field; use amount, criterion, "),
         ({"criterion": "magnitude"}, 'criterion is "magnitude"; it is an object such as {"kind": "magnitude"}'),
-        ({"criterion": {"kind": "magic"}}, 'criterion.kind is "magic"; use one of activation, conductance, magnitude,'),
+        (
+            {"criterion": {"kind": "magic"}},
+            'criterion.kind is "magic"; use one of ablation, activation, apoz, attribution,',
+        ),
         ({"criterion": {}}, "criterion.kind is missing; use one of"),
         ({"criterion": {"kind": ["a"]}}, 'criterion.kind is ["a"]; use one of'),
         ({"criterion": {"kind": "magnitude", "p": 3}}, "criterion.p is 3; use one of 1, 2"),
         ({"criterion": {"kind": "magnitude", "p": True}}, "criterion.p is true; use one of 1, 2"),
         ({"criterion": {"kind": "magnitude", "q": 3}}, "criterion.q is not a field; use p"),
-        ({"scope": {"kind": "global", "x": 1}}, "scope.x is not a field; use none"),
-        ({"amount": {"kind": "sparsity", "share": 1.5}}, "amount.share is 1.5; a share lies between 0 and 1"),
+        ({"scope": {"kind": "layer", "x": 1}}, "scope.x is not a field; use none"),
+        ({"scope": {"kind": "global", "x": 1}}, "scope.x is not a field; use normalise"),
+        ({"amount": {"kind": "sparsity", "share": 1.5}}, "amount.share is 1.5; it lies between 0 and 1"),
         ({"amount": {"kind": "sparsity", "share": "half"}}, 'amount.share is "half"; it is a number'),
         ({"amount": {"kind": "sparsity", "share": True}}, "amount.share is true; it is a number"),
         ({"amount": {"kind": "sparsity", "share": float("nan")}}, "amount.share is NaN; it is a number"),
         ({"amount": {"kind": "sparsity", "share": 10**400}}, "amount.share is 1000"),
-        ({"amount": {"kind": "threshold", "value": -1}}, "amount.value is -1.0; a threshold is a number of at least 0"),
-        ({"amount": {"kind": "per_layer", "shares": {"a": 2}}}, "amount.shares.a is 2.0; a share lies between 0 and 1"),
+        ({"amount": {"kind": "threshold", "value": "low"}}, 'amount.value is "low"; it is a number'),
+        ({"amount": {"kind": "threshold", "value": float("inf")}}, "amount.value is Infinity; it is a number"),
+        ({"amount": {"kind": "budget", "of": "MACs"}}, 'amount.of is "MACs"; use one of parameters, bytes, macs'),
+        ({"amount": {"kind": "relative_threshold", "share": 2}}, "amount.share is 2.0; it lies between 0 and 1"),
+        ({"scope": {"kind": "blocks", "of": 1}}, "scope.of is 1; it lies between 2 and 64"),
+        ({"scope": {"kind": "blocks", "of": 4.5}}, "scope.of is 4.5; it is a whole number"),
+        (
+            {"scope": {"kind": "global", "normalise": None}},
+            "scope.normalise is missing; use one of none, mean, l2, max",
+        ),
+        ({"schedule": {"kind": "until", "max_drop": -1}}, "schedule.max_drop is -1.0; it lies between 0 and 1"),
+        (
+            {"schedule": {"kind": "polynomial_decay", "begin_step": 9, "end_step": 9}},
+            "schedule.begin_step is 9 and end_step 9; the begin comes before the end",
+        ),
+        ({"schedule": {"kind": "linear", "power": 3}}, "schedule.power is not a field; use rounds"),
+        ({"amount": {"kind": "per_layer", "shares": {"a": 2}}}, "amount.shares.a is 2.0; it lies between 0 and 1"),
         (
             {"amount": {"kind": "per_layer", "shares": [1]}},
             "amount.shares is [1]; it is an object with a share for each layer",
         ),
         (
             {"amount": {"kind": "per_layer", "rest": {"kind": "per_layer"}}},
-            'amount.rest.kind is "per_layer"; use one of sparsity, threshold',
+            'amount.rest.kind is "per_layer"; use one of budget, relative_threshold, sparsity, threshold',
         ),
         ({"schedule": {"kind": "polynomial", "rounds": 2.5}}, "schedule.rounds is 2.5; it is a whole number"),
         ({"schedule": {"kind": "polynomial", "rounds": 0}}, "schedule.rounds is 0; it lies between 1 and 1000"),
         ({"tuning": []}, "tuning is []; it is an object with fields"),
         ({"tuning": {"optimiser": "adam"}}, 'tuning.optimiser is "adam"; use one of adamw, sgd'),
         ({"tuning": {"epochs": True}}, "tuning.epochs is true; it is a whole number"),
-        ({"tuning": {"batch_size": 1}}, "tuning.batch_size is 1; it is at least 2"),
+        ({"tuning": {"batch_size": 1}}, "tuning.batch_size is 1; it lies between 2 and"),
         ({"keep_whole": "conv1"}, 'keep_whole is "conv1"; it is a list of layer names'),
         ({"keep_whole": [1]}, "keep_whole is [1]; it is a list of layer names"),
         ({"seed": -1}, "seed is -1; it is a whole number from 0 to 2147483647"),
@@ -161,10 +218,9 @@ def test_what_is_no_recipe_is_refused_in_a_sentence(text, sentence):
     assert sentence in str(caught.value) and len(str(caught.value)) < 200
 
 
-@pytest.mark.parametrize("criterion", [Activation(), Conductance()])
+@pytest.mark.parametrize("criterion", [Activation(), Attribution()])
 def test_a_criterion_that_does_not_score_the_units_is_refused(criterion):
-    sentence = f"criterion {kind_of(criterion)} does not score weights: choose granularity channels"
-    with pytest.raises(RecipeError, match=sentence):
+    with pytest.raises(RecipeError, match=r"scores channels, not single weights: choose granularity channels"):
         Recipe("m", criterion, Weights())
 
 

@@ -2,28 +2,45 @@ import pytest
 import torch
 from torch import Tensor
 
-from pruning.amounts import PerLayer, Sparsity, Threshold
-from pruning.schedules import Polynomial
-from pruning.scopes import Global, Layer
-from pruning.select import Ranking, position, rank, select
-from pruning.units import UnitGroup
+from pruning.amounts import Amount, PerLayer, RelativeThreshold, Sparsity, Threshold, n_of_m
+from pruning.schedules import Linear, Polynomial, Schedule
+from pruning.scopes import Blocks, Global, Layer, Row, Scope
+from pruning.select import Position, Ranking, position, rank, select
+from pruning.units import Tiles, UnitGroup
 
 Scores = dict[str, list[float]]
 
 
-def single_weights(**sizes: int) -> list[UnitGroup]:
-    return [UnitGroup(name, (name,), (f"{name}.weight",), (size,), size) for name, size in sizes.items()]
-
-
-def ranking(scores: Scores, scope, amount, fallen: dict[str, Tensor] | None = None) -> Ranking:
+def ranking(
+    scores: Scores,
+    scope: Scope,
+    amount: Amount,
+    fallen: dict[str, Tensor] | None = None,
+    layouts: dict[str, tuple[int, ...]] | None = None,
+) -> Ranking:
+    """Of single weights, which lie in a line unless a layout is given."""
     tensors = {name: torch.tensor(values) for name, values in scores.items()}
-    return rank(single_weights(**{n: len(v) for n, v in scores.items()}), tensors, scope, amount, fallen)
+    groups = [
+        UnitGroup(name, (name,), (layouts or {}).get(name, (len(values),)), (Tiles(f"{name}.weight"),))
+        for name, values in scores.items()
+    ]
+    return rank(groups, tensors, scope, amount, fallen)
 
 
-def fallen(scores: Scores, scope, amount, progress: float = 1.0) -> dict[str, list[int]]:
+def fallen(
+    scores: Scores, scope: Scope, amount: Amount, progress: float = 1.0, **layouts: tuple[int, ...]
+) -> dict[str, list[int]]:
     """Group name -> positions of the units that fall."""
-    keep = select(ranking(scores, scope, amount), amount, progress)
+    keep = select(ranking(scores, scope, amount, layouts=layouts), amount, progress)
     return {name: torch.nonzero(~stays).flatten().tolist() for name, stays in keep.items()}
+
+
+def at(scores: Scores, scope: Scope, amount: Amount, **layouts: tuple[int, ...]) -> Position:
+    return position(ranking(scores, scope, amount, layouts=layouts), amount)
+
+
+def shares(schedule: Schedule) -> list[float]:
+    return [each.progress for each in schedule.rounds_of(1, 0.5)]
 
 
 def test_the_lowest_half_falls():
@@ -57,7 +74,7 @@ def test_a_layer_with_its_own_share_leaves_the_common_pool():
     scores = {"a": [1.0, 2.0, 3.0, 4.0], "b": [0.1, 0.2, 0.3, 0.4], "c": [5.0, 6.0, 7.0, 8.0]}
     amount = PerLayer({"b": 0.25}, Sparsity(0.5))
     # half of the eight of a and c would be all of a: its best stays, the next of c falls
-    assert fallen(scores, Global(), amount) == {"b": [0], "a": [0, 1, 2], "c": [0]}
+    assert fallen(scores, Global(), amount) == {"a": [0, 1, 2], "b": [0], "c": [0]}
     assert fallen(scores, Layer(), amount) == {"b": [0], "a": [0, 1], "c": [0, 1]}
 
 
@@ -119,7 +136,7 @@ def test_a_layer_that_was_emptied_stays_empty():
 def test_a_polynomial_reaches_the_amount_in_rounds():
     amount = Sparsity(0.8)
     ranked = ranking({"a": list(map(float, range(1000)))}, Global(), amount)
-    counts = [position(ranked, amount, share).fallen for share in Polynomial(5, 3).progress()]
+    counts = [position(ranked, amount, share).fallen for share in shares(Polynomial(5, 3))]
     assert counts == [390, 627, 749, 794, 800]
 
 
@@ -135,3 +152,153 @@ def test_shares_come_in_the_order_of_the_groups():
     amount = PerLayer({"a": 0.5}, Sparsity(0.5))
     where = position(ranking({"b": [1.0, 2.0], "a": [1.0, 2.0], "c": [1.0, 2.0]}, Layer(), amount), amount)
     assert [share.name for share in where.shares] == ["b", "a", "c"]
+
+
+TWO = {"small": [0.1, 0.2, 0.3, 0.4], "large": [10.0, 20.0, 30.0, 40.0]}
+"""Both layers alike but for their scale: means 0.25 and 25, L2 norms √0.3 and √3000, largest 0.4 and 40."""
+
+
+def test_without_normalising_the_layer_of_small_scores_pays():
+    assert fallen(TWO, Global(), Sparsity(0.5)) == {"small": [0, 1, 2], "large": [0]}
+
+
+@pytest.mark.parametrize("normalise", ["mean", "l2", "max"])
+def test_normalised_layers_of_one_shape_lose_the_same_share(normalise):
+    assert fallen(TWO, Global(normalise), Sparsity(0.5)) == {"small": [0, 1], "large": [0, 1]}
+
+
+def test_what_normalising_divides_by_decides():
+    scores = {"a": [1.0, 3.0, 8.0], "b": [3.0, 3.0, 3.0]}
+    # none: 1 | 3 3 3 3 8, and the best of each layer stays; the ties fall a first
+    assert fallen(scores, Global(), Sparsity(0.5)) == {"a": [0, 1], "b": [0]}
+    # mean: a / 4 = 0.25 0.75 2 and b / 3 = 1 1 1
+    assert fallen(scores, Global("mean"), Sparsity(0.5)) == {"a": [0, 1], "b": [0]}
+    assert fallen(scores, Global("mean"), Threshold(0.9)) == {"a": [0, 1], "b": []}
+    # l2: a / √74 = 0.116 0.349 0.930 and b / √27 = 0.577 0.577 0.577
+    assert fallen(scores, Global("l2"), Threshold(0.5)) == {"a": [0, 1], "b": []}
+    # max: a / 8 = 0.125 0.375 1 and b / 3 = 1 1 1
+    assert fallen(scores, Global("max"), Threshold(0.2)) == {"a": [0], "b": []}
+    assert fallen(scores, Global("max"), Threshold(0.4)) == {"a": [0, 1], "b": []}
+
+
+def test_scores_below_zero_are_normalised_by_their_size_and_keep_their_order():
+    scores = {"a": [-4.0, -1.0, 2.0], "b": [-0.2, 0.4, 0.3]}
+    # by the largest size: a / 4 = −1 −0.25 0.5 and b / 0.4 = −0.5 1 0.75
+    assert fallen(scores, Global("max"), Sparsity(0.5)) == {"a": [0, 1], "b": [0]}
+    assert fallen(scores, Global("max"), Sparsity(2 / 6)) == {"a": [0], "b": [0]}
+    assert fallen(scores, Global(), Sparsity(2 / 6)) == {"a": [0, 1], "b": []}
+    assert fallen(scores, Global("max"), Threshold(-0.5)) == {"a": [0], "b": []}
+
+
+@pytest.mark.parametrize("normalise", ["none", "mean", "l2", "max"])
+def test_a_layer_of_zeros_falls_first_but_for_one_unit(normalise):
+    scores = {"a": [1.0, 2.0, 3.0], "zeros": [0.0, 0.0, 0.0]}
+    assert fallen(scores, Global(normalise), Sparsity(0.5)) == {"a": [0], "zeros": [0, 1]}
+
+
+def test_a_normalised_cut_is_in_each_layers_own_units():
+    # divided by the means 0.25 and 25: 0.4 0.8 1.2 1.6 twice; the third of eight pairs, 1.2, is the lowest that stays
+    where = at(TWO, Global("mean"), Sparsity(0.5))
+    assert [share.cut for share in where.shares] == [pytest.approx(0.3), pytest.approx(30.0)]
+    where = at(TWO, Global("max"), Threshold(0.6))
+    assert [(share.fallen, share.cut) for share in where.shares] == [(2, pytest.approx(0.3)), (2, pytest.approx(30.0))]
+
+
+ROWS = {"a": [1.0, 2.0, 3.0, 4.0, 50.0, 60.0, 70.0, 80.0]}
+
+
+def test_every_row_loses_the_same_share():
+    assert fallen(ROWS, Row(), Sparsity(0.5), a=(2, 4)) == {"a": [0, 1, 4, 5]}
+    assert fallen(ROWS, Row(), Sparsity(0.25), a=(2, 4)) == {"a": [0, 4]}
+    assert fallen(ROWS, Layer(), Sparsity(0.5), a=(2, 4)) == {"a": [0, 1, 2, 3]}
+
+
+def test_a_row_may_fall_whole_but_the_layer_may_not():
+    assert fallen(ROWS, Row(), Sparsity(1.0), a=(2, 4)) == {"a": [0, 1, 2, 3, 4, 5, 6]}
+    assert fallen(ROWS, Row(), Threshold(55.0), a=(2, 4)) == {"a": [0, 1, 2, 3, 4]}
+    where = at(ROWS, Row(), Sparsity(1.0), a=(2, 4))
+    assert (where.asked, where.fallen) == (8, 7)
+
+
+def test_the_rows_of_a_convolution_are_its_filters():
+    scores = {"a": [float(i) for i in range(16)]}
+    assert fallen(scores, Row(), Sparsity(0.25), a=(2, 2, 2, 2)) == {"a": [0, 1, 8, 9]}
+
+
+def test_two_of_four_neighbours_stay_in_every_block():
+    scores = {"a": [4.0, 1.0, 3.0, 2.0, 9.0, 9.0, 9.0, 9.0, 0.1, 0.4, 0.3, 0.2, 5.0, 7.0, 6.0, 8.0]}
+    keep = fallen(scores, Blocks(4), Sparsity(n_of_m(2, of=4)), a=(2, 8))
+    assert keep == {"a": [1, 3, 4, 5, 8, 11, 12, 14]}  # of four equal ones the first two
+
+
+def test_in_a_convolution_a_block_is_four_channels_at_one_place():
+    # [1, 4, 1, 2]: at place 0 channels score 8 1 6 3, at place 1 they score 2 7 4 5
+    scores = {"a": [8.0, 2.0, 1.0, 7.0, 6.0, 4.0, 3.0, 5.0]}
+    assert fallen(scores, Blocks(4), Sparsity(0.5), a=(1, 4, 1, 2)) == {"a": [1, 2, 5, 6]}
+
+
+def test_the_rest_of_a_row_loses_its_own_rounded_share():
+    # rows of 7: a block of 4 loses 2 and the rest of 3 loses round(1.5) = 2
+    scores = {"a": [1.0, 2.0, 3.0, 4.0, 9.0, 8.0, 7.0, 40.0, 30.0, 20.0, 10.0, 0.3, 0.1, 0.2]}
+    assert fallen(scores, Blocks(4), Sparsity(0.5), a=(2, 7)) == {"a": [0, 1, 5, 6, 9, 10, 12, 13]}
+    where = at(scores, Blocks(4), Sparsity(0.5), a=(2, 7))
+    assert (where.asked, where.fallen, where.units) == (8, 8, 14)
+
+
+def test_where_rows_or_blocks_are_cut_there_is_no_single_cut():
+    assert at(ROWS, Row(), Sparsity(0.5), a=(2, 4)).shares[0].cut is None
+    assert at(ROWS, Blocks(4), Sparsity(0.5), a=(2, 4)).shares[0].cut is None
+    # one row of 8 in blocks of 5: one block and one rest, each cut at a score of its own
+    assert at(ROWS, Blocks(5), Sparsity(0.5), a=(1, 8)).shares[0].cut is None
+    # one row is the whole layer
+    assert at(ROWS, Row(), Sparsity(0.5), a=(1, 8)).shares[0].cut == 50.0
+
+
+def test_a_relative_threshold_follows_each_layers_own_scale_in_every_scope():
+    scores = {"a": [1.0, 2.0, 3.0, 4.0], "b": [100.0, 10.0, 60.0, 49.0]}
+    layouts = {"a": (2, 2), "b": (2, 2)}
+    for scope in (Global(), Global("max"), Layer(), Row(), Blocks(2)):
+        # below 2 in a, below 50 in b; 2 itself stays
+        assert fallen(scores, scope, RelativeThreshold(0.5), **layouts) == {"a": [0], "b": [1, 3]}
+    where = at(scores, Global(), RelativeThreshold(0.5))
+    assert [(share.fallen, share.cut) for share in where.shares] == [(1, 2.0), (2, 60.0)]
+
+
+def test_a_relative_threshold_of_one_leaves_the_highest_alone_and_not_all_of_equals():
+    assert fallen({"a": [1.0, 5.0, 5.0, 2.0]}, Global(), RelativeThreshold(1.0)) == {"a": [0, 3]}
+
+
+def test_what_has_fallen_does_not_count_as_the_highest():
+    gone = {"a": torch.tensor([True, False, False])}
+    amount = RelativeThreshold(0.5)
+    scores = {"a": [100.0, 4.0, 1.0]}
+    assert select(ranking(scores, Layer(), amount, gone), amount)["a"].tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize("scope", [Row(), Blocks(2), Global("l2")])
+def test_what_has_fallen_stays_fallen_in_rows_and_blocks(scope):
+    scores, gone = {"a": [9.0, 8.0, 1.0, 2.0]}, {"a": torch.tensor([True, False, False, False])}
+    for amount in (Sparsity(0.5), Threshold(0.0), RelativeThreshold(0.5)):
+        keep = select(ranking(scores, scope, amount, gone, {"a": (1, 4)}), amount, 0.5)["a"]
+        assert not keep[0] and keep.any()
+
+
+def test_where_all_have_fallen_none_comes_back_as_the_best():
+    gone = {"a": torch.tensor([True, True])}
+    scores = {"a": [1.0, 2.0], "b": [3.0, 4.0]}
+    for amount in (Sparsity(0.1), Threshold(0.0), RelativeThreshold(0.5)):
+        assert not select(ranking(scores, Layer(), amount, gone), amount)["a"].any()
+
+
+def test_the_share_of_a_layer_by_hand_is_that_of_its_rows_and_blocks():
+    amount = PerLayer({"a": 0.5}, Sparsity(0.25))
+    both = {"a": (2, 4), "b": (2, 4)}
+    for scope in (Row(), Blocks(4)):
+        assert fallen({"a": ROWS["a"], "b": ROWS["a"]}, scope, amount, **both) == {"a": [0, 1, 4, 5], "b": [0, 4]}
+
+
+def test_blocks_reach_their_share_in_rounds():
+    amount = Sparsity(0.75)
+    scores = {"a": [4.0, 3.0, 2.0, 1.0, 1.0, 2.0, 3.0, 4.0]}
+    rounds = [fallen(scores, Blocks(4), amount, share, a=(2, 4))["a"] for share in shares(Linear(3))]
+    assert rounds == [[3, 4], [2, 3, 4, 5], [1, 2, 3, 4, 5, 6]]

@@ -8,14 +8,14 @@ from torch import nn
 from pruning.errors import SurgeryError
 from pruning.granularities import Channels
 from pruning.opening import open_model
-from pruning.surgery import remove_units
-from pruning.units import Keep, UnitGroup, apply_masks, masks_of
+from pruning.surgery import _traced, remove_units
+from pruning.units import Keep, Slice, UnitGroup, apply_masks, masks_of
 from tests.networks import CPU, IMAGE, NETWORKS, VECTOR, Residual, conv_bn, mlp, samples, seeded, workload
 
 
 def cut(model: nn.Module, example: torch.Tensor, seed: int) -> tuple[list[UnitGroup], Keep]:
     """The model's channel groups and a random half of their units."""
-    groups = Channels().groups(model, example)
+    groups = Channels().sorted_out(model, example)[0]
     draw = torch.Generator().manual_seed(seed)
     return groups, {group.name: torch.randperm(group.units, generator=draw) * 2 < group.units for group in groups}
 
@@ -76,7 +76,7 @@ def test_the_given_model_is_untouched_and_the_names_stay():
 
 def test_what_stays_is_what_was_there():
     model = seeded(mlp)
-    groups = Channels().groups(model, torch.zeros(1, 6))
+    groups = Channels().sorted_out(model, torch.zeros(1, 6))[0]
     keep = {"0": torch.tensor([True, False, True, False, True]), "2": torch.ones(4, dtype=torch.bool)}
     smaller = remove_units(model, torch.zeros(1, 6), groups, keep)
     assert torch.equal(smaller[0].weight, model[0].weight[[0, 2, 4]])
@@ -88,7 +88,7 @@ def test_what_stays_is_what_was_there():
 
 def test_keeping_all_gives_an_equal_copy():
     model = seeded(Residual)
-    groups = Channels().groups(model, torch.zeros(1, *IMAGE))
+    groups = Channels().sorted_out(model, torch.zeros(1, *IMAGE))[0]
     same = remove_units(model, torch.zeros(1, *IMAGE), groups, {g.name: torch.ones(g.units).bool() for g in groups})
     assert same is not model
     assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), same.state_dict().values(), strict=True))
@@ -115,7 +115,7 @@ def test_a_smaller_model_can_be_cut_again():
 
 def test_removing_every_unit_of_a_layer_is_refused_by_name():
     model = seeded(mlp)
-    groups = Channels().groups(model, torch.zeros(1, 6))
+    groups = Channels().sorted_out(model, torch.zeros(1, 6))[0]
     keep = {"0": torch.zeros(5, dtype=torch.bool), "2": torch.ones(4, dtype=torch.bool)}
     with pytest.raises(SurgeryError, match="0: all 5 units would be removed; keep at least one"):
         remove_units(model, torch.zeros(1, 6), groups, keep)
@@ -135,8 +135,7 @@ class Wired(nn.Module):
 def test_failing_surgery_says_why_and_leaves_the_old_model():
     model = seeded(Wired)
     before = copy.deepcopy(model.state_dict())
-    slices = tuple(piece for piece in Channels().groups(seeded(mlp), torch.zeros(1, 6))[0].slices)
-    group = UnitGroup("conv", ("conv",), ("conv.weight",), (4, 2, 3, 3), 4, slices)
+    group = UnitGroup("conv", ("conv",), (4,), (Slice("conv.weight", 0, torch.arange(4)[:, None]),))
     with pytest.raises(SurgeryError, match="the old model is untouched"):
         remove_units(model, torch.zeros(1, *IMAGE), [group], {"conv": torch.tensor([True, True, True, False])})
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
@@ -145,7 +144,7 @@ def test_failing_surgery_says_why_and_leaves_the_old_model():
 
 def test_cutting_the_output_is_refused():
     model = seeded(mlp)
-    group = UnitGroup("4", ("4",), ("4.weight",), (3, 4), 3)
+    group = UnitGroup("4", ("4",), (3,), (Slice("4.weight", 0, torch.arange(3)[:, None]),))
     with pytest.raises(SurgeryError, match=r"changed the output from \[1, 3\] to \[1, 2\]; the old model is untouched"):
         remove_units(model, torch.zeros(1, 6), [group], {"4": torch.tensor([True, True, False])})
 
@@ -162,7 +161,7 @@ def test_a_network_that_cannot_be_traced_is_told_to_use_weights():
             return self.fc(vectors)
 
     with pytest.raises(SurgeryError, match=r"cannot be traced \(RuntimeError: for .*\); choose granularity weights"):
-        Channels().groups(seeded(Inference), torch.zeros(1, 6))
+        Channels().sorted_out(seeded(Inference), torch.zeros(1, 6))[0]
 
 
 def test_layers_that_autograd_does_not_reach_stay_whole():
@@ -174,7 +173,7 @@ def test_layers_that_autograd_does_not_reach_stay_whole():
         def forward(self, vectors):
             return self.fc(self.hidden(vectors).detach())
 
-    assert Channels().groups(seeded(Detached), torch.zeros(1, 6)) == []
+    assert Channels().sorted_out(seeded(Detached), torch.zeros(1, 6))[0] == []
     assert "cannot be traced" in Channels().sorted_out(seeded(Detached), torch.zeros(1, 6))[1]["hidden"]
 
 
@@ -187,3 +186,70 @@ def test_an_opened_model_with_parametrizations_is_cut():
 
     masked, removed = masked_and_removed(open_model(workload(build, VECTOR), CPU), samples(VECTOR, 16, 0).inputs, 0)
     assert torch.allclose(masked, removed, atol=1e-5)
+
+
+def test_a_group_norm_loses_groups_and_a_grouped_convolution_keeps_them():
+    model = seeded(
+        lambda: nn.Sequential(
+            nn.Conv2d(2, 6, 1),
+            nn.GroupNorm(3, 6),
+            nn.Conv2d(6, 4, 1, groups=2),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(256, 3),
+        )
+    )
+    groups, reasons = Channels().sorted_out(model, samples(IMAGE, 1, 0).inputs)
+    # pairs of channels for the norm and every third for the convolution: together that is all of them
+    assert "fall only all together" in reasons["0"] and [group.units for group in groups] == [2]
+    smaller = remove_units(model, torch.zeros(1, *IMAGE), groups, {"2": torch.tensor([False, True])})
+    assert (smaller[2].groups, smaller[2].out_channels) == (2, 2)
+    assert torch.equal(smaller[2].weight, model[2].weight[[1, 3]])
+
+    model = seeded(
+        lambda: nn.Sequential(
+            nn.Conv2d(2, 6, 1), nn.GroupNorm(3, 6), nn.Conv2d(6, 2, 1), nn.Flatten(), nn.Linear(128, 3)
+        )
+    )
+    groups = Channels().sorted_out(model, samples(IMAGE, 1, 0).inputs)[0]
+    keep = {"0": torch.tensor([True, False, True]), "2": torch.ones(2, dtype=torch.bool)}
+    smaller = remove_units(model, torch.zeros(1, *IMAGE), groups, keep)
+    assert (smaller[1].num_groups, smaller[1].num_channels) == (2, 4)
+    assert torch.equal(smaller[0].weight, model[0].weight[[0, 1, 4, 5]])
+
+
+def test_tracing_leaves_recurrent_layers_and_attention_as_they_were():
+    class Both(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.entry, self.gru = nn.Linear(6, 4), nn.GRU(4, 4)
+            self.attention, self.head = nn.MultiheadAttention(4, 2), nn.Linear(4, 3)
+
+        def forward(self, steps):
+            states = self.gru(F.relu(self.entry(steps)))[0]
+            return self.head(self.attention(states, states, states)[0])
+
+    model = seeded(Both)
+    before = {name: set(vars(module)) for name, module in model.named_modules()}
+    example = torch.randn(1, 6)
+    copied, _ = _traced(model, example)
+    for traced in (model, copied):
+        assert {name: set(vars(module)) for name, module in traced.named_modules()} == before
+    with torch.no_grad():
+        assert torch.equal(model(example), copied(example))
+
+
+def test_the_network_is_traced_on_a_batch_and_not_on_a_sample_without_one():
+    seen: set[int] = set()
+
+    class Watching(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.hidden, self.fc = nn.Linear(6, 4), nn.Linear(4, 3)
+
+        def forward(self, vectors):
+            seen.add(vectors.dim())
+            return self.fc(F.relu(self.hidden(vectors)))
+
+    Channels().sorted_out(seeded(Watching), torch.randn(1, 6))
+    assert seen == {2}

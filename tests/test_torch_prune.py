@@ -9,7 +9,7 @@ from pruning.amounts import Sparsity
 from pruning.calibration import Calibration
 from pruning.criteria import Magnitude, unit_scores
 from pruning.granularities import Channels, Granularity, Weights
-from pruning.layers import prunable_layers
+from pruning.layers import prunable_weights
 from pruning.opening import open_model
 from pruning.scopes import Global, Layer, Scope
 from pruning.select import position, rank, select
@@ -21,18 +21,21 @@ SHARES = [0.0, 0.1, 0.37, 0.5, 0.7]
 
 def reference_layers(network: str, seed: int) -> dict[str, nn.Module]:
     """Layers for torch to prune, of a model that was not opened: torch is wrong or fails on weights channels last."""
-    return dict(prunable_layers(tiny(network, seed).build()))
+    return {weight.name: weight.module for weight in prunable_weights(tiny(network, seed).build())}
 
 
 def our_masks(
     model: nn.Module, network: str, granularity: Granularity, scope: Scope, p, share: float
 ) -> dict[str, Tensor]:
     work = tiny(network)
-    groups = granularity.groups(model, work.example)
+    groups = granularity.sorted_out(model, work.example)[0]
     scores = unit_scores(Magnitude(p), model, groups, Calibration(work, CPU))
     keep = select(rank(groups, scores, scope, Sparsity(share)), Sparsity(share))
     masks = masks_of(groups, keep, model)
-    return {group.name: masks.get(group.params[0], torch.ones(group.shape, dtype=torch.bool)) for group in groups}
+    return {
+        group.name: masks.get(group.params[0], torch.ones(model.get_parameter(group.params[0]).shape).bool())
+        for group in groups
+    }
 
 
 @pytest.mark.parametrize("share", SHARES)
@@ -64,7 +67,7 @@ def test_weights_over_the_model_are_global_unstructured(network, seed, share):
 @pytest.mark.parametrize("network", ["mlp", "conv", "conv_bn"])
 def test_channels_layer_by_layer_are_ln_structured_on_the_first_dimension(network, p, share):
     model = open_model(tiny(network, seed=7), CPU)
-    groups = Channels().groups(model, tiny(network).example)
+    groups = Channels().sorted_out(model, tiny(network).example)[0]
     work = tiny(network)
     scores = unit_scores(Magnitude(p), model, groups, Calibration(work, CPU))
     keep = select(rank(groups, scores, Layer(), Sparsity(share)), Sparsity(share))
@@ -79,9 +82,9 @@ def test_channels_layer_by_layer_are_ln_structured_on_the_first_dimension(networ
 @pytest.mark.parametrize("share", SHARES)
 def test_with_ties_exactly_the_rounded_share_falls(share, scope):
     model = open_model(tiny("conv"), CPU)
-    for _, module in prunable_layers(model):
-        module.weight.data = module.weight.data.sign()  # all weights are as important as one another
-    groups = Weights().groups(model, tiny("conv").example)
+    for weight in prunable_weights(model):
+        weight.module.weight.data = weight.module.weight.data.sign()  # all weights are as important as one another
+    groups = Weights().sorted_out(model, tiny("conv").example)[0]
     scores = unit_scores(Magnitude(), model, groups, Calibration(tiny("conv"), CPU))
     where = position(rank(groups, scores, scope, Sparsity(share)), Sparsity(share))
     pools = [sum(g.units for g in groups)] if scope == Global() else [g.units for g in groups]

@@ -6,9 +6,10 @@ from torch import nn
 
 from pruning.errors import RecipeError
 from pruning.granularities import GRANULARITIES
-from pruning.tuning import Tuning, steps_per_epoch, tune
+from pruning.tuning import Training, Tuning, steps_per_epoch, tune
 from pruning.units import Masks, apply_masks, masks_of
 from pruning.workload import Workload
+from tests.every_granularity import tiny_for
 from tests.networks import CPU, VECTOR, samples, seeded, tiny, workload
 
 FAST = Tuning(epochs=2, batch_size=64, learning_rate=0.05)
@@ -16,18 +17,24 @@ FAST = Tuning(epochs=2, batch_size=64, learning_rate=0.05)
 
 def masked(work: Workload, granularity: str) -> tuple[nn.Module, Masks]:
     model = work.build()
-    groups = GRANULARITIES[granularity]().groups(model, work.example)
+    groups = GRANULARITIES[granularity]().sorted_out(model, work.example)[0]
     keep = {group.name: torch.arange(group.units) % 2 == 0 for group in groups}
     masks = masks_of(groups, keep, model)
     apply_masks(model, masks)
     return model, masks
 
 
-@pytest.mark.parametrize("network", ["mlp", "conv_bn", "residual"])
-@pytest.mark.parametrize("granularity", GRANULARITIES)
+@pytest.mark.parametrize(
+    "granularity, network",
+    [
+        *((granularity, "") for granularity in GRANULARITIES),
+        *(("weights", network) for network in ("mlp", "residual")),
+        *(("channels", network) for network in ("mlp", "residual")),
+    ],
+)
 @pytest.mark.parametrize("optimiser", ["adamw", "sgd"])
 def test_fallen_values_stay_exactly_zero_and_the_others_move(optimiser, granularity, network):
-    work = tiny(network)
+    work = tiny(network) if network else tiny_for(granularity, count=300)
     model, masks = masked(work, granularity)
     before, keys = copy.deepcopy(model.state_dict()), list(model.state_dict())
     for _ in tune(model, work, Tuning(epochs=2, batch_size=64, optimiser=optimiser, learning_rate=0.05), masks, CPU, 0):
@@ -91,6 +98,48 @@ def test_tunings_of_a_few_steps_run(steps):
     assert len(list(tune(work.build(), work, tuning, {}, CPU, 0, every=1))) == steps
 
 
+def masks_from(model: nn.Module, shares: tuple[float, ...]) -> list[Masks]:
+    """Masks of the weights, each with more of them fallen."""
+    weights = {name: p for name, p in model.named_parameters() if p.dim() > 1}
+    places = {name: torch.arange(p.numel()).reshape(p.shape) / p.numel() for name, p in weights.items()}
+    return [{name: place >= share for name, place in places.items()} for share in shares]
+
+
+def test_a_training_in_parts_is_one_cycle_of_the_learning_rate_with_the_masks_of_each_part(monkeypatch):
+    rates: list[float] = []
+    step = torch.optim.AdamW.step
+
+    def noted(self, *arguments, **named):
+        rates.append(self.param_groups[0]["lr"])
+        return step(self, *arguments, **named)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", noted)
+    work, tuning = tiny("mlp"), Tuning(epochs=2, batch_size=64, learning_rate=0.05)
+    whole = work.build()
+    list(tune(whole, work, tuning, {}, CPU, 3))
+    in_one, rates = rates.copy(), rates
+    rates.clear()
+    model = work.build()
+    training = Training(model, work, tuning, 10, CPU, 3)
+    taken = [list(training.steps(count, masks, every=1)) for count, masks in ((3, {}), (0, {}), (7, {}))]
+    assert rates == in_one and len(set(rates)) > 5 and max(rates) > 5 * rates[-1]
+    assert [[step.step for step in part] for part in taken] == [[0, 1, 2], [], [3, 4, 5, 6, 7, 8, 9]]
+    assert all(torch.equal(a, b) for a, b in zip(whole.state_dict().values(), model.state_dict().values(), strict=True))
+
+
+def test_each_part_of_a_training_keeps_its_own_masks():
+    work = tiny("mlp")
+    model = work.build()
+    training = Training(model, work, FAST, 10, CPU, 0)
+    for masks in masks_from(model, (0.2, 0.5, 0.9)):
+        apply_masks(model, masks)
+        list(training.steps(3, masks))
+        for name, stays in masks.items():
+            assert int(model.get_parameter(name)[~stays].count_nonzero()) == 0
+            assert int((model.get_parameter(name)[stays] == 0).sum()) == 0
+    assert training.done == 9 and not model.training
+
+
 def test_no_epochs_leave_the_model_bitwise_as_it_was():
     work = tiny("conv_bn")
     model = work.build()
@@ -149,11 +198,13 @@ def test_only_the_training_split_is_seen():
 @pytest.mark.parametrize(
     "how, sentence",
     [
-        ({"epochs": -1}, r"tuning\.epochs is -1; it is at least 0"),
-        ({"learning_rate": 0}, r"tuning\.learning_rate is 0; it lies above 0 and below 10"),
+        ({"epochs": -1}, r"tuning\.epochs is -1; it lies between 0 and 10000"),
+        ({"learning_rate": 0}, r"tuning\.learning_rate is 0; it lies above 0 and at most 10"),
+        ({"learning_rate": 10.5}, r"tuning\.learning_rate is 10\.5; it lies above 0 and at most 10"),
         ({"learning_rate": float("nan")}, r"tuning\.learning_rate is nan"),
-        ({"batch_size": 1}, r"tuning\.batch_size is 1; it is at least 2"),
+        ({"batch_size": 1}, r"tuning\.batch_size is 1; it lies between 2 and"),
         ({"images_per_epoch": 5}, r"tuning\.images_per_epoch is 5; it is at least the batch size, 128"),
+        ({"images_per_epoch": 1}, r"tuning\.images_per_epoch is 1; it lies between 2 and"),
     ],
 )
 def test_bad_values_are_refused_by_name(how, sentence):

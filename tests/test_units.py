@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from pruning.units import Slice, UnitGroup, apply_masks, group_of, masks_of
+from pruning.units import Slice, Tiles, UnitGroup, Whole, apply_masks, group_of, masks_of
 
 
 def rows_of(param: str, units: int) -> Slice:
@@ -14,8 +14,8 @@ def two_layers() -> tuple[nn.Module, UnitGroup]:
     """2-3-1, and the group of its three hidden neurons."""
     model = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1))
     model[0].weight.data = torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
-    slices = (rows_of("0.weight", 3), rows_of("0.bias", 3), Slice("1.weight", 1, torch.arange(3)[:, None]))
-    return model, UnitGroup("0", ("0",), ("0.weight",), (3, 2), 3, slices)
+    follows = (rows_of("0.bias", 3), Slice("1.weight", 1, torch.arange(3)[:, None]))
+    return model, UnitGroup("0", ("0",), (3,), (rows_of("0.weight", 3),), follows)
 
 
 def test_sums_are_over_the_rows_of_the_members_weights_only(two_layers):
@@ -24,20 +24,20 @@ def test_sums_are_over_the_rows_of_the_members_weights_only(two_layers):
 
 
 def test_coupled_members_are_added_up():
-    group = UnitGroup("a", ("a", "b"), ("a.w", "b.w"), (2, 2), 2, (rows_of("a.w", 2), rows_of("b.w", 2)))
+    group = UnitGroup("a", ("a", "b"), (2,), (rows_of("a.w", 2), rows_of("b.w", 2)))
     values = {"a.w": torch.tensor([[1.0, 1.0], [2.0, 2.0]]), "b.w": torch.tensor([[10.0], [20.0]])}
     assert group.sums(values).tolist() == [12.0, 24.0]
 
 
 def test_a_unit_may_own_several_rows():
-    group = UnitGroup("a", ("a",), ("a.w",), (4, 1), 2, (Slice("a.w", 0, torch.tensor([[0, 1], [2, 3]])),))
+    group = UnitGroup("a", ("a",), (2,), (Slice("a.w", 0, torch.tensor([[0, 1], [2, 3]])),))
     assert group.sums({"a.w": torch.tensor([[1.0], [2.0], [4.0], [8.0]])}).tolist() == [3.0, 12.0]
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64, torch.int8, torch.float8_e4m3fn])
 def test_sums_are_float32_whatever_the_dtype(dtype):
-    group = UnitGroup("a", ("a",), ("a.w",), (1, 4), 1, (rows_of("a.w", 1),))
-    single = UnitGroup("a", ("a",), ("a.w",), (1, 4), 4)
+    group = UnitGroup("a", ("a",), (1,), (rows_of("a.w", 1),))
+    single = UnitGroup("a", ("a",), (1, 4), (Tiles("a.w"),))
     values = {"a.w": torch.full((1, 4), 100.0).to(dtype)}  # 4 x 100 does not fit int8
     exact = float(values["a.w"].float()[0, 0])
     assert group.sums(values).dtype == single.sums(values).dtype == torch.float32
@@ -62,8 +62,8 @@ def test_nothing_is_masked_where_all_stay(two_layers):
 
 def test_masks_of_two_groups_on_one_tensor_meet():
     model = nn.Sequential(nn.Linear(2, 2, bias=False))
-    rows = UnitGroup("rows", ("0",), ("0.weight",), (2, 2), 2, (rows_of("0.weight", 2),))
-    columns = UnitGroup("columns", ("0",), (), (2, 2), 2, (Slice("0.weight", 1, torch.arange(2)[:, None]),))
+    rows = UnitGroup("rows", ("0",), (2,), (rows_of("0.weight", 2),))
+    columns = UnitGroup("columns", ("0",), (2,), (Slice("0.weight", 1, torch.arange(2)[:, None]),))
     keep = {"rows": torch.tensor([True, False]), "columns": torch.tensor([False, True])}
     assert masks_of([rows, columns], keep, model)["0.weight"].tolist() == [[False, True], [False, False]]
 
@@ -76,6 +76,55 @@ def test_masking_a_nan_gives_zero():
 
 
 def test_a_layer_is_found_by_its_own_name_and_as_a_member():
-    group = UnitGroup("a", ("a", "b"), ("a.w",), (1, 1), 1)
+    group = UnitGroup("a", ("a", "b"), (1,), (rows_of("a.w", 1),))
     assert group_of([group], "a") is group_of([group], "b") is group
     assert group_of([group], "c") is None
+
+
+def test_the_owners_of_a_slice_are_its_units_and_minus_one_elsewhere():
+    assert Slice("w", 1, torch.tensor([[2], [0]])).owners((2, 3)).tolist() == [[1, -1, 0]]
+    assert Slice("w", 0, torch.tensor([[0, 2], [1, 3]])).owners((4,)).tolist() == [0, 1, 0, 1]
+
+
+def test_tiles_are_counted_row_by_row_and_are_smaller_at_the_edge():
+    tiles = Tiles("w", 2, 3)
+    assert tiles.grid((3, 2, 2)) == (2, 2)  # 3 x 4 values: 2 rows of tiles, the lower of height 1; 3 and 1 columns
+    assert tiles.owners((3, 2, 2)).flatten(1).tolist() == [[0, 0, 0, 1], [0, 0, 0, 1], [2, 2, 2, 3]]
+
+
+def test_a_whole_tensor_has_one_owner_whatever_its_shape():
+    for shape in [(), (3,), (2, 2)]:
+        assert Whole("w", 5).owners(shape).expand(shape).unique().tolist() == [5]
+
+
+def test_tiles_and_whole_tensors_are_summed_and_averaged():
+    values = {"w": torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]), "v": torch.tensor([[10.0, 20.0]])}
+    tiles = UnitGroup("w", ("w",), (1, 2), (Tiles("w", 2, 2),))
+    assert tiles.sums(values).tolist() == [1 + 2 + 4 + 5, 3 + 6]
+    assert tiles.means(values).tolist() == [12 / 4, 9 / 2]
+    blocks = UnitGroup("w", ("w", "v"), (2,), (Whole("w", 1), Whole("v", 0)))
+    assert blocks.sums(values).tolist() == [30.0, 21.0]
+    assert blocks.means(values).tolist() == [15.0, 3.5]
+
+
+def test_a_slice_that_owns_only_some_columns_leaves_the_others_alone():
+    model = nn.Sequential(nn.Linear(3, 2, bias=False))
+    group = UnitGroup("0", ("0",), (2,), (Slice("0.weight", 1, torch.tensor([[2], [0]])),))
+    masks = masks_of([group], {"0": torch.tensor([False, True])}, model)
+    assert masks["0.weight"].tolist() == [[True, True, False]] * 2
+
+
+def test_masks_of_tiles_and_whole_tensors():
+    model = nn.Sequential(nn.Linear(3, 2))
+    tiles = UnitGroup("0", ("0",), (1, 2), (Tiles("0.weight", 2, 2),))
+    masks = masks_of([tiles], {"0": torch.tensor([True, False])}, model)
+    assert masks["0.weight"].tolist() == [[True, True, False]] * 2
+    whole = UnitGroup("0", ("0",), (2,), (Whole("0.weight", 0),), (Whole("0.bias", 1),))
+    masks = masks_of([whole], {"0": torch.tensor([True, False])}, model)
+    assert masks["0.weight"].all() and not masks["0.bias"].any()
+
+
+def test_only_single_weights_are_of_weights():
+    assert UnitGroup("a", ("a",), (2, 2), (Tiles("w"),)).of_weights
+    assert not UnitGroup("a", ("a",), (1, 2), (Tiles("w", 2, 1),)).of_weights
+    assert not UnitGroup("a", ("a",), (2,), (rows_of("w", 2),)).of_weights

@@ -1,26 +1,44 @@
 """The sidebar: every choice of a recipe, and back again from a recipe to the controls."""
 
-import math
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal
 
 import streamlit as st
 
-from pruning.amounts import PerLayer, Sparsity, Threshold
-from pruning.criteria import CRITERIA, Conductance, Criterion, Magnitude
+from pruning.amounts import AMOUNTS, PerLayer, Sparsity
+from pruning.criteria import CRITERIA
 from pruning.errors import PruningError, RecipeError
+from pruning.fields import Between
 from pruning.granularities import GRANULARITIES
-from pruning.lab import highest_score
+from pruning.lab import allocation, open_workload, score_range
 from pruning.numbers import percent, si
-from pruning.recipe import Recipe, from_json, kind_of, to_json
-from pruning.schedules import SCHEDULES, OneShot, Polynomial
+from pruning.recipe import Recipe, from_json, to_json
+from pruning.schedules import SCHEDULES, Polynomial
 from pruning.scopes import SCOPES
 from pruning.tuning import Tuning
 from sample_models import MODELS, card
+from views import forms
 from views.language import _
 from views.server import ask, backend
 
 STEPS = 200  # positions of the threshold slider
+OFTEN = ("epochs", "images_per_epoch")  # what of tuning is changed often; the rest is folded away
+
+TABLES: dict[str, Mapping[str, type[Any]]] = {
+    "criterion": CRITERIA,
+    "granularity": GRANULARITIES,
+    "scope": SCOPES,
+    "amount": {kind: made for kind, made in AMOUNTS.items() if made is not PerLayer},  # layers are set in their rows
+    "schedule": SCHEDULES,
+}
+HELP = {
+    "criterion": "Gives every unit its importance; the least important fall.",
+    "granularity": "What lives or dies together.",
+    "scope": "Who competes with whom.",
+    "amount": "How much falls.",
+    "schedule": "In how many rounds, along which curve.",
+}
 
 
 @dataclass(frozen=True)
@@ -37,8 +55,11 @@ def start() -> Recipe:
 
 
 def restore() -> str:
-    """Set the controls of a new session from the URL: its recipe, else that of the run it names. Returns what went wrong."""
+    """Set the controls on a new page: those of a new session from the URL, its recipe or its run. Returns what went wrong."""
     if "workload" in st.session_state:
+        return ""
+    if "last_recipe" in st.session_state:  # another page of this session: Streamlit forgets controls on the way
+        load(st.session_state.last_recipe)
         return ""
     problem = ""
     recipe = start()
@@ -53,6 +74,7 @@ def restore() -> str:
     except PruningError as error:
         problem = str(error)
         st.query_params.pop("run", None)
+        st.session_state.pop("shown_run", None)
         recipe = start()
     load(recipe)
     return problem
@@ -61,38 +83,28 @@ def restore() -> str:
 def load(recipe: Recipe) -> None:
     """Set every control to what the recipe says."""
     amount = recipe.amount
-    rest = amount.rest if isinstance(amount, PerLayer) else amount
-    schedule = recipe.schedule if isinstance(recipe.schedule, Polynomial) else Polynomial()
-    criterion = recipe.criterion
-    values: dict[str, Any] = {
-        "workload": recipe.workload,
-        "criterion": kind_of(criterion),
-        "p": criterion.p if isinstance(criterion, Magnitude) else 1,
-        "steps": criterion.steps if isinstance(criterion, Conductance) else Conductance().steps,
-        "samples": criterion.samples if isinstance(criterion, Conductance) else Conductance().samples,
-        "granularity": kind_of(recipe.granularity),
-        "scope": kind_of(recipe.scope),
-        "amount": "threshold" if isinstance(rest, Threshold) else "sparsity",
-        "share": round(100 * rest.share, 1) if isinstance(rest, Sparsity) else 50.0,
-        "threshold": rest.value if isinstance(rest, Threshold) else 0.0,
-        "overrides": dict(amount.shares) if isinstance(amount, PerLayer) else {},
-        "whole": recipe.keep_whole,
-        "schedule": kind_of(recipe.schedule),
-        "rounds": schedule.rounds,
-        "power": schedule.power,
-        "epochs": recipe.tuning.epochs,
-        "optimiser": recipe.tuning.optimiser,
-        "learning_rate": recipe.tuning.learning_rate,
-        "batch_size": recipe.tuning.batch_size,
-        "images_per_epoch": recipe.tuning.images_per_epoch or 0,
-        "seed": recipe.seed,
+    values = {
+        "criterion": recipe.criterion,
+        "granularity": recipe.granularity,
+        "scope": recipe.scope,
+        "amount": amount.rest if isinstance(amount, PerLayer) else amount,
+        "schedule": recipe.schedule,
     }
-    st.session_state.update(values)
+    for choice, value in values.items():
+        forms.load(choice, TABLES[choice], value)
+    forms.load_fields("tuning", recipe.tuning)
+    st.session_state.update(
+        workload=recipe.workload,
+        overrides=dict(amount.shares) if isinstance(amount, PerLayer) else {},
+        whole=recipe.keep_whole,
+        seed=recipe.seed,
+    )
 
 
 def choose() -> Choice:
     """Draw the sidebar and return what it says."""
-    keep_values()
+    for choice in (*TABLES, "tuning", "workload", "seed"):
+        forms.hold(choice)
     with st.sidebar:
         model()
         what_falls()
@@ -107,12 +119,6 @@ def choose() -> Choice:
         healing()
     st.query_params["recipe"] = to_json(choice.recipe)
     return choice
-
-
-def keep_values() -> None:
-    """Hold on to the values of controls that are not drawn this time; Streamlit would forget them."""
-    for key in ("p", "steps", "samples", "share", "threshold", "rounds", "power"):
-        st.session_state[key] = st.session_state[key]
 
 
 def forget_layers() -> None:
@@ -136,158 +142,95 @@ def model() -> None:
 
 def what_falls() -> None:
     st.subheader(_("What falls"))
-    kind = st.selectbox(
-        _("criterion"),
-        list(CRITERIA),
-        key="criterion",
-        help=_("Gives every unit its importance; the least important fall."),
-    )
-    made = CRITERIA[kind]
+    made = _choice("criterion")
     st.caption(f"{made.formula} · {made.source} · {made.cost}")
-    if kind == "magnitude":
-        st.segmented_control(
-            _("norm p"),
-            [1, 2],
-            key="p",
-            required=True,
-            help=_(
-                "1 sums |w| over a unit, 2 takes the root of the sum of w². For single weights the order is the same."
-            ),
-        )
-    if kind == "conductance":
-        st.number_input(
-            _("steps"),
-            1,
-            max(16, st.session_state.steps),
-            key="steps",
-            help=_("Points on the path from a black image to the sample."),
-        )
-        st.number_input(
-            _("samples"), 1, max(512, st.session_state.samples), key="samples", help=_("Training images looked at.")
-        )
-    st.segmented_control(
-        _("granularity"),
-        list(GRANULARITIES),
-        key="granularity",
-        required=True,
-        on_change=forget_layers,
-        help=_(
-            "What lives or dies together: single weights (zeros stay in the tensors) or channels and neurons (taken out: the network gets smaller)."
-        ),
-    )
-    st.segmented_control(
-        _("scope"),
-        list(SCOPES),
-        key="scope",
-        required=True,
-        help=_("global: all units compete with one another. layer: every layer loses the same share."),
-    )
-    amount()
+    forms.draw(_prefix("criterion"), made, forms.Known(options={"reference": _checkpoints()}))
+    forms.draw(_prefix("granularity"), _choice("granularity", on_change=forget_layers))
+    forms.draw(_prefix("scope"), _choice("scope"))
+    kind = _choice("amount")
+    forms.draw(_prefix("amount"), kind, forms.Known(ranges=_threshold_range() if "value" in _fields(kind) else {}))
+    _by_rule()
 
 
-def amount() -> None:
-    kind = st.segmented_control(
-        _("amount"),
-        ["sparsity", "threshold"],
-        key="amount",
-        required=True,
-        help=_("sparsity: the share of units that falls. threshold: units whose importance is below it fall."),
-    )
-    if kind == "sparsity":
-        st.slider(
-            _("sparsity"),
-            0.0,
-            100.0,
-            step=0.5,
-            key="share",
-            format="%.1f %%",
-            help=_("Exactly round(share · n) of n units fall, the least important first."),
-        )
-        return
+def _choice(choice: str, **events: Any) -> type[Any]:
+    return forms.choose(choice, list(TABLES[choice]), TABLES[choice], _(HELP[choice]), **events)
+
+
+def _prefix(choice: str) -> str:
+    return f"{choice}.{st.session_state[choice]}"
+
+
+def _fields(made: type[Any]) -> list[str]:
+    return [f.name for f in fields(made)]
+
+
+def _checkpoints() -> list[str]:
+    """Earlier states of the model that the criterion `change` can compare with."""
     try:
-        highest = ask(highest_score, _recipe(Sparsity(0.0)))
+        return list(ask(open_workload, st.session_state.workload).checkpoints) or ["initial"]
     except PruningError:
-        highest = 1.0  # the combination does not fit; the sentence stands below
-    decimals = max(0, 3 - math.floor(math.log10(highest))) if highest > 0 else 3
-    top = max(highest, st.session_state.threshold)
-    st.slider(
-        _("threshold"),
-        0.0,
-        top,
-        step=highest / STEPS,
-        key="threshold",
-        format=f"%.{min(decimals, 12)}f",
-        help=_("A unit stays if its importance is at least this value, in the criterion's own units."),
-    )
+        return ["initial"]  # the page says where the network would be what is wrong
+
+
+def _threshold_range() -> dict[str, Between]:
+    """The slider's ends, in the criterion's own units; they always hold the value that is set."""
+    try:
+        low, high = ask(score_range, _recipe(Sparsity(0.0)))
+    except PruningError:
+        low, high = 0.0, 1.0  # the combination does not fit; the sentence stands below
+    value = st.session_state["amount.threshold.value"]
+    return {"value": Between(min(low, 0.0, value), max(high, value, min(low, 0.0) + 1e-9), step=(high - low) / STEPS or 0.005)}
+
+
+def _by_rule() -> None:
+    """Sparsities of single layers by rule, to start from: they appear in the rows and can be changed there."""
+    if st.session_state.amount != "sparsity":
+        return
+    with st.popover(_("set layers by rule"), help=_("Fills in the rows a sparsity for each layer: then change them by hand.")):
+        st.caption(_("uniform: the same for all layers. ERK (Evci 2020): small layers keep more, about the same in all."))
+        left, middle, right = st.columns(3)
+        left.button(_("uniform"), on_click=_allocate, args=("uniform",), width="stretch")
+        middle.button(_("ERK"), on_click=_allocate, args=("erk",), width="stretch")
+        right.button(_("clear"), on_click=_clear, width="stretch", disabled=not st.session_state.overrides)
+
+
+def _allocate(rule: Literal["uniform", "erk"]) -> None:
+    try:
+        share = round(st.session_state["amount.sparsity.share"] / 100, 4)
+        st.session_state.overrides = ask(allocation, _recipe(Sparsity(0.0)), rule, share)
+    except PruningError as error:
+        st.toast(str(error))
+
+
+def _clear() -> None:
+    st.session_state.overrides = {}
 
 
 def healing() -> None:
     st.subheader(_("Heal"))
-    schedule = st.segmented_control(
-        _("schedule"),
-        list(SCHEDULES),
-        key="schedule",
-        required=True,
-        help=_(
-            "one_shot: everything falls at once. polynomial: in rounds, much early and little late: 1 − (1 − t/n)^power."
-        ),
-    )
-    left, right = st.columns(2)
-    if schedule == "polynomial":
-        left.number_input(_("rounds"), 1, 1000, key="rounds", help=_("Rounds of pruning, each followed by tuning."))
-        right.number_input(_("power"), 0.01, 100.0, step=0.5, key="power", help=_("1 is a straight line; 3 is usual."))
-    left.number_input(_("epochs"), 0, 10_000, key="epochs", help=_("Passes over the training images after each round."))
-    right.number_input(
-        _("images per epoch"),
-        0,
-        1_000_000,
-        step=1000,
-        key="images_per_epoch",
-        help=_("0 uses all of them; fewer give a quick answer."),
-    )
+    forms.draw(_prefix("schedule"), _choice("schedule"))
+    forms.draw("tuning", Tuning, only=OFTEN)
     with st.expander(_("Optimiser")):
-        st.segmented_control(_("optimiser"), ["adamw", "sgd"], key="optimiser", required=True)
-        st.number_input(
-            _("learning rate"),
-            0.00001,
-            9.0,
-            step=0.0005,
-            format="%.5f",
-            key="learning_rate",
-            help=_("The top of the one-cycle schedule."),
-        )
-        st.number_input(_("batch size"), 2, 1_000_000, key="batch_size")
+        forms.draw("tuning", Tuning, only=[f for f in _fields(Tuning) if f not in OFTEN])
         st.number_input(_("seed"), 0, 2**31 - 1, key="seed", help=_("The same seed gives the same run."))
 
 
-def _criterion() -> Criterion:
-    state = st.session_state
-    if state.criterion == "magnitude":
-        return Magnitude(p=state.p)
-    if state.criterion == "conductance":
-        return Conductance(steps=state.steps, samples=state.samples)
-    return CRITERIA[state.criterion]()
+def _read(choice: str) -> Any:
+    return forms.read(_prefix(choice), TABLES[choice][st.session_state[choice]])
 
 
-def _recipe(amount: Sparsity | Threshold | None = None) -> Recipe:
+def _recipe(amount: Any = None) -> Recipe:
     state = st.session_state
-    if amount is None:
-        amount = Threshold(state.threshold) if state.amount == "threshold" else Sparsity(round(state.share / 100, 4))
+    amount = _read("amount") if amount is None else amount
     shares = {layer: share for layer, share in state.overrides.items() if layer not in state.whole}
     return Recipe(
         workload=state.workload,
-        criterion=_criterion(),
-        granularity=GRANULARITIES[state.granularity](),
-        scope=SCOPES[state.scope](),
+        criterion=_read("criterion"),
+        granularity=_read("granularity"),
+        scope=_read("scope"),
         amount=PerLayer(shares, rest=amount) if shares else amount,
-        schedule=Polynomial(state.rounds, state.power) if state.schedule == "polynomial" else OneShot(),
-        tuning=Tuning(
-            epochs=state.epochs,
-            optimiser=state.optimiser,
-            learning_rate=state.learning_rate,
-            batch_size=state.batch_size,
-            images_per_epoch=state.images_per_epoch or None,
-        ),
+        schedule=_read("schedule"),
+        tuning=forms.read("tuning", Tuning),
         keep_whole=tuple(sorted(state.whole)),
         seed=state.seed,
     )

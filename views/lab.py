@@ -7,7 +7,7 @@ from pruning.answers import Look, ModelView, Outcome
 from pruning.errors import PruningError
 from pruning.lab import estimate, look, open_workload
 from pruning.recipe import Recipe
-from views import controls, layer_panel, result, run_panel, strip
+from views import controls, layer_panel, result, run_panel, strip, units_panel
 from views.language import _
 from views.server import ask
 
@@ -48,6 +48,7 @@ def _network(choice: controls.Choice, top: DeltaGenerator, middle: DeltaGenerato
         layer_panel.show(model, now, choice.recipe, stale=bool(choice.problem))
     with left:
         layer_panel.show_heatmap(model, choice.recipe)
+        units_panel.show(now, choice.recipe, layer_panel.heatmap_layer(model))
 
 
 def _accuracy(model: ModelView, now: Look, recipe: Recipe) -> None:

@@ -156,6 +156,7 @@ def heatmap_data(image: Heatmap) -> dict[str, Any]:
         "columns": columns,
         "values": components.packed(image.values),
         "fallen": components.packed(image.fallen),
+        "lowest": image.lowest,
         "highest": image.highest,
         "where": where + (_(", each row its unit's importance") if image.of_units else ""),
         "alt": _("heatmap of {layer}, {where}").format(layer=image.layer, where=where),

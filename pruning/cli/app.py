@@ -42,6 +42,33 @@ def make_app(catalogue: "Callable[[], Catalogue]") -> typer.Typer:
             inspect(catalogue().open(model), as_json)
 
     @app.command()
+    def choices(
+        as_json: Json = False,
+        markdown: Annotated[bool, typer.Option("--markdown", help="Print a page of documentation.")] = False,
+    ) -> None:
+        """List every criterion, granularity, scope, amount and schedule, with what it takes."""
+        with sentences():
+            from pruning.cli.choices import choices
+
+            choices(as_json, markdown)
+
+    @app.command()
+    def compare(
+        recipe: Annotated[Path, typer.Argument(metavar="RECIPE.json", help="Model, granularity, scope and amount.")],
+        criteria: Annotated[
+            str | None, typer.Option(help="Kinds, separated by commas; all that fit if left out.")
+        ] = None,
+        workload: Annotated[str | None, typer.Option(help="FILE.py:NAME: your own model and data.")] = None,
+        as_json: Json = False,
+        device: Device = None,
+    ) -> None:
+        """Make the recipe's cut by several criteria, without tuning: accuracy, cost of scoring, agreement."""
+        with sentences():
+            from pruning.cli.comparing import compare
+
+            compare(catalogue(), recipe, criteria, workload, device_of(device), as_json)
+
+    @app.command()
     def recipe(model: Model) -> None:
         """Print a commented recipe to start from: `recipe MODEL > RECIPE.json`."""
         with sentences():

@@ -1,53 +1,47 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
-from pruning.calibration import Calibration, captured_inputs
+from pruning.calibration import Calibration
+from pruning.layers import WITH_CHANNELS
+from pruning.readings import mean_readings, why_unread
 from pruning.units import UnitGroup
 
 
 @dataclass(frozen=True)
 class Activation:
-    """Mean |a| of what the next layers receive from the unit, after norm, activation and pooling.
+    """How large, or how lively, what the next layers receive from the unit is, after norm, activation and pooling.
 
     (Polyak and Wolf 2015, "Channel-level acceleration of deep face representations"; Molchanov 2017, arXiv 1611.06440,
-    section 2.2.) Scores [units]. A unit that several layers read is scored by the mean over them.
+    section 2.2.) Scores [units]; means go over samples and positions. A unit that several layers read is scored by the
+    mean over them. One forward pass.
     """
 
-    formula: ClassVar[str] = "mean |a|"
+    statistic: Literal["mean", "norm", "variance"] = "mean"
+    """mean: the mean size |a|; norm: the root of the mean of a²; variance: how much a varies, so that a unit that
+    always gives the same value falls first however large the value is."""
+
+    formula: ClassVar[str] = "mean |a|, √(mean a²) or var a"
     source: ClassVar[str] = "Polyak 2015, Molchanov 2017"
     cost: ClassVar[str] = "one forward pass over 1024 training samples"
     fits: ClassVar[tuple[str, ...]] = ("channels",)
+    layers: ClassVar[tuple[type[nn.Module], ...]] = WITH_CHANNELS
 
-    @torch.no_grad()
+    def why_not(self, model: nn.Module, group: UnitGroup) -> str:
+        return why_unread(model, group)
+
     def score(self, model: nn.Module, groups: Sequence[UnitGroup], calibration: Calibration) -> dict[str, Tensor]:
-        readers = sorted({reader for group in groups for reader, _ in _reads(group)})
-        sums: dict[str, Tensor] = {}
-        samples = 0
-        with captured_inputs(model, readers) as seen:
-            for inputs, _ in calibration.batches():
-                model(inputs)
-                samples += len(inputs)
-                for reader in readers:
-                    per_feature = _per_feature(model.get_submodule(reader), seen[reader]) * len(inputs)
-                    sums[reader] = sums[reader] + per_feature if reader in sums else per_feature
-        means = {reader: total / samples for reader, total in sums.items()}
-        scores: dict[str, Tensor] = {}
-        for group in groups:
-            parts = [means[reader][index.to(calibration.device)].mean(dim=1) for reader, index in _reads(group)]
-            scores[group.name] = torch.stack(parts).mean(dim=0)
-        return scores
-
-
-def _reads(group: UnitGroup) -> list[tuple[str, Tensor]]:
-    """The layers that read the group's units, each with the input features of every unit [units, width]."""
-    return [(s.param.removesuffix(".weight"), s.index) for s in group.slices if s.dim == 1]
-
-
-def _per_feature(module: nn.Module, inputs: Tensor) -> Tensor:
-    """Mean |a| of each input feature: channels of a convolution (dimension 1), features of a Linear (last)."""
-    features_last = inputs.abs().float() if isinstance(module, nn.Linear) else inputs.abs().float().movedim(1, -1)
-    return features_last.flatten(0, -2).mean(dim=0)
+        if self.statistic == "mean":
+            means = mean_readings(model, groups, calibration, [torch.abs])
+            return {name: values[:, 0].mean(dim=0).float() for name, values in means.items()}
+        moments = mean_readings(model, groups, calibration, [torch.square, lambda values: values])
+        if self.statistic == "norm":
+            return {name: values[:, 0].sqrt().mean(dim=0).float() for name, values in moments.items()}
+        # the clamp: rounding can bring the variance of a constant below zero
+        return {
+            name: (values[:, 0] - values[:, 1].square()).clamp(min=0).mean(dim=0).float()
+            for name, values in moments.items()
+        }

@@ -1,7 +1,7 @@
 """What every criterion is, and the one call that the rest of the library makes."""
 
 from collections.abc import Sequence
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -10,20 +10,34 @@ from pruning.calibration import Calibration
 from pruning.errors import WorkloadError
 from pruning.units import UnitGroup
 
+ANY = ("any",)
+"""What `fits` says of a criterion that gives every single weight a value: units of any kind add up what they own."""
+
 
 class Criterion(Protocol):
     """Scores units: float32, higher = keep. The model comes back bitwise as it was.
 
-    `formula`, `source` and `cost` are shown beside the choice; `fits` names the granularities whose units it can score.
+    `formula`, `source` and `cost` are shown beside the choice. `fits` names the granularities whose units it can score,
+    or is ANY; `layers` are the types of layers that it can score, all others stay whole.
     """
 
     formula: ClassVar[str]
     source: ClassVar[str]
     cost: ClassVar[str]
     fits: ClassVar[tuple[str, ...]]
+    layers: ClassVar[tuple[type[nn.Module], ...]]
 
     def score(self, model: nn.Module, groups: Sequence[UnitGroup], calibration: Calibration) -> dict[str, Tensor]:
         """Group name -> scores [units], on any device."""
+        ...
+
+
+@runtime_checkable
+class LeavesOut(Protocol):
+    """A criterion that also leaves out some groups of layers whose type it knows: those then stay whole."""
+
+    def why_not(self, model: nn.Module, group: UnitGroup) -> str:
+        """A sentence that says why it cannot score the group and what to choose; empty where it can."""
         ...
 
 
@@ -31,12 +45,13 @@ def unit_scores(
     criterion: Criterion, model: nn.Module, groups: Sequence[UnitGroup], calibration: Calibration
 ) -> dict[str, Tensor]:
     """Group name -> float32 scores [units] on the CPU. WorkloadError names the layer whose scores are not finite."""
-    training = model.training
+    training = {name: module.training for name, module in model.named_modules()}
     model.eval()
     try:
         scores = criterion.score(model, groups, calibration)
     finally:
-        model.train(training)
+        for name, module in model.named_modules():
+            module.training = training[name]
     for name, values in scores.items():
         if not bool(torch.isfinite(values).all()):
             raise WorkloadError(

@@ -5,6 +5,8 @@ from typing import ClassVar, Literal
 from torch import Tensor, nn
 
 from pruning.calibration import Calibration
+from pruning.criteria.criterion import ANY
+from pruning.layers import PRUNABLE
 from pruning.units import UnitGroup
 
 
@@ -21,7 +23,8 @@ class Magnitude:
     formula: ClassVar[str] = "(Σ |w|ᵖ)^(1/p)"
     source: ClassVar[str] = "Han 2015, Li 2017"
     cost: ClassVar[str] = "no pass over data"
-    fits: ClassVar[tuple[str, ...]] = ("weights", "channels")
+    fits: ClassVar[tuple[str, ...]] = ANY
+    layers: ClassVar[tuple[type[nn.Module], ...]] = PRUNABLE
 
     def score(self, model: nn.Module, groups: Sequence[UnitGroup], calibration: Calibration) -> dict[str, Tensor]:
         scores: dict[str, Tensor] = {}

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from pruning.calibration import Calibration
+from pruning.criteria.criterion import ANY
+from pruning.layers import PRUNABLE
 from pruning.units import UnitGroup
 
 
@@ -17,7 +19,8 @@ class Random:
     formula: ClassVar[str] = "uniform in [0, 1)"
     source: ClassVar[str] = "baseline"
     cost: ClassVar[str] = "no pass over data"
-    fits: ClassVar[tuple[str, ...]] = ("weights", "channels")
+    fits: ClassVar[tuple[str, ...]] = ANY
+    layers: ClassVar[tuple[type[nn.Module], ...]] = PRUNABLE
 
     def score(self, model: nn.Module, groups: Sequence[UnitGroup], calibration: Calibration) -> dict[str, Tensor]:
         return {group.name: torch.rand(group.units, generator=_lots(calibration.seed, group.name)) for group in groups}

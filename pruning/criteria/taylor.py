@@ -6,35 +6,49 @@ import torch
 from torch import Tensor, nn
 
 from pruning.calibration import Calibration
+from pruning.criteria.criterion import ANY
+from pruning.derivatives import Values, gradients, ranked_params, squared_gradients
+from pruning.layers import PRUNABLE
 from pruning.units import UnitGroup
+from pruning.workload import Batch, Task
 
 
 @dataclass(frozen=True)
 class Taylor:
-    """How much the loss would change if the unit were zero, to first order: (Σ w·∂L/∂w)², averaged over batches.
+    """How much the loss would change if the unit were zero, by its Taylor series: squared, averaged over batches.
 
-    (Molchanov et al. 2019, arXiv 1906.10771, eq. 8.) Scores [units]; for a single weight this is (w·∂L/∂w)².
+    (Molchanov et al. 2019, arXiv 1906.10771.) Scores [units]. First order is eq. 8: (Σ w·∂L/∂w)². Second order is eq. 7
+    with the diagonal of the empirical Fisher matrix F for the Hessian: (Σ w·∂L/∂w − ½·F·w²)², F the mean over the batch
+    of the squared gradients of single samples.
     """
 
-    order: Literal[1] = 1
-    """1: the gradient alone."""
+    order: Literal[1, 2] = 1
+    """1: the gradient alone; 2: curvature too, for which every sample needs its own gradient."""
 
-    formula: ClassVar[str] = "(Σ w·∂L/∂w)²"
+    formula: ClassVar[str] = "(Σ w·∂L/∂w)², to second order (Σ w·∂L/∂w − ½·F·w²)²"
     source: ClassVar[str] = "Molchanov 2019"
-    cost: ClassVar[str] = "one forward and one backward pass over 1024 training samples"
-    fits: ClassVar[tuple[str, ...]] = ("weights", "channels")
+    cost: ClassVar[str] = (
+        "one forward and one backward pass over 1024 training samples; second order two, one of them sample by sample"
+    )
+    fits: ClassVar[tuple[str, ...]] = ANY
+    layers: ClassVar[tuple[type[nn.Module], ...]] = PRUNABLE
 
     def score(self, model: nn.Module, groups: Sequence[UnitGroup], calibration: Calibration) -> dict[str, Tensor]:
-        names = sorted({name for group in groups for name in group.params})
-        weights = [model.get_parameter(name) for name in names]
+        names = ranked_params(groups)
         totals = {group.name: torch.zeros(group.units, device=calibration.device) for group in groups}
         batches = 0
         for batch in calibration.batches():
-            # autograd.grad and not backward(): nothing is left behind in the parameters' .grad
-            with torch.enable_grad():
-                gradients = torch.autograd.grad(calibration.workload.task.loss(model, batch), weights)
-            changes = {n: w.detach() * g for n, w, g in zip(names, weights, gradients, strict=True)}
+            changes = self._changes(model, names, batch, calibration.workload.task)
             for group in groups:
                 totals[group.name] += group.sums(changes).square()
             batches += 1
         return {name: total / max(batches, 1) for name, total in totals.items()}
+
+    def _changes(self, model: nn.Module, names: Sequence[str], batch: Batch, task: Task) -> Values:
+        """By how much the loss of the batch falls with each weight set to zero."""
+        weights = {name: model.get_parameter(name).detach().float() for name in names}
+        changes = {name: weights[name] * slope for name, slope in gradients(model, names, batch, task).items()}
+        if self.order == 2:
+            for name, curvature in squared_gradients(model, names, batch, task).items():
+                changes[name] -= 0.5 * curvature * weights[name].square()
+        return changes

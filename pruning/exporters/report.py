@@ -1,5 +1,5 @@
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -58,7 +58,7 @@ def contents(record: Record) -> dict[str, Any]:
         "units": kind_of(record.recipe.granularity),
         "rounds": started.rounds if started else 0,
         "epochs": record.recipe.tuning.epochs,
-        "choices": choices(record.recipe),
+        "choices": choices(record.recipe, [event.progress for event in events if isinstance(event, Masked)]),
         "stages": stages,
         "last": stages.get(last),
         "columns": [name for name in curves.STAGES if name in stages],
@@ -83,16 +83,19 @@ def contents(record: Record) -> dict[str, Any]:
     }
 
 
-def choices(recipe: Recipe) -> list[tuple[str, str, str]]:
-    """The recipe's fields in words: field, choice with its values, and what is worth knowing about it."""
+def choices(recipe: Recipe, progress: Sequence[float]) -> list[tuple[str, str, str]]:
+    """The recipe's fields in words: field, choice with its values, and what is worth knowing about it.
+
+    `progress` are the shares of the amount that had fallen after each round.
+    """
     criterion, plain = recipe.criterion, to_dict(recipe)
-    after = ", ".join(numbers.percent(share, 0) for share in recipe.schedule.progress())
+    after = ", ".join(numbers.percent(share, 0) for share in progress)
     removable = recipe.granularity.removable
     notes = {
         "criterion": f"{criterion.formula} ({criterion.source}); the lowest fall first",
         "granularity": "fallen units are "
         + ("removed: the network is smaller" if removable else "zero: the tensors keep their size"),
-        "schedule": f"share of the amount after each round: {after}",
+        "schedule": f"share of the amount after each round: {after}" if after else "",
         "tuning": "after each round" if recipe.tuning.epochs else "none: the network is left as cut",
     }
     told = [field for field in plain if field not in ("version", "workload")]

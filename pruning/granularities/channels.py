@@ -3,9 +3,9 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from pruning.layers import prunable_layers
+from pruning.layers import WITH_CHANNELS, called_layer, prunable_weights
 from pruning.surgery import coupled_slices, why_whole
-from pruning.units import UnitGroup
+from pruning.units import Slice, UnitGroup
 
 
 @dataclass(frozen=True)
@@ -16,34 +16,38 @@ class Channels:
     output layer's units are protected: they are the classes.
     """
 
+    unit: ClassVar[str] = "channels"
     removable: ClassVar[bool] = True
-
-    def groups(self, model: nn.Module, example: Tensor) -> list[UnitGroup]:
-        return self.sorted_out(model, example)[0]
+    rows: ClassVar[bool] = False
 
     def sorted_out(self, model: nn.Module, example: Tensor) -> tuple[list[UnitGroup], dict[str, str]]:
-        shapes = {name: tuple(module.get_parameter("weight").shape) for name, module in prunable_layers(model)}
         rows: list[UnitGroup] = []
         reasons: dict[str, str] = {}
+        producers: dict[str, str] = {}
+        for name, param, _ in prunable_weights(model):
+            layer = called_layer(model, param)
+            if isinstance(layer, WITH_CHANNELS):
+                producers[param] = name
+            else:
+                reasons[name] = f"{type(layer).__name__} has no channels that can be cut: choose another granularity"
         taken: set[str] = set()
-        for name, coupled in coupled_slices(model, example).items():
-            if name not in shapes or name in taken:
+        for layer, coupled in coupled_slices(model, example).items():
+            name = producers.get(f"{layer}.weight")
+            if name is None or name in taken:
                 continue
             if coupled.why_not:
                 reasons[name] = coupled.why_not
                 continue
-            producers = tuple(
-                dict.fromkeys(s.param for s in coupled.slices if s.dim == 0 and _layer(s.param) in shapes)
-            )
-            members = tuple(map(_layer, producers))
+            ranked = [piece for piece in coupled.slices if piece.dim == 0 and piece.param in producers]
+            members = tuple(dict.fromkeys(producers[piece.param] for piece in ranked))
             taken |= set(members)
-            rows.append(UnitGroup(name, members, producers, shapes[name], shapes[name][0], coupled.slices))
-        hidden = shapes.keys() - taken - reasons.keys()
+            rows.append(_group(name, members, ranked, [piece for piece in coupled.slices if piece not in ranked]))
+        hidden = set(producers.values()) - taken - reasons.keys()
         reasons |= dict.fromkeys(hidden, "its place in the network cannot be traced: its units always stay")
         whole = why_whole(model, example, rows)
         reasons |= {member: whole[row.name] for row in rows if row.name in whole for member in row.members}
         return [row for row in rows if row.name not in whole], reasons
 
 
-def _layer(param: str) -> str:
-    return param.removesuffix(".weight")
+def _group(name: str, members: tuple[str, ...], ranked: list[Slice], follows: list[Slice]) -> UnitGroup:
+    return UnitGroup(name, members, (len(ranked[0].index),), tuple(ranked), tuple(follows))

@@ -8,14 +8,19 @@ from pruning.units import UnitGroup
 
 
 class Granularity(Protocol):
-    """Gives unit groups. `removable` says whether fallen units can be taken out (surgery) or only set to zero."""
+    """Gives unit groups. `removable` says whether fallen units can be taken out (surgery) or only set to zero.
 
+    `unit` is what one of its units is called, in the plural. `rows` says whether several units lie in one row of a
+    weight, so that they can compete within the row.
+    """
+
+    unit: ClassVar[str]
     removable: ClassVar[bool]
-
-    def groups(self, model: nn.Module, example: Tensor) -> list[UnitGroup]:
-        """One group a row of the layer table, in the model's order. `example` is one input [1, *input]."""
-        ...
+    rows: ClassVar[bool]
 
     def sorted_out(self, model: nn.Module, example: Tensor) -> tuple[list[UnitGroup], dict[str, str]]:
-        """The groups; and for each prunable layer that is in none, by name, a sentence that says why."""
+        """The groups, in the model's order; and for each prunable row that is in none, by name, a sentence why not.
+
+        `example` is one input [1, *input], on the model's device.
+        """
         ...

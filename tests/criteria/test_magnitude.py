@@ -6,7 +6,7 @@ from pruning.calibration import Calibration
 from pruning.criteria import Magnitude, unit_scores
 from pruning.granularities import Channels, Weights
 from pruning.opening import open_model
-from pruning.units import Slice, UnitGroup
+from pruning.units import Slice, Tiles, UnitGroup
 from tests.networks import CPU, Residual, seeded, tiny
 
 
@@ -25,13 +25,13 @@ def scored(criterion: Magnitude, model: nn.Module, groups: list[UnitGroup]) -> d
 @pytest.mark.parametrize("p", [1, 2])
 def test_a_weight_scores_its_absolute_value(p):
     model = two_layers()
-    groups = Weights().groups(model, torch.zeros(1, 2))
+    groups = Weights().sorted_out(model, torch.zeros(1, 2))[0]
     assert scored(Magnitude(p), model, groups) == {"0": [3, 4, 0, 2, 1, 1], "2": [5, 0, 6]}
 
 
 def test_a_neuron_scores_the_sum_or_the_root_of_the_squares_of_its_incoming_weights():
     model = two_layers()
-    groups = Channels().groups(model, torch.zeros(1, 2))
+    groups = Channels().sorted_out(model, torch.zeros(1, 2))[0]
     assert scored(Magnitude(1), model, groups) == {"0": [7, 2, 2]}
     assert scored(Magnitude(2), model, groups)["0"] == pytest.approx([5, 2, 2**0.5])
 
@@ -39,7 +39,7 @@ def test_a_neuron_scores_the_sum_or_the_root_of_the_squares_of_its_incoming_weig
 def test_a_filter_is_scored_over_its_channels_and_kernel():
     work = tiny("conv")
     model = open_model(work, CPU)
-    first, second = Channels().groups(model, work.example)
+    first, second = Channels().sorted_out(model, work.example)[0]
     expected = {g.name: model.get_parameter(g.params[0]).detach().abs().sum(dim=(1, 2, 3)) for g in (first, second)}
     for name, values in scored(Magnitude(1), model, [first, second]).items():
         assert values == pytest.approx(expected[name].tolist(), rel=1e-6)
@@ -47,7 +47,7 @@ def test_a_filter_is_scored_over_its_channels_and_kernel():
 
 def test_coupled_channels_score_the_norm_over_all_their_producers():
     model = seeded(Residual)
-    groups = Channels().groups(model, torch.zeros(1, 2, 8, 8))
+    groups = Channels().sorted_out(model, torch.zeros(1, 2, 8, 8))[0]
     squares = model.stem.weight.detach().square().sum(dim=(1, 2, 3)) + model.conv2.weight.detach().square().sum(
         dim=(1, 2, 3)
     )
@@ -57,7 +57,7 @@ def test_coupled_channels_score_the_norm_over_all_their_producers():
 def widened(values: Tensor) -> list[float]:
     model = nn.Sequential(nn.Linear(1, 1))
     model[0].weight = nn.Parameter(values, requires_grad=False)
-    group = UnitGroup("0", ("0",), ("0.weight",), tuple(values.shape), values.numel())
+    group = UnitGroup("0", ("0",), tuple(values.shape), (Tiles("0.weight"),))
     return scored(Magnitude(), model, [group])["0"]
 
 
@@ -74,5 +74,5 @@ def test_a_filter_of_half_precision_does_not_overflow():
     model = nn.Sequential(nn.Linear(4, 2), nn.ReLU(), nn.Linear(2, 1)).half()
     model[0].weight.data.fill_(60000.0)
     index = torch.arange(2)[:, None]
-    group = UnitGroup("0", ("0",), ("0.weight",), (2, 4), 2, (Slice("0.weight", 0, index),))
+    group = UnitGroup("0", ("0",), (2,), (Slice("0.weight", 0, index),))
     assert scored(Magnitude(1), model, [group])["0"] == pytest.approx([4 * 60000.0] * 2, rel=1e-3)

@@ -22,7 +22,7 @@ def record(verified: Verified | None = None, channels: bool = False, **workload_
     recipe = from_json(recipe_text(workload=workload.name, granularity={"kind": kind}))
     model = open_model(workload, torch.device("cpu"))
     dense = measure_stage(model, workload, torch.device("cpu"))
-    groups = recipe.granularity.groups(model, workload.example)
+    groups = recipe.granularity.sorted_out(model, workload.example)[0]
     if channels:
         keep = {group.name: torch.arange(group.units) > 1 for group in groups[:1]}
         model = remove_units(model, workload.example, groups[:1], keep)

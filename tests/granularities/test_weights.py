@@ -1,29 +1,29 @@
 import torch
 
 from pruning.granularities import Weights
-from pruning.units import apply_masks, masks_of
+from pruning.units import Tiles, apply_masks, masks_of
 from tests.networks import NETWORKS, Tied, seeded
 
 
 def test_every_weight_is_a_unit_and_biases_and_norms_are_not():
-    groups = Weights().groups(seeded(NETWORKS["conv_bn"][0]), torch.zeros(1, 2, 8, 8))
-    assert [(group.name, group.units, group.slices) for group in groups] == [
-        ("0", 72, ()),
-        ("4", 180, ()),
-        ("9", 15, ()),
+    groups = Weights().sorted_out(seeded(NETWORKS["conv_bn"][0]), torch.zeros(1, 2, 8, 8))[0]
+    assert [(group.name, group.layout, group.units, group.pieces) for group in groups] == [
+        ("0", (4, 2, 3, 3), 72, (Tiles("0.weight"),)),
+        ("4", (5, 4, 3, 3), 180, (Tiles("4.weight"),)),
+        ("9", (3, 5), 15, (Tiles("9.weight"),)),
     ]
 
 
 def test_a_frozen_layer_has_no_units():
     model = seeded(NETWORKS["mlp"][0])
     model[2].weight.requires_grad_(False)
-    assert [group.name for group in Weights().groups(model, torch.zeros(1, 6))] == ["0", "4"]
+    assert [group.name for group in Weights().sorted_out(model, torch.zeros(1, 6))[0]] == ["0", "4"]
 
 
 def test_a_tied_weight_is_counted_once_and_falls_in_both_layers():
     model = seeded(Tied)
     keys = list(model.state_dict())
-    groups = Weights().groups(model, torch.zeros(1, 6))
+    groups = Weights().sorted_out(model, torch.zeros(1, 6))[0]
     assert sum(group.units for group in groups) == 36 + 18
     keep = {"first": torch.arange(36) > 5, "head": torch.ones(18, dtype=torch.bool)}
     apply_masks(model, masks_of(groups, keep, model))

@@ -14,14 +14,47 @@ import torch
 from torch import nn
 
 from pruning.errors import WorkloadError
-from sample_models import MODELS, card, fashion_cnn, fashion_mnist, fashion_resnet, lenet_300_100, mlp_128, shipped
+from sample_models import (
+    MODELS,
+    card,
+    fashion_cnn,
+    fashion_lstm,
+    fashion_mnist,
+    fashion_resnet,
+    fashion_vit,
+    lenet_300_100,
+    mlp_128,
+    shipped,
+)
 from sample_models.train import TRAININGS, accuracy, macs
 
 NAMES = list(MODELS)
-FILES: dict[str, ModuleType] = {module.NAME: module for module in (fashion_cnn, lenet_300_100, mlp_128, fashion_resnet)}
-LEAST_TEST_ACCURACY = {"fashion_cnn": 0.915, "lenet_300_100": 0.89, "mlp_128": 0.87, "fashion_resnet": 0.93}
-MOST_PARAMETERS = {"fashion_cnn": 20_490, "lenet_300_100": 266_610, "mlp_128": 101_770, "fashion_resnet": 300_000}
-MOST_MACS = {"fashion_cnn": 1_100_000, "lenet_300_100": 270_000, "mlp_128": 105_000, "fashion_resnet": 15_000_000}
+MODULES = (fashion_cnn, lenet_300_100, mlp_128, fashion_resnet, fashion_lstm, fashion_vit)
+FILES: dict[str, ModuleType] = {module.NAME: module for module in MODULES}
+LEAST_TEST_ACCURACY = {
+    "fashion_cnn": 0.915,
+    "lenet_300_100": 0.89,
+    "mlp_128": 0.87,
+    "fashion_resnet": 0.93,
+    "fashion_lstm": 0.88,
+    "fashion_vit": 0.86,
+}
+MOST_PARAMETERS = {
+    "fashion_cnn": 20_490,
+    "lenet_300_100": 266_610,
+    "mlp_128": 101_770,
+    "fashion_resnet": 300_000,
+    "fashion_lstm": 65_000,
+    "fashion_vit": 65_000,
+}
+MOST_MACS = {
+    "fashion_cnn": 1_100_000,
+    "lenet_300_100": 270_000,
+    "mlp_128": 105_000,
+    "fashion_resnet": 15_000_000,
+    "fashion_lstm": 1_700_000,
+    "fashion_vit": 3_500_000,
+}
 ALONE = """
 from collections.abc import Mapping, Sequence
 from typing import Self
@@ -54,7 +87,7 @@ def sealed(name: str, folder: Path, packed: bytes) -> None:
 
 
 def test_table_is_in_the_order_of_the_page():
-    assert NAMES == ["fashion_cnn", "lenet_300_100", "mlp_128", "fashion_resnet"]
+    assert NAMES == ["fashion_cnn", "lenet_300_100", "mlp_128", "fashion_resnet", "fashion_lstm", "fashion_vit"]
     assert set(TRAININGS) == set(NAMES)
 
 
@@ -89,6 +122,49 @@ def test_size_is_within_limits_and_on_the_card(name: str):
     parameters = sum(parameter.numel() for parameter in model.parameters())
     assert parameters == facts.parameters <= MOST_PARAMETERS[name]
     assert macs(model.eval(), torch.zeros(1, 1, 28, 28)) == facts.macs <= MOST_MACS[name]
+
+
+def test_macs_of_recurrent_layers_and_of_attention_by_hand():
+    # an LSTM makes four gates of its input and its state, at each of 28 rows in both directions
+    first, second = 4 * 40 * (28 + 40), 4 * 40 * (2 * 40 + 40)
+    assert card("fashion_lstm").macs == 28 * 2 * (first + second) + 2 * 40 * 10
+    # attention makes query, key, value and output of each token, then compares and mixes each with each
+    tokens, width, inner = 49, 48, 96
+    attention = 4 * tokens * width**2 + 2 * tokens**2 * width
+    blocks = 3 * (attention + 2 * tokens * width * inner)
+    assert card("fashion_vit").macs == tokens * 16 * width + blocks + width * 10
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_scoring_repeats_and_leaves_the_images_alone(name: str):
+    model = FILES[name].build()
+    images, _ = fashion_mnist.test().batch(torch.arange(8), torch.device("cpu"))
+    kept = images.clone()
+    first = model(images)
+    assert torch.equal(images, kept)
+    assert torch.equal(model(images), first)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_initial_weights_fit_the_trained_network(name: str):
+    workload = MODELS[name]()
+    trained, initial = workload.build().state_dict(), workload.checkpoints["initial"]()
+    assert list(workload.checkpoints) == ["initial"]
+    assert list(initial) == list(trained)
+    assert {key: tensor.shape for key, tensor in initial.items()} == {key: t.shape for key, t in trained.items()}
+    assert not any(torch.equal(initial[key], trained[key]) for key in trained if key.endswith("weight"))
+    workload.build().load_state_dict(dict(initial))
+
+
+def test_initial_weights_are_drawn_when_asked_and_draw_from_no_one_else():
+    workload = MODELS["mlp_128"]()
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    torch.manual_seed(7)
+    first, second = (workload.checkpoints["initial"]() for _ in range(2))
+    assert torch.equal(torch.rand(3), expected)
+    assert all(torch.equal(first[key], second[key]) for key in first)
+    assert first["fc1.weight"].data_ptr() != second["fc1.weight"].data_ptr()
 
 
 def test_cnn_is_the_one_that_was_asked_for():
@@ -136,8 +212,13 @@ def test_copies_share_no_storage(name: str):
             fashion_resnet.FashionResNet(stream=(5, 9, 13), inner=(2, 3, 4, 6, 8)),
             {"conv1.weight": 5, "block3.conv2.weight": 9, "block5.shortcut.0.weight": 13, "block4.conv1.weight": 6},
         ),
+        (fashion_lstm.FashionLSTM(hidden=6), {"lstm.weight_ih_l1_reverse": 24}),
+        (
+            fashion_vit.FashionViT(width=12, inner=(5, 1, 9)),
+            {"patches.weight": 12, "block1.fc1.weight": 5, "block2.fc1.weight": 1, "block3.fc1.weight": 9},
+        ),
     ],
-    ids=["mlp_128", "lenet_300_100", "fashion_cnn", "fashion_resnet"],
+    ids=["mlp_128", "lenet_300_100", "fashion_cnn", "fashion_resnet", "fashion_lstm", "fashion_vit"],
 )
 def test_fitting_reads_the_widths_off_the_tensors(smaller: nn.Module, widths: dict[str, int]):
     tensors = smaller.eval().state_dict()
@@ -159,6 +240,21 @@ def test_fitting_a_cut_network_leaves_the_other_channels_what_they_were():
         "conv2.weight": (slice(None), slice(10)),
     }
     cut = fashion_cnn.FashionCNN.fitting(narrowed(whole.state_dict(), cuts))
+    images, _ = fashion_mnist.test().batch(torch.arange(20), torch.device("cpu"))
+    torch.testing.assert_close(cut(images), whole(images))
+
+
+def test_fitting_a_transformer_with_fewer_neurons_leaves_the_others_what_they_were():
+    whole = fashion_vit.build()
+    with torch.no_grad():
+        whole.block2.fc1.weight[30:] = 0
+        whole.block2.fc1.bias[30:] = 0  # GELU of 0 is 0
+    cuts = {
+        "block2.fc1.weight": (slice(30),),
+        "block2.fc1.bias": (slice(30),),
+        "block2.fc2.weight": (slice(None), slice(30)),
+    }
+    cut = fashion_vit.FashionViT.fitting(narrowed(whole.state_dict(), cuts))
     images, _ = fashion_mnist.test().batch(torch.arange(20), torch.device("cpu"))
     torch.testing.assert_close(cut(images), whole(images))
 

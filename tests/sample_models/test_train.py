@@ -1,5 +1,6 @@
 """Training a sample model anew, in miniature."""
 
+import dataclasses
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from torch import nn
 
 from pruning.exporters.writing import write_whole
 from pruning.workload import TensorSplit
-from sample_models import fashion_cnn, fashion_mnist, fashion_resnet, mlp_128, shipped
+from sample_models import fashion_cnn, fashion_lstm, fashion_mnist, fashion_resnet, fashion_vit, mlp_128, shipped
 from sample_models.train import TRAININGS, RunningAverage, reproduce, train
 
 
@@ -40,13 +41,22 @@ def test_one_epoch_writes_weights_that_load_and_repeat(tmp_path: Path):
     assert sorted(path.name for path in (tmp_path / "first").iterdir()) == ["mlp_128.json", "mlp_128.safetensors"]
 
 
-@pytest.mark.parametrize("name", [fashion_cnn.NAME, fashion_resnet.NAME])
-def test_convolutional_networks_train_too(name: str):
+@pytest.mark.parametrize("name", [fashion_cnn.NAME, fashion_resnet.NAME, fashion_lstm.NAME, fashion_vit.NAME])
+def test_other_kinds_of_networks_train_too(name: str):
     part = slice_of(fashion_mnist.train(TRAININGS[name].augment), 1024)
     epochs = list(train(TRAININGS[name], part, seed=0, epochs=2))
     assert [epoch.number for epoch in epochs] == [1, 2]
     assert epochs[1].loss < epochs[0].loss
     assert not epochs[1].network.training
+
+
+@pytest.mark.parametrize("name", list(TRAININGS))
+def test_training_starts_from_the_initial_weights(name: str):
+    still = dataclasses.replace(TRAININGS[name], peak=0.0)  # a learning rate of 0: what starts also ends
+    (epoch,) = train(still, slice_of(fashion_mnist.train(), 8), shipped.card(name).seed, epochs=1)
+    initial = shipped.initial_weights(name, TRAININGS[name].network)
+    for key, parameter in epoch.network.named_parameters():
+        assert torch.equal(parameter, initial[key]), key
 
 
 def test_another_seed_gives_other_weights():

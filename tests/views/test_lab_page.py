@@ -71,7 +71,7 @@ def test_controls_show_the_recipe_of_the_url_and_give_it_back(app: AppTest) -> N
 
 def test_slider_moves_sizes_and_accuracy(app: AppTest, backend: InProcess) -> None:
     opened(app, QUICK)
-    app.slider(key="share").set_value(90.0).run()
+    app.slider(key="amount.sparsity.share").set_value(90.0).run()
     now = look(backend.lab, from_json(app.query_params["recipe"]), "score")
     assert count(now.nonzero) in strip(app)
     assert now.fallen == sum(round(0.9 * units) for units in (784 * 128, 128 * 10))

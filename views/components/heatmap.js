@@ -111,6 +111,9 @@ function tell(parts, r, c) {
     (share === 0 ? d.texts.kept : share === 1 ? d.texts.fallen : `${Math.round(100 * share)} % ${d.texts.fallen}`);
 }
 
+// where a value lies between the layer's lowest (0 unless scores are negative) and its highest
+function share(parts, value) { const d = parts.data; return (value - d.lowest) / (d.highest - d.lowest || 1); }
+
 function paint(parts) {
   const { canvas, rows, columns, values, fallen } = parts;
   const dpr = window.devicePixelRatio || 1, w = Math.round(canvas.clientWidth * dpr), h = Math.round(canvas.clientHeight * dpr);
@@ -119,9 +122,8 @@ function paint(parts) {
   const small = document.createElement("canvas");
   small.width = columns; small.height = rows;
   const image = small.getContext("2d").createImageData(columns, rows);
-  const top = parts.data.highest || 1;
   for (let i = 0; i < values.length; i++) {
-    const [r, g, b] = colour(values[i] / top);
+    const [r, g, b] = colour(share(parts, values[i]));
     image.data.set([r, g, b, 255], 4 * i);
   }
   small.getContext("2d").putImageData(image, 0, 0);
@@ -154,7 +156,7 @@ function write(context, w, h, parts, dpr) {
   context.font = `${11 * dpr}px sans-serif`;
   context.textAlign = "center"; context.textBaseline = "middle";
   for (let r = 0; r < parts.rows; r++) for (let c = 0; c < parts.columns; c++) {
-    const i = r * parts.columns + c, light = parts.values[i] / (parts.data.highest || 1) > 0.6 && parts.fallen[i] <= 127;
+    const i = r * parts.columns + c, light = share(parts, parts.values[i]) > 0.6 && parts.fallen[i] <= 127;
     context.fillStyle = light ? "#000" : "#fff";
     context.fillText(short(parts.values[i]), (c + 0.5) * cw, (r + 0.5) * ch);
   }
@@ -173,7 +175,7 @@ export default function (component) {
   parts.zoomIn.setAttribute("aria-label", t.zoomIn); parts.zoomOut.setAttribute("aria-label", t.zoomOut);
   const whole = data.bottom - data.top === data.shape[0] && data.right - data.left === data.shape[1];
   parts.zoomOut.disabled = parts.reset.disabled = whole;
-  parts.low.textContent = "0"; parts.high.textContent = short(data.highest);
+  parts.low.textContent = short(data.lowest); parts.high.textContent = short(data.highest);
   parts.fallenLabel.textContent = t.fallen;
   parts.tip.textContent = t.hint;
   if (parts.spoken) tell(parts, parts.rows >> 1, parts.columns >> 1);  // what lies in the middle after a step by keyboard

@@ -1,0 +1,86 @@
+"""Sparsities of single layers by rule: a start for `per_layer`, to be changed by hand, and what a budget leaves."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from pruning.amounts import Amount, Measure
+from pruning.costs import CostModel
+from pruning.select import Ranking, position
+from pruning.units import Slice, UnitGroup
+
+Shapes = Mapping[str, Sequence[int]]
+"""Parameter name -> its shape."""
+
+
+def uniform(groups: Sequence[UnitGroup], share: float) -> dict[str, float]:
+    """Group name -> the same sparsity for all, to four decimals."""
+    return {group.name: round(share, 4) for group in groups}
+
+
+def erk(groups: Sequence[UnitGroup], shapes: Shapes, share: float) -> dict[str, float]:
+    """Group name -> sparsity, to four decimals, by Erdős–Rényi-Kernel: about `share` of all units falls.
+
+    (Evci et al. 2020, arXiv 1911.11134.) A layer's density is in proportion to the sum of its weight's dimensions over
+    their product, so that small layers keep more; a layer whose density would pass 1 is left whole and the others pay.
+    """
+    raw: dict[str, float] = {}
+    for group in groups:
+        dimensions = torch.tensor(shapes[group.params[0]], dtype=torch.float64)
+        raw[group.name] = float(dimensions.sum() / dimensions.prod())
+    units = {group.name: group.units for group in groups}
+    whole: set[str] = set()
+    scale = 0.0
+    while len(whole) < len(units):
+        left = (1.0 - share) * sum(units.values()) - sum(units[name] for name in whole)
+        scale = left / sum(raw[name] * units[name] for name in units if name not in whole)
+        over = {name for name in units if name not in whole and scale * raw[name] > 1.0}
+        if not over:
+            break
+        whole |= over
+    return {name: 0.0 if name in whole else round(1.0 - min(max(scale * raw[name], 0.0), 1.0), 4) for name in units}
+
+
+@dataclass(frozen=True, eq=False)
+class CostLeft:
+    """What an amount leaves of the network, as a share of the dense one: counts only, no weight is touched."""
+
+    ranking: Ranking
+    cost: CostModel
+
+    def __call__(self, of: Measure, amount: Amount) -> float:
+        before, after = self.cost.after([], {}), self.cost.after([], {})
+        if self._sliced:
+            fallen = {share.name: share.fallen for share in position(self.ranking, amount).shares}
+            after = self.cost.after(self._sliced, fallen)
+        if of == "bytes":
+            return after.bytes / before.bytes
+        if of == "macs":
+            return after.macs / before.macs if before.macs else 1.0
+        gone = 0
+        for pools, values in zip(self.ranking.pools, self._values, strict=True):
+            gone += int(values.gather(1, pools.falls(amount, 1.0)[:, None]).sum())
+        return (after.parameters - gone) / before.parameters
+
+    @cached_property
+    def _sliced(self) -> list[UnitGroup]:
+        """Groups whose units are slices: what falls of a tensor is a product of what falls along its dimensions."""
+        return [group for group in self.ranking.groups if all(isinstance(piece, Slice) for piece in group.pieces)]
+
+    @cached_property
+    def _values(self) -> list[Tensor]:
+        """For each pools, how many values fall with the first 0, 1, ... units of a pool: int64 [pools, size + 1].
+
+        Units that are slices count nothing here.
+        """
+        owned = {group.name: group.owned(self.cost.shapes) for group in self.ranking.groups}
+        owned |= {group.name: torch.zeros(group.units, dtype=torch.long) for group in self._sliced}
+        found: list[Tensor] = []
+        for pools in self.ranking.pools:
+            values = torch.cat([owned[name] for name in pools.names])[pools.order]
+            found.append(F.pad(values.cumsum(dim=1), (1, 0)))
+        return found

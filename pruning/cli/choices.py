@@ -1,0 +1,28 @@
+"""`choices`: the five tables."""
+
+import json
+
+from rich.console import Console
+
+from pruning.choices import CHOICES, Kind, as_json, markdown, tables
+from pruning.cli.console import table
+
+
+def choices(json_: bool, markdown_: bool) -> None:
+    if json_ or markdown_:
+        print(json.dumps(as_json(), ensure_ascii=False) if json_ else markdown(), end="\n" if json_ else "")
+        return
+    console = Console()
+    for choice, kinds in tables().items():
+        console.print(f"[bold]{choice}[/bold]: {CHOICES[choice][0]}")
+        made = table("kind", "what", "takes", left=3)
+        for kind in kinds:
+            made.add_row(kind.kind, _what(kind), "\n".join(f"{f.name}: {f.takes}" for f in kind.fields))
+        console.print(made)
+
+
+def _what(kind: Kind) -> str:
+    """The formula with its source and cost, else the first sentences of the description."""
+    if kind.formula:
+        return f"{kind.formula}\n[dim]{kind.source}; {kind.cost}[/dim]"
+    return kind.about

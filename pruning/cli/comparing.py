@@ -1,0 +1,86 @@
+"""`compare`: the same cut by several criteria, without tuning."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from pruning.cli.catalogue import Catalogue
+from pruning.cli.console import table
+from pruning.cli.running import read_recipe
+from pruning.comparison import Agreement, Compared, candidates, compare_all
+from pruning.errors import RecipeError
+from pruning.numbers import count, percent, points
+from pruning.recipe import Recipe
+
+
+def compare(
+    catalogue: Catalogue,
+    recipe_file: Path,
+    criteria: str | None,
+    own: str | None,
+    device: torch.device,
+    as_json: bool,
+) -> None:
+    recipe = read_recipe(recipe_file)
+    workload = catalogue.open(own) if own else catalogue.find(recipe.workload)
+    recipe = replace(recipe, workload=workload.name)
+    dense, rows, agreement = compare_all(workload, chosen(recipe, criteria), device)
+    if as_json:
+        found: dict[str, Any] = {"dense": dense, "criteria": [asdict(row) for row in rows]}
+        if agreement is not None:
+            matrices = {"ranks": agreement.ranks.tolist(), "overlap": agreement.overlap.tolist()}
+            found["agreement"] = {"kinds": agreement.kinds, **matrices}
+        print(json.dumps(found))
+        return
+    console = Console()
+    made = table("criterion", "accuracy, validation", "change", "scored in", "forward", "backward")
+    for row in rows:
+        made.add_row(row.kind, *_cells(row))
+    console.print(made)
+    for row in rows:
+        if row.problem:
+            console.print(f"{row.kind}: {row.problem}", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"dense: {percent(dense, 2)}. forward and backward count samples.", highlight=False)
+    if agreement is not None:
+        _print_agreement(agreement, console)
+
+
+def chosen(recipe: Recipe, criteria: str | None) -> Mapping[str, Recipe]:
+    """Kind -> the recipe with that criterion. RecipeError names one that there is not or that does not fit."""
+    there = candidates(recipe)
+    if criteria is None:
+        return there
+    kinds = [kind.strip() for kind in criteria.split(",") if kind.strip()]
+    for kind in kinds:
+        if kind not in there:
+            raise RecipeError(f"criteria names {kind!r}; for {recipe.granularity.unit} use of {', '.join(there)}")
+    return {kind: there[kind] for kind in kinds}
+
+
+def _cells(row: Compared) -> tuple[str, ...]:
+    if row.estimate is None or row.effort is None:
+        return ("", "", "", "", "")
+    effort = row.effort
+    return (
+        percent(row.estimate.score, 2),
+        points(row.estimate.change),
+        f"{effort.seconds:.2f} s",
+        count(effort.forward),
+        count(effort.backward),
+    )
+
+
+def _print_agreement(agreement: Agreement, console: Console) -> None:
+    for title, values in (
+        ("rank agreement (Spearman)", agreement.ranks),
+        ("overlap of what falls (row's share that the column takes too)", agreement.overlap),
+    ):
+        made = table(title, *(str(number) for number in range(1, len(agreement.kinds) + 1)))
+        for number, (kind, row) in enumerate(zip(agreement.kinds, values, strict=True), start=1):
+            made.add_row(f"{number} {kind}", *(f"{value:.2f}" for value in row))
+        console.print(made)

@@ -1,0 +1,149 @@
+"""Criteria side by side: the same model, the same amount; what each costs, what it leaves, and how far they agree."""
+
+import copy
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pruning.allocation import CostLeft
+from pruning.calibration import Calibration
+from pruning.costs import cost_model
+from pruning.criteria import CRITERIA, Criterion, unit_scores
+from pruning.engine import chosen_groups
+from pruning.errors import PruningError
+from pruning.measure import Estimate, judge_all
+from pruning.opening import open_model
+from pruning.passes import counted
+from pruning.recipe import Recipe, kind_of
+from pruning.rules import fits
+from pruning.select import rank, select
+from pruning.surgery import remove_units
+from pruning.units import UnitGroup, apply_masks, masks_of
+from pruning.workload import Workload
+
+
+@dataclass(frozen=True)
+class Effort:
+    """What scoring took: seconds, and samples that went forward and backward through the network."""
+
+    seconds: float
+    forward: int
+    backward: int
+
+
+def timed_scores(
+    criterion: Criterion, model: nn.Module, groups: Sequence[UnitGroup], calibration: Calibration
+) -> tuple[dict[str, Tensor], Effort]:
+    """The scores as `unit_scores` gives them, and what they took."""
+    start = time.perf_counter()
+    with counted(model) as passes:
+        scores = unit_scores(criterion, model, groups, calibration)
+    return scores, Effort(time.perf_counter() - start, passes.forward, passes.backward)
+
+
+def candidates(recipe: Recipe) -> dict[str, Recipe]:
+    """Kind -> the recipe with that criterion, of all that can score its units; its own criterion keeps its fields."""
+    own, granularity = kind_of(recipe.criterion), kind_of(recipe.granularity)
+    return {
+        kind: recipe if kind == own else replace(recipe, criterion=made())
+        for kind, made in CRITERIA.items()
+        if fits(made, granularity)
+    }
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A criterion in the comparison: its `kind`, what is known by now, or why it cannot score the model."""
+
+    kind: str
+    effort: Effort | None = None
+    estimate: Estimate | None = None
+    problem: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Agreement:
+    """How far criteria agree, float64 [criteria, criteria], in the order of `kinds`.
+
+    `ranks` is Spearman's correlation of the unit scores, ties sharing their mean rank. `overlap` is, of the units that
+    fall by the row's criterion, the share that falls by the column's too; NaN where none falls.
+    """
+
+    kinds: tuple[str, ...]
+    ranks: np.ndarray[tuple[int, int], np.dtype[np.float64]]
+    overlap: np.ndarray[tuple[int, int], np.dtype[np.float64]]
+
+
+def agreement(scores: Mapping[str, Mapping[str, Tensor]], keep: Mapping[str, Mapping[str, Tensor]]) -> Agreement:
+    """From each kind's scores and what it keeps, both group name -> [units]; over the groups that all have."""
+    kinds = tuple(scores)
+    common = [name for name in keep[kinds[0]] if all(name in keep[kind] and name in scores[kind] for kind in kinds)]
+    flat = torch.stack([_ranks(torch.cat([scores[kind][name] for name in common])) for kind in kinds])
+    fallen = torch.stack([~torch.cat([keep[kind][name] for name in common]) for kind in kinds]).double()
+    both = fallen @ fallen.T
+    return Agreement(kinds, _correlation(flat).numpy(), (both / both.diagonal()[:, None]).numpy())
+
+
+def _ranks(scores: Tensor) -> Tensor:
+    """Rank of every score, float64; equal scores share the mean of their ranks."""
+    _, group, counts = torch.unique(scores, return_inverse=True, return_counts=True)
+    last = counts.cumsum(0).double()
+    return (last - (counts.double() - 1) / 2)[group]
+
+
+def _correlation(rows: Tensor) -> Tensor:
+    """Pearson's correlation of every two rows; 0 with a row that does not vary, 1 of each with itself."""
+    centred = rows - rows.mean(dim=1, keepdim=True)
+    length = centred.norm(dim=1, keepdim=True)
+    unit = centred / torch.where(length > 0, length, 1.0)
+    return (unit @ unit.T).fill_diagonal_(1.0).clamp(-1.0, 1.0)
+
+
+def compare_all(
+    workload: Workload, recipes: Mapping[str, Recipe], device: torch.device
+) -> tuple[float, list[Compared], Agreement | None]:
+    """The dense validation score, every criterion's cut judged on all of the split, and how far they agree."""
+    model = open_model(workload, device)
+    dense, _ = judge_all(model, workload.validation, workload.task, device)
+    rows: list[Compared] = []
+    scores: dict[str, dict[str, Tensor]] = {}
+    keep: dict[str, dict[str, Tensor]] = {}
+    for kind, recipe in recipes.items():
+        try:
+            cut = score_and_cut(model, workload, recipe, device)
+        except PruningError as error:
+            rows.append(Compared(kind, problem=str(error)))
+            continue
+        scores[kind], keep[kind] = cut.scores, cut.keep
+        judged, _ = judge_all(cut.model, workload.validation, workload.task, device)
+        score, before = float(judged.double().mean()), float(dense.double().mean())
+        rows.append(Compared(kind, cut.effort, Estimate(score, 0.0, score - before, len(judged), len(judged))))
+    return float(dense.double().mean()), rows, agreement(scores, keep) if len(scores) > 1 else None
+
+
+@dataclass(frozen=True, eq=False)
+class Cut:
+    """The cut of a recipe on the dense model: what was scored, what stays, and the network that it leaves."""
+
+    model: nn.Module
+    scores: dict[str, Tensor]
+    keep: dict[str, Tensor]
+    effort: Effort
+
+
+def score_and_cut(model: nn.Module, workload: Workload, recipe: Recipe, device: torch.device) -> Cut:
+    """Score, select, set to zero or remove; the given model is untouched."""
+    example = workload.example.to(device)
+    groups = chosen_groups(workload, recipe, model)
+    scores, effort = timed_scores(recipe.criterion, model, groups, Calibration(workload, device, recipe.seed))
+    ranking = rank(groups, scores, recipe.scope, recipe.amount)
+    keep = select(ranking, recipe.amount.settled(CostLeft(ranking, cost_model(model, example))))
+    cut = copy.deepcopy(model)
+    apply_masks(cut, masks_of(groups, keep, cut))
+    if recipe.granularity.removable:
+        cut = remove_units(cut, example, groups, keep)
+    return Cut(cut, scores, keep, effort)

@@ -1,0 +1,54 @@
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from pruning.calibration import Calibration
+from pruning.errors import WorkloadError
+from pruning.layers import NORMS, WITH_CHANNELS
+from pruning.units import Slice, UnitGroup
+
+
+@dataclass(frozen=True)
+class BatchnormScale:
+    """Size of the factor by which the norm behind the unit scales it: |γ|.
+
+    (Liu et al. 2017, "Network slimming", arXiv 1708.06519, where an L1 penalty on γ pushes many of them towards 0
+    before.) Scores [units]. Any norm with a learnt scale counts; where coupled layers have several, they are added up.
+    A layer without one is left whole. No pass over data.
+    """
+
+    formula: ClassVar[str] = "|γ|"
+    source: ClassVar[str] = "Liu 2017"
+    cost: ClassVar[str] = "no pass over data"
+    fits: ClassVar[tuple[str, ...]] = ("channels",)
+    layers: ClassVar[tuple[type[nn.Module], ...]] = WITH_CHANNELS
+
+    def why_not(self, model: nn.Module, group: UnitGroup) -> str:
+        if _scales(model, group):
+            return ""
+        return "no norm with a learnt scale follows its units, which is what batchnorm_scale reads: choose magnitude"
+
+    def score(self, model: nn.Module, groups: Sequence[UnitGroup], calibration: Calibration) -> dict[str, Tensor]:
+        scores: dict[str, Tensor] = {}
+        for group in groups:
+            if reason := self.why_not(model, group):
+                raise WorkloadError(f"{group.name}: {reason}, or keep this layer whole")
+            parts: list[Tensor] = []
+            for piece in _scales(model, group):
+                sizes = model.get_parameter(piece.param).detach().float().abs()
+                parts.append(sizes[piece.index.to(sizes.device)].sum(dim=1))
+            scores[group.name] = torch.stack(parts).sum(dim=0)
+        return scores
+
+
+def _scales(model: nn.Module, group: UnitGroup) -> list[Slice]:
+    """The pieces of the norms' scales that fall with the units."""
+    found: list[Slice] = []
+    for piece in group.follows:
+        layer, _, name = piece.param.rpartition(".")
+        if isinstance(piece, Slice) and name == "weight" and isinstance(model.get_submodule(layer), NORMS):
+            found.append(piece)
+    return found

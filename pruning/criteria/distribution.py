@@ -1,0 +1,43 @@
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from pruning.calibration import Calibration
+from pruning.criteria.criterion import ANY
+from pruning.layers import PRUNABLE
+from pruning.units import UnitGroup
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """How many standard deviations a weight lies from the mean of its layer: ordinary weights fall first.
+
+    (Han et al. 2015, arXiv 1506.02626, set thresholds as multiples of σ; so does Distiller's sensitivity pruner.)
+    Scores [units], the mean over a unit's weights, so that a threshold counts in σ. μ and σ are those of the whole
+    weight, zeros included; where all weights are equal every score is 0.
+    """
+
+    formula: ClassVar[str] = "|w − μ| / σ of the layer"
+    source: ClassVar[str] = "Han 2015, Distiller"
+    cost: ClassVar[str] = "no pass over data"
+    fits: ClassVar[tuple[str, ...]] = ANY
+    layers: ClassVar[tuple[type[nn.Module], ...]] = PRUNABLE
+
+    def score(self, model: nn.Module, groups: Sequence[UnitGroup], calibration: Calibration) -> dict[str, Tensor]:
+        return {
+            group.name: group.means({name: _deviations(model.get_parameter(name)) for name in group.params})
+            for group in groups
+        }
+
+
+def _deviations(parameter: Tensor) -> Tensor:
+    """|w − μ| / σ, float32 of the parameter's shape; 0 where σ is 0."""
+    weight = parameter.detach().float()
+    # asked of the values and not of σ: rounding leaves a σ above 0 for equal weights
+    if bool((weight == weight.flatten()[0]).all()):
+        return torch.zeros_like(weight)
+    std, mean = torch.std_mean(weight, correction=0)
+    return (weight - mean).abs() / std

@@ -1,0 +1,31 @@
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from pruning.calibration import Calibration
+from pruning.criteria.criterion import ANY
+from pruning.layers import PRUNABLE
+from pruning.units import UnitGroup
+
+
+@dataclass(frozen=True)
+class SignedSquare:
+    """w·|w|, the square with the sign kept: the largest negative weights fall first. A lesson in why the sign must go.
+
+    (Found in tutorials.) Scores [units]; units add up, so that weights of both signs cancel.
+    """
+
+    formula: ClassVar[str] = "Σ w·|w|"
+    source: ClassVar[str] = "tutorials"
+    cost: ClassVar[str] = "no pass over data"
+    fits: ClassVar[tuple[str, ...]] = ANY
+    layers: ClassVar[tuple[type[nn.Module], ...]] = PRUNABLE
+
+    def score(self, model: nn.Module, groups: Sequence[UnitGroup], calibration: Calibration) -> dict[str, Tensor]:
+        scores: dict[str, Tensor] = {}
+        for group in groups:
+            weights = {name: model.get_parameter(name).detach().float() for name in group.params}
+            scores[group.name] = group.sums({name: weight * weight.abs() for name, weight in weights.items()})
+        return scores

@@ -1,0 +1,36 @@
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+from torch import Tensor, nn
+
+from pruning.fields import Between, check
+from pruning.layers import prunable_weights
+from pruning.units import Tiles, UnitGroup
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Rectangles of every weight as a matrix [out, in x kernel], as block-sparse kernels want them. Zeros remain.
+
+    (Narang et al. 2017, arXiv 1711.02782.) Layout (blocks down, blocks across). At the lower and right edge a block may
+    be smaller, and what adds up its weights then scores it lower.
+    """
+
+    rows_per_block: Annotated[int, Between(1, 64)] = 4
+    """Height of a block: how many outputs it spans."""
+    columns_per_block: Annotated[int, Between(1, 64)] = 4
+    """Width of a block: how many inputs it spans; in a convolution how many weights of its kernels."""
+
+    unit: ClassVar[str] = "blocks of weights"
+    removable: ClassVar[bool] = False
+    rows: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        check(self, "granularity")
+
+    def sorted_out(self, model: nn.Module, example: Tensor) -> tuple[list[UnitGroup], dict[str, str]]:
+        groups: list[UnitGroup] = []
+        for name, param, _ in prunable_weights(model):
+            tiles = Tiles(param, self.rows_per_block, self.columns_per_block)
+            groups.append(UnitGroup(name, (name,), tiles.grid(model.get_parameter(param).shape), (tiles,)))
+        return groups, {}

@@ -1,0 +1,97 @@
+"""For granularities that find out by trial what a module does: what it is called with, and what it would give."""
+
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """One call of a module in the forward pass: what went in, and the first tensor that came out."""
+
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    output: Tensor | None
+
+    @property
+    def stream(self) -> Tensor | None:
+        """The first tensor that went in."""
+        return _first_tensor((*self.args, *self.kwargs.values()))
+
+    def instead(self, other: Tensor) -> "Call":
+        """The same call with another first tensor."""
+        stream = self.stream
+        args = tuple(other if value is stream else value for value in self.args)
+        return Call(args, {name: other if value is stream else value for name, value in self.kwargs.items()}, None)
+
+
+@torch.no_grad()
+def calls_of(model: nn.Module, example: Tensor, names: Sequence[str]) -> dict[str, list[Call]]:
+    """Module name -> its calls while the model, in eval mode, computes the example. The model stays as it was."""
+    calls: dict[str, list[Call]] = {name: [] for name in names}
+
+    def kept(value: Any, copies: dict[int, Any]) -> Any:
+        # a later layer may change a tensor in place; one that goes in twice is one copy
+        return copies.setdefault(id(value), value.detach().clone() if isinstance(value, Tensor) else value)
+
+    def before(name: str) -> Any:
+        def hook(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            copies: dict[int, Any] = {}
+            inputs = tuple(kept(value, copies) for value in args)
+            calls[name].append(Call(inputs, {word: kept(value, copies) for word, value in kwargs.items()}, None))
+
+        return hook
+
+    def after(name: str) -> Any:
+        def hook(_module: nn.Module, _args: tuple[Any, ...], output: Any) -> None:
+            last = calls[name][-1]
+            calls[name][-1] = Call(last.args, last.kwargs, kept(_first_tensor((output,)), {}))
+
+        return hook
+
+    modules = {name: model.get_submodule(name) for name in names}
+    handles = [module.register_forward_pre_hook(before(name), with_kwargs=True) for name, module in modules.items()]
+    handles += [module.register_forward_hook(after(name)) for name, module in modules.items()]
+    try:
+        with evaluating(model):
+            model(example)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return calls
+
+
+@torch.no_grad()
+def output_with(module: nn.Module, tensors: Mapping[str, Tensor], call: Call) -> Tensor | None:
+    """The first tensor that the module would give with other parameters; None where it does not run."""
+    try:
+        with evaluating(module):
+            return _first_tensor((functional_call(module, dict(tensors), call.args, dict(call.kwargs)),))
+    except Exception:  # what a stranger's forward raises on zeros or random numbers: then it is not what was looked for
+        return None
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Generator[None]:
+    """Eval mode while the block runs; every module's own flag is restored."""
+    training = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, flag in training:
+            module.training = flag
+
+
+def _first_tensor(values: Any) -> Tensor | None:
+    for value in values:
+        if isinstance(value, Tensor):
+            return value
+        if isinstance(value, tuple | list) and (inner := _first_tensor(value)) is not None:
+            return inner
+    return None

@@ -1,0 +1,128 @@
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from pruning.granularities import RNNGates, RNNUnits
+from pruning.units import apply_masks, masks_of
+from tests.networks import seeded
+
+KINDS = {
+    "tanh": lambda **options: nn.RNN(3, 4, batch_first=True, **options),
+    "relu": lambda **options: nn.RNN(3, 4, batch_first=True, nonlinearity="relu", **options),
+    "gru": lambda **options: nn.GRU(3, 4, batch_first=True, **options),
+    "lstm": lambda **options: nn.LSTM(3, 4, batch_first=True, **options),
+}
+GATES = {"tanh": 1, "relu": 1, "gru": 3, "lstm": 4}
+STEPS = torch.randn(5, 6, 3, generator=torch.Generator().manual_seed(0))
+
+
+def wrapped(kind: str, **options: object) -> nn.Module:
+    return seeded(lambda: nn.ModuleDict({"cell": KINDS[kind](**options)}))
+
+
+def test_the_units_of_an_lstm_written_out():
+    model = wrapped("lstm", num_layers=2, bidirectional=True)
+    groups, reasons = RNNUnits().sorted_out(model, STEPS[:1])
+    assert reasons == {}
+    assert [(group.name, group.members[1], group.layout) for group in groups] == [
+        (f"cell.weight_ih_{end}", f"cell.weight_hh_{end}", (4,)) for end in ("l0", "l0_reverse", "l1", "l1_reverse")
+    ]
+    owned = {(piece.param, piece.dim): piece.index[1].tolist() for piece in groups[1].pieces}
+    gates = [1, 5, 9, 13]  # unit 1 of four in each of i, f, g, o
+    assert owned == {
+        ("cell.weight_ih_l0_reverse", 0): gates,
+        ("cell.weight_hh_l0_reverse", 0): gates,
+        ("cell.bias_ih_l0_reverse", 0): gates,
+        ("cell.bias_hh_l0_reverse", 0): gates,
+        ("cell.weight_hh_l0_reverse", 1): [1],
+        ("cell.weight_ih_l1", 1): [5],  # the next layer reads both directions side by side
+        ("cell.weight_ih_l1_reverse", 1): [5],
+    }
+    assert groups[0].params == ("cell.weight_ih_l0", "cell.weight_hh_l0")  # the columns do not rank it
+    assert {piece.param for piece in groups[3].follows} == {
+        "cell.bias_ih_l1_reverse", "cell.bias_hh_l1_reverse", "cell.weight_hh_l1_reverse",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("options", [{}, {"bidirectional": True}, {"bias": False}], ids=["plain", "both ways", "bare"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_masked_unit_is_zero_at_every_step_and_the_others_never_hear_of_it(kind, options):
+    model = wrapped(kind, **options)
+    groups, _ = RNNUnits().sorted_out(model, STEPS[:1])
+    keep = {group.name: torch.arange(4) != 2 for group in groups}
+    masked = copy.deepcopy(model)
+    apply_masks(masked, masks_of(groups, keep, masked))
+    with torch.no_grad():
+        before, after = model["cell"](STEPS)[0], masked["cell"](STEPS)[0]
+    dead = torch.arange(before.shape[2]) % 4 == 2
+    assert not after[..., dead].any() and before[..., dead].any()
+    # the others are those of a smaller layer of three units
+    smaller = KINDS[kind](**options)
+    smaller = type(smaller)(3, 3, batch_first=True, **options, **({"nonlinearity": "relu"} if kind == "relu" else {}))
+    stays = torch.cat([torch.tensor([0, 1, 3]) + 4 * gate for gate in range(GATES[kind])])
+    with torch.no_grad():
+        for name, parameter in smaller.named_parameters():
+            whole = getattr(model["cell"], name)[stays]
+            parameter.copy_(whole[:, [0, 1, 3]] if "weight_hh" in name else whole)
+        assert torch.allclose(after[..., ~dead], smaller(STEPS)[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["gru", "lstm"])
+def test_the_next_layer_does_not_read_a_masked_unit(kind):
+    model = wrapped(kind, num_layers=2)
+    groups, _ = RNNUnits().sorted_out(model, STEPS[:1])
+    apply_masks(model, masks_of(groups[:1], {groups[0].name: torch.arange(4) != 2}, model))
+    assert not model["cell"].weight_ih_l1[:, 2].any() and model["cell"].weight_ih_l1[:, 1].all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_gate_is_one_row_of_both_matrices(kind):
+    model = wrapped(kind)
+    (group,), reasons = RNNGates().sorted_out(model, STEPS[:1])
+    gates = GATES[kind]
+    assert group.layout == (gates, 4) and reasons == {}
+    keep = torch.ones(gates, 4, dtype=torch.bool)
+    keep[gates - 1, 1] = False
+    apply_masks(model, masks_of([group], {group.name: keep.flatten()}, model))
+    row = (gates - 1) * 4 + 1
+    for parameter in model["cell"].parameters():
+        assert not parameter[row].any()
+        assert int((parameter == 0).sum()) == parameter[row].numel()
+
+
+def test_an_lstm_without_a_forget_gate_halves_its_cell_at_each_step():
+    model = wrapped("lstm")
+    (group,), _ = RNNGates().sorted_out(model, STEPS[:1])
+    keep = torch.ones(4, 4, dtype=torch.bool)
+    keep[:, 0] = torch.tensor([True, False, False, True])  # unit 0: f is 0.5, g is 0
+    apply_masks(model, masks_of([group], {group.name: keep.flatten()}, model))
+    cell = torch.ones(1, 1, 4)
+    with torch.no_grad():
+        _, (_, after) = model["cell"](STEPS[:1], (torch.zeros(1, 1, 4), cell))
+    assert float(after[0, 0, 0]) == 0.5 ** STEPS.shape[1]
+
+
+def test_a_projected_lstm_has_gates_but_no_units_and_its_projection_neither():
+    model = wrapped("lstm", proj_size=2)
+    groups, reasons = RNNUnits().sorted_out(model, STEPS[:1])
+    assert groups == [] and "proj_size" in reasons["cell.weight_ih_l0"] and "proj_size" in reasons["cell.weight_hh_l0"]
+    assert reasons["cell.weight_hr_l0"] == "a projection mixes the hidden units: choose weights"
+    (group,), reasons = RNNGates().sorted_out(model, STEPS[:1])
+    assert group.layout == (4, 4) and reasons == {"cell.weight_hr_l0": "a projection has no gates: choose weights"}
+
+
+@pytest.mark.parametrize("granularity", [RNNUnits(), RNNGates()])
+def test_frozen_and_shared_weights_keep_their_layer_whole(granularity):
+    model = wrapped("gru", num_layers=2)
+    model["cell"].weight_hh_l0.requires_grad_(False)
+    groups, reasons = granularity.sorted_out(model, STEPS[:1])
+    assert [group.name for group in groups] == ["cell.weight_ih_l1"]
+    assert "cell.weight_hh_l0, which is frozen" in reasons["cell.weight_ih_l0"]
+
+    model = nn.ModuleDict({"one": nn.RNN(3, 4), "two": nn.RNN(3, 4), "head": nn.Linear(4, 1)})
+    model["two"].weight_hh_l0 = model["one"].weight_hh_l0
+    groups, reasons = granularity.sorted_out(model, STEPS[:1])
+    assert groups == [] and "shared with two.weight_hh_l0" in reasons["one.weight_ih_l0"]
+    assert reasons["head"] == "Linear has no recurrent units: choose another granularity"

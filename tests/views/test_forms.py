@@ -1,0 +1,117 @@
+"""The forms are the tables: every kind can be chosen on the page, and what its controls say is what its fields were."""
+
+from dataclasses import fields, replace
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from pruning.amounts import Budget, PerLayer, RelativeThreshold, Sparsity, Threshold
+from pruning.criteria import CRITERIA, Attribution, Change, OptimalBrainSurgeon
+from pruning.granularities import GRANULARITIES, Channels, Weights
+from pruning.recipe import Recipe, from_json
+from pruning.rules import fits
+from pruning.schedules import SCHEDULES, Geometric, PolynomialDecay, Until
+from pruning.scopes import SCOPES, Blocks, Global
+from pruning.tuning import Tuning
+from tests.views.test_lab_page import QUICK, opened, settled, strip
+from views.controls import TABLES
+
+CHOICES = [(choice, kind) for choice, table in TABLES.items() for kind in table]
+# on a perceptron these have something to cut
+GRANULARITY_OF = {kind: next(g for g in ("weights", "channels") if fits(made, g)) for kind, made in CRITERIA.items()}
+
+
+def recipe_with(choice: str, kind: str) -> Recipe:
+    made: Any = TABLES[choice][kind]()
+    if choice == "criterion":
+        return replace(QUICK, criterion=made, granularity=GRANULARITIES[GRANULARITY_OF[kind]]())
+    return replace(QUICK, **{choice: made})
+
+
+@pytest.mark.parametrize("choice, kind", [(c, k) for c, k in CHOICES if c not in ("criterion", "granularity")])
+def test_every_kind_of_the_short_tables_is_shown_by_its_controls_and_given_back(app, choice, kind):
+    recipe = recipe_with(choice, kind)
+    opened(app, recipe)
+    assert [error.value for error in app.error] == []
+    assert from_json(app.query_params["recipe"]) == recipe
+    drawn = {element.key for element in [*app.slider, *app.number_input, *app.selectbox] if element.key}
+    drawn |= {element.key for element in app.get("button_group")} if app.get("button_group") else set()
+    made = TABLES[choice][kind]
+    assert {f"{choice}.{kind}.{field.name}" for field in fields(made)} <= drawn | {f"{choice}.{kind}.rest"}
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        replace(QUICK, criterion=Change(), scope=Global("l2")),
+        replace(QUICK, criterion=OptimalBrainSurgeon(damping=0.05), scope=Blocks(of=8)),
+        replace(QUICK, criterion=Attribution("grad_cam", steps=3, samples=64), granularity=Channels()),
+        replace(QUICK, amount=Threshold(0.0375)),
+        replace(QUICK, amount=RelativeThreshold(0.255)),
+        replace(QUICK, amount=Budget("macs", 0.4), granularity=Channels()),
+        replace(QUICK, amount=PerLayer({"fc2": 0.25}, rest=Budget("parameters", 0.35)), granularity=Weights()),
+        replace(QUICK, schedule=PolynomialDecay(0.25, 2, 8, 2, 2.0), tuning=Tuning(epochs=4, images_per_epoch=256)),
+        replace(QUICK, schedule=Geometric(0.33)),
+        replace(QUICK, schedule=Until(0.02, 4), seed=9),
+    ],
+    ids=lambda recipe: recipe.name,
+)
+def test_fields_of_every_sort_come_back_as_they_were(app: AppTest, recipe: Recipe) -> None:
+    opened(app, recipe)
+    assert [error.value for error in app.error] == []
+    assert from_json(app.query_params["recipe"]) == recipe
+
+
+@pytest.mark.parametrize("kind", CRITERIA)
+def test_choosing_a_criterion_shows_its_formula_source_and_cost(app: AppTest, kind: str) -> None:
+    app.query_params["recipe"] = '{"version": 1, "workload": "mlp_128"}'
+    app.run()
+    app.selectbox(key="criterion").set_value(kind).run()
+    assert not app.exception
+    made = CRITERIA[kind]
+    assert any(made.formula in text.value and made.source in text.value for text in app.caption)
+    # either it scores weights and the recipe says so, or a sentence says what to choose
+    if fits(made, "weights"):
+        assert from_json(app.query_params["recipe"]).criterion == made()
+    else:
+        assert f"{kind} scores" in app.error[0].value and "choose granularity" in app.error[0].value
+
+
+@pytest.mark.parametrize("kind", GRANULARITIES)
+def test_every_granularity_is_shown_or_says_that_the_network_has_none(app: AppTest, kind: str) -> None:
+    opened(app, replace(QUICK, granularity=GRANULARITIES[kind]()))
+    if kind in ("weights", "blocks", "channels"):
+        assert [error.value for error in app.error] == []
+        assert "estimated" in strip(app) or "measured" in strip(app)
+    else:
+        assert f"no {GRANULARITIES[kind].unit} in this network can fall" in app.error[0].value
+
+
+def test_a_field_that_is_changed_changes_the_recipe(app: AppTest) -> None:
+    opened(app, replace(QUICK, scope=Blocks()))
+    app.number_input(key="scope.blocks.of").set_value(8).run()
+    assert from_json(app.query_params["recipe"]).scope == Blocks(8)
+    app.number_input(key="tuning.batch_size").set_value(64).run()
+    assert from_json(app.query_params["recipe"]).tuning.batch_size == 64
+
+
+def test_layers_set_by_rule_stand_in_their_rows_and_are_cleared(app: AppTest) -> None:
+    opened(app, replace(QUICK, amount=Sparsity(0.8)))
+    next(button for button in app.button if button.label == "ERK").click().run()
+    amount = from_json(app.query_params["recipe"]).amount
+    assert isinstance(amount, PerLayer) and amount.shares.keys() == {"fc1", "fc2"}
+    assert amount.shares["fc1"] > 0.8 > amount.shares["fc2"]  # the small layer keeps more
+    next(button for button in app.button if button.label == "clear").click().run()
+    assert from_json(app.query_params["recipe"]).amount == Sparsity(0.8)
+
+
+def test_every_table_of_the_page_is_the_librarys() -> None:
+    assert TABLES["criterion"] is CRITERIA and TABLES["granularity"] is GRANULARITIES
+    assert TABLES["scope"] is SCOPES and TABLES["schedule"] is SCHEDULES
+
+
+def test_a_budget_is_met_on_the_page(app: AppTest) -> None:
+    opened(app, replace(QUICK, granularity=Channels(), amount=Budget("macs", 0.5), scope=Global("mean")))
+    settled(app)
+    assert "50" in strip(app) or "49" in strip(app)

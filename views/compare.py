@@ -1,0 +1,207 @@
+"""Compare criteria: the same model, the same amount, any set of criteria. Reads top to bottom as the page looks."""
+
+import time
+from dataclasses import replace
+from html import escape
+
+import streamlit as st
+
+from pruning.answers import ModelView
+from pruning.comparison import Compared, candidates
+from pruning.criteria import CRITERIA
+from pruning.errors import PruningError
+from pruning.figures import agreement_figure, comparison_figure
+from pruning.lab import agree, effort, estimate, open_workload
+from pruning.numbers import count, duration, percent, points
+from pruning.recipe import Recipe, kind_of
+from views import controls
+from views.language import _
+from views.server import ask
+
+POLL_S = 0.25
+A_POLL_S = 0.2  # how long one poll lets the worker judge samples
+STEP_S = 0.1
+AT_FIRST = ("magnitude", "random", "taylor", "snip", "wanda", "activation", "batchnorm_scale")
+
+CSS = """<style>
+.compared { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: 14px; }
+.compared th, .compared td { padding: 4px 9px; text-align: right; border-bottom: 1px solid #8884; white-space: nowrap; }
+.compared th:first-child, .compared td:first-child, .compared td.words { text-align: left; }
+.compared td.words { white-space: normal; opacity: .8; }
+.compared .sure { font-weight: 600; }
+.compared .change, .compared .how { font-size: 12px; opacity: .8; }
+.scroll { overflow-x: auto; }
+.st-key-comparison_box [data-stale="true"] { opacity: 1 !important; }  /* what is shown stays true while more is measured */
+</style>"""
+
+
+def page() -> None:
+    if problem := controls.restore():
+        st.error(problem)
+    choice = controls.choose()
+    st.subheader(_("Compare criteria"))
+    st.caption(
+        _("The cut on the left, made once by each criterion, without tuning: what it costs to score, what accuracy it leaves, and how far the criteria agree.")
+    )
+    if choice.problem:
+        st.warning(_("The choices on the left do not fit together; the comparison is of the last that did."))
+    there = candidates(choice.recipe)
+    kinds = _pick(choice.recipe, there)
+    if not kinds:
+        st.info(_("Choose at least one criterion."))
+        return
+    try:
+        model = ask(open_workload, choice.recipe.workload)
+    except PruningError as error:
+        st.error(str(error))
+        return
+    recipes = {kind: there[kind] for kind in kinds}
+    ready, scored = _next(_known(recipes)) is None, _scored(_known(recipes))
+    st.fragment(_measure, run_every=None if ready else POLL_S, key="comparison")(model, recipes, ready, scored)
+    if scored:
+        _agreement({kind: recipe for kind, recipe in recipes.items() if not _known(recipes)[kind].problem})
+
+
+def _pick(recipe: Recipe, there: dict[str, Recipe]) -> list[str]:
+    """The criteria to compare: only those that can score the units."""
+    left = [kind for kind in st.session_state.get("compared", ()) if kind in there]
+    own = kind_of(recipe.criterion)
+    st.session_state.compared = left or [kind for kind in there if kind in (*AT_FIRST, own)]
+    picked = st.multiselect(
+        _("criteria"), list(there), key="compared", format_func=lambda kind: kind.replace("_", " "),
+        help=_("Those that can score the chosen units. Each has its default settings, but for the one on the left, which has those set there."),
+    )  # fmt: skip
+    st.button(_("all {n}").format(n=len(there)), on_click=_all, args=(list(there),))
+    return picked
+
+
+def _all(kinds: list[str]) -> None:
+    st.session_state.compared = kinds
+
+
+def _known(recipes: dict[str, Recipe]) -> dict[str, Compared]:
+    """What this session has been told of each recipe's criterion; what was of another cut is forgotten."""
+    known: dict[Recipe, Compared] = st.session_state.setdefault("comparison_of", {})
+    wanted = {kind: _cut(recipe) for kind, recipe in recipes.items()}
+    for recipe in [recipe for recipe in known if recipe not in wanted.values()]:
+        del known[recipe]
+    return {kind: known.setdefault(recipe, Compared(kind)) for kind, recipe in wanted.items()}
+
+
+def _cut(recipe: Recipe) -> Recipe:
+    """The recipe without what does not change the cut: another schedule does not measure anew."""
+    plain = controls.start()
+    return replace(recipe, schedule=plain.schedule, tuning=plain.tuning)
+
+
+def _scored(rows: dict[str, Compared]) -> bool:
+    """Whether all units have their scores, so that the criteria's agreement is known."""
+    return all(row.effort or row.problem for row in rows.values())
+
+
+def _measure(model: ModelView, recipes: dict[str, Recipe], ready: bool, scored: bool) -> None:
+    """The table and the chart, sharper at every poll; when all is scored, and measured, the page is drawn once more."""
+    drawn = st.session_state.get("comparison_drawn") == recipes
+    if drawn and not ready:  # what is known by now is shown before the first question is asked
+        _ask_more(recipes)
+    st.session_state.comparison_drawn = recipes
+    rows = _known(recipes)
+    _show(model, list(rows.values()))
+    if drawn and ((not ready and _next(rows) is None) or (not scored and _scored(rows))):
+        st.rerun()
+
+
+def _ask_more(recipes: dict[str, Recipe]) -> None:
+    """For the time of a poll: score the units of criteria not yet scored, then judge more samples."""
+    end = time.monotonic() + A_POLL_S
+    while time.monotonic() < end and (kind := _next(_known(recipes))) is not None:
+        cut = _cut(recipes[kind])
+        row = st.session_state.comparison_of[cut]
+        try:
+            if row.effort is None:
+                row = replace(row, effort=ask(effort, cut))
+            else:
+                row = replace(row, estimate=ask(estimate, cut, STEP_S).estimate)
+        except PruningError as error:
+            row = replace(row, problem=str(error))
+        st.session_state.comparison_of[cut] = row
+
+
+def _next(rows: dict[str, Compared]) -> str | None:
+    """Whose turn it is: first the one of which least is known."""
+    open_ = [row for row in rows.values() if not row.problem and not (row.estimate and row.estimate.measured)]
+    seen = {row.kind: row.estimate.samples if row.estimate else 0 if row.effort else -1 for row in open_}
+    return min(seen, key=seen.__getitem__, default=None)
+
+
+def _show(model: ModelView, rows: list[Compared]) -> None:
+    left, right = st.container(key="comparison_box").columns([2, 1], gap="medium")
+    left.html(CSS + table_html(model, rows))
+    with right:
+        st.plotly_chart(
+            comparison_figure(rows, model.score), key="comparison_chart", width="stretch", config={"displayModeBar": False},
+            alt=_("accuracy of each criterion's cut on the validation split: the numbers are in the table"),
+        )  # fmt: skip
+
+
+def table_html(model: ModelView, rows: list[Compared]) -> str:
+    """A row for each criterion: accuracy, change, seconds and samples through the network."""
+    heads = (
+        _("criterion"), _("accuracy (validation)"), _("change"), _("scored in"), _("forward"), _("backward"),
+    )  # fmt: skip
+    head = "".join(f"<th scope='col'>{escape(text)}</th>" for text in heads)
+    body = "".join(_row(row) for row in rows)
+    dense = _("dense: {score} on {samples} validation samples. forward and backward count samples through the network while scoring.")
+    words = escape(dense.format(score=percent(model.score, 2), samples=count(model.samples)))
+    return f"<div class='scroll'><table class='compared'><tr>{head}</tr>{body}</table><p class='how'>{words}</p></div>"
+
+
+def _row(row: Compared) -> str:
+    name = f"<th scope='row' title='{escape(CRITERIA[row.kind].formula, quote=True)}' style='text-align:left'>{escape(row.kind.replace('_', ' '))}</th>"
+    if row.problem:
+        return f"<tr>{name}<td class='words' colspan='5'>{escape(row.problem)}</td></tr>"
+    cells = [*_score(row), *_effort(row)]
+    return f"<tr>{name}{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+
+
+def _score(row: Compared) -> tuple[str, str]:
+    if row.estimate is None:
+        return f"<span class='how'>{escape(_('judging') if row.effort else _('scoring units'))}</span>", ""
+    score = row.estimate
+    if score.measured:
+        return f"<span class='sure'>{percent(score.score, 2)}</span> <span class='how'>{escape(_('measured'))}</span>", points(score.change)
+    words = _("± {width}, estimated from {n}").format(width=percent(score.half_width), n=count(score.samples))
+    return f"{percent(score.score)} <span class='how'>{escape(words)}</span>", points(score.change)
+
+
+def _effort(row: Compared) -> tuple[str, str, str]:
+    if row.effort is None:
+        return "", "", ""
+    seconds = row.effort.seconds
+    spent = f"{1000 * seconds:.0f} ms" if seconds < 1 else f"{seconds:.1f} s" if seconds < 60 else duration(seconds)
+    return spent, count(row.effort.forward), count(row.effort.backward)
+
+
+def _agreement(recipes: dict[str, Recipe]) -> None:
+    """Two matrices: do the criteria rank units alike, and do the same units fall?"""
+    if len(recipes) < 2:
+        return
+    try:
+        found = ask(agree, recipes)
+    except PruningError as error:
+        st.error(str(error))
+        return
+    left, right = st.columns(2, gap="large")
+    for column, title, help, values, low, key in (
+        (left, _("Rank agreement"), _("Spearman's correlation of the unit scores: 1 the same order, 0 unrelated, −1 the reverse."), found.ranks, -1.0, "ranks"),
+        (right, _("Overlap of what falls"), _("Of the units that fall by the row's criterion, the share that falls by the column's too."), found.overlap, 0.0, "overlap"),
+    ):  # fmt: skip
+        with column:
+            st.subheader(title, help=help)
+            st.plotly_chart(
+                agreement_figure(found.kinds, values.round(4).tolist(), low), key=key, width="stretch",
+                config={"displayModeBar": False}, alt=f"{title}: {help}",
+            )  # fmt: skip
+
+
+page()

@@ -1,0 +1,131 @@
+"""Forms from dataclasses: a control for each field by its type and range, its docstring as help. Nothing is written twice."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+import streamlit as st
+
+from pruning.field_docs import field_docs, first_paragraph
+from pruning.fields import Between, ranges
+from pruning.recipe import kind_of
+from views.language import _
+
+FEW = 4  # so many choices fit side by side
+SHORT = 19  # letters that they may have together
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is only known while the page is open: by field, the ends of a slider and the names to choose from."""
+
+    ranges: Mapping[str, Between] = field(default_factory=dict[str, Between])
+    options: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
+
+
+def load(choice: str, table: Mapping[str, type[Any]], value: Any) -> None:
+    """Set the controls of a choice, such as `criterion`, to the value; those of the other kinds to their defaults."""
+    st.session_state[choice] = kind_of(value)
+    for kind, made in table.items():
+        load_fields(f"{choice}.{kind}", value if type(value) is made else made())
+
+
+def load_fields(prefix: str, value: Any) -> None:
+    """Set the controls of a dataclass' fields to what the value says."""
+    for f in _drawn(type(value)):
+        number = getattr(value, f)
+        limits = ranges(type(value)).get(f)
+        st.session_state[f"{prefix}.{f}"] = round(100 * number, 4) if _is_share(limits) else number
+
+
+def hold(choice: str) -> None:
+    """Keep the values of controls that are not drawn this time; Streamlit would forget them."""
+    for key in [key for key in st.session_state if key == choice or str(key).startswith(f"{choice}.")]:
+        st.session_state[key] = st.session_state[key]
+
+
+def choose(choice: str, kinds: Sequence[str], made: Mapping[str, type[Any]], help: str, **events: Any) -> type[Any]:
+    """The control that picks a kind: side by side where they are few, else a list. `events` are its callbacks."""
+    about = f"{help} {first_paragraph(made[st.session_state[choice]])}"
+    _pick(_(choice), kinds, choice, about, **events)
+    return made[st.session_state[choice]]
+
+
+def draw(prefix: str, made: type[Any], known: Known | None = None, only: Sequence[str] | None = None) -> None:
+    """A control for each field of the dataclass, one under the other, or `only` for those named."""
+    known = known or Known()
+    hints, docs = get_type_hints(made), field_docs(made)
+    limits = {**ranges(made), **known.ranges}
+    for f in only or _drawn(made):
+        label, help = _(f.replace("_", " ")), _(docs.get(f, ""))
+        _control(f"{prefix}.{f}", label, help, hints[f], limits.get(f), known.options.get(f))
+
+
+def read(prefix: str, made: type[Any]) -> Any:
+    """The dataclass that the controls say. RecipeError if they do not fit together."""
+    limits = ranges(made)
+    values = {f: st.session_state[f"{prefix}.{f}"] for f in _drawn(made)}
+    return made(**{f: round(value / 100, 6) if _is_share(limits.get(f)) else value for f, value in values.items()})
+
+
+def _drawn(made: type[Any]) -> list[str]:
+    """The fields that a control can say: a mapping, or a choice within a choice, has its own place on the page."""
+    hints = get_type_hints(made)
+    return [f.name for f in fields(made) if _plain(hints[f.name])]
+
+
+def _plain(hint: Any) -> bool:
+    return get_origin(hint) is Literal or hint in (int, float, str) or type(None) in get_args(hint)
+
+
+def _is_share(limits: Between | None) -> bool:
+    """Shares of 1 are shown in percent."""
+    return limits is not None and limits.step is not None and limits.low >= 0.0 and limits.high <= 1.0
+
+
+def _control(
+    key: str, label: str, help: str, hint: Any, limits: Between | None, options: Sequence[str] | None
+) -> None:
+    if get_origin(hint) is Literal or options is not None:
+        _pick(label, get_args(hint) if options is None else options, key, help)
+    elif limits is None:
+        (st.text_input if hint is str else st.number_input)(label, key=key, help=help)
+    elif _is_share(limits):
+        low, high, step = 100 * limits.low, 100 * limits.high, 100 * (limits.step or 0.01)
+        st.slider(label, low, high, step=step, key=key, format=f"%.{1 if step < 1 else 0}f %%", help=help)
+    elif hint is float and limits.step is not None and limits.high <= 1e6 and not limits.above:
+        decimals = max(0, min(12, len(f"{limits.step:.12f}".rstrip("0").partition(".")[2])))
+        st.slider(label, limits.low, limits.high, step=limits.step, key=key, format=f"%.{decimals}f", help=help)
+    else:
+        _number(key, label, help, hint, limits)
+
+
+def _number(key: str, label: str, help: str, hint: Any, limits: Between) -> None:
+    """A box for a number. One that may be missing is empty then."""
+    whole = hint is int or int in get_args(hint)
+    low = limits.low + (1e-9 if limits.above else 0.0)
+    if whole:
+        placeholder = _("all") if type(None) in get_args(hint) else None
+        st.number_input(
+            label, int(limits.low), int(limits.high), step=_step(limits), key=key, help=help, placeholder=placeholder
+        )
+    else:
+        step = limits.step or (limits.high - limits.low) / 1000
+        st.number_input(label, low, float(limits.high), step=step, format="%g", key=key, help=help)
+
+
+def _step(limits: Between) -> int:
+    return int(limits.step) if limits.step else 1
+
+
+def _pick(label: str, options: Sequence[Any], key: str, help: str, **events: Any) -> None:
+    """One of a few options side by side, or of many in a list."""
+    written = {option: str(option).replace("_", " ") for option in options}
+    if st.session_state.get(key) not in options:
+        st.session_state[key] = options[0]
+    if len(options) <= FEW and sum(map(len, written.values())) <= SHORT:
+        st.segmented_control(
+            label, options, key=key, required=True, help=help, format_func=written.__getitem__, **events
+        )
+    else:
+        st.selectbox(label, options, key=key, help=help, format_func=written.__getitem__, **events)

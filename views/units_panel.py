@@ -1,0 +1,56 @@
+"""The units of the chosen layer, ranked; attention heads layer by layer, gates by hidden unit: each in its natural picture."""
+
+import streamlit as st
+
+from pruning.answers import LayerView, Look, UnitsView
+from pruning.errors import PruningError
+from pruning.figures import unit_matrix_figure, units_figure
+from pruning.lab import units
+from pruning.numbers import count
+from pruning.recipe import Recipe, kind_of
+from views.language import _
+from views.server import ask
+
+GATES = {1: ("h",), 3: ("r", "z", "n"), 4: ("i", "f", "g", "o")}
+IN_WEIGHTS = ("weights", "kernels", "blocks")  # the heatmap is their picture
+
+
+def show(look: Look, recipe: Recipe, layer: str) -> None:
+    """Nothing for units that lie in the weight matrix: the heatmap shows them where they are."""
+    kind = kind_of(recipe.granularity)
+    rows = {view.name: view for view in look.layers if view.units}
+    view = rows.get(layer) or next(iter(rows.values()), None)
+    if kind in IN_WEIGHTS or view is None:
+        return
+    wanted = [name for name, row in rows.items() if row.row == name] if kind == "heads" else [view.row]
+    try:
+        found = ask(units, recipe, tuple(wanted))
+    except PruningError as error:
+        st.error(str(error))
+        return
+    st.subheader(_title(kind, view))
+    if kind == "heads":
+        figure = unit_matrix_figure(*_padded(found), [one.layer for one in found], _("head"))
+    elif found[0].scores.ndim == 2:
+        one = found[0]
+        gates = GATES.get(len(one.scores), tuple(map(str, range(len(one.scores)))))
+        figure = unit_matrix_figure(one.scores.tolist(), one.fallen.tolist(), gates, _("hidden unit; rows are gates"))
+    else:
+        figure = units_figure(found[0].scores.tolist(), found[0].fallen.tolist())
+    fallen, every = sum(int(one.fallen.sum()) for one in found), sum(one.fallen.size for one in found)
+    words = _("{fallen} of {units} units fall").format(fallen=count(fallen), units=count(every))
+    st.plotly_chart(figure, key="units_chart", width="stretch", config={"displayModeBar": False}, alt=words)
+    st.caption(words)
+
+
+def _title(kind: str, view: LayerView) -> str:
+    if kind == "heads":
+        return _("Heads of all attention layers")
+    return _("Units of {layer}").format(layer=view.row)
+
+
+def _padded(found: list[UnitsView]) -> tuple[list[list[float]], list[list[bool]]]:
+    """The layers one under the other; a layer with fewer heads than another ends earlier."""
+    width = max(one.scores.size for one in found)
+    scores = [[*one.scores.flatten().tolist(), *[float("nan")] * (width - one.scores.size)] for one in found]
+    return scores, [[*one.fallen.flatten().tolist(), *[False] * (width - one.fallen.size)] for one in found]
