@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test check browser screenshots clean
+.PHONY: run test check browser docs screenshots clean
 
 run: $(VENV)/run.stamp
 	$(BIN)/python -m views --port $(PORT)
@@ -17,6 +17,10 @@ check: $(VENV)/test.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+
+# the page of all choices, read from the code
+docs: $(VENV)/run.stamp
+	$(BIN)/python -m pruning choices --markdown > docs/choices.md
 
 # the pictures of the README, taken from the running page
 screenshots: $(VENV)/test.stamp browser

@@ -12,10 +12,11 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import healing, selection, slider, start
+from benchmarks import criteria, healing, selection, slider, start
 from benchmarks.report import Report
 
 BENCHMARKS: dict[str, Callable[[], Report]] = {
+    "criteria": criteria.measure,
     "healing": healing.measure,
     "selection": selection.measure,
     "slider": slider.measure,
@@ -40,7 +41,7 @@ def main() -> int:
     if report.rows:
         rows = Table(*report.rows[0])
         for row in report.rows:
-            rows.add_row(*(value if isinstance(value, str) else f"{value:.4g}" for value in row.values()))
+            rows.add_row(*(f"{value:.4g}" if isinstance(value, float) else str(value) for value in row.values()))
         console.print(rows)
     table = Table("figure", "value", "target", "met", title=f"{options.name}: {machine()}")
     for name, value in report.figures.items():

@@ -46,7 +46,7 @@ def counted(model: nn.Module) -> Generator[Passes]:
 
 
 def _samples(output: Tensor) -> tuple[int, bool]:
-    """Samples in an output [samples, ...], each counted that torch.func.vmap runs at once; and whether inside grad()."""
+    """Samples in an output [samples, ...], each counted that vmap runs at once; and whether inside grad()."""
     functorch: Any = torch._C._functorch  # type: ignore[attr-defined]
     samples, differentiated = (len(output) if output.dim() else 1), False
     while functorch.is_functorch_wrapped_tensor(output):

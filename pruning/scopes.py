@@ -75,9 +75,9 @@ class Layer:
 
 @dataclass(frozen=True)
 class Row:
-    """The units of each output row of a weight compete among themselves (per output, Sun et al.
+    """The units of each output row of a weight compete among themselves.
 
-    2023, arXiv 2306.11695).
+    (Per output, as Wanda compares: Sun et al. 2023, arXiv 2306.11695.)
     """
 
     within_rows: ClassVar[bool] = True

@@ -79,8 +79,8 @@ class UnitGroup:
 
     `name` is the row that gives the group its name and `members` are all rows that hold these units (more than one when
     residual additions couple them). `layout` says how the units lie: (out, in, ...) for single weights, (units,) where
-    they lie in no matrix. The values of `ranked` rank the units; `follows` falls with them: bias, norm, the next layers'
-    columns.
+    they lie in no matrix. The values of `ranked` rank the units; `follows` falls with them: bias, norm, the next
+    layers' columns.
     """
 
     name: str

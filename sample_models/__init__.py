@@ -1,7 +1,7 @@
 """Small trained networks with their data. Importing this reads nothing; making a workload reads weights and data."""
 
 from pruning.workload import Workloads
-from sample_models import fashion_cnn, fashion_resnet, lenet_300_100, mlp_128
+from sample_models import fashion_cnn, fashion_lstm, fashion_resnet, fashion_vit, lenet_300_100, mlp_128
 from sample_models.shipped import ModelCard, card
 
 __all__ = ["MODELS", "ModelCard", "card"]
@@ -11,4 +11,6 @@ MODELS: Workloads = {
     lenet_300_100.NAME: lenet_300_100.workload,
     mlp_128.NAME: mlp_128.workload,
     fashion_resnet.NAME: fashion_resnet.workload,
+    fashion_lstm.NAME: fashion_lstm.workload,
+    fashion_vit.NAME: fashion_vit.workload,
 }

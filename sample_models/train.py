@@ -17,10 +17,9 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
 from pruning.exporters.writing import write_whole
+from pruning.layers import model_macs
 from pruning.workload import Split, shuffled
 from sample_models import (
     fashion_cnn,
@@ -190,19 +189,6 @@ def accuracy(network: nn.Module, split: Split, size: int = 1000) -> float:
     return right / len(split)
 
 
-def macs(network: nn.Module, example: Tensor) -> int:
-    """Multiply-accumulates of one forward pass: half of the floating-point operations that torch counts.
-
-    torch counts matrix products but neither mkldnn's recurrent layers nor fused attention (in one way without
-    gradients, in another with), so these are switched to the plain ways, which are made of matrix products.
-    """
-    without_mkldnn = torch.backends.mkldnn.flags(enabled=False, allow_tf32=None)  # type: ignore[arg-type]
-    plain_attention = sdpa_kernel(SDPBackend.MATH)
-    with torch.enable_grad(), without_mkldnn, plain_attention, FlopCounterMode(display=False) as counter:
-        network(example)
-    return counter.get_total_flops() // 2
-
-
 def write(network: nn.Module, card: shipped.ModelCard, folder: Path) -> shipped.ModelCard:
     """Write the weights and then the card with their checksum; between the two moments loading says they do not fit."""
     tensors = {key: tensor.contiguous() for key, tensor in network.state_dict().items()}
@@ -248,7 +234,7 @@ def reproduce(
         validation_accuracy=accuracy(network, validation),
         test_accuracy=accuracy(network, test),
         parameters=sum(parameter.numel() for parameter in network.parameters()),
-        macs=macs(network, fashion_mnist.example()),
+        macs=model_macs(network, fashion_mnist.example()),
         sha256="",
     )
     card = write(network, card, folder)

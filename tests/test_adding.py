@@ -1,4 +1,7 @@
-"""A criterion is one file and one line: once in the table it is in the JSON, the CLI, the page and the contract suite."""
+"""A criterion is one file and one line.
+
+Once in the table it is in the JSON, the CLI, the page and the contract suite.
+"""
 
 import json
 from collections.abc import Sequence

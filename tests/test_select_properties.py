@@ -267,7 +267,7 @@ def test_a_budget_is_the_smallest_sparsity_that_meets_it(case, asked, one_by_han
 
     def left(share: float) -> float:
         tried = replace(amount, rest=Sparsity(share)) if isinstance(amount, PerLayer) else Sparsity(share)
-        return 1.0 - size(select(ranking, tried)) / units
+        return (units - size(select(ranking, tried))) / units
 
     try:
         settled = amount.settled(cost)

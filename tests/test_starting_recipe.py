@@ -1,13 +1,14 @@
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import pytest
 
 from pruning.amounts import Sparsity
+from pruning.choices import CHOICES
 from pruning.criteria import CRITERIA
 from pruning.field_docs import field_docs, first_paragraph
 from pruning.recipe import from_json
-from pruning.starting_recipe import CHOICES, commented, starting_recipe
+from pruning.starting_recipe import commented, starting_recipe
 from pruning.tuning import Tuning
 from tests.networks import NETWORKS, seeded
 
@@ -29,11 +30,19 @@ def test_the_comments_tell_every_kind_and_every_field() -> None:
     told = json.loads(commented(starting_recipe("mlp", model), model))
     for field, (_, table) in CHOICES.items():
         assert {f"kind {kind}" for kind in table} == told[f"// {field}"].keys() - {"about"}
+        for kind, made in table.items():
+            line = told[f"// {field}"][f"kind {kind}"]
+            assert all(f" {f.name}: " in line for f in fields(made)) and line.startswith(first_paragraph(made))
     assert told["// tuning"].keys() - {"about"} == vars(Tuning()).keys()
-    assert told["// criterion"]["kind magnitude"]["p"].startswith("1 or 2, by default 1.")
-    assert "0 keeps everything, 1 drops everything" in told["// amount"]["kind sparsity"]["share"]
-    assert "sparsity or threshold" in told["// amount"]["kind per_layer"]["rest"]
-    assert told["// tuning"]["images_per_epoch"].startswith("a whole number or null")
+    assert " p: 1 or 2, by default 1. 1: sum of |w|" in told["// criterion"]["kind magnitude"]
+    sparsity = told["// amount"]["kind sparsity"]
+    assert " share: a number from 0 to 1, by default 0.5. 0 keeps everything, 1 drops everything" in sparsity
+    per_layer = told["// amount"]["kind per_layer"]
+    assert " shares: an object with a number from 0 to 1 for each layer. " in per_layer
+    assert " rest: an object of kind sparsity or threshold or relative_threshold or budget. " in per_layer
+    assert " of: a whole number from 2 to 64, by default 4. " in told["// scope"]["kind blocks"]
+    images = told["// tuning"]["images_per_epoch"]
+    assert images.startswith("images_per_epoch: a whole number from 2 to 1e+09 or null, by default null. ")
     assert "0, 2, 4" in told["// keep_whole"]
 
 
@@ -56,10 +65,17 @@ def test_docs_are_read_from_under_the_fields() -> None:
     assert first_paragraph(Told) == "What it is, on two lines."
 
 
+KINDS = [made for _, table in CHOICES.values() for made in table.values()]
+
+
+@pytest.mark.parametrize("made", KINDS, ids=lambda made: made.__name__)
+def test_what_is_told_ends_where_a_sentence_ends(made: type) -> None:
+    for told in (first_paragraph(made), *field_docs(made).values()):
+        assert told.endswith((".", ".)")) and not told.endswith(("et al.", "e.g.")), told
+        assert all(told.count(opening) == told.count(closing) for opening, closing in ("()", "[]")), told
+
+
 def test_every_field_that_a_person_can_set_is_told() -> None:
-    kinds = [made for _, table in CHOICES.values() for made in table.values()]
-    for each in [*kinds, Tuning]:
-        fields = getattr(each, "__dataclass_fields__")  # noqa: B009
-        own = {name for name, field in fields.items() if field._field_type.name == "_FIELD"}
-        assert field_docs(each).keys() == own, each
+    for each in [*KINDS, Tuning]:
+        assert field_docs(each).keys() == {f.name for f in fields(each)}, each
     assert len(CRITERIA) > 1

@@ -83,9 +83,7 @@ def _is_share(limits: Between | None) -> bool:
     return limits is not None and limits.step is not None and limits.low >= 0.0 and limits.high <= 1.0
 
 
-def _control(
-    key: str, label: str, help: str, hint: Any, limits: Between | None, options: Sequence[str] | None
-) -> None:
+def _control(key: str, label: str, help: str, hint: Any, limits: Between | None, options: Sequence[str] | None) -> None:
     if get_origin(hint) is Literal or options is not None:
         _pick(label, get_args(hint) if options is None else options, key, help)
     elif limits is None:

@@ -15,10 +15,11 @@ from tests.browser.conftest import address_of, chromium, serving
 
 RECIPE = Recipe("fashion_cnn", amount=Sparsity(0.8), schedule=Polynomial(rounds=5), tuning=Tuning(epochs=1))
 WIDTHS = {"lab": 1440, "narrow": 390}
+COMPARED = Recipe("fashion_cnn", amount=Sparsity(0.8))
 
 
 def main(folder: Path) -> None:
-    """`lab.png` and `narrow.png`, with a finished run; `lab-dark.png` likewise; `running.png` while it goes on."""
+    """`lab.png`, `narrow.png` and `lab-dark.png` with a finished run; `running.png` while it goes on; `compare.png`."""
     folder.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory() as home, serving(Path(home)) as app, chromium() as browser:
         page = browser.new_page(viewport={"width": 1440, "height": 1100}, locale="en-GB")
@@ -32,6 +33,7 @@ def main(folder: Path) -> None:
         address = page.url
         for name, width in WIDTHS.items():
             _shoot(page, address, width, folder / f"{name}.png")
+        _compare(page, app, folder / "compare.png")
         page.emulate_media(color_scheme="dark")
         _shoot(page, address, 1440, folder / "lab-dark.png")
 
@@ -41,6 +43,17 @@ def _shoot(page: Page, address: str, width: int, file: Path) -> None:
     page.goto(address)
     _measured(page)
     expect(page.get_by_text(re.compile("Verified: this network"))).to_be_visible()
+    page.wait_for_timeout(1500)
+    page.screenshot(path=file)
+
+
+def _compare(page: Page, app: str, file: Path) -> None:
+    page.goto(address_of(app, COMPARED))
+    _measured(page)
+    page.get_by_role("link", name="Compare").click()
+    page.get_by_role("button", name=re.compile(r"^all \d+$")).click()
+    expect(page.locator(".compared td .sure").last).to_be_visible()
+    expect(page.locator(".compared")).not_to_contain_text(re.compile("estimated|judging|scoring"), timeout=300_000)
     page.wait_for_timeout(1500)
     page.screenshot(path=file)
 

@@ -56,11 +56,31 @@ def test_an_unknown_workload_in_the_recipe(tmp_path: Path) -> None:
         ({"criterion": {"kind": "magnitude", "q": 1}}, ["criterion.q is not a field"]),
         ({"amount": {"kind": "sparsity", "share": 1.5}}, ["amount.share is 1.5", "between 0 and 1"]),
         ({"amount": {"kind": "sparsity", "share": -0.1}}, ["amount.share is -0.1"]),
-        ({"amount": {"kind": "threshold", "value": -1}}, ["amount.value is -1", "at least 0"]),
+        ({"amount": {"kind": "threshold", "value": "low"}}, ["amount.value is", "low", "a number"]),
+        ({"amount": {"kind": "threshold", "value": float("inf")}}, ["amount.value is Infinity", "a number"]),
+        ({"amount": {"kind": "relative_threshold", "share": 2}}, ["amount.share is 2", "between 0 and 1"]),
+        (
+            {"amount": {"kind": "budget", "of": "macs"}},
+            ["budget of MACs", "single weights", "choose granularity channels"],
+        ),
+        ({"amount": {"kind": "budget", "share": 0.001}}, ["amount.share is 0.001 of the parameters", "ask for more"]),
+        ({"scope": {"kind": "blocks", "of": 1}}, ["scope.of is 1", "between 2 and 64"]),
+        (
+            {"scope": {"kind": "row"}, "granularity": {"kind": "channels"}},
+            ["scope row", "channels lie in no rows", "scope global or layer"],
+        ),
+        ({"granularity": {"kind": "heads"}}, ["attention heads", "choose another granularity"]),
+        (
+            {"schedule": {"kind": "polynomial_decay", "end_step": 1000}},
+            ["schedule.end_step is 1000", "tuning takes 6 optimiser steps", "raise tuning.epochs"],
+        ),
         ({"amount": {"kind": "per_layer", "shares": {"nosuch": 0.5}}}, ["amount.shares names nosuch"]),
         ({"version": 2}, ["version is 2", "version 1"]),
         ({"keep_whole": ["nosuch"]}, ["keep_whole names nosuch", "conv1"]),
-        ({"criterion": {"kind": "activation"}}, ["activation does not score weights"]),
+        (
+            {"criterion": {"kind": "activation"}},
+            ["activation scores channels, not single weights", "choose granularity channels"],
+        ),
         ({"tuning": {"epochs": -1}}, ["tuning.epochs is -1"]),
     ],
 )

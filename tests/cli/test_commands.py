@@ -115,7 +115,7 @@ def test_ctrl_c_keeps_the_partial_result(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_ctrl_c_twice_aborts(tmp_path: Path) -> None:
-    recipe = recipe_file(tmp_path, tuning={"epochs": 100_000, "batch_size": 2})
+    recipe = recipe_file(tmp_path, tuning={"epochs": 10_000, "batch_size": 2})
     command = [sys.executable, "-m", "pruning", "run", recipe, "--workload", write_own(tmp_path), "--out", "out"]
     slow = "import time\n" + Path(tmp_path / "own.py").read_text().replace(
         "def forward(self, images):\n", "def forward(self, images):\n        time.sleep(3 * self.training)\n"

@@ -57,6 +57,10 @@ def test_training_starts_from_the_initial_weights(name: str):
     initial = shipped.initial_weights(name, TRAININGS[name].network)
     for key, parameter in epoch.network.named_parameters():
         assert torch.equal(parameter, initial[key]), key
+    with torch.random.fork_rng():
+        torch.manual_seed(shipped.card(name).seed)
+        drawn = TRAININGS[name].network().state_dict()
+    assert all(torch.equal(drawn[key], initial[key]) for key in drawn)
 
 
 def test_another_seed_gives_other_weights():

@@ -1,0 +1,102 @@
+"""Criteria side by side: agreement worked out by hand, effort counted, and accuracy as a run would measure it."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from pruning.amounts import Sparsity
+from pruning.calibration import Calibration
+from pruning.comparison import agreement, candidates, compare_all, timed_scores
+from pruning.criteria import Ablation, Magnitude, OptimalBrainDamage, Snip, Taylor
+from pruning.engine import scorable
+from pruning.events import StageMeasured
+from pruning.granularities import Channels, Weights
+from pruning.opening import open_model
+from pruning.passes import counted
+from pruning.recipe import Recipe
+from pruning.tuning import Tuning
+from tests.networks import CPU, carried_out, tiny
+
+
+def test_rank_agreement_is_spearmans_with_ties_sharing_their_rank():
+    scores = {
+        "a": {"x": torch.tensor([1.0, 2.0]), "y": torch.tensor([3.0, 4.0])},
+        "b": {"x": torch.tensor([10.0, 20.0]), "y": torch.tensor([30.0, 40.0])},  # the same order
+        "c": {"x": torch.tensor([4.0, 3.0]), "y": torch.tensor([2.0, 1.0])},  # the reverse
+        "d": {"x": torch.tensor([1.0, 1.0]), "y": torch.tensor([2.0, 3.0])},  # ranks 1.5, 1.5, 3, 4
+        "e": {"x": torch.tensor([7.0, 7.0]), "y": torch.tensor([7.0, 7.0])},  # says nothing
+    }
+    keep = {kind: {"x": torch.tensor([False, True]), "y": torch.tensor([True, True])} for kind in scores}
+    ranks = agreement(scores, keep).ranks
+    assert ranks[0].tolist() == pytest.approx([1.0, 1.0, -1.0, 4.5 / math.sqrt(5.0 * 4.5), 0.0])
+    assert (ranks == ranks.T).all() and ranks.diagonal().tolist() == [1.0] * 5
+
+
+def test_overlap_is_the_share_of_the_rows_fallen_that_the_column_takes_too():
+    scores = {kind: {"x": torch.arange(4.0)} for kind in "ab"}
+    keep = {"a": {"x": torch.tensor([False, False, True, True])}, "b": {"x": torch.tensor([True, False, True, True])}}
+    assert agreement(scores, keep).overlap.tolist() == [[1.0, 0.5], [1.0, 1.0]]
+
+
+def test_only_groups_that_all_could_score_are_compared():
+    scores = {"a": {"x": torch.arange(3.0), "y": torch.arange(3.0)}, "b": {"x": torch.arange(3.0)}}
+    keep = {kind: {name: torch.arange(3) > 0 for name in groups} for kind, groups in scores.items()}
+    assert agreement(scores, keep).ranks.flatten().tolist() == pytest.approx([1.0] * 4)
+
+
+@pytest.mark.parametrize(
+    "criterion, granularity, forward, backward",
+    [
+        (Magnitude(), Weights(), 0, 0),
+        (Snip(), Weights(), 64, 64),
+        (Taylor(), Channels(), 64, 64),
+        (OptimalBrainDamage(samples=16), Weights(), 16, 16),  # sample by sample, many at once
+        (Ablation(samples=32), Channels(), 32 * (1 + 5 + 4), 0),  # as it is, and without each of nine units
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, nn.Module) else None,
+)
+def test_samples_that_went_through_the_network_are_counted(criterion, granularity, forward, backward):
+    work = tiny("mlp", count=64)
+    model = open_model(work, CPU)
+    groups, _ = scorable(criterion, granularity, model, work.example)
+    _, effort = timed_scores(criterion, model, groups, Calibration(work, CPU))
+    assert (effort.forward, effort.backward) == (forward, backward) and effort.seconds > 0
+
+
+def test_counting_leaves_no_hook():
+    model = nn.Sequential(nn.Linear(2, 1))
+    with counted(model) as passes:
+        model(torch.zeros(3, 2)).sum().backward()
+    model(torch.zeros(3, 2))
+    assert (passes.forward, passes.backward) == (3, 3) and not model._forward_hooks
+
+
+def test_candidates_keep_the_recipes_own_settings_and_leave_out_what_does_not_fit():
+    there = candidates(Recipe("m", Magnitude(2)))
+    assert there["magnitude"].criterion == Magnitude(2) and there["taylor"].criterion == Taylor()
+    assert "apoz" not in there and "apoz" in candidates(Recipe("m", granularity=Channels()))
+    assert {recipe.amount for recipe in there.values()} == {Sparsity(0.5)}
+
+
+@pytest.mark.parametrize("granularity", [Weights(), Channels()])
+def test_the_accuracy_is_that_of_a_runs_pruned_stage(granularity):
+    work = tiny("conv_bn", count=200)
+    recipe = Recipe("conv_bn", granularity=granularity, amount=Sparsity(0.5), tuning=Tuning(epochs=0))
+    recipes = {kind: replace(candidates(recipe)[kind]) for kind in ("magnitude", "taylor", "snip")}
+    dense, rows, agreed = compare_all(work, recipes, CPU)
+    assert agreed is not None and agreed.kinds == ("magnitude", "taylor", "snip")
+    for row in rows:
+        events, _ = carried_out(work, recipes[row.kind])
+        stages = {event.stage: event.result for event in events if isinstance(event, StageMeasured)}
+        assert row.estimate is not None
+        assert row.estimate.score == stages["pruned"].validation and dense == stages["dense"].validation
+
+
+def test_a_criterion_that_cannot_score_the_network_says_so_in_its_row():
+    recipe = Recipe("mlp", granularity=Channels())
+    there = candidates(recipe)
+    dense, rows, _ = compare_all(tiny("mlp", count=64), {k: there[k] for k in ("magnitude", "batchnorm_scale")}, CPU)
+    assert rows[0].problem == "" and "norm" in rows[1].problem and rows[1].estimate is None and 0 <= dense <= 1
