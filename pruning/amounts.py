@@ -153,7 +153,7 @@ class Budget(_Common):
         raise TypeError("a budget says how many fall once it is settled")
 
     def settled(self, cost: Cost) -> Sparsity:
-        return Sparsity(_bisected(lambda share: cost(self.of, Sparsity(share)), self))
+        return Sparsity(_bisected(lambda share: cost(self.of, Sparsity(share)), self, "amount"))
 
 
 Rest = Sparsity | Threshold | RelativeThreshold | Budget
@@ -193,7 +193,7 @@ class PerLayer:
         if not isinstance(self.rest, Budget):
             return self
         budget = self.rest
-        share = _bisected(lambda share: cost(budget.of, replace(self, rest=Sparsity(share))), budget)
+        share = _bisected(lambda share: cost(budget.of, replace(self, rest=Sparsity(share))), budget, "amount.rest")
         return replace(self, rest=Sparsity(share))
 
 
@@ -205,13 +205,13 @@ def n_of_m(keep: int, of: int) -> float:
 STEPS = 2**20  # the finest sparsity that a budget looks for is a millionth
 
 
-def _bisected(left: "Left", budget: Budget) -> float:
-    """The smallest sparsity, to a millionth, that leaves no more than the budget."""
+def _bisected(left: "Left", budget: Budget, where: str) -> float:
+    """The smallest sparsity, to a millionth, that leaves no more than the budget, which stands at `where`."""
     floor = left(1.0)
     if floor > budget.share:
         raise RecipeError(
-            f"amount.share is {budget.share:g} of the {budget.of}, and with one unit in each layer {floor:.4g} of them "
-            "are left: ask for more, keep fewer layers whole, or choose another granularity"
+            f"{where}.share is {budget.share:g} of the {budget.of}, and with one unit in each layer {floor:.4g} of "
+            "them are left: ask for more, keep fewer layers whole, or choose another granularity"
         )
     low, high = 0, STEPS  # high always meets the budget
     if left(0.0) <= budget.share:

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import nn
 
-from pruning.amounts import AMOUNTS, Amount
+from pruning.amounts import Amount
 from pruning.criteria import ANY, CRITERIA, Criterion, LeavesOut
 from pruning.granularities import GRANULARITIES, Granularity
 from pruning.layers import called_layer
@@ -28,7 +28,7 @@ def why_apart(criterion: Criterion, granularity: Granularity, scope: Scope, amou
     if amount.removes and not granularity.removable:
         there = " or ".join(name for name, made in GRANULARITIES.items() if made.removable)
         return (
-            f"{_kind(AMOUNTS, amount)} of {amount.removes} is met by removing units, and {granularity.unit} are only "
+            f"a budget of {amount.removes} is met by removing units, and {granularity.unit} are only "
             f"set to zero: choose granularity {there}, or a budget of parameters"
         )
     return ""

@@ -47,8 +47,9 @@ def _network(choice: controls.Choice, top: DeltaGenerator, middle: DeltaGenerato
     with middle:
         layer_panel.show(model, now, choice.recipe, stale=bool(choice.problem))
     with left:
-        layer_panel.show_heatmap(model, choice.recipe)
-        units_panel.show(now, choice.recipe, layer_panel.heatmap_layer(model))
+        layer = layer_panel.heatmap_layer(model, now)
+        layer_panel.show_heatmap(choice.recipe, layer)
+        units_panel.show(now, choice.recipe, layer)
 
 
 def _accuracy(model: ModelView, now: Look, recipe: Recipe) -> None:

@@ -49,7 +49,7 @@ def panel_data(model: ModelView, look: Look, logy: bool, stale: bool = False) ->
         "model": model.name,
         "logy": logy,
         "stale": stale,
-        "selected": heatmap_layer(model),
+        "selected": heatmap_layer(model, look),
         "heads": ["", _("histogram, fallen hatched"), _("kept"), _("sparsity"), "", "", ""],
         "texts": {
             "kept": _("kept"),
@@ -113,16 +113,16 @@ def choose_window() -> None:
     st.session_state.heatmap_window = None if window is None else tuple(int(edge) for edge in window)
 
 
-def heatmap_layer(model: ModelView) -> str:
-    """The layer whose heatmap is shown: the chosen one, else the first with a weight matrix."""
+def heatmap_layer(model: ModelView, look: Look) -> str:
+    """The layer whose heatmap is shown: the chosen one, else the first with units that may fall, else the first."""
     matrices = [layer.name for layer in model.layers if len(layer.shape) > 1 and not layer.why_not]
     chosen = st.session_state.get("heatmap_layer")
-    return chosen if chosen in matrices else matrices[0]
+    with_units = [view.name for view in look.layers if view.units and view.name in matrices]
+    return chosen if chosen in matrices else [*with_units, *matrices][0]
 
 
-def show_heatmap(model: ModelView, recipe: Recipe) -> None:
-    """The chosen layer's importance, pooled by the worker; a drag asks for a part of it again."""
-    layer = heatmap_layer(model)
+def show_heatmap(recipe: Recipe, layer: str) -> None:
+    """The layer's importance, pooled by the worker; a drag asks for a part of it again."""
     st.subheader(_("Importance of {layer}").format(layer=layer))
     try:
         image = ask(heatmap, recipe, layer, st.session_state.get("heatmap_window"))

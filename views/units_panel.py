@@ -30,7 +30,7 @@ def show(look: Look, recipe: Recipe, layer: str) -> None:
         return
     st.subheader(_title(kind, view))
     if kind == "heads":
-        figure = unit_matrix_figure(*_padded(found), [one.layer for one in found], _("head"))
+        figure = unit_matrix_figure(*_padded(found), [_attention(one) for one in found], _("head"))
     elif found[0].scores.ndim == 2:
         one = found[0]
         gates = GATES.get(len(one.scores), tuple(map(str, range(len(one.scores)))))
@@ -47,6 +47,11 @@ def _title(kind: str, view: LayerView) -> str:
     if kind == "heads":
         return _("Heads of all attention layers")
     return _("Units of {layer}").format(layer=view.row)
+
+
+def _attention(one: UnitsView) -> str:
+    """The attention layer's name: its row is named after one of its weights."""
+    return one.layer.removesuffix(".in_proj_weight").removesuffix(".q_proj_weight")
 
 
 def _padded(found: list[UnitsView]) -> tuple[list[list[float]], list[list[bool]]]:
