@@ -128,7 +128,8 @@ def _section(kind: Kind) -> str:
         "fallen units": {True: "removed: the network gets smaller", False: "set to zero", None: ""}[kind.removable],
     }
     lines += ["\n".join(f"- {name}: {fact}" for name, fact in facts.items() if fact)]
-    rows = [f"| `{f.name}` | {f.takes} | `{json.dumps(f.default)}` | {f.about} |" for f in kind.fields]
+    cells = ((f"`{f.name}`", f.takes, f"`{json.dumps(f.default)}`", f.about.replace("|", r"\|")) for f in kind.fields)
+    rows = [f"| {' | '.join(row)} |" for row in cells]
     if rows:
         lines += ["\n".join(["| field | takes | default | |", "|---|---|---|---|", *rows])]
     return "\n\n".join(line for line in lines if line)

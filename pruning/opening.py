@@ -28,11 +28,11 @@ def open_model(workload: Workload, device: torch.device) -> nn.Module:
             "return an nn.Module, a single layer wrapped in nn.Sequential"
         )
     require_targets(workload)
+    model = _copied(model)  # a build() that returns the same module each time would see it folded and pruned
     fold(model)
     require_plain(workload.name, model.state_dict())
     require_finite(workload.name, model.state_dict())
-    # a copy, for a build() that returns the same module each time would see it pruned
-    model = place(copy.deepcopy(model).eval(), workload.example, device)
+    model = place(model.eval(), workload.example, device)
     try:
         with torch.no_grad():
             output: object = model(workload.example.to(device))
@@ -47,6 +47,12 @@ def open_model(workload: Workload, device: torch.device) -> nn.Module:
             f"{workload.name}: the model returns a {type(output).__name__}; return one tensor, what the task judges"
         )
     return model
+
+
+def _copied(model: nn.Module) -> nn.Module:
+    """A deep copy, also of weights that weight_norm and torch's prune compute at each call: deepcopy refuses them."""
+    attributes = [value for module in model.modules() for value in vars(module).values() if isinstance(value, Tensor)]
+    return copy.deepcopy(model, {id(value): value.detach().clone() for value in attributes if not value.is_leaf})
 
 
 def require_targets(workload: Workload) -> None:

@@ -8,7 +8,8 @@ from torch import nn
 from pruning.errors import SurgeryError
 from pruning.granularities import Channels
 from pruning.opening import open_model
-from pruning.surgery import _traced, remove_units
+from pruning.surgery import remove_units
+from pruning.tracing import traced
 from pruning.units import Keep, Slice, UnitGroup, apply_masks, masks_of
 from tests.networks import CPU, IMAGE, NETWORKS, VECTOR, Residual, conv_bn, mlp, samples, seeded, workload
 
@@ -232,9 +233,9 @@ def test_tracing_leaves_recurrent_layers_and_attention_as_they_were():
     model = seeded(Both)
     before = {name: set(vars(module)) for name, module in model.named_modules()}
     example = torch.randn(1, 6)
-    copied, _ = _traced(model, example)
-    for traced in (model, copied):
-        assert {name: set(vars(module)) for name, module in traced.named_modules()} == before
+    copied, _ = traced(model, example)
+    for one in (model, copied):
+        assert {name: set(vars(module)) for name, module in one.named_modules()} == before
     with torch.no_grad():
         assert torch.equal(model(example), copied(example))
 

@@ -3,8 +3,9 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from pruning.coupling import coupled_slices
 from pruning.layers import WITH_CHANNELS, called_layer, prunable_weights
-from pruning.surgery import coupled_slices, why_whole
+from pruning.surgery import why_whole
 from pruning.units import Slice, UnitGroup
 
 
