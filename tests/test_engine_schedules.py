@@ -86,20 +86,20 @@ def test_one_cycle_of_the_learning_rate_goes_through_all_cuts_of_a_continuous_sc
     assert taken(Linear(2)) == one_cycle + one_cycle
 
 
-def test_the_optimiser_goes_on_through_the_cuts_of_a_continuous_schedule(monkeypatch):
-    made: list[int] = []
+def test_a_continuous_schedule_is_one_training_and_others_are_one_in_each_round(monkeypatch):
+    made: list[tuple[int, int]] = []
     real = engine.Training
 
     def counted(*arguments):
-        made.append(arguments[3])
+        made.append((arguments[3], arguments[5]))
         return real(*arguments)
 
     monkeypatch.setattr(engine, "Training", counted)
     carried_out(tiny("mlp"), Recipe("mlp", schedule=PolynomialDecay(0.0, 4, 16, 3), tuning=TWENTY_STEPS))
-    assert made == [20]
+    assert made == [(20, 0)]
     made.clear()
-    carried_out(tiny("mlp"), Recipe("mlp", schedule=Linear(3), tuning=TWENTY_STEPS))
-    assert made == [20, 20, 20]
+    carried_out(tiny("mlp"), Recipe("mlp", schedule=Linear(3), tuning=TWENTY_STEPS, seed=7))
+    assert made == [(20, 7), (20, 8), (20, 9)]  # steps, and a seed of its own for the batches of each round
 
 
 SCHEDULES = [Linear(4), Polynomial(4), PolynomialDecay(0.2, 4, 16, 3), Geometric(0.3), Until(1.0, 4)]

@@ -128,9 +128,9 @@ def _ask_more(recipes: dict[str, Recipe]) -> None:
 
 
 def _next(rows: dict[str, Compared]) -> str | None:
-    """Whose turn it is: first the one of which least is known."""
+    """Whose turn it is: a first look at what is scored, then the next to be scored, then the one least is known of."""
     open_ = [row for row in rows.values() if not row.problem and not (row.estimate and row.estimate.measured)]
-    seen = {row.kind: row.estimate.samples if row.estimate else 0 if row.effort else -1 for row in open_}
+    seen = {row.kind: row.estimate.samples if row.estimate else -2 if row.effort else -1 for row in open_}
     return min(seen, key=seen.__getitem__, default=None)
 
 
