@@ -13,7 +13,7 @@ PAGES = [
 
 st.html(
     "<style>"
-    ".stMainBlockContainer { padding: 3.2rem 2rem 4rem; }"
+    ".stMainBlockContainer { padding: 3.6rem 2rem 4rem; }"
     "[data-testid=stSidebarUserContent] { padding-top: .5rem; }"
     "h3 { font-size: 1rem !important; padding: .4rem 0 .2rem !important; }"
     "</style>"

@@ -24,8 +24,7 @@ from pruning.recipe import Recipe
 from pruning.rules import fits
 from pruning.scopes import Global, Layer, Scope
 from pruning.select import rank, select
-from pruning.surgery import remove_units
-from pruning.units import apply_masks, masks_of
+from pruning.surgery import cut_out
 from pruning.workload import Workload
 from sample_models import MODELS
 
@@ -92,10 +91,7 @@ def _accuracies(workload: Workload, recipe: Recipe, device: torch.device) -> tup
             if mark in masks_seen[level]:  # most criteria do not depend on the seed: the same cut scores the same
                 found[level].append(found[level][masks_seen[level].index(mark)])
             else:
-                cut = open_model(workload, device)
-                apply_masks(cut, masks_of(groups, keep, cut))
-                if recipe.granularity.removable:
-                    cut = remove_units(cut, example, groups, keep)
+                cut = cut_out(model, example, groups, keep, recipe.granularity.removable)
                 judged, _ = judge_all(cut, workload.validation, workload.task, device)
                 found[level].append(float(judged.double().mean()))
             masks_seen[level].append(mark)

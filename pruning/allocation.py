@@ -18,8 +18,8 @@ Shapes = Mapping[str, Sequence[int]]
 
 
 def uniform(groups: Sequence[UnitGroup], share: float) -> dict[str, float]:
-    """Group name -> the same sparsity for all, to four decimals."""
-    return {group.name: round(share, 4) for group in groups}
+    """Group name -> the same sparsity for all, to four decimals, never all of a layer."""
+    return {group.name: _short_of_all(share) for group in groups}
 
 
 def erk(groups: Sequence[UnitGroup], shapes: Shapes, share: float) -> dict[str, float]:
@@ -42,7 +42,12 @@ def erk(groups: Sequence[UnitGroup], shapes: Shapes, share: float) -> dict[str, 
         if not over:
             break
         whole |= over
-    return {name: 0.0 if name in whole else round(1.0 - min(max(scale * raw[name], 0.0), 1.0), 4) for name in units}
+    return {name: 0.0 if name in whole else _short_of_all(1.0 - scale * raw[name]) for name in units}
+
+
+def _short_of_all(share: float) -> float:
+    """A share to four decimals, below 1: a layer is emptied only where a person asks for that layer."""
+    return min(max(round(share, 4), 0.0), 0.9999)
 
 
 @dataclass(frozen=True, eq=False)

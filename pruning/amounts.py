@@ -1,7 +1,7 @@
 """How much falls? One class an amount, one line in the table."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
@@ -14,14 +14,16 @@ from pruning.fields import Share, check
 
 @dataclass(frozen=True, eq=False)
 class Sorted:
-    """What competes.
+    """What competes: `names` of the groups, in `pools` pools of `size` units, and the groups' `highest` score.
 
-    `names` of the groups, `scores` float32 [pools, size], ascending, and the `highest` of the groups'.
+    `ascending` gives float32 [pools, size], sorted; it is asked only by amounts that look at scores.
     """
 
     names: tuple[str, ...]
-    scores: Tensor
+    pools: int
+    size: int
     highest: float
+    ascending: Callable[[], Tensor]
 
 
 class Cost(Protocol):
@@ -80,7 +82,7 @@ class Sparsity(_Common):
         check(self, "amount")
 
     def falls(self, pools: Sorted) -> Tensor:
-        return _each(pools, round(self.share * pools.scores.shape[1]))
+        return _each(pools, round(self.share * pools.size))
 
     def settled(self, cost: Cost) -> "Sparsity":
         return self
@@ -91,7 +93,7 @@ class Threshold(_Common):
     """Units with a score below the value fall; a score equal to it stays."""
 
     value: float = 0.0
-    """In the criterion's own units: for magnitude p=1 on weights, the smallest |w| that stays."""
+    """In the criterion's own units, or as the scope normalises them: for magnitude the smallest |w| that stays."""
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.value):
@@ -230,13 +232,15 @@ class Left(Protocol):
 
 
 def _each(pools: Sorted, count: int) -> Tensor:
-    return torch.full((len(pools.scores),), count)
+    return torch.full((pools.pools,), count)
 
 
 def _below(pools: Sorted, value: float) -> Tensor:
-    # compared in float64, so that a threshold read off a page is not rounded to float32 first
-    values = torch.full((len(pools.scores), 1), value, dtype=torch.float64)
-    return torch.searchsorted(pools.scores.double(), values).flatten()
+    # the first float32 that is not below the value: a threshold read off a page is compared as it is, not rounded
+    first = torch.tensor(value, dtype=torch.float32)
+    if float(first) < value:
+        first = torch.nextafter(first, torch.tensor(torch.inf))
+    return torch.searchsorted(pools.ascending(), first.expand(pools.pools, 1).contiguous()).flatten()
 
 
 AMOUNTS: dict[str, type[Amount]] = {

@@ -42,7 +42,7 @@ class LayerView:
 
     On the axis of weights they count weights. `cuts` are where the lines are drawn on that axis. `why_not` is a
     sentence where the layer has no units that may fall; `row` names the row that a coupled layer follows, else its
-    own.
+    own. Units are those that own values of this layer; `of_several` says that their group has others elsewhere.
     """
 
     name: str
@@ -56,6 +56,7 @@ class LayerView:
     kept: np.ndarray[Any, np.dtype[np.int64]]
     fallen: np.ndarray[Any, np.dtype[np.int64]]
     cuts: tuple[float, ...]
+    of_several: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,8 +114,12 @@ class Heatmap:
 
 @dataclass(frozen=True, eq=False)
 class UnitsView:
-    """The units of one group as they lie: `scores` float32 and `fallen` bool, both of the group's layout."""
+    """The units of one group as they lie: `scores` float32 and `fallen` bool, both of the group's layout.
+
+    `names` are the units' where they have names of their own, as blocks of layers do.
+    """
 
     layer: str
     scores: np.ndarray[Any, np.dtype[np.float32]]
     fallen: np.ndarray[Any, np.dtype[np.bool_]]
+    names: tuple[str, ...] = ()

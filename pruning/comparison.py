@@ -1,6 +1,5 @@
 """Criteria side by side: the same model, the same amount; what each costs, what it leaves, and how far they agree."""
 
-import copy
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,15 +13,15 @@ from pruning.calibration import Calibration
 from pruning.costs import cost_model
 from pruning.criteria import CRITERIA, Criterion, unit_scores
 from pruning.engine import chosen_groups
-from pruning.errors import PruningError
+from pruning.errors import PruningError, WorkloadError
 from pruning.measure import Estimate, judge_all
-from pruning.opening import open_model
+from pruning.opening import describe, open_model
 from pruning.passes import counted
 from pruning.recipe import Recipe, kind_of
 from pruning.rules import fits
 from pruning.select import rank, select
-from pruning.surgery import remove_units
-from pruning.units import UnitGroup, apply_masks, masks_of
+from pruning.surgery import cut_out
+from pruning.units import UnitGroup
 from pruning.workload import Workload
 
 
@@ -57,9 +56,14 @@ def candidates(recipe: Recipe) -> dict[str, Recipe]:
 
 @dataclass(frozen=True)
 class Compared:
-    """A criterion in the comparison: its `kind`, what is known by now, or why it cannot score the model."""
+    """A criterion in the comparison: its `kind`, what is known by now, or why it cannot score the model.
+
+    `fallen` of `units` units fall; a criterion that cannot score some layers has fewer `units` than others.
+    """
 
     kind: str
+    units: int = 0
+    fallen: int = 0
     effort: Effort | None = None
     estimate: Estimate | None = None
     problem: str = ""
@@ -108,7 +112,13 @@ def compare_all(
 ) -> tuple[float, list[Compared], Agreement | None]:
     """The dense validation score, every criterion's cut judged on all of the split, and how far they agree."""
     model = open_model(workload, device)
-    dense, _ = judge_all(model, workload.validation, workload.task, device)
+    try:
+        dense, _ = judge_all(model, workload.validation, workload.task, device)
+    except Exception as error:  # what a stranger's forward raises on a whole batch
+        raise WorkloadError(
+            f"{workload.name}: the model or its task does not take a batch of validation samples ({describe(error)}); "
+            "mend the model or its data"
+        ) from error
     rows: list[Compared] = []
     scores: dict[str, dict[str, Tensor]] = {}
     keep: dict[str, dict[str, Tensor]] = {}
@@ -121,7 +131,9 @@ def compare_all(
         scores[kind], keep[kind] = cut.scores, cut.keep
         judged, _ = judge_all(cut.model, workload.validation, workload.task, device)
         score, before = float(judged.double().mean()), float(dense.double().mean())
-        rows.append(Compared(kind, cut.effort, Estimate(score, 0.0, score - before, len(judged), len(judged))))
+        units, kept = sum(map(len, cut.keep.values())), sum(int(stays.sum()) for stays in cut.keep.values())
+        estimate = Estimate(score, 0.0, score - before, len(judged), len(judged))
+        rows.append(Compared(kind, units, units - kept, cut.effort, estimate))
     return float(dense.double().mean()), rows, agreement(scores, keep) if len(scores) > 1 else None
 
 
@@ -142,8 +154,4 @@ def score_and_cut(model: nn.Module, workload: Workload, recipe: Recipe, device: 
     scores, effort = timed_scores(recipe.criterion, model, groups, Calibration(workload, device, recipe.seed))
     ranking = rank(groups, scores, recipe.scope, recipe.amount)
     keep = select(ranking, recipe.amount.settled(CostLeft(ranking, cost_model(model, example))))
-    cut = copy.deepcopy(model)
-    apply_masks(cut, masks_of(groups, keep, cut))
-    if recipe.granularity.removable:
-        cut = remove_units(cut, example, groups, keep)
-    return Cut(cut, scores, keep, effort)
+    return Cut(cut_out(model, example, groups, keep, recipe.granularity.removable), scores, keep, effort)

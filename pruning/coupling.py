@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pruning.layers import CONVOLUTIONS, NORMS, WITH_CHANNELS, shared_weights
+from pruning.layers import CONVOLUTIONS, NORMS, WITH_CHANNELS, shared_parameters
 from pruning.tracing import channel_group, traced
 from pruning.units import Slice
 
@@ -27,7 +27,7 @@ def coupled_slices(model: nn.Module, example: Tensor) -> dict[str, Coupled]:
     names: dict[Any, str] = {module: name for name, module in copied.named_modules()}
     names |= {parameter: name for name, parameter in copied.named_parameters()}
     frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
-    shared = shared_weights(model)
+    shared = shared_parameters(model)
     found: dict[str, Coupled] = {}
     for name, module in copied.named_modules():
         if isinstance(module, WITH_CHANNELS) and module in graph.module2node:
@@ -35,7 +35,7 @@ def coupled_slices(model: nn.Module, example: Tensor) -> dict[str, Coupled]:
             items = [item for item in channel_group(graph, module, range(channels)) if item.dep.target.module in names]
             units = _units(items, channels)
             reasons = [_why_not(item, names, frozen, shared, units) for item in items]
-            reasons += [_why_unequal(item, names, units) for item in items]
+            reasons += [_why_unequal(item, names, units) or _why_outside(item, names, units) for item in items]
             if why_not := next(filter(None, reasons), ""):
                 found[name] = Coupled((), why_not)
             else:
@@ -100,8 +100,9 @@ def _why_not(item: Any, names: dict[Any, str], frozen: set[str], shared: dict[st
         return f"its units fall together with {name}, and a norm over several dimensions cannot be made smaller yet"
     if not isinstance(module, (*WITH_CHANNELS, *NORMS, nn.PReLU)):
         return f"its units fall together with {name}, and {type(module).__name__} cannot be made smaller yet"
-    if name in shared:
-        return f"its units fall together with the weight that {name} shares with {shared[name]}: they always stay"
+    owned = ["weight"] if _reads(item) else [own for own, _ in module.named_parameters(recurse=False)]
+    if tied := [f"{name}.{own}" for own in owned if f"{name}.{own}" in shared]:
+        return f"its units own a part of {tied[0]}, which {name} shares with {shared[tied[0]]}: they always stay"
     if isinstance(module, WITH_CHANNELS) and not _reads(item) and f"{name}.weight" in frozen:
         return f"its units fall together with those of {name}, which is frozen: set requires_grad to True there"
     if _is_grouped(module) and module.groups == module.out_channels:
@@ -119,6 +120,20 @@ def _why_unequal(item: Any, names: dict[Any, str], units: list[int]) -> str:
     """A sentence where some units own more of this member than others."""
     unequal = len({len(owned) for owned in _owned(item, units)}) > 1
     return _unmatched(names[item.dep.target.module]) if unequal else ""
+
+
+def _why_outside(item: Any, names: dict[Any, str], units: list[int]) -> str:
+    """A sentence where the traced channels are not this member's: half of them went into a gate (GLU), for one."""
+    if not isinstance(item.dep.target.module, (*WITH_CHANNELS, *NORMS)):
+        return ""
+    outside = any(int(piece.index.max()) >= _length(item, piece) for piece in _slices(item, names, units))
+    return _unmatched(names[item.dep.target.module]) if outside else ""
+
+
+def _length(item: Any, piece: Slice) -> int:
+    name = piece.param.rpartition(".")[2]
+    module = item.dep.target.module
+    return (dict(module.named_parameters()) | dict(module.named_buffers()))[name].shape[piece.dim]
 
 
 def _unmatched(name: str) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pruning.events import Event, Finished, Masked, Measured, Stage, StageMeasured, Started, TuningStep
-from pruning.numbers import count, percent, points, relative, si
+from pruning.numbers import count, percent, points, relative, si, significant
 
 STAGES = ("dense", "pruned", "tuned", "exported")
 
@@ -163,6 +163,8 @@ def stage_rows(stages: Mapping[str, Stage]) -> list[StageRow]:
     dense = stages.get("dense")
     rows: list[StageRow] = []
     for label, value, write, compare in _MEASURES:
+        if not any(value(stage) for stage in stages.values()):
+            continue  # a run of a time when this was not measured
         cells: list[Cell] = []
         for name in (name for name in STAGES if name in stages):
             change = compare(value(dense), value(stages[name])) if dense and name != "dense" else ""
@@ -190,6 +192,10 @@ def _bytes(number: float) -> str:
     return si(number, "B")
 
 
+def milliseconds(number: float) -> str:
+    return f"{significant(number)}\u202fms" if number else "not measured"
+
+
 _MEASURES: tuple[_Measure, ...] = (
     ("accuracy, test", lambda stage: stage.score, _accuracy, _apart),
     ("accuracy, validation", lambda stage: stage.validation, _accuracy, _apart),
@@ -198,6 +204,7 @@ _MEASURES: tuple[_Measure, ...] = (
     ("bytes", lambda stage: stage.bytes, _bytes, relative),
     ("bytes, gzipped", lambda stage: stage.gzip_bytes, _bytes, relative),
     ("MACs", lambda stage: stage.macs, si, relative),
+    ("latency of one sample, measured", lambda stage: stage.latency_ms, milliseconds, relative),
 )
 
 

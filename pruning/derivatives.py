@@ -106,7 +106,7 @@ def squared_gradients(model: nn.Module, names: Sequence[str], batch: Batch, task
 
 def summed_at_once(model: nn.Module, names: Sequence[str], batch: Batch, task: Task) -> Values:
     """Σ over the batch of each sample's squared gradients, all samples in one pass. RuntimeError where vmap cannot."""
-    measured = _Loss(model, task)
+    measured = Loss(model, task)
 
     def loss(weights: Values, sample: Tensor, target: Tensor) -> Tensor:
         named = {f"model.{name}": weight for name, weight in weights.items()}
@@ -129,7 +129,7 @@ def summed_one_by_one(model: nn.Module, names: Sequence[str], batch: Batch, task
     return total
 
 
-class _Loss(nn.Module):
+class Loss(nn.Module):
     """The loss as a module, so that `functional_call` can put other weights into the model that the task sees."""
 
     def __init__(self, model: nn.Module, task: Task) -> None:

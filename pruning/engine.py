@@ -28,7 +28,7 @@ from pruning.events import (
 )
 from pruning.granularities import Granularity
 from pruning.layers import Layer, layer_table
-from pruning.measure import class_scores, judge_all
+from pruning.measure import class_scores, judge_all, latency_ms
 from pruning.opening import open_model
 from pruning.recipe import Recipe, kind_of
 from pruning.rules import unscored
@@ -68,10 +68,15 @@ class _Bench:
     def example(self) -> Tensor:
         return self.workload.example.to(self.device)
 
-    def ranked(self, keep: Keep | None = None) -> tuple[Ranking, Amount]:
-        """The units sorted by the scores that they have now, and the amount as it is for them."""
-        ranking = ranked(self.model, self.groups, self.recipe, self.workload, self.device, keep)
-        return ranking, self.recipe.amount.settled(CostLeft(ranking, self.cost))
+    def ranked(self, keep: Keep, first: Ranking | None = None) -> tuple[Ranking, Amount]:
+        """The units sorted by the scores that they have now, those fallen first, and the amount as it is for them."""
+        recipe = self.recipe
+        calibration = Calibration(self.workload, self.device, recipe.seed)
+        scores = unit_scores(recipe.criterion, self.model, self.groups, calibration)
+        fallen = {name: ~stays for name, stays in keep.items()}
+        divisors = first.divisors if first else None
+        ranking = rank(self.groups, scores, recipe.scope, recipe.amount, fallen, divisors)
+        return ranking, recipe.amount.settled(CostLeft(ranking, self.cost))
 
     def validated(self, number: int, step: int, keep: Keep) -> Measured:
         scores, _ = judge_all(self.model, self.workload.validation, self.workload.task, self.device)
@@ -90,7 +95,7 @@ def prune(
     model = open_model(workload, device)
     groups = chosen_groups(workload, recipe, model)
     bench = _Bench(workload, recipe, device, model, groups, cost_model(model, workload.example.to(device)))
-    ranking, amount = bench.ranked()
+    ranking, amount = bench.ranked({})
     whole = position(ranking, amount)
     steps = steps_per_epoch(recipe.tuning, workload.train) * recipe.tuning.epochs
     rounds = recipe.schedule.rounds_of(steps, whole.asked / whole.units)
@@ -121,37 +126,61 @@ def _in_rounds(
     training = Training(model, bench.workload, recipe.tuning, steps, bench.device, recipe.seed)
     keep: Keep = {group.name: torch.ones(group.units, dtype=torch.bool) for group in bench.groups}
     drop, done = recipe.schedule.max_drop, 0
+    last = position(ranking, amount, 0.0)
     for number, each in enumerate(rounds):
         if stop():
             break
-        good = (copy.deepcopy(model.state_dict()), keep) if drop is not None else None
+        good = _Good(number, done, keep, last, _tensors(model)) if drop is not None else None
         if number:
-            ranking, amount = bench.ranked(keep)
+            ranking, amount = bench.ranked(keep, ranking)
         if number and not recipe.schedule.continuous:
             training = Training(model, bench.workload, recipe.tuning, steps, bench.device, recipe.seed + number)
         keep = select(ranking, amount, each.progress)
-        yield from _cut_events(number, each.progress, position(ranking, amount, each.progress))
+        last = position(ranking, amount, each.progress)
+        yield from _cut_events(number, each.progress, last)
         masks = masks_of(bench.groups, keep, model)
         apply_masks(model, masks)
         cut = bench.validated(number, done, keep)
         yield cut
         score = yield from _tuned(bench, training, each.steps, masks, number, done, keep, stop)
         done += each.steps
-        if (
-            good
-            and drop is not None
-            and (fall := dense - (cut.score if score is None else score)) > drop
-            and not stop()
-        ):
-            model.load_state_dict(good[0])
-            keep = good[1]
-            back = f"of round {number}" if number else "before any cut"
-            yield Warned(
-                f"round {number + 1}: validation accuracy fell by {100 * fall:.2f} points, more than {100 * drop:g}: "
-                f"the result is the network {back}"
-            )
+        fall = dense - (cut.score if score is None else score)
+        if good is not None and drop is not None and fall > drop and not stop():
+            keep = good.keep
+            yield from _gone_back(bench, good, fall, drop, rounds[number - 1].progress if number else 0.0)
             break
     return keep
+
+
+@dataclass(frozen=True, eq=False)
+class _Good:
+    """The network before a round that may be taken back: rounds and steps done, what is kept, and its tensors."""
+
+    rounds: int
+    steps: int
+    keep: Keep
+    position: Position
+    tensors: list[Tensor]
+
+
+def _tensors(model: nn.Module) -> list[Tensor]:
+    """Copies of all parameters and buffers, also of those that a state dict leaves out."""
+    return [tensor.detach().clone() for tensor in (*model.parameters(), *model.buffers())]
+
+
+@torch.no_grad()
+def _gone_back(bench: _Bench, good: _Good, fall: float, drop: float, progress: float) -> Generator[Event, None, None]:
+    """Make the network what it was before the last round, and say so; the last events then tell of what is returned."""
+    for tensor, before in zip((*bench.model.parameters(), *bench.model.buffers()), good.tensors, strict=True):
+        tensor.copy_(before)
+    back = f"of round {good.rounds}" if good.rounds else "before any cut"
+    yield Warned(
+        f"round {good.rounds + 1}: validation accuracy fell by {100 * fall:.2f} points, more than {100 * drop:g}: "
+        f"the result is the network {back}"
+    )
+    number = max(good.rounds - 1, 0)
+    yield from _cut_events(number, progress, good.position)
+    yield bench.validated(number, good.steps, good.keep)
 
 
 def _tuned(
@@ -221,24 +250,13 @@ def allowed(
         )
     if not groups:
         why = "; ".join(f"{row}: {reason}" for row, reason in list(reasons.items())[:2])
-        raise RecipeError(f"no {recipe.granularity.unit} in this network can fall ({why or 'it has none'})")
+        raise RecipeError(
+            f"no {recipe.granularity.unit} in this network can fall ({why or 'none may be trained'}): "
+            "choose granularity weights, or see the layer table for what there is"
+        )
     if not left:
         raise RecipeError("nothing is left to prune: every layer is kept whole; untick one")
     return left
-
-
-def ranked(
-    model: nn.Module,
-    groups: Sequence[UnitGroup],
-    recipe: Recipe,
-    workload: Workload,
-    device: torch.device,
-    keep: Keep | None = None,
-) -> Ranking:
-    """Score and sort the units. Those that `keep` says have fallen come first, so that none comes back."""
-    scores = unit_scores(recipe.criterion, model, groups, Calibration(workload, device, recipe.seed))
-    fallen = {name: ~stays for name, stays in (keep or {}).items()}
-    return rank(groups, scores, recipe.scope, recipe.amount, fallen)
 
 
 def measure_stage(model: nn.Module, workload: Workload, device: torch.device) -> Stage:
@@ -256,6 +274,7 @@ def measure_stage(model: nn.Module, workload: Workload, device: torch.device) ->
         bytes=cost.bytes,
         gzip_bytes=cost.gzip_bytes,
         class_scores=class_scores(test, targets, len(workload.task.classes)),
+        latency_ms=latency_ms(model, workload.example.to(device)),
     )
 
 

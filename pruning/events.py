@@ -4,7 +4,7 @@ The page, the CLI and the store read them.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from pruning.errors import JobError
@@ -18,6 +18,7 @@ class Stage:
     """A network at one point of a run. `score` is on the test split, `validation` on the validation split, in [0, 1].
 
     `samples` counts the test samples; `class_scores` are test scores of the classes, in the task's order, or empty.
+    `latency_ms` is the median time of a forward pass of one sample, 0 where it was not measured.
     """
 
     score: float
@@ -29,6 +30,8 @@ class Stage:
     bytes: int
     gzip_bytes: int
     class_scores: tuple[float, ...] = ()
+    # a clock reads otherwise each time: equal networks are equal all the same
+    latency_ms: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True)

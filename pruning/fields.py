@@ -23,7 +23,8 @@ class Between:
         return (self.low < value if self.above else self.low <= value) and value <= self.high  # NaN fails too
 
     def __str__(self) -> str:
-        return f"above {self.low:g} and at most {self.high:g}" if self.above else f"from {self.low:g} to {self.high:g}"
+        low, high = _number(self.low), _number(self.high)
+        return f"above {low} and at most {high}" if self.above else f"from {low} to {high}"
 
 
 Share = Annotated[float, Between(0.0, 1.0, step=0.005)]
@@ -61,4 +62,9 @@ def check(choice: Any, where: str) -> None:
 
 
 def _from(limits: Between) -> str:
-    return str(limits) if limits.above else f"between {limits.low:g} and {limits.high:g}"
+    return str(limits) if limits.above else f"between {_number(limits.low)} and {_number(limits.high)}"
+
+
+def _number(value: float) -> str:
+    """1000000000 and not 1e+09."""
+    return str(int(value)) if value == int(value) else f"{value:g}"

@@ -30,7 +30,8 @@ GREY = "#7a828a"  # lies between the inks of the light and of the dark page, and
 MOST_LABELS = 8
 MOST_NUMBERS = 14  # a matrix of more has no room for numbers in its cells
 MOST_BARS = 128
-KEPT, FALLEN = "#0072B2", "rgba(122, 130, 138, 0.35)"
+MOST_UNITS = 32  # of more, no numbers fit under the bars
+KEPT, FALLEN = "#0072B2", "rgba(122, 130, 138, 0.5)"
 GRID = "rgba(122, 130, 138, 0.28)"
 
 
@@ -182,8 +183,11 @@ def agreement_figure(kinds: Sequence[str], values: Sequence[Sequence[float]], lo
     return figure
 
 
-def units_figure(scores: Sequence[float], fallen: Sequence[bool]) -> go.Figure:
-    """Importance of a layer's units, the highest first; fallen units are hatched and lighter."""
+def units_figure(scores: Sequence[float], fallen: Sequence[bool], names: Sequence[str] = ()) -> go.Figure:
+    """Importance of a layer's units, the highest first; fallen units are hatched and lighter.
+
+    Each is told by its number, or by its name where there are names.
+    """
     order = sorted(range(len(scores)), key=lambda unit: -scores[unit])
     falls = [fallen[unit] for unit in order]
     figure = go.Figure(
@@ -200,6 +204,10 @@ def units_figure(scores: Sequence[float], fallen: Sequence[bool]) -> go.Figure:
         )
     )
     figure.update_xaxes(title={"text": "units by importance; hatched: fallen"}, **_AXIS)
+    if len(order) <= MOST_UNITS:
+        figure.update_xaxes(
+            tickvals=list(range(1, len(order) + 1)), ticktext=[names[unit] if names else str(unit) for unit in order]
+        )
     figure.update_yaxes(title={"text": "importance"}, **_AXIS)
     figure.update_layout(bargap=0.15 if len(order) <= MOST_BARS else 0)
     figure = _dressed(figure, 260)

@@ -10,12 +10,12 @@ from pruning.answers import BINS, Axis, LayerView
 from pruning.criteria import Magnitude
 from pruning.layers import Layer
 from pruning.recipe import Recipe
-from pruning.units import UnitGroup, group_of
+from pruning.units import UnitGroup, Whole, group_of
 
 
 @dataclass(frozen=True, eq=False)
 class Bins:
-    """The bin that every value of a layer falls into, int64 [values]; `unit` is what 1 on the axis stands for."""
+    """The bin that every value of a layer falls into, uint8 [values]; `unit` is what 1 on the axis stands for."""
 
     of: Tensor
     low: float
@@ -24,7 +24,8 @@ class Bins:
 
 
 def binned(values: Tensor, low: float, high: float, unit: float) -> Bins:
-    return Bins(((values - low) / (high - low) * BINS).long().clamp(0, BINS - 1), low, high, unit)
+    share = (values - low) / (high - low)
+    return Bins((share * BINS).clamp(0, BINS - 1).to(torch.uint8), low, high, unit)
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,17 +43,21 @@ class Rows:
 
     def row(self, layer: Layer) -> LayerView:
         group = group_of(self.groups, layer.name)
-        bins = self.bins.get(layer.name, Bins(torch.zeros(0, dtype=torch.long), 0.0, 1.0, 1.0))
+        bins = self.bins.get(layer.name, Bins(torch.zeros(0, dtype=torch.uint8), 0.0, 1.0, 1.0))
         stays = torch.ones(group.units if group else 0, dtype=torch.bool)
         if group is not None:
             stays = self.keep.get(group.name, stays)
-        counts = torch.bincount(bins.of + BINS * self._value_stays(layer, stays, len(bins.of)), minlength=2 * BINS)
+        counts = torch.bincount(
+            bins.of.long() + BINS * self._value_stays(layer, stays, len(bins.of)), minlength=2 * BINS
+        )
         members = {layer.name, *(group.members if group else ())}
+        own = stays[self._units_of(group, layer)] if group else stays
         return LayerView(
             name=layer.name,
             row=group.name if group else layer.name,
-            units=len(stays),
-            fallen_units=int((~stays).sum()),
+            units=len(own),
+            fallen_units=int((~own).sum()),
+            of_several=len(own) < len(stays),
             whole=bool(members & set(self.recipe.keep_whole)),
             why_not="" if group else layer.why_not or self.left_out[layer.name],
             low=bins.low,
@@ -61,6 +66,11 @@ class Rows:
             fallen=counts[:BINS].numpy(),
             cuts=self._cuts(group, bins) if group else (),
         )
+
+    def _units_of(self, group: UnitGroup, layer: Layer) -> Tensor:
+        """The group's units that own values of this layer: all of them, unless a unit is a block of several layers."""
+        wholes = [piece.unit for piece in group.ranked if isinstance(piece, Whole) and piece.param == layer.param]
+        return torch.tensor(wholes) if wholes else torch.arange(group.units)
 
     def _value_stays(self, layer: Layer, stays: Tensor, values: int) -> Tensor:
         """Which of the histogram's values stay: units on the axis of scores, else weights, as outputs and as inputs."""

@@ -5,13 +5,14 @@ comes in growing samples: the page asks again for as long as it wants to know mo
 something else and the older estimate is abandoned.
 """
 
-import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from typing import Literal
+from functools import partial
+from typing import Any, Literal, ParamSpec, TypeVar
 
 import torch
+from cachetools import LRUCache, cached
+from cachetools.keys import hashkey
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -21,7 +22,7 @@ from pruning.answers import CELLS, Axis, Heatmap, Look, ModelView, Outcome, Unit
 from pruning.calibration import Calibration
 from pruning.comparison import Agreement, Effort, agreement, timed_scores
 from pruning.costs import CostModel, cost_model, costs, file_bytes, gzip_size, nonzero_after
-from pruning.criteria import ANY, Criterion
+from pruning.criteria import ANY, Ablation, Criterion
 from pruning.devices import describe
 from pruning.engine import allowed, scorable
 from pruning.errors import PruningError, RecipeError
@@ -29,13 +30,15 @@ from pruning.granularities import Granularity, Weights
 from pruning.histograms import Bins, Rows, binned
 from pruning.layers import called_layer, layer_table, prunable_weights
 from pruning.measure import Comparison, judge_all
+from pruning.memory import bytes_of
 from pruning.opening import open_model
 from pruning.recipe import Recipe
 from pruning.schedules import OneShot
+from pruning.scopes import Scope
 from pruning.select import Ranking, position, rank, select
-from pruning.surgery import remove_units
+from pruning.surgery import cut_out
 from pruning.tuning import Tuning
-from pruning.units import UnitGroup, apply_masks, group_of, masks_of
+from pruning.units import UnitGroup, group_of, masks_of
 from pruning.workload import Workload, Workloads
 
 
@@ -55,20 +58,33 @@ class _Trial:
     gzip_bytes: int | None = None
 
 
+CACHE_BYTES = 2 * 2**30
+MOST_MACS = 5 * 10**11  # multiply-accumulates of scoring that a page waits for: about a minute on two cores
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
 class Lab:
-    """The worker's bench: opened models, rankings and trials, each in a bounded least-recently-used cache."""
+    """The worker's bench: opened models, rankings and trials, in one least-recently-used cache of bounded bytes."""
 
     def __init__(self, workloads: Workloads, device: torch.device) -> None:
         self.workloads = workloads
         self.device = device
-        self.opened = lru_cache(maxsize=8)(self._open)
-        self.sorted_out = lru_cache(maxsize=64)(self._sorted_out)
-        self.scored = lru_cache(maxsize=32)(self._scored)
-        self.bins = lru_cache(maxsize=16)(self._bins)
-        self.rankings = lru_cache(maxsize=32)(self._ranking)
-        self.amounts = lru_cache(maxsize=256)(self._amount)
-        self.agreements = lru_cache(maxsize=8)(self._agreement)
-        self.trials = lru_cache(maxsize=32)(self._trial)
+        self._cache: LRUCache[Hashable, Any] = LRUCache(CACHE_BYTES, getsizeof=bytes_of)
+        self.opened = self._kept(self._open)
+        self.sorted_out = self._kept(self._sorted_out)
+        self.scored = self._kept(self._scored)
+        self.bins = self._kept(self._bins)
+        self.rankings = self._kept(self._ranking)
+        self.amounts = self._kept(self._amount)
+        self.ranges = self._kept(self._range)
+        self.agreements = self._kept(self._agreement)
+        self.trials = self._kept(self._trial)
+
+    def _kept(self, compute: Callable[_P, _T]) -> Callable[_P, _T]:
+        """The function, its answers kept in the one cache: what was asked longest ago goes first when bytes run out."""
+        return cached(self._cache, key=partial(hashkey, compute.__name__))(compute)
 
     def _open(self, name: str) -> _Opened:
         if name not in self.workloads:
@@ -102,6 +118,9 @@ class Lab:
     ) -> tuple[list[UnitGroup], dict[str, Tensor], Effort]:
         opened = self.opened(name)
         groups, _ = self.sorted_out(name, criterion, granularity)
+        if not groups:
+            return [], {}, Effort(0.0, 0, 0)
+        _require_patience(criterion, groups, opened.view.costs.macs)
         calibration = Calibration(opened.workload, self.device, seed)
         return groups, *timed_scores(criterion, opened.model, groups, calibration)
 
@@ -131,6 +150,15 @@ class Lab:
             sigma = float(weight.std(correction=0)) or 1.0
             found[layer] = binned(weight.flatten() / sigma, -4.0, 4.0, sigma)
         return found
+
+    def _range(
+        self, name: str, criterion: Criterion, granularity: Granularity, scope: Scope, seed: int
+    ) -> tuple[float, float]:
+        _, scores = self.scores(name, criterion, granularity, seed)
+        if not scores:
+            return 0.0, 1.0
+        values = torch.cat([units / scope.divisor(units) for units in scores.values()])
+        return float(values.min()), float(values.kthvalue(min(int(0.998 * len(values)) + 1, len(values))).values)
 
     def _ranking(self, recipe: Recipe) -> Ranking:
         """Keyed by a recipe whose amount says only which layers stand apart; see `ranking`."""
@@ -168,12 +196,23 @@ class Lab:
         opened = self.opened(recipe.workload)
         ranking = self.ranking(recipe)
         keep = select(ranking, self.amount(recipe))
-        model = copy.deepcopy(opened.model)
-        apply_masks(model, masks_of(ranking.groups, keep, model))
-        if recipe.granularity.removable:
-            model = remove_units(model, opened.workload.example.to(self.device), ranking.groups, keep)
+        example = opened.workload.example.to(self.device)
+        model = cut_out(opened.model, example, ranking.groups, keep, recipe.granularity.removable)
         split, task = opened.workload.validation, opened.workload.task
         return _Trial(model, Comparison(opened.dense, split, task, self.device))
+
+
+def _require_patience(criterion: Criterion, groups: Sequence[UnitGroup], macs: int) -> None:
+    """RecipeError where scoring would keep everybody who uses this worker waiting for minutes."""
+    if not isinstance(criterion, Ablation):
+        return
+    passes = criterion.samples * sum(group.units for group in groups)
+    if passes * macs > MOST_MACS:
+        fewer = max(1, int(criterion.samples * MOST_MACS / (passes * macs)))
+        raise RecipeError(
+            f"ablation would run the network {passes} times, too long to wait for on a page: lower criterion.samples "
+            f"to {fewer}, choose a granularity with fewer units, or carry the recipe out with Run or the command line"
+        )
 
 
 def open_workload(lab: Lab, name: str) -> ModelView:
@@ -183,11 +222,7 @@ def open_workload(lab: Lab, name: str) -> ModelView:
 
 def score_range(lab: Lab, recipe: Recipe) -> tuple[float, float]:
     """The ends of a threshold slider: above it lies at most one unit in 500, so that the slider is not all tail."""
-    _, scores = lab.scores(recipe.workload, recipe.criterion, recipe.granularity, recipe.seed)
-    if not scores:
-        return 0.0, 1.0
-    values = torch.cat([units / recipe.scope.divisor(units) for units in scores.values()]).sort().values
-    return float(values[0]), float(values[min(int(0.998 * len(values)), len(values) - 1)])
+    return lab.ranges(recipe.workload, recipe.criterion, recipe.granularity, recipe.scope, recipe.seed)
 
 
 def allocation(lab: Lab, recipe: Recipe, rule: Literal["uniform", "erk"], share: float) -> dict[str, float]:
@@ -285,7 +320,7 @@ def units(lab: Lab, recipe: Recipe, layers: Sequence[str]) -> list[UnitsView]:
             raise RecipeError(f"{layer} has no {recipe.granularity.unit} that may fall; choose another layer")
         stays = keep.get(group.name, torch.ones(group.units, dtype=torch.bool))
         values = scores[group.name].reshape(group.layout).numpy()
-        shown[group.name] = UnitsView(group.name, values, (~stays).reshape(group.layout).numpy())
+        shown[group.name] = UnitsView(group.name, values, (~stays).reshape(group.layout).numpy(), group.unit_names)
     return list(shown.values())
 
 

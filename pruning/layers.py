@@ -1,6 +1,6 @@
 """The layer table: every layer that holds parameters, what it costs, and why it cannot be pruned if it cannot."""
 
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -153,45 +153,67 @@ def called_layer(model: nn.Module, param: str) -> nn.Module:
     return parent if isinstance(parent, nn.MultiheadAttention) else model.get_submodule(path)
 
 
-def shared_weights(model: nn.Module) -> dict[str, str]:
-    """Layer name -> another layer that holds the same weight, for every layer that shares its weight."""
-    owners: dict[int, list[str]] = {}
-    for name, module in model.named_modules():
-        weight = getattr(module, "weight", None)
-        if isinstance(weight, Tensor) and weight.numel():
-            owners.setdefault(weight.data_ptr(), []).append(name)
-    return {
-        name: names[0] if name != names[0] else names[1]
-        for names in owners.values()
-        if len(names) > 1
-        for name in names
-    }
+def every_path(model: nn.Module) -> dict[str, list[str]]:
+    """Parameter name -> all names of the same tensor, for every name that there is.
+
+    A tensor has several where modules share it, and where one module has several parents.
+    """
+    found: dict[int, list[str]] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        if parameter.numel():
+            found.setdefault(parameter.data_ptr(), []).append(name)
+    return {name: names for names in found.values() for name in names}
 
 
 def shared_parameters(model: nn.Module) -> dict[str, str]:
-    """Parameter name -> another parameter that is the same tensor, for every parameter held in more than one place.
+    """Parameter name -> a name of the same tensor in another module, or by another word, for each that has one.
 
-    A layer that is called twice under two names is one place.
+    A module that has several parents is one module.
     """
-    owners: dict[int, list[str]] = {}
-    for name, module in model.named_modules():
-        for own, parameter in module.named_parameters(recurse=False, remove_duplicate=False):
-            if parameter.numel():
-                owners.setdefault(parameter.data_ptr(), []).append(f"{name}.{own}" if name else own)
-    return {
-        name: names[0] if name != names[0] else names[1]
-        for names in owners.values()
-        if len(names) > 1
-        for name in names
+
+    def place(path: str) -> tuple[nn.Module, str]:
+        layer, _, word = path.rpartition(".")
+        return model.get_submodule(layer), word
+
+    elsewhere = {
+        name: [path for path in paths if len(paths) > 1 and place(path) != place(name)]
+        for name, paths in every_path(model).items()
     }
+    return {name: paths[0] for name, paths in elsewhere.items() if paths}
 
 
-def why_kept_whole(params: Iterable[str], prunable: Container[str], shared: Mapping[str, str]) -> str:
-    """Why units that own a part of each of these weights must stay: one is shared or cannot be pruned; "" if none."""
-    for param in params:
-        if param in shared:
-            return f"its units own a part of {param}, which is shared with {shared[param]}: they always stay"
-        if param not in prunable:
+def _homes(model: nn.Module, module: nn.Module) -> list[str]:
+    """What the names of all that lies in the module begin with: one beginning for each of its parents."""
+    names = [name for name, other in model.named_modules(remove_duplicate=False) if other is module]
+    return [f"{name}." if name else "" for name in names]
+
+
+def shared_outside(model: nn.Module, module: nn.Module) -> dict[str, str]:
+    """Name of a parameter within the module -> a name that it has outside of it, for every one that has such a name.
+
+    A module that is called in several places lies within itself at each of them.
+    """
+    homes = tuple(_homes(model, module))
+    found: dict[str, str] = {}
+    for name, paths in every_path(model).items():
+        outside = [path for path in paths if not path.startswith(homes)]
+        if outside and name.startswith(homes):
+            found[name] = outside[0]
+    return found
+
+
+def why_kept_whole(model: nn.Module, module: nn.Module, weights: Sequence[str], follows: Sequence[str] = ()) -> str:
+    """Why units that own a part of each of these parameters of the module must stay; "" where they may fall.
+
+    Each must have one place in the module and none outside of it; the weights must not be frozen.
+    """
+    homes, paths = _homes(model, module), every_path(model)
+    for param in (*weights, *follows):
+        within = next(param.removeprefix(home) for home in homes if param.startswith(home))
+        other = [path for path in paths.get(param, []) if path not in [home + within for home in homes]]
+        if other:
+            return f"its units own a part of {param}, which is shared with {other[0]}: they always stay"
+        if param in weights and not model.get_parameter(param).requires_grad:
             return f"its units own a part of {param}, which is frozen: set requires_grad to True there"
     return ""
 
@@ -205,7 +227,7 @@ def _why_not(module: nn.Module, matrix: str) -> str:
     if _is_quantised(module):
         return f"{kind} is quantised: prune the float model first, then quantise it"
     if isinstance(module, NORMS):
-        return "a norm falls with the channels that it follows"
+        return "a norm has no units of its own: it falls with the channels that it follows"
     if not isinstance(module, PRUNABLE):
         return f"{kind} is not a type whose weights can be pruned yet"
     if matrix and not module.get_parameter(matrix).requires_grad:

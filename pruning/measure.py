@@ -1,6 +1,7 @@
 """Accuracy, sample by sample: whole splits for the stages of a run, growing samples with intervals under a slider."""
 
 import math
+import statistics
 import time
 from dataclasses import dataclass, field
 from statistics import NormalDist
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from pruning.devices import full_precision
 from pruning.workload import Split, Task
 
+WARM_UP, TIMED = 5, 25  # forward passes of one sample
 BATCH = 500  # for all whole splits, so that a score repeats to the digit; samples under a slider come in parts of it
 
 
@@ -36,6 +38,23 @@ def judge_some(
             targets.append(target)
     model.train(training)
     return torch.cat(scores).float().cpu(), torch.cat(targets).cpu()
+
+
+@torch.no_grad()
+def latency_ms(model: nn.Module, example: Tensor) -> float:
+    """Median milliseconds of a forward pass of one sample [1, *input], in eval mode, once the device is warm."""
+    training = model.training
+    model.eval()
+    times: list[float] = []
+    with full_precision():
+        for _ in range(WARM_UP + TIMED):
+            start = time.perf_counter()
+            model(example)
+            if example.device.type != "cpu":
+                torch.accelerator.synchronize(example.device)
+            times.append(1000 * (time.perf_counter() - start))
+    model.train(training)
+    return statistics.median(times[WARM_UP:])
 
 
 def class_scores(scores: Tensor, targets: Tensor, classes: int) -> tuple[float, ...]:

@@ -27,6 +27,10 @@ def open_model(workload: Workload, device: torch.device) -> nn.Module:
             f"{workload.name}: build() gave a {type(model).__name__} and not a module of layers; "
             "return an nn.Module, a single layer wrapped in nn.Sequential"
         )
+    if lazy := [name for name, each in model.named_parameters() if isinstance(each, nn.UninitializedParameter)]:
+        raise WorkloadError(
+            f"{workload.name}: {lazy[0]} has no shape yet, for its layer is lazy; run the model once in build()"
+        )
     require_targets(workload)
     model = _copied(model)  # a build() that returns the same module each time would see it folded and pruned
     fold(model)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from pruning.calibration import Calibration, features_last, input_sums, precise
-from pruning.layers import WITH_CHANNELS
+from pruning.layers import CONVOLUTIONS
 from pruning.units import Slice, UnitGroup
 
 
@@ -20,7 +20,7 @@ def mean_readings(
 
     Means go over samples, positions and all the features that a reader sees of the unit. `measures` are elementwise.
     """
-    readers = {piece.param for group in groups for piece in _readers(model, group)}
+    readers = {piece.param for group in groups for piece in _readers(group)}
 
     def measure(layer: nn.Module, inputs: Tensor) -> Tensor:
         """Sums over the batch and, in the last row, how many were summed [measures + 1, features]."""
@@ -30,30 +30,23 @@ def mean_readings(
 
     sums = input_sums(model, readers, calibration, measure)
     means = {reader: total[:-1] / total[-1] for reader, total in sums.items()}
-    return {
-        group.name: torch.stack(
-            [
-                means[piece.param][:, piece.index.to(means[piece.param].device)].mean(dim=2)
-                for piece in _readers(model, group)
-            ]
-        )
-        for group in groups
-    }
+
+    def seen_by(piece: Slice) -> Tensor:
+        """Means of the measures over all features of each unit that the reader sees [measures, units]."""
+        features = _features(model, piece).to(means[piece.param].device)
+        return means[piece.param][:, features].mean(dim=2)
+
+    return {group.name: torch.stack([seen_by(piece) for piece in _readers(group)]) for group in groups}
 
 
-def why_unread(model: nn.Module, group: UnitGroup) -> str:
-    """Why nothing can be read of the group's units; empty where it can."""
-    if _readers(model, group):
-        return ""
-    return "no Linear or convolution reads its units, so what they pass on cannot be seen: choose magnitude or taylor"
+def _features(model: nn.Module, piece: Slice) -> Tensor:
+    """The reader's input features that the columns stand for [units, features]: one of each group of a convolution."""
+    reader = model.get_submodule(piece.param.rpartition(".")[0])
+    groups = reader.groups if isinstance(reader, CONVOLUTIONS) else 1
+    columns = model.get_parameter(piece.param).shape[1]
+    return torch.cat([piece.index + group * columns for group in range(groups)], dim=1)
 
 
-def _readers(model: nn.Module, group: UnitGroup) -> list[Slice]:
-    """The columns of the next layers' weights that read the units."""
-    return [
-        piece
-        for piece in group.follows
-        if isinstance(piece, Slice)
-        and piece.dim == 1
-        and isinstance(model.get_submodule(piece.param.rpartition(".")[0]), WITH_CHANNELS)
-    ]
+def _readers(group: UnitGroup) -> list[Slice]:
+    """The columns of the next layers' weights that read the units: every group of channels has some."""
+    return [piece for piece in group.follows if isinstance(piece, Slice) and piece.dim == 1]

@@ -16,9 +16,12 @@ from pruning.units import UnitGroup
 def why_apart(criterion: Criterion, granularity: Granularity, scope: Scope, amount: Amount) -> str:
     """A sentence that says why the choices do not go together and what to choose; empty where they do."""
     if not fits(type(criterion), _kind(GRANULARITIES, granularity)):
-        there = " or ".join(name for name in criterion.fits if name in GRANULARITIES)
-        what = " and ".join(GRANULARITIES[name].unit for name in criterion.fits if name in GRANULARITIES)
-        return f"{_kind(CRITERIA, criterion)} scores {what}, not {granularity.unit}: choose granularity {there}"
+        known = [name for name in criterion.fits if name in GRANULARITIES]
+        what = " and ".join(GRANULARITIES[name].unit for name in known) if len(known) < 3 else "larger units"
+        return (
+            f"{_kind(CRITERIA, criterion)} scores {what}, not {granularity.unit}: "
+            f"choose granularity {' or '.join([', '.join(known[:-1]), known[-1]] if len(known) > 1 else known)}"
+        )
     if scope.within_rows and not granularity.rows:
         there = " or ".join(name for name, made in GRANULARITIES.items() if made.rows)
         return (

@@ -1,7 +1,7 @@
 """Which units fall. One ranking answers every amount: the preview's slider and the rounds of a run both ask it."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -37,24 +37,27 @@ class Pools:
         return self.order.shape[1]
 
     @cached_property
-    def _all(self) -> Sorted:
+    def _all(self) -> Tensor:
         """The scores of all units, the exempt ones in their place."""
-        return Sorted(self.names, self.scores.sort(dim=1).values, self.highest)
+        return self.scores.sort(dim=1).values
 
     @cached_property
-    def _may_fall(self) -> Sorted:
+    def _may_fall(self) -> Tensor:
         """The scores with the exempt out of every amount's reach."""
         ranks = torch.arange(self.size)
         keys = torch.where(ranks >= self.size - self.exempt[:, None], torch.inf, self.scores)
-        return Sorted(self.names, torch.where(ranks < self.gone[:, None], -torch.inf, keys), self.highest)
+        return torch.where(ranks < self.gone[:, None], -torch.inf, keys)
+
+    def _sorted(self, ascending: Callable[[], Tensor]) -> Sorted:
+        return Sorted(self.names, len(self.order), self.size, self.highest, ascending)
 
     def asked(self, amount: Amount, progress: float) -> Tensor:
         """How many units of each pool the amount asks for at this progress in [0, 1]."""
-        return (progress * amount.falls(self._all).double()).round().long()
+        return (progress * amount.falls(self._sorted(lambda: self._all)).double()).round().long()
 
     def falls(self, amount: Amount, progress: float) -> Tensor:
         """How many units of each pool have fallen: as asked, but for the exempt and those already gone."""
-        asked = (progress * amount.falls(self._may_fall).double()).round().long()
+        asked = (progress * amount.falls(self._sorted(lambda: self._may_fall)).double()).round().long()
         return torch.minimum(torch.maximum(asked, self.gone), self.size - self.exempt)
 
     def cut(self, counts: Tensor, name: str) -> float | None:
@@ -77,6 +80,11 @@ class Ranking:
 
     groups: tuple[UnitGroup, ...]
     pools: tuple[Pools, ...]
+
+    @property
+    def divisors(self) -> dict[str, float]:
+        """What each group's scores were divided by before they were compared."""
+        return {name: divisor for pools in self.pools for name, divisor in pools.divisors.items()}
 
 
 @dataclass(frozen=True)
@@ -117,10 +125,12 @@ def rank(
     scope: Scope,
     amount: Amount,
     fallen: Mapping[str, Tensor] | None = None,
+    divisors: Mapping[str, float] | None = None,
 ) -> Ranking:
     """Sort the units of every pool, lowest score first, ties by position; those that have `fallen` come first of all.
 
-    The best unit of each group is exempt, so that no layer dies unless the amount asks for it by name.
+    The best unit of each group is exempt, so that no layer dies unless the amount asks for it by name. Later rounds
+    take the `divisors` of the first: a layer that has lost units is not protected, nor the contrary, for having lost.
     """
     own = amount.own_pools(group.name for group in groups)
     competitions = scope.competitions([group for group in groups if group.name not in own])
@@ -129,7 +139,8 @@ def rank(
             competitions += scope.competitions([group])
     before = {group.name: torch.zeros(group.units, dtype=torch.bool) for group in groups} | dict(fallen or {})
     best = {g.name: _best(scores[g.name], before[g.name] | (g.name in amount.empties())) for g in groups}
-    pools = (_pools(competition, scores, scope, best, before) for competition in competitions)
+    divided = divisors or {group.name: scope.divisor(scores[group.name]) for group in groups}
+    pools = (_pools(competition, scores, divided, best, before) for competition in competitions)
     return Ranking(tuple(groups), tuple(pools))
 
 
@@ -183,12 +194,12 @@ def _best(scores: Tensor, lost: Tensor) -> Tensor:
 def _pools(
     competition: Competition,
     scores: Mapping[str, Tensor],
-    scope: Scope,
+    divided: Mapping[str, float],
     best: Mapping[str, Tensor],
     fallen: Mapping[str, Tensor],
 ) -> Pools:
     names, members = competition.names, competition.members
-    divisors = {name: scope.divisor(scores[name]) for name in names}
+    divisors = {name: divided[name] for name in names}
     sizes = [len(scores[name]) for name in names]
     never = torch.cat([best[name] for name in names])
     before = torch.cat([fallen[name] for name in names])

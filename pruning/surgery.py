@@ -58,6 +58,13 @@ def remove_units(model: nn.Module, example: Tensor, groups: Iterable[UnitGroup],
     return copied
 
 
+def cut_out(model: nn.Module, example: Tensor, groups: Sequence[UnitGroup], keep: Keep, removable: bool) -> nn.Module:
+    """A new model in which the units that do not stay are zero, or are gone where they can be removed."""
+    masked = copy.deepcopy(model)
+    apply_masks(masked, masks_of(groups, keep, masked))
+    return remove_units(masked, example, groups, keep) if removable else masked
+
+
 def _is_column(piece: Piece) -> bool:
     """Whether somebody reads the units: their columns in a next layer's weight."""
     return isinstance(piece, Slice) and piece.dim == 1

@@ -23,7 +23,7 @@ class Tuning:
     (Smith and Topin 2018, arXiv 1708.07120.)
     """
 
-    epochs: Annotated[int, Between(0, 10_000)] = 2
+    epochs: Annotated[int, Between(0, 1_000_000)] = 2
     """Passes over the training images after each round; 0 leaves the network as cut."""
     optimiser: Literal["adamw", "sgd"] = "adamw"
     """adamw, or sgd with momentum 0.9 (Nesterov)."""
@@ -32,7 +32,7 @@ class Tuning:
     batch_size: Annotated[int, Between(2, 1_000_000)] = 128
     """Images in one step."""
     images_per_epoch: Annotated[int, Between(2, 1_000_000_000, step=1000)] | None = None
-    """A random part of the training images for each epoch, for a quick answer; null uses all."""
+    """A random part of the training images for each epoch, for a quick answer. Left empty, or null in JSON: all."""
 
     def __post_init__(self) -> None:
         check(self, "tuning")

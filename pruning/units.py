@@ -3,9 +3,11 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Protocol
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 Keep = Mapping[str, Tensor]
@@ -25,6 +27,10 @@ class Piece(Protocol):
         """The unit that owns each value of the tensor, −1 where none does: int64, broadcastable to `shape`."""
         ...
 
+    def sums(self, values: Tensor, units: int) -> Tensor:
+        """Sum of float32 values of the tensor's shape over each unit [units], the same every time on every device."""
+        ...
+
 
 @dataclass(frozen=True, eq=False)
 class Slice:
@@ -39,6 +45,11 @@ class Slice:
         along = torch.full((shape[self.dim],), -1)
         along[self.index.flatten().cpu()] = torch.arange(units).repeat_interleave(width)
         return along.reshape([-1 if dim == self.dim else 1 for dim in range(len(shape))])
+
+    def sums(self, values: Tensor, units: int) -> Tensor:
+        # the other dimensions first: far fewer values are left to gather
+        rows = values.movedim(self.dim, 0).flatten(1).sum(dim=1) if values.dim() > 1 else values
+        return rows[self.index.to(rows.device)].sum(dim=1)
 
 
 @dataclass(frozen=True)
@@ -61,6 +72,13 @@ class Tiles:
         across = torch.arange(math.prod(shape[1:])) // self.columns
         return (down[:, None] * self.grid(shape)[1] + across).reshape(tuple(shape))
 
+    def sums(self, values: Tensor, units: int) -> Tensor:
+        matrix = values.reshape(len(values), -1)
+        down, across = self.grid(values.shape)
+        # zeros fill up the edge; to add up owner by owner (index_add_) is not deterministic on CUDA
+        filled = F.pad(matrix, (0, across * self.columns - matrix.shape[1], 0, down * self.rows - len(matrix)))
+        return filled.reshape(down, self.rows, across, self.columns).sum(dim=(1, 3)).flatten()
+
 
 @dataclass(frozen=True)
 class Whole:
@@ -71,6 +89,11 @@ class Whole:
 
     def owners(self, shape: Sequence[int]) -> Tensor:
         return torch.full([1] * len(shape), self.unit)
+
+    def sums(self, values: Tensor, units: int) -> Tensor:
+        total = torch.zeros(units, device=values.device)
+        total[self.unit] = values.sum()
+        return total
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +126,16 @@ class UnitGroup:
         return tuple(dict.fromkeys(piece.param for piece in self.ranked))
 
     @property
+    def unit_names(self) -> tuple[str, ...]:
+        """What the units are called, where each is a whole module: the path that its tensors share. Else ()."""
+        owned: dict[int, list[list[str]]] = {}
+        for piece in self.ranked:
+            if isinstance(piece, Whole):
+                owned.setdefault(piece.unit, []).append(piece.param.split("."))
+        paths = [owned[unit] for unit in sorted(owned)]
+        return tuple(".".join(part[0] for part in takewhile(_same, zip(*path, strict=False))) for path in paths)
+
+    @property
     def of_weights(self) -> bool:
         """Whether every unit is a single weight."""
         return all(isinstance(piece, Tiles) and piece.rows == piece.columns == 1 for piece in self.ranked)
@@ -116,7 +149,7 @@ class UnitGroup:
             return values[self.ranked[0].param].detach().float().flatten()
         total = torch.zeros(self.units, device=values[self.ranked[0].param].device)
         for piece in self.ranked:
-            total += _sums(piece, values[piece.param].detach().float(), self.units)
+            total += piece.sums(values[piece.param].detach().float(), self.units)
         return total
 
     def means(self, values: Mapping[str, Tensor]) -> Tensor:
@@ -135,13 +168,8 @@ class UnitGroup:
         return total
 
 
-def _sums(piece: Piece, values: Tensor, units: int) -> Tensor:
-    """Sum of float32 values over each unit [units]."""
-    if isinstance(piece, Slice):  # the other dimensions first: far fewer values are left to gather
-        rows = values.movedim(piece.dim, 0).flatten(1).sum(dim=1) if values.dim() > 1 else values
-        return rows[piece.index.to(rows.device)].sum(dim=1)
-    owners = piece.owners(values.shape).to(values.device).expand_as(values).flatten()
-    return torch.zeros(units, device=values.device).index_add_(0, owners, values.flatten())
+def _same(parts: tuple[str, ...]) -> bool:
+    return len(set(parts)) == 1
 
 
 def masks_of(groups: Iterable[UnitGroup], keep: Keep, model: nn.Module) -> Masks:

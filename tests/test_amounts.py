@@ -5,19 +5,24 @@ from torch import Tensor
 from pruning.amounts import STEPS, Amount, Budget, PerLayer, RelativeThreshold, Sorted, Sparsity, Threshold, n_of_m
 from pruning.errors import RecipeError
 
+
+def competing(names: tuple[str, ...], scores: Tensor, highest: float) -> Sorted:
+    return Sorted(names, *scores.shape, highest, lambda: scores)
+
+
 SCORES = torch.tensor([0.0, 1.0, 2.0, 2.0, 3.0])
 
 
 def falls(amount: Amount, names: tuple[str, ...] = ("a",), scores: Tensor = SCORES) -> int:
     """Units that fall in one pool."""
-    (count,) = amount.falls(Sorted(names, scores[None], float(scores.max()))).tolist()
+    (count,) = amount.falls(competing(names, scores[None], float(scores.max()))).tolist()
     return count
 
 
 def in_each(amount: Amount, *pools: list[float], highest: float | None = None) -> list[int]:
     """Units that fall in each of several pools of one layer."""
     scores = torch.tensor(pools)
-    found = amount.falls(Sorted(("a",), scores, float(scores.max()) if highest is None else highest))
+    found = amount.falls(competing(("a",), scores, float(scores.max()) if highest is None else highest))
     assert found.dtype == torch.int64
     return found.tolist()
 

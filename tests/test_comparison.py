@@ -1,6 +1,9 @@
 """Criteria side by side: agreement worked out by hand, effort counted, and accuracy as a run would measure it."""
 
+import json
 import math
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -14,10 +17,12 @@ from pruning.criteria import Ablation, Magnitude, OptimalBrainDamage, Snip, Tayl
 from pruning.engine import scorable
 from pruning.events import StageMeasured
 from pruning.granularities import Channels, Weights
+from pruning.layers import prunable_weights
 from pruning.opening import open_model
 from pruning.passes import counted
-from pruning.recipe import Recipe
+from pruning.recipe import Recipe, to_json
 from pruning.tuning import Tuning
+from tests.every_granularity import tiny_for
 from tests.networks import CPU, carried_out, tiny
 
 
@@ -100,3 +105,29 @@ def test_a_criterion_that_cannot_score_the_network_says_so_in_its_row():
     there = candidates(recipe)
     dense, rows, _ = compare_all(tiny("mlp", count=64), {k: there[k] for k in ("magnitude", "batchnorm_scale")}, CPU)
     assert rows[0].problem == "" and "norm" in rows[1].problem and rows[1].estimate is None and 0 <= dense <= 1
+
+
+def test_a_criterion_that_leaves_layers_whole_says_how_few_units_it_cut():
+    """Without that, a cut of few units would pass for a better criterion."""
+    work = tiny_for("rnn_units")
+    recipes = {k: r for k, r in candidates(Recipe("lstm", amount=Sparsity(0.5))).items() if k in ("magnitude", "wanda")}
+    _, (magnitude, wanda), agreed = compare_all(work, recipes, CPU)
+    model = open_model(work, CPU)
+    every = sum(model.get_parameter(param).numel() for _, param, _ in prunable_weights(model))
+    linear = sum(m.weight.numel() for m in model.modules() if isinstance(m, nn.Linear))
+    assert (magnitude.units, magnitude.fallen) == (every, round(every / 2))
+    assert (wanda.units, wanda.fallen) == (linear, round(linear / 2)) and linear < every
+    assert agreed is not None and agreed.ranks.shape == (2, 2)
+
+
+def run_cli(*arguments: str) -> str:
+    return subprocess.run(
+        [sys.executable, "-m", "pruning", *arguments], capture_output=True, text=True, check=True
+    ).stdout
+
+
+def test_an_agreement_where_nothing_falls_is_null_in_json(tmp_path):
+    recipe = tmp_path / "recipe.json"
+    recipe.write_text(to_json(Recipe("mlp_128", amount=Sparsity(0.0))))
+    printed = run_cli("compare", str(recipe), "--criteria", "magnitude,lamp", "--json")
+    assert json.loads(printed)["agreement"]["overlap"] == [[None, None], [None, None]]

@@ -238,7 +238,11 @@ def test_a_run_stops_before_accuracy_falls_too_far_and_returns_the_last_good_rou
 
     falls, states, events, result = limited(work, Weights(), tuning, just_below, monkeypatch)
     bad = falls.index(max(falls))
-    assert [m.round for m in of_type(events, Masked)] == list(range(bad + 1))
+    # the last events tell of the network that is returned
+    masked, measured = of_type(events, Masked), of_type(events, Measured)
+    assert [m.round for m in masked] == [*range(bad + 1), bad - 1] and masked[-1] == masked[bad - 1]
+    assert measured[-1].round == bad - 1 and dense_of(events).validation - measured[-1].score == falls[bad - 1]
+    assert masked[-1].fallen == sum(int((~stays).sum()) for stays in result.keep.values())
     assert all(torch.equal(result.model.state_dict()[name], states[bad - 1][name]) for name in states[bad - 1])
     for name, stays in result.keep.items():
         assert torch.equal(result.model.get_submodule(name).weight.flatten() != 0, stays)
@@ -258,6 +262,7 @@ def test_where_even_the_first_round_is_too_much_the_network_stays_dense(granular
     assert bits(result.model) == bits(trained("conv_bn").build())
     assert all(bool(stays.all()) for stays in result.keep.values())
     assert result.stages["tuned"] == result.stages["dense"] != result.stages["pruned"]
+    assert of_type(events, Masked)[-1].fallen == of_type(events, Measured)[-1].sparsity == 0
     (warning,) = of_type(events, Warned)
     assert "round 1: validation accuracy fell by" in warning.sentence
     assert warning.sentence.endswith("more than 0: the result is the network before any cut")

@@ -3,12 +3,13 @@ import torch
 from torch import nn
 
 from pruning.layers import (
+    every_path,
     layer_macs,
     layer_table,
     model_macs,
     prunable_weights,
+    shared_outside,
     shared_parameters,
-    shared_weights,
     why_kept_whole,
 )
 from tests.networks import NETWORKS, Tied, seeded
@@ -117,13 +118,14 @@ def test_norms_and_unknown_layers_say_why_they_cannot_be_pruned():
 
 def test_a_shared_weight_is_one_row_that_may_be_pruned():
     model = seeded(Tied)
-    assert shared_weights(model) == {"first": "second", "second": "first"}
     assert [weight.name for weight in prunable_weights(model)] == ["first", "head"]
     assert reasons(model, 6)["first"] == "" and "shares its weight with first" in reasons(model, 6)["second"]
 
 
 def test_nothing_is_shared_in_a_plain_net():
-    assert shared_weights(seeded(NETWORKS["residual"][0])) == {}
+    model = seeded(NETWORKS["residual"][0])
+    assert shared_parameters(model) == {}
+    assert every_path(model) == {name: [name] for name, _ in model.named_parameters()}
 
 
 class Mixed(nn.Module):
@@ -183,13 +185,49 @@ def test_a_layer_called_under_two_names_is_not_shared_and_a_tied_weight_is():
     assert shared_parameters(seeded(Tied)) == {"first.weight": "second.weight", "second.weight": "first.weight"}
 
 
-def test_weights_that_hold_units_together_must_all_be_free():
-    prunable = {"a": "a", "b": "b"}
-    assert why_kept_whole(["a", "b"], prunable, {}) == ""
-    assert why_kept_whole(["a", "b"], prunable, {"b": "c"}) == (
-        "its units own a part of b, which is shared with c: they always stay"
+def two_parents() -> nn.Module:
+    """Two blocks, each with a layer of its own and one that is the same module in both."""
+    both = nn.Linear(2, 2)
+    return nn.Sequential(nn.Sequential(nn.Linear(2, 2), both), nn.Sequential(nn.Linear(2, 2), both))
+
+
+def test_a_module_with_two_parents_has_two_paths_and_lies_outside_of_each_of_them():
+    model = two_parents()
+    assert every_path(model)["1.1.weight"] == every_path(model)["0.1.weight"] == ["0.1.weight", "1.1.weight"]
+    assert shared_parameters(model) == {}
+    assert shared_outside(model, model[0]) == {"0.1.weight": "1.1.weight", "0.1.bias": "1.1.bias"}
+    assert shared_outside(model, model[1]) == {"1.1.weight": "0.1.weight", "1.1.bias": "0.1.bias"}
+    assert (
+        shared_outside(model, model) == shared_outside(model, model[0][1]) == shared_outside(model, model[0][0]) == {}
     )
-    assert why_kept_whole(["a", "d"], prunable, {}).startswith("its units own a part of d, which is frozen")
+
+
+def test_a_tensor_without_values_is_shared_with_nobody():
+    assert every_path(nn.Sequential(nn.Linear(0, 2, bias=False), nn.Linear(0, 2, bias=False))) == {}
+
+
+def test_weights_that_hold_units_together_must_all_be_free():
+    model = two_parents()
+    assert why_kept_whole(model, model[0], ["0.0.weight"], ["0.0.bias"]) == ""
+    assert why_kept_whole(model, model[1], ["1.0.weight", "1.1.weight"]) == (
+        "its units own a part of 1.1.weight, which is shared with 0.1.weight: they always stay"
+    )
+    assert why_kept_whole(model, model[0], ["0.0.weight"], ["0.1.bias"]) == (
+        "its units own a part of 0.1.bias, which is shared with 1.1.bias: they always stay"
+    )
+    assert why_kept_whole(model, model[0][1], ["0.1.weight"]) == ""  # the module itself is one in both places
+    model[0][0].requires_grad_(False)
+    assert why_kept_whole(model, model[0], ["0.0.weight"]).startswith(
+        "its units own a part of 0.0.weight, which is froz"
+    )
+    assert why_kept_whole(model, model[0], [], ["0.0.bias"]) == ""
+
+
+def test_a_tensor_twice_within_a_module_is_shared_too():
+    model = nn.Sequential(nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2)))
+    model[0][1].weight = model[0][0].weight
+    assert shared_outside(model, model[0]) == {}
+    assert "shared with 0.1.weight" in why_kept_whole(model, model[0], ["0.0.weight"])
 
 
 def test_the_macs_of_a_transformer_layer_worked_out_by_hand():

@@ -302,3 +302,16 @@ def test_blocks_reach_their_share_in_rounds():
     scores = {"a": [4.0, 3.0, 2.0, 1.0, 1.0, 2.0, 3.0, 4.0]}
     rounds = [fallen(scores, Blocks(4), amount, share, a=(2, 4))["a"] for share in shares(Linear(3))]
     assert rounds == [[3, 4], [2, 3, 4, 5], [1, 2, 3, 4, 5, 6]]
+
+
+def test_later_rounds_compare_layers_as_the_first_did():
+    scores = {"a": torch.tensor([1.0, 2.0, 9.0]), "b": torch.tensor([1.0, 1.0, 1.0])}
+    groups = [UnitGroup(name, (name,), (3,), (Tiles(f"{name}.weight"),)) for name in scores]
+    first = rank(groups, scores, Global("mean"), Sparsity(0.5))
+    assert first.divisors == {"a": 4.0, "b": 1.0}
+    # two of b have fallen and score 0: its own mean would now be 1/3, so that its last would look three times as large
+    later = {"a": scores["a"], "b": torch.tensor([0.0, 0.0, 1.0])}
+    gone = {"a": torch.zeros(3, dtype=torch.bool), "b": torch.tensor([True, True, False])}
+    again = rank(groups, later, Global("mean"), Threshold(1.0), gone, first.divisors)
+    assert again.divisors == first.divisors
+    assert [share.fallen for share in position(again, Threshold(1.0)).shares] == [2, 2]

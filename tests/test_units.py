@@ -1,6 +1,7 @@
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from pruning.units import Slice, Tiles, UnitGroup, Whole, apply_masks, group_of, masks_of
 
@@ -105,6 +106,33 @@ def test_tiles_and_whole_tensors_are_summed_and_averaged():
     blocks = UnitGroup("w", ("w", "v"), (2,), (Whole("w", 1), Whole("v", 0)))
     assert blocks.sums(values).tolist() == [30.0, 21.0]
     assert blocks.means(values).tolist() == [15.0, 3.5]
+
+
+@pytest.mark.parametrize("shape", [(4, 6), (5, 7), (3, 2, 2, 3), (1, 1), (9, 4), (4, 9)])
+@pytest.mark.parametrize("rows, columns", [(2, 3), (4, 4), (1, 5), (5, 1), (64, 64), (1, 1)])
+def test_the_sums_of_tiles_are_those_of_their_owners_also_at_ragged_edges(shape, rows, columns):
+    numbers = torch.randint(-1000, 1000, shape, generator=torch.Generator().manual_seed(0)).float()
+    tiles = Tiles("w", rows, columns)
+    down, across = tiles.grid(shape)
+    group = UnitGroup("w", ("w",), (down, across), (tiles,))
+    by_owner = torch.zeros(down * across).index_add_(0, tiles.owners(shape).flatten(), numbers.flatten())
+    assert group.sums({"w": numbers}).tolist() == by_owner.tolist()  # whole numbers: exactly
+    assert group.sums({"w": numbers / 7000}).tolist() == pytest.approx((by_owner / 7000).tolist(), abs=1e-6)
+
+
+def test_sums_never_add_up_owner_by_owner_which_is_not_deterministic_on_an_accelerator():
+    values = torch.ones(5, 7, device="meta")  # on no device at all: what is called is what counts
+    calls = []
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            calls.append(str(func))
+            return func(*args, **(kwargs or {}))
+
+    with Watch():
+        for piece in (Tiles("w", 2, 3), Whole("w", 0)):
+            UnitGroup("w", ("w",), (9,), (piece,)).sums({"w": values})
+    assert calls and not any("index_add" in call or "scatter" in call or "index_put" in call for call in calls)
 
 
 def test_a_slice_that_owns_only_some_columns_leaves_the_others_alone():

@@ -11,7 +11,7 @@ from pruning.comparison import Compared, candidates
 from pruning.criteria import CRITERIA
 from pruning.errors import PruningError
 from pruning.figures import agreement_figure, comparison_figure
-from pruning.lab import agree, effort, estimate, open_workload
+from pruning.lab import agree, effort, estimate, look, open_workload
 from pruning.numbers import count, duration, percent, points
 from pruning.recipe import Recipe, kind_of
 from views import controls
@@ -119,7 +119,8 @@ def _ask_more(recipes: dict[str, Recipe]) -> None:
         row = st.session_state.comparison_of[cut]
         try:
             if row.effort is None:
-                row = replace(row, effort=ask(effort, cut))
+                now = ask(look, cut, "score")
+                row = replace(row, effort=ask(effort, cut), units=now.units, fallen=now.fallen)
             else:
                 row = replace(row, estimate=ask(estimate, cut, STEP_S).estimate)
         except PruningError as error:
@@ -147,20 +148,23 @@ def _show(model: ModelView, rows: list[Compared]) -> None:
 def table_html(model: ModelView, rows: list[Compared]) -> str:
     """A row for each criterion: accuracy, change, seconds and samples through the network."""
     heads = (
-        _("criterion"), _("accuracy (validation)"), _("change"), _("scored in"), _("forward"), _("backward"),
+        _("criterion"), _("fell, of units"), _("accuracy (validation)"), _("change"), _("scored in"), _("forward"), _("backward"),
     )  # fmt: skip
     head = "".join(f"<th scope='col'>{escape(text)}</th>" for text in heads)
     body = "".join(_row(row) for row in rows)
     dense = _("dense: {score} on {samples} validation samples. forward and backward count samples through the network while scoring.")
-    words = escape(dense.format(score=percent(model.score, 2), samples=count(model.samples)))
+    few = _("Where fewer units are scored than by others, some layers stay whole: compare accuracies with care.")
+    uneven = len({row.units for row in rows if row.units}) > 1
+    words = escape((few + " " if uneven else "") + dense.format(score=percent(model.score, 2), samples=count(model.samples)))
     return f"<div class='scroll'><table class='compared'><tr>{head}</tr>{body}</table><p class='how'>{words}</p></div>"
 
 
 def _row(row: Compared) -> str:
     name = f"<th scope='row' title='{escape(CRITERIA[row.kind].formula, quote=True)}' style='text-align:left'>{escape(row.kind.replace('_', ' '))}</th>"
     if row.problem:
-        return f"<tr>{name}<td class='words' colspan='5'>{escape(row.problem)}</td></tr>"
-    cells = [*_score(row), *_effort(row)]
+        return f"<tr>{name}<td class='words' colspan='6'>{escape(row.problem)}</td></tr>"
+    fell = _("{fallen} of {units}").format(fallen=count(row.fallen), units=count(row.units)) if row.units else ""
+    cells = [fell, *_score(row), *_effort(row)]
     return f"<tr>{name}{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
 
 

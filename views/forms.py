@@ -1,5 +1,6 @@
 """Forms from dataclasses: a control for each field by its type and range, its docstring as help. Nothing is written twice."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -58,14 +59,30 @@ def draw(prefix: str, made: type[Any], known: Known | None = None, only: Sequenc
     limits = {**ranges(made), **known.ranges}
     for f in only or _drawn(made):
         label, help = _(f.replace("_", " ")), _(docs.get(f, ""))
-        _control(f"{prefix}.{f}", label, help, hints[f], limits.get(f), known.options.get(f))
+        share = _is_share(ranges(made).get(f))  # and not of what is known only now: a threshold is no share
+        if get_origin(hints[f]) is Literal or f in known.options:
+            _pick(label, known.options.get(f, get_args(hints[f])), f"{prefix}.{f}", help)
+        elif f in limits:
+            _control(f"{prefix}.{f}", label, help, hints[f], limits[f], share, _default(made, f))
+        else:
+            (st.text_input if hints[f] is str else st.number_input)(label, key=f"{prefix}.{f}", help=help)
 
 
 def read(prefix: str, made: type[Any]) -> Any:
     """The dataclass that the controls say. RecipeError if they do not fit together."""
     limits = ranges(made)
-    values = {f: st.session_state[f"{prefix}.{f}"] for f in _drawn(made)}
-    return made(**{f: round(value / 100, 6) if _is_share(limits.get(f)) else value for f, value in values.items()})
+    values: dict[str, Any] = {}
+    for f in _drawn(made):
+        value = st.session_state[f"{prefix}.{f}"]
+        if value is None:  # the box is empty: what it says in grey
+            values[f] = _default(made, f)
+        else:
+            values[f] = round(value / 100, 6) if _is_share(limits.get(f)) else value
+    return made(**values)
+
+
+def _default(made: type[Any], name: str) -> Any:
+    return next(f.default for f in fields(made) if f.name == name)
 
 
 def _drawn(made: type[Any]) -> list[str]:
@@ -83,37 +100,24 @@ def _is_share(limits: Between | None) -> bool:
     return limits is not None and limits.step is not None and limits.low >= 0.0 and limits.high <= 1.0
 
 
-def _control(key: str, label: str, help: str, hint: Any, limits: Between | None, options: Sequence[str] | None) -> None:
-    if get_origin(hint) is Literal or options is not None:
-        _pick(label, get_args(hint) if options is None else options, key, help)
-    elif limits is None:
-        (st.text_input if hint is str else st.number_input)(label, key=key, help=help)
-    elif _is_share(limits):
+def _control(key: str, label: str, help: str, hint: Any, limits: Between, share: bool, default: Any) -> None:
+    """A slider where the range has a step, else a box."""
+    if share:
         low, high, step = 100 * limits.low, 100 * limits.high, 100 * (limits.step or 0.01)
         st.slider(label, low, high, step=step, key=key, format=f"%.{1 if step < 1 else 0}f %%", help=help)
-    elif hint is float and limits.step is not None and limits.high <= 1e6 and not limits.above:
-        decimals = max(0, min(12, len(f"{limits.step:.12f}".rstrip("0").partition(".")[2])))
+    elif hint is float and limits.step is not None and not limits.above:
+        decimals = min(max(0, 1 - math.floor(math.log10(limits.step))), 12)
         st.slider(label, limits.low, limits.high, step=limits.step, key=key, format=f"%.{decimals}f", help=help)
-    else:
-        _number(key, label, help, hint, limits)
-
-
-def _number(key: str, label: str, help: str, hint: Any, limits: Between) -> None:
-    """A box for a number. One that may be missing is empty then."""
-    whole = hint is int or int in get_args(hint)
-    low = limits.low + (1e-9 if limits.above else 0.0)
-    if whole:
-        placeholder = _("all") if type(None) in get_args(hint) else None
+    elif hint is float:
+        low, step = limits.low + (1e-9 if limits.above else 0.0), limits.step or (limits.high - limits.low) / 1000
         st.number_input(
-            label, int(limits.low), int(limits.high), step=_step(limits), key=key, help=help, placeholder=placeholder
+            label, low, float(limits.high), value=None, step=step, format="%g", key=key, help=help, placeholder=str(default)
         )
     else:
-        step = limits.step or (limits.high - limits.low) / 1000
-        st.number_input(label, low, float(limits.high), step=step, format="%g", key=key, help=help)
-
-
-def _step(limits: Between) -> int:
-    return int(limits.step) if limits.step else 1
+        st.number_input(
+            label, int(limits.low), int(limits.high), value=None, step=int(limits.step or 1), key=key, help=help,
+            placeholder=_("all") if default is None else str(default),
+        )  # fmt: skip
 
 
 def _pick(label: str, options: Sequence[Any], key: str, help: str, **events: Any) -> None:

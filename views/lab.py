@@ -19,15 +19,17 @@ def page() -> None:
     if problem := controls.restore():
         st.error(problem)
     choice = controls.choose()
-    run_panel.start_button(choice.recipe, choice.problem)
     top, middle = st.container(), st.container()
     left, right = st.columns([1, 1], gap="large")
+    problem = choice.problem
     try:
         _network(choice, top, middle, left)
     except PruningError as error:
+        problem = problem or str(error)
         top.error(str(error))
         if st.session_state.whole or st.session_state.overrides:
             top.button(_("Take back what was set for single layers"), on_click=controls.forget_layers)
+    run_panel.start_button(choice.recipe, problem)  # what cannot be cut cannot be run
     with right:
         run_panel.show()
     if (row := run_panel.shown()) is not None:
@@ -48,8 +50,9 @@ def _network(choice: controls.Choice, top: DeltaGenerator, middle: DeltaGenerato
         layer_panel.show(model, now, choice.recipe, stale=bool(choice.problem))
     with left:
         layer = layer_panel.heatmap_layer(model, now)
-        layer_panel.show_heatmap(choice.recipe, layer)
-        units_panel.show(now, choice.recipe, layer)
+        layer_panel.show_heatmap(choice.recipe, layer, stale=bool(choice.problem))
+        if not choice.problem:
+            units_panel.show(now, choice.recipe, layer)
 
 
 def _accuracy(model: ModelView, now: Look, recipe: Recipe) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import streamlit as st
 
+from pruning.amounts import PerLayer, Sparsity
 from pruning.answers import Axis, Heatmap, LayerView, Look, ModelView
 from pruning.errors import PruningError
 from pruning.lab import heatmap
@@ -38,7 +39,22 @@ def show(model: ModelView, look: Look, recipe: Recipe, stale: bool = False) -> N
                 asked=count(look.asked), fallen=count(look.fallen)
             )
         )
+    st.caption(_fell(look, recipe))
     components.layers(panel_data(model, look, logy, stale), edit, choose_heatmap)
+
+
+def _fell(look: Look, recipe: Recipe) -> str:
+    """Achieved beside asked: of few units no share is exact."""
+    words = _("{fallen} of {units} units fall: {share}").format(
+        fallen=count(look.fallen), units=count(look.units), share=percent(look.fallen / look.units, 2)
+    )
+    asked = recipe.amount.rest if isinstance(recipe.amount, PerLayer) else recipe.amount
+    if isinstance(asked, Sparsity):
+        words += _(", asked for {share}").format(share=percent(asked.share))
+        if isinstance(recipe.amount, PerLayer):
+            free = {view.row for view in look.layers if view.units} - recipe.amount.shares.keys() - set(recipe.keep_whole)
+            words += _(" of the other layers") if free else _(", but every layer has a share of its own: set them below")
+    return words
 
 
 def panel_data(model: ModelView, look: Look, logy: bool, stale: bool = False) -> dict[str, Any]:
@@ -74,7 +90,7 @@ def _row(layer: Layer, view: LayerView, locked: bool) -> dict[str, Any]:
         "sub": f"{layer.type} {size} · {si(layer.parameters)} · {si(layer.macs)} MACs",
         "why": view.why_not,
         "drawn": bool(view.kept.sum() + view.fallen.sum()),
-        "follows": "" if view.row == view.name else _("falls together with {row}: set it there").format(row=view.row),
+        "follows": _follows(view),
         "kept": view.kept.tolist(),
         "fallen": view.fallen.tolist(),
         "low": view.low,
@@ -86,6 +102,15 @@ def _row(layer: Layer, view: LayerView, locked: bool) -> dict[str, Any]:
         "locked": locked,
         "whole": view.whole,
     }
+
+
+def _follows(view: LayerView) -> str:
+    """Why the row has no controls of its own."""
+    if view.row == view.name:
+        return ""
+    if view.of_several:
+        return _("competes with the blocks of {row}: their share is set there").format(row=view.row)
+    return _("falls together with {row}: set it there").format(row=view.row)
 
 
 def edit() -> None:
@@ -121,7 +146,7 @@ def heatmap_layer(model: ModelView, look: Look) -> str:
     return chosen if chosen in matrices else [*with_units, *matrices][0]
 
 
-def show_heatmap(recipe: Recipe, layer: str) -> None:
+def show_heatmap(recipe: Recipe, layer: str, stale: bool = False) -> None:
     """The layer's importance, pooled by the worker; a drag asks for a part of it again."""
     st.subheader(_("Importance of {layer}").format(layer=layer))
     try:
@@ -130,7 +155,7 @@ def show_heatmap(recipe: Recipe, layer: str) -> None:
         st.session_state.heatmap_window = None
         st.error(str(error))
         return
-    components.heatmap(heatmap_data(image), choose_window)
+    components.heatmap({**heatmap_data(image), "stale": stale}, choose_window)
 
 
 def heatmap_data(image: Heatmap) -> dict[str, Any]:

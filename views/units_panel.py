@@ -36,17 +36,26 @@ def show(look: Look, recipe: Recipe, layer: str) -> None:
         gates = GATES.get(len(one.scores), tuple(map(str, range(len(one.scores)))))
         figure = unit_matrix_figure(one.scores.tolist(), one.fallen.tolist(), gates, _("hidden unit; rows are gates"))
     else:
-        figure = units_figure(found[0].scores.tolist(), found[0].fallen.tolist())
+        figure = units_figure(found[0].scores.tolist(), found[0].fallen.tolist(), found[0].names)
     fallen, every = sum(int(one.fallen.sum()) for one in found), sum(one.fallen.size for one in found)
     words = _("{fallen} of {units} units fall").format(fallen=count(fallen), units=count(every))
     st.plotly_chart(figure, key="units_chart", width="stretch", config={"displayModeBar": False}, alt=words)
-    st.caption(words)
+    st.caption(words + _dead(kind_of(recipe.criterion), found))
 
 
 def _title(kind: str, view: LayerView) -> str:
     if kind == "heads":
         return _("Heads of all attention layers")
     return _("Units of {layer}").format(layer=view.row)
+
+
+def _dead(criterion: str, found: list[UnitsView]) -> str:
+    """Units that put out nothing for any sample looked at: magnitude does not see them, activity does."""
+    dead = [str(unit) for one in found for unit, score in enumerate(one.scores.flatten().tolist()) if score == 0.0]
+    if criterion not in ("activation", "apoz") or not dead:
+        return ""
+    named = ", ".join(dead[:8]) + (", …" if len(dead) > 8 else "")
+    return _("; dead, put out nothing on any of the calibration samples: {n} ({units})").format(n=len(dead), units=named)
 
 
 def _attention(one: UnitsView) -> str:

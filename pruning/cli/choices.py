@@ -3,12 +3,16 @@
 import json
 
 from rich.console import Console
+from rich.markup import escape
 
 from pruning.choices import CHOICES, Kind, as_json, markdown, tables
 from pruning.cli.console import table
+from pruning.errors import RecipeError
 
 
 def choices(json_: bool, markdown_: bool) -> None:
+    if json_ and markdown_:
+        raise RecipeError("--json and --markdown are two ways to print the same; choose one")
     if json_ or markdown_:
         print(json.dumps(as_json(), ensure_ascii=False) if json_ else markdown(), end="\n" if json_ else "")
         return
@@ -17,12 +21,12 @@ def choices(json_: bool, markdown_: bool) -> None:
         console.print(f"[bold]{choice}[/bold]: {CHOICES[choice][0]}")
         made = table("kind", "what", "takes", left=3)
         for kind in kinds:
-            made.add_row(kind.kind, _what(kind), "\n".join(f"{f.name}: {f.takes}" for f in kind.fields))
+            made.add_row(kind.kind, _what(kind), escape("\n".join(f"{f.name}: {f.takes}" for f in kind.fields)))
         console.print(made)
 
 
 def _what(kind: Kind) -> str:
     """The formula with its source and cost, else the first sentences of the description."""
     if kind.formula:
-        return f"{kind.formula}\n[dim]{kind.source}; {kind.cost}[/dim]"
-    return kind.about
+        return f"{escape(kind.formula)}\n[dim]{escape(f'{kind.source}; {kind.cost}')}[/dim]"
+    return escape(kind.about)  # texts hold shapes in brackets, which rich would take for markup

@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from rich.console import Console
 
@@ -33,12 +34,12 @@ def compare(
     if as_json:
         found: dict[str, Any] = {"dense": dense, "criteria": [asdict(row) for row in rows]}
         if agreement is not None:
-            matrices = {"ranks": agreement.ranks.tolist(), "overlap": agreement.overlap.tolist()}
+            matrices = {"ranks": _plain(agreement.ranks), "overlap": _plain(agreement.overlap)}
             found["agreement"] = {"kinds": agreement.kinds, **matrices}
-        print(json.dumps(found))
+        print(json.dumps(found, allow_nan=False))
         return
     console = Console()
-    made = table("criterion", "accuracy, validation", "change", "scored in", "forward", "backward")
+    made = table("criterion", "fell", "of units", "accuracy, validation", "change", "scored in", "forward", "backward")
     for row in rows:
         made.add_row(row.kind, *_cells(row))
     console.print(made)
@@ -56,17 +57,26 @@ def chosen(recipe: Recipe, criteria: str | None) -> Mapping[str, Recipe]:
     if criteria is None:
         return there
     kinds = [kind.strip() for kind in criteria.split(",") if kind.strip()]
+    if not kinds:
+        raise RecipeError(f"criteria is empty; for {recipe.granularity.unit} use of {', '.join(there)}")
     for kind in kinds:
         if kind not in there:
             raise RecipeError(f"criteria names {kind!r}; for {recipe.granularity.unit} use of {', '.join(there)}")
     return {kind: there[kind] for kind in kinds}
 
 
+def _plain(matrix: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> list[list[float | None]]:
+    """The matrix for JSON, which knows no NaN: null where nothing falls."""
+    return [[None if value != value else value for value in row] for row in matrix.tolist()]
+
+
 def _cells(row: Compared) -> tuple[str, ...]:
     if row.estimate is None or row.effort is None:
-        return ("", "", "", "", "")
+        return ("", "", "", "", "", "", "")
     effort = row.effort
     return (
+        count(row.fallen),
+        count(row.units),
         percent(row.estimate.score, 2),
         points(row.estimate.change),
         f"{effort.seconds:.2f} s",

@@ -30,7 +30,7 @@ from pruning.runs import RunResult, carry_out
 NOT_VERIFIED = 1
 ABORTED = 130
 REDRAW_S = 0.2
-STAGE_FIELDS = ("score", "validation", "samples", "parameters", "nonzero", "macs", "bytes", "gzip_bytes")
+STAGE_FIELDS = ("score", "validation", "samples", "parameters", "nonzero", "macs", "bytes", "gzip_bytes", "latency_ms")
 
 
 def run(

@@ -8,6 +8,7 @@ import torch
 from rich.console import Console
 
 from pruning.cli.console import table
+from pruning.curves import milliseconds
 from pruning.devices import describe
 from pruning.numbers import count, percent, si
 from pruning.rescoring import rescore, to_dict
@@ -30,5 +31,6 @@ def score(files: Sequence[Path], workload: Workload, device: torch.device, as_js
     made.add_row("bytes as .safetensors", *(si(stage.bytes, "B") for stage in stages))
     made.add_row("gzipped", *(si(stage.gzip_bytes, "B") for stage in stages))
     made.add_row("MACs", *(si(stage.macs) for stage in stages))
+    made.add_row("latency of one sample", *(milliseconds(stage.latency_ms) for stage in stages))
     console.print(made)
     console.print(f"{workload.name} on {describe(device)}", markup=False, highlight=False)

@@ -11,6 +11,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from pruning.calibration import Calibration
+from pruning.derivatives import Loss
 from pruning.fields import Between, check
 from pruning.layers import PRUNABLE
 from pruning.units import UnitGroup
@@ -51,8 +52,13 @@ class Ablation:
     source: ClassVar[str] = "Molchanov 2017 (oracle)"
     cost: ClassVar[str] = "a forward pass over `samples` training samples for each unit"
     fits: ClassVar[tuple[str, ...]] = (
-        *("channels", "heads", "rnn_units", "rnn_gates"),
-        *("layers", "embedding_dimensions", "kernels"),
+        "channels",
+        "heads",
+        "rnn_units",
+        "rnn_gates",
+        "layers",
+        "embedding_dimensions",
+        "kernels",
     )
     layers: ClassVar[tuple[type[nn.Module], ...]] = PRUNABLE
 
@@ -121,23 +127,12 @@ def _pays_at_once(params: Iterable[Tensor], device: torch.device) -> bool:
     return device.type != "cpu" or all(parameter.dim() <= 2 for parameter in params)
 
 
-class _Loss(nn.Module):
-    """The loss as a module around the model, so that the model's parameters can be swapped under the task."""
-
-    def __init__(self, model: nn.Module, task: Task, batch: Batch) -> None:
-        super().__init__()
-        self.model, self.task, self.batch = model, task, batch
-
-    def forward(self) -> Tensor:
-        return self.task.loss(self.model, self.batch)
-
-
 def _losses(model: nn.Module, task: Task, batch: Batch, removal: _Removal, units: Tensor) -> Tensor:
     """The loss without each of the units [chunk]."""
-    wrapped = _Loss(model, task, batch)
+    measured = Loss(model, task)
 
     def loss(params: dict[str, Tensor]) -> Tensor:
-        return functional_call(wrapped, {f"model.{name}": values for name, values in params.items()}, ())
+        return functional_call(measured, {f"model.{name}": values for name, values in params.items()}, batch)
 
     if removal.pays_at_once:
         try:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from pruning.calibration import Calibration
 from pruning.layers import WITH_CHANNELS
-from pruning.readings import mean_readings, why_unread
+from pruning.readings import mean_readings
 from pruning.units import UnitGroup
 
 
@@ -29,9 +29,6 @@ class Activation:
     cost: ClassVar[str] = "one forward pass over 1024 training samples"
     fits: ClassVar[tuple[str, ...]] = ("channels",)
     layers: ClassVar[tuple[type[nn.Module], ...]] = WITH_CHANNELS
-
-    def why_not(self, model: nn.Module, group: UnitGroup) -> str:
-        return why_unread(model, group)
 
     def score(self, model: nn.Module, groups: Sequence[UnitGroup], calibration: Calibration) -> dict[str, Tensor]:
         if self.statistic == "mean":

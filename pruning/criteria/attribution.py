@@ -35,8 +35,8 @@ class Attribution:
     deep_lift sees only activations that are modules (nn.ReLU, not F.relu) and used once: behind F.relu it falls back,
     without a word from Captum, to the plain gradient there; a module used twice is refused. grad_cam averages gradients
     over positions and takes a Linear's output over a sequence for positions: refused too. Costs, for each layer and
-    over `samples` samples: `steps` forward and backward passes for the three methods with a path (conductance,
-    integrated_gradients, internal_influence), one of twice the size for deep_lift, one for the other two.
+    over `samples` samples: `steps` forward and backward passes for internal_influence, one more of both for
+    conductance, two more forward for integrated_gradients; one of twice the size for deep_lift, one for the other two.
     """
 
     method: Method = "conductance"
@@ -45,14 +45,16 @@ class Attribution:
     empty input, shared out by differences instead of gradients; gradient_x_activation: output times gradient; grad_cam:
     output times gradient averaged over the positions; internal_influence: the gradient alone, averaged on the way."""
     steps: Annotated[int, Between(1, 512)] = 8
-    """Points on the path from an empty (black) input to the sample; each costs a forward and a backward pass. Only
-    conductance, integrated_gradients and internal_influence walk a path."""
+    """Points on the path from an empty (black) input to the sample; each costs a forward and a backward pass, and
+    conductance takes one more, integrated_gradients two. Only these two and internal_influence walk a path."""
     samples: Annotated[int, Between(1, 10000)] = 256
     """Training samples looked at."""
 
     formula: ClassVar[str] = "mean |Σ attribution of the true class|"
     source: ClassVar[str] = "Captum: Dhamdhere 2018, Sundararajan 2017, Shrikumar 2017, Selvaraju 2016, Leino 2018"
-    cost: ClassVar[str] = "1 to `steps` forward and backward passes over `samples` training samples, for each layer"
+    cost: ClassVar[str] = (
+        "1 to `steps` + 2 forward and 1 to `steps` + 1 backward passes over `samples` training samples, for each layer"
+    )
     fits: ClassVar[tuple[str, ...]] = ("channels",)
     layers: ClassVar[tuple[type[nn.Module], ...]] = WITH_CHANNELS
 

@@ -16,8 +16,9 @@ class Distribution:
     """How many standard deviations a weight lies from the mean of its layer: ordinary weights fall first.
 
     (Han et al. 2015, arXiv 1506.02626, set thresholds as multiples of σ; so does Distiller's sensitivity pruner.)
-    Scores [units], the mean over a unit's weights, so that a threshold counts in σ. μ and σ are those of the whole
-    weight, zeros included; where all weights are equal every score is 0.
+    Scores [units], the mean over a unit's weights, so that a threshold counts in σ. μ and σ are those of the layer's
+    live weights: zeros have fallen, score 0 and count in neither. So in rounds σ grows as ordinary weights fall, and a
+    threshold takes more than in one cut. Where all live weights are equal every score is 0.
     """
 
     formula: ClassVar[str] = "|w − μ| / σ of the layer"
@@ -34,10 +35,11 @@ class Distribution:
 
 
 def _deviations(parameter: Tensor) -> Tensor:
-    """|w − μ| / σ, float32 of the parameter's shape; 0 where σ is 0."""
+    """|w − μ| / σ of the live weights, float32 of the parameter's shape; 0 for zeros, and where σ is 0."""
     weight = parameter.detach().float()
+    live = weight[weight != 0]
     # asked of the values and not of σ: rounding leaves a σ above 0 for equal weights
-    if bool((weight == weight.flatten()[0]).all()):
+    if bool((live == live[:1]).all()):
         return torch.zeros_like(weight)
-    std, mean = torch.std_mean(weight, correction=0)
-    return (weight - mean).abs() / std
+    std, mean = torch.std_mean(live, correction=0)
+    return torch.where(weight != 0, (weight - mean).abs() / std, 0.0)

@@ -16,19 +16,25 @@ from pruning.units import UnitGroup
 HESSIAN_BYTES = 512 * 2**20
 """All X Xᵀ that are gathered in one pass over the data; a layer that needs more has a pass of its own."""
 
+STEADY = 1e6
+"""Up to this ratio of the largest to the smallest eigenvalue float64 keeps four digits of what is taken off H⁻¹."""
+
 PATCH_BYTES = 32 * 2**20
 """Unfolded patches of a convolution at a time."""
 
 
 @dataclass(frozen=True)
 class OptimalBrainSurgeon:
-    """How far the layer's output moves if the weight falls and the rest of its row makes up for it: w²/(2 [H⁻¹]ᵢᵢ).
+    """How far the layer's output moves if the weight falls and the row's live weights make up for it: w²/(2 [H⁻¹]ᵢᵢ).
 
     (Hassibi and Stork 1993, "Second order derivatives for network pruning"; layer by layer as in Frantar and Alistarh
     2022, arXiv 2208.11580.) H = X Xᵀ in float64, X [in, n] the layer's inputs; of a convolution its patches
-    [in / groups · kernel, n], one H for each group. The score is half the squared error over all n. Scores [units];
-    units add up what they own, as if each weight were removed alone. One forward pass over the data (more where all H
-    together exceed 512 MB), one inverse of [in, in] for each layer.
+    [in / groups · kernel, n], one H for each group. The score is half the squared error over all n. Weights that are 0
+    have fallen: they score 0 and make up for nothing, so that each row has the inverse of H among its live columns.
+    Scores [units]; units add up what they own, as if each weight were removed alone. One forward pass over the data
+    (more where all H together exceed 512 MB), one inverse of [in, in] for each layer, and for each pattern of zeros
+    that its rows have one more of the live or of the fallen columns, whichever are fewer: up to 11 s on one core for
+    1000 rows of 784 inputs that all have patterns of their own.
     """
 
     damping: Annotated[float, Between(0.0, 1.0)] = 0.01
@@ -37,7 +43,9 @@ class OptimalBrainSurgeon:
 
     formula: ClassVar[str] = "w² / (2 [(X Xᵀ + λI)⁻¹]ᵢᵢ)"
     source: ClassVar[str] = "Hassibi 1993, Frantar 2022"
-    cost: ClassVar[str] = "one forward pass over 1024 training samples, one matrix inverse for each layer"
+    cost: ClassVar[str] = (
+        "one forward pass over 1024 training samples, an inverse for each pattern of zeros in a row"
+    )
     fits: ClassVar[tuple[str, ...]] = ("weights", "kernels", "blocks", "channels")
     layers: ClassVar[tuple[type[nn.Module], ...]] = WITH_CHANNELS
 
@@ -71,17 +79,46 @@ class OptimalBrainSurgeon:
         scale = diagonal.mean(dim=1)
         hessian = hessian / torch.where(scale > 0, scale, 1.0)[:, None, None]
         hessian.diagonal(dim1=1, dim2=2).add_(self.damping)
+        inverse = self._inverted(param, hessian)
+        rows = precise(weight).reshape(len(hessian), -1, hessian.shape[-1])
+        # [H⁻¹]ᵢᵢ of each row's own live weights; for weights that are 0 any number will do
+        left = inverse.diagonal(dim1=1, dim2=2)[:, None].expand_as(rows).clone()
+        for group in range(len(rows)):
+            for live, alike in _with_zeros(rows[group]):
+                left[group, alike[:, None], live] = self._diagonal_among(live, hessian[group], inverse[group], param)
+        losses = rows.square() * (scale[:, None, None] / (2 * left))
+        return losses.reshape(weight.shape).float().to(weight.device)
+
+    def _inverted(self, param: str, hessian: Tensor) -> Tensor:
+        """H⁻¹ [..., d, d]; WorkloadError names the layer where there is none."""
         factor, failed = torch.linalg.cholesky_ex(hessian)
-        smallest = factor.diagonal(dim1=1, dim2=2).square().min()
+        smallest = factor.diagonal(dim1=-2, dim2=-1).square().min()
         if bool(failed.any()) or float(smallest) <= hessian.shape[-1] * torch.finfo(hessian.dtype).eps:
             raise WorkloadError(
                 f"{param.rpartition('.')[0]}: the inputs of this layer do not tell all its weights apart, so that X Xᵀ "
                 f"has no inverse; raise criterion.damping, which is {self.damping:g}"
             )
-        inverse = torch.cholesky_inverse(factor).diagonal(dim1=1, dim2=2)
-        rows = precise(weight).reshape(len(hessian), -1, hessian.shape[-1])
-        losses = rows.square() * (scale[:, None] / (2 * inverse))[:, None]
-        return losses.reshape(weight.shape).float().to(weight.device)
+        return torch.cholesky_inverse(factor)
+
+    def _diagonal_among(self, live: Tensor, hessian: Tensor, inverse: Tensor, param: str) -> Tensor:
+        """The diagonal of the inverse of H [d, d] without its fallen rows and columns: [live]."""
+        gone = torch.ones(len(hessian), device=live.device).index_fill_(0, live, 0).nonzero().flatten()
+        # eigenvalues lie between the damping and about d: what follows loses digits by the square of their ratio
+        steady = len(hessian) <= STEADY * self.damping
+        if len(gone) > len(live) or not steady:
+            return self._inverted(param, hessian[live[:, None], live]).diagonal()
+        # from H⁻¹ what the fallen make up for is taken off: H⁻¹ᵢᵢ − H⁻¹ᵢF (H⁻¹FF)⁻¹ H⁻¹Fᵢ
+        factor = torch.linalg.cholesky(inverse[gone[:, None], gone])
+        lost = torch.linalg.solve_triangular(factor, inverse[gone[:, None], live], upper=False)
+        return inverse.diagonal()[live] - lost.square().sum(dim=0)
+
+
+def _with_zeros(rows: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """For each pattern of zeros in rows [n, d]: the columns that are live [live], and the rows that have it [alike]."""
+    patterns, which = (rows != 0).unique(dim=0, return_inverse=True)
+    for number, live in enumerate(patterns):
+        if bool(live.any()) and not bool(live.all()):
+            yield live.nonzero().flatten(), (which == number).nonzero().flatten()
 
 
 def _rounds(model: nn.Module, params: Sequence[str]) -> Iterator[list[str]]:

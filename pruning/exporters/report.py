@@ -56,9 +56,9 @@ def contents(record: Record) -> dict[str, Any]:
         "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "removable": record.recipe.granularity.removable,
         "units": kind_of(record.recipe.granularity),
-        "rounds": started.rounds if started else 0,
+        "rounds": len(_progress(events)),
         "epochs": record.recipe.tuning.epochs,
-        "choices": choices(record.recipe, [event.progress for event in events if isinstance(event, Masked)]),
+        "choices": choices(record.recipe, _progress(events)),
         "stages": stages,
         "last": stages.get(last),
         "columns": [name for name in curves.STAGES if name in stages],
@@ -110,6 +110,13 @@ def in_words(value: Any) -> str:
         others = [f"{name} {in_words(v)}" for name, v in fields.items() if name != "kind" and v is not None]
         return ", ".join(kind + others)
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)  # type: ignore[arg-type]
+
+
+def _progress(events: list[Event]) -> list[float]:
+    """Share of the amount that had fallen after each round of the network in the file: a round taken back is none."""
+    after = {event.round: event.progress for event in events if isinstance(event, Masked)}
+    last = _newest(events, Masked)
+    return [share for number, share in after.items() if number <= last.round] if last and last.fallen else []
 
 
 def _newest(events: list[Event], kind: type[Any]) -> Any:

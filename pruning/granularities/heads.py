@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from pruning.granularities.trying import Call, calls_of, output_with
-from pruning.layers import prunable_weights, shared_parameters, why_kept_whole
+from pruning.layers import prunable_weights, why_kept_whole
 from pruning.units import Slice, UnitGroup
 
 # how modules of one's own name what attention is made of; a new habit is a new word here
@@ -66,15 +66,15 @@ class Heads:
 
     def sorted_out(self, model: nn.Module, example: Tensor) -> tuple[list[UnitGroup], dict[str, str]]:
         rows = {param: name for name, param, _ in prunable_weights(model)}
-        shared = shared_parameters(model)
         groups: list[UnitGroup] = []
         reasons: dict[str, str] = {}
         for name, module in model.named_modules():
             found, involved = _attention(name, module)
             if not involved:
                 continue
-            why_not = found if isinstance(found, str) else why_kept_whole(involved, rows, shared)
-            if not why_not and not isinstance(found, str):
+            if isinstance(found, str):
+                why_not = found
+            elif not (why_not := why_kept_whole(model, module, involved, [piece.param for piece in found.biases])):
                 group = _group(found, rows)
                 if isinstance(module, nn.MultiheadAttention) or _belong_together(model, example, name, found):
                     groups.append(group)

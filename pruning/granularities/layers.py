@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from pruning.granularities.trying import Call, calls_of, output_with
-from pruning.layers import prunable_weights, shared_parameters
+from pruning.layers import prunable_weights, shared_outside
 from pruning.units import UnitGroup, Whole
 
 
@@ -55,18 +55,18 @@ def _tried(model: nn.Module, example: Tensor, weights: list[str]) -> dict[str, s
         for name, module in model.named_modules()
         if name and any(module.children()) and any(_inside(param, name) for param in weights)
     ]
-    shared = shared_parameters(model)
     calls = calls_of(model, example, names)
     reasons: dict[str, str] = {}
     for name in names:
         module = model.get_submodule(name)
         parameters = {f"{name}.{own}": parameter for own, parameter in module.named_parameters(remove_duplicate=False)}
-        outside = [param for param in parameters if param in shared and not _inside(shared[param], name)]
+        outside = shared_outside(model, module)
         frozen = [param for param, parameter in parameters.items() if not parameter.requires_grad]
         if not calls[name] or not all(_passes_on(module, call) for call in calls[name]):
             reasons[name] = f"{name} cannot be skipped: without its weights it does not pass its input on"
         elif outside:
-            reasons[name] = f"{name} cannot be skipped: it shares {outside[0]} with {shared[outside[0]]}"
+            param, other = next(iter(outside.items()))
+            reasons[name] = f"{name} cannot be skipped: it shares {param} with {other}"
         elif frozen:
             reasons[name] = f"{name} cannot be skipped: {frozen[0]} is frozen; set requires_grad to True there"
         else:

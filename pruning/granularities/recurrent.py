@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from torch import nn
 
-from pruning.layers import prunable_weights, shared_parameters, why_kept_whole
+from pruning.layers import prunable_weights, why_kept_whole
 
 GATES = {"RNN_TANH": 1, "RNN_RELU": 1, "GRU": 3, "LSTM": 4}
 """How many gates lie one below the other in each weight matrix, by nn.RNNBase.mode. GRU: r, z, n; LSTM: i, f, g, o."""
@@ -56,10 +56,9 @@ def recurrent_rows(model: nn.Module) -> tuple[dict[str, str], list[Direction], d
         for name, _, module in prunable_weights(model)
         if not isinstance(module, nn.RNNBase)
     }
-    shared = shared_parameters(model)
     free: list[Direction] = []
     for direction in directions(model):
-        if why_not := why_kept_whole(direction.weights, rows, shared):
+        if why_not := why_kept_whole(model, direction.module, direction.weights, direction.biases):
             reasons |= {rows[param]: why_not for param in direction.weights if param in rows}
         else:
             free.append(direction)

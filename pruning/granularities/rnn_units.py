@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from pruning.granularities.recurrent import Direction, recurrent_rows
+from pruning.layers import why_kept_whole
 from pruning.units import Slice, UnitGroup
 
 
@@ -28,6 +29,8 @@ class RNNUnits:
             members = tuple(rows[param] for param in direction.weights)
             if direction.module.proj_size:
                 reasons |= dict.fromkeys(members, "its states are projected (proj_size) and mix: choose rnn_gates")
+            elif why_not := why_kept_whole(model, direction.module, (), direction.readers):
+                reasons |= dict.fromkeys(members, why_not)
             else:
                 groups.append(_group(members, direction))
         named = {member for group in groups for member in group.members} | reasons.keys()

@@ -1,10 +1,10 @@
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from pruning.criteria import Activation, Apoz
 from pruning.errors import WorkloadError
-from pruning.rules import unscored
+from pruning.granularities import Channels
 from pruning.units import Slice, UnitGroup
 from tests.criteria.hand import scored, work
 from tests.networks import Residual, seeded, tiny, workload
@@ -73,14 +73,33 @@ def test_a_unit_that_several_layers_read_scores_the_mean_over_its_readers():
     assert torch.allclose(scored(Activation(), data)["stem"], (first + 2 * second) / 3, rtol=1e-5)
 
 
-@pytest.mark.parametrize("criterion", [Activation(), Apoz()])
-def test_a_group_that_no_layer_reads_stays_whole_and_says_why(criterion):
-    model = three_neurons()
-    rows = Slice("0.weight", 0, torch.arange(3)[:, None])
-    unread = UnitGroup("0", ("0",), (3,), (rows,))
-    assert "no Linear or convolution reads its units" in unscored(criterion, model, [unread])["0"]
-    read = UnitGroup("0", ("0",), (3,), (rows,), (Slice("2.weight", 1, torch.arange(3)[:, None]),))
-    assert unscored(criterion, model, [read]) == {}
+class Grouped(nn.Module):
+    """Unit i of the first layer is channels i and i + 4: both groups of the second read it with the same columns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(2, 8, 1, bias=False)
+        self.second = nn.Conv2d(8, 8, 1, groups=2)
+        self.head = nn.Linear(8, 2)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.second(self.first(images).relu()).relu().mean(dim=(2, 3)))
+
+
+def test_a_unit_that_a_grouped_convolution_reads_is_all_of_its_channels():
+    model = seeded(Grouped)
+    # channels 0 to 3 are silent (-1), 4 to 7 give 1, 2, 3 and 4
+    model.first.weight.data = torch.tensor([[-1.0, 0.0]] * 4 + [[k, 0.0] for k in (1.0, 2.0, 3.0, 4.0)])[
+        ..., None, None
+    ]
+    data = work(model, torch.ones(3, 2, 2, 2))
+    (group, *_), _ = Channels().sorted_out(model, data.example)
+    assert group.ranked[0].index.tolist() == [[0, 4], [1, 5], [2, 6], [3, 7]]
+    assert scored(Activation(), data)["first"].tolist() == [1 / 2, 2 / 2, 3 / 2, 4 / 2]
+    # the mean of 0 and k² is k² / 2, that of 0 and k is k / 2: the variance k² / 4
+    assert scored(Activation("norm"), data)["first"].tolist() == pytest.approx([k / 2**0.5 for k in (1, 2, 3, 4)])
+    assert scored(Activation("variance"), data)["first"].tolist() == [1 / 4, 4 / 4, 9 / 4, 16 / 4]
+    assert scored(Apoz(), data)["first"].tolist() == [0.5] * 4
 
 
 def test_a_reader_that_is_never_called_is_named():

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from pruning.criteria import Attribution
 from pruning.criteria.attribution import Method
 from pruning.errors import RecipeError, WorkloadError
+from pruning.granularities import Channels
 from pruning.workload import Classification, TensorSplit
 from tests.criteria.hand import scored, work
 from tests.networks import Residual, seeded, tiny, workload
@@ -229,3 +230,44 @@ def test_a_task_without_classes_is_told_to_use_another_criterion():
 def test_steps_and_samples_have_a_range(how):
     with pytest.raises(RecipeError, match=f"criterion.{next(iter(how))} is .*; it lies between 1 and"):
         Attribution(**how)
+
+
+class Counted(nn.Module):
+    """Counts the samples that go forward through it, and those whose gradients come back."""
+
+    forwards = backwards = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        def back(gradient: Tensor) -> None:
+            Counted.backwards += len(gradient)
+
+        Counted.forwards += len(x)
+        logits = self.layers(x)
+        if logits.requires_grad:
+            logits.register_hook(back)
+        return logits
+
+
+@pytest.mark.parametrize(
+    "method, forwards, backwards",
+    [
+        ("conductance", 6 + 1, 6 + 1),
+        ("integrated_gradients", 6 + 2, 6),
+        ("internal_influence", 6, 6),
+        ("deep_lift", 2, 2),
+        ("gradient_x_activation", 1, 1),
+        ("grad_cam", 1, 1),
+    ],
+)
+def test_the_passes_of_each_method_are_as_many_as_its_cost_says(method, forwards, backwards):
+    data = work(seeded(Counted), torch.randn(10, 2, generator=torch.Generator().manual_seed(0)))
+    model = data.build()
+    groups = Channels().sorted_out(model, data.example)[0]
+    Counted.forwards = Counted.backwards = 0
+    scored(Attribution(method, steps=6), data, model=model, groups=groups)
+    assert len(groups) == 2  # each layer by itself
+    assert (Counted.forwards, Counted.backwards) == (10 * 2 * forwards, 10 * 2 * backwards)

@@ -41,12 +41,13 @@ def test_damping_is_a_share_of_the_mean_of_the_diagonal():
 
 
 def brute_force(weight: Tensor, inputs: Tensor) -> Tensor:
-    """Remove each weight, solve the rest of its row anew, and take half the squared change of the outputs."""
-    errors = torch.empty_like(weight)
+    """Remove each weight, solve the live rest of its row anew, and take half the squared change of the outputs."""
+    errors = torch.zeros_like(weight)
     for row in range(len(weight)):
         wanted = inputs @ weight[row]
-        for column in range(weight.shape[1]):
-            rest = [c for c in range(weight.shape[1]) if c != column]
+        live = weight[row].nonzero().flatten().tolist()
+        for column in live:
+            rest = [c for c in live if c != column]
             solved = torch.linalg.lstsq(inputs[:, rest], wanted[:, None]).solution[:, 0]
             errors[row, column] = (inputs[:, rest] @ solved - wanted).square().sum() / 2
     return errors
@@ -66,6 +67,46 @@ def test_it_is_what_removing_each_weight_and_solving_for_the_others_gives(own, o
         assert torch.allclose(scores.double(), errors, rtol=1e-4, atol=0)
         same_first += int(scores.argmin() == errors.argmin())
     assert same_first >= 19
+
+
+def test_a_twin_that_has_fallen_cannot_make_up_for_a_weight():
+    # X Xᵀ = [[2, 2, 0], [2, 2, 0], [0, 0, 2]] but for the damping: without its twin w1 costs 2² · 2 / 2
+    inputs = torch.tensor([[1.0, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 1.0], [0.0, 0.0, 1.0]])
+    alone = of_first(one_layer(torch.tensor([[2.0, 0.0, 0.5]])), inputs, 1e-6)
+    assert alone.flatten().tolist() == pytest.approx([4.0, 0.0, 0.25], rel=1e-5)
+    # with it next to nothing: 2² · 2 / 2 times twice the damping
+    both = of_first(one_layer(torch.tensor([[2.0, 1.0, 0.5]])), inputs, 1e-6)
+    assert both.flatten().tolist() == pytest.approx([8e-6, 2e-6, 0.25], rel=1e-4)
+
+
+# 0.01 takes what the fallen made up for off the whole inverse, 1e-12 inverts what is live
+@pytest.mark.parametrize("damping", [0.01, 1e-12])
+@pytest.mark.parametrize("density", [0.9, 0.6, 0.3])
+def test_zeros_of_each_row_are_left_out_of_what_is_solved_anew(density, damping):
+    for seed in range(10):
+        generator = torch.Generator().manual_seed(seed)
+        inputs = torch.randn(40, 7, generator=generator) @ torch.randn(7, 7, generator=generator)
+        weight = torch.randn(6, 7, generator=generator)
+        weight *= torch.rand(6, 7, generator=generator) < density
+        weight[1], weight[5] = 0.0, weight[0]  # an empty row, and two of one pattern
+        # damping is a ridge: as if the squares of the weights were measured too
+        share = damping * inputs.double().square().sum() / 7
+        ridge = torch.cat([inputs.double(), share.sqrt() * torch.eye(7, dtype=torch.float64)])
+        scores = of_first(one_layer(weight), inputs, damping)
+        assert torch.allclose(scores.double(), brute_force(weight.double(), ridge), rtol=1e-4, atol=0)
+        assert bool((scores[weight == 0] == 0).all()) and bool((scores[weight != 0] > 0).all())
+
+
+def test_each_group_of_a_convolution_solves_for_its_own_live_weights():
+    generator = torch.Generator().manual_seed(0)
+    model = seeded(lambda: nn.Sequential(nn.Conv2d(6, 4, 1, groups=2, bias=False), nn.Flatten(), nn.Linear(4, 2)))
+    inputs = torch.randn(30, 6, 1, 1, generator=generator)
+    model[0].weight.data[0, 1] = model[0].weight.data[3, 0] = 0.0
+    scores = of_first(model, inputs, 1e-9).flatten(1)
+    for first, features in ((0, inputs[:, :3]), (2, inputs[:, 3:])):
+        weight = model[0].weight.detach()[first : first + 2].flatten(1)
+        expected = brute_force(weight.double(), features.flatten(1).double())
+        assert torch.allclose(scores[first : first + 2].double(), expected, rtol=1e-4)
 
 
 CONVOLUTIONS = {

@@ -4,13 +4,14 @@ from dataclasses import replace
 import pytest
 
 from pruning.events import Verified
-from pruning.exporters.report import Report, in_words
+from pruning.exporters.report import Report, choices, in_words
 from pruning.exporters.snippet import loading_snippet
 from pruning.numbers import THIN
+from pruning.recipe import from_json
 from pruning.workload_file import load_workload
 from tests.exporters.records import record
 from tests.networks import tiny
-from tests.own_workload import write_own
+from tests.own_workload import recipe_text, write_own
 
 
 def page(*arguments: object, **changes: object) -> str:
@@ -88,7 +89,16 @@ def test_the_snippet_imports_nothing_for_a_container_of_torch() -> None:
     assert snippet.count("import") == 2  # torch, and load_file
 
 
+def test_the_share_that_had_fallen_after_each_round_is_told_as_it_was() -> None:
+    recipe = from_json(recipe_text(schedule={"kind": "geometric", "share": 0.5}))
+    (note,) = [note for field, _, note in choices(recipe, [0.0, 0.625, 1.0]) if field == "schedule"]
+    assert note.replace(THIN, " ") == "share of the amount after each round: 0 %, 62 %, 100 %"
+    (note,) = [note for field, _, note in choices(recipe, []) if field == "schedule"]
+    assert note == ""
+
+
 def test_a_choice_is_told_with_its_values() -> None:
+    assert in_words({"kind": "budget", "of": "macs", "share": 0.5}) == "budget, of macs, share 0.5"
     assert in_words({"kind": "polynomial", "rounds": 5, "power": 3.0}) == "polynomial, rounds 5, power 3.0"
     assert in_words({"kind": "per_layer", "shares": {"fc": 0.5}, "rest": {"kind": "sparsity", "share": 0.0}}) == (
         "per_layer, shares fc 0.5, rest sparsity, share 0.0"

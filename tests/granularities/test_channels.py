@@ -69,7 +69,7 @@ def test_layers_that_share_a_weight_stay_whole_and_say_why():
     model = seeded(Tied)
     assert rows(model, 6) == {}
     assert left_out(model, 6)["first"] == (
-        "its units fall together with the weight that first shares with second: they always stay"
+        "its units own a part of first.weight, which first shares with second.weight: they always stay"
     )
 
 
@@ -85,6 +85,26 @@ def test_a_layer_read_by_a_shared_weight_stays_whole():
     model = seeded(Before)
     assert rows(model, 6) == {"head": (("head",), 3)}
     assert "shares with" in left_out(model, 6)["entry"]
+
+
+def test_layers_that_share_a_bias_stay_and_one_layer_in_two_places_falls_in_both():
+    class Doubled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second, self.head = nn.Linear(6, 4), nn.Linear(4, 4), nn.Linear(4, 3)
+            self.again = nn.Sequential(self.second)
+
+        def forward(self, x):
+            return self.head(self.again(self.second(self.first(x).relu()).relu()).relu())
+
+    model = seeded(Doubled)
+    assert rows(model, 6) == {"first": (("first", "second"), 4)}
+    model = seeded(NETWORKS["mlp"][0])
+    model[0] = nn.Linear(6, 4)
+    model[2] = nn.Linear(4, 4)
+    model[2].bias = model[0].bias
+    assert left_out(model, 6)["0"] == "its units own a part of 0.bias, which 0 shares with 2.bias: they always stay"
+    assert left_out(model, 6)["2"] == "its units own a part of 2.bias, which 2 shares with 0.bias: they always stay"
 
 
 def test_a_frozen_layer_keeps_the_layers_that_are_coupled_with_it():

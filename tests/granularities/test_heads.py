@@ -223,3 +223,53 @@ def test_frozen_and_shared_weights_keep_the_heads():
     model.attn.key.weight = model.attn.query.weight
     groups, reasons = Heads().sorted_out(model, TOKENS[:1])
     assert groups == [] and "shared with" in reasons["attn.value"]
+
+
+class TwoSeparate(nn.Module):
+    """Two attentions in a row."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.head = Separate(), Separate(), nn.Linear(WIDTH, 2)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.head(self.b(self.a(tokens)[0])[0].mean(dim=1))
+
+
+def test_attention_with_a_module_that_another_attention_has_too_stays():
+    model = seeded(TwoSeparate)
+    assert len(Heads().sorted_out(model, TOKENS[:1])[0]) == 2
+    model.b.value = model.a.value
+    groups, reasons = Heads().sorted_out(model, TOKENS[:1])
+    assert groups == []
+    assert (
+        reasons["a.query"]
+        == reasons["a.value"]
+        == ("its units own a part of a.value.weight, which is shared with b.value.weight: they always stay")
+    )
+    assert reasons["b.query"] == (
+        "its units own a part of b.value.weight, which is shared with a.value.weight: they always stay"
+    )
+
+
+def test_attention_that_shares_only_a_bias_stays():
+    model = seeded(TwoSeparate)
+    model.b.query.bias = model.a.query.bias
+    groups, reasons = Heads().sorted_out(model, TOKENS[:1])
+    assert groups == [] and "a.query.bias, which is shared with b.query.bias" in reasons["a.key"]
+
+
+@torch.no_grad()
+def test_attention_that_is_called_in_two_places_loses_a_head_in_both():
+    model = seeded(TwoSeparate)
+    model.b = model.a
+    (group,), _ = Heads().sorted_out(model, TOKENS[:1])
+    assert group.name == "a.query"
+    fewer = masked(model, 1)
+
+    def attended(tokens: Tensor) -> Tensor:
+        q, k, v = model.a.query(tokens), model.a.key(tokens), model.a.value(tokens)
+        return by_hand(q, k, v, model.a.to_out[0], without=1)
+
+    expected = model.head(attended(attended(TOKENS)).mean(dim=1))
+    assert torch.allclose(fewer(TOKENS), expected, atol=1e-5)

@@ -106,6 +106,42 @@ def test_shared_and_frozen_parameters_keep_their_block():
     assert "only stage1.1 can be skipped" in reasons["stage1.1.conv1"]
 
 
+class Plus(nn.Module):
+    """Adds what its two layers make of its input."""
+
+    def __init__(self, first: nn.Module) -> None:
+        super().__init__()
+        self.first, self.second = first, nn.Linear(3, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.second(self.first(x).relu())
+
+
+def test_a_block_with_a_module_that_another_block_has_too_stays():
+    shared = nn.Linear(3, 3)
+    model = nn.Sequential(Plus(shared), Plus(shared), Plus(nn.Linear(3, 3)), Plus(nn.Linear(3, 3)), nn.Linear(3, 2))
+    (group,), reasons = Layers().sorted_out(model.eval(), torch.ones(1, 3))
+    assert group.members == ("2.first", "2.second", "3.first", "3.second")
+    assert reasons["0.second"] == "0 cannot be skipped: it shares 0.first.weight with 1.first.weight"
+    assert reasons["1.second"] == "1 cannot be skipped: it shares 1.first.weight with 0.first.weight"
+    # of what stays nothing changes when one that may fall does
+    before = copy.deepcopy(model.state_dict())
+    apply_masks(model, masks_of([group], {group.name: torch.tensor([False, True])}, model))
+    changed = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert changed == {f"2.{layer}.{tensor}" for layer in ("first", "second") for tensor in ("weight", "bias")}
+
+
+@torch.no_grad()
+def test_a_block_that_is_called_in_two_places_is_one_block():
+    twice = Plus(nn.Linear(3, 3))
+    model = nn.Sequential(twice, Plus(nn.Linear(3, 3)), nn.Sequential(twice), nn.Linear(3, 2)).eval()
+    (group,), _ = Layers().sorted_out(model, torch.ones(1, 3))
+    assert group.members == ("0.first", "0.second", "1.first", "1.second")
+    expected = nn.Sequential(model[1], model[3])(torch.ones(1, 3))
+    apply_masks(model, masks_of([group], {group.name: torch.tensor([False, True])}, model))
+    assert torch.equal(model(torch.ones(1, 3)), expected)
+
+
 def test_a_block_that_passes_on_what_it_sees_but_not_all_there_is_stays():
     class Clamped(Basic):
         """At most what the example holds: only other inputs show that it cuts them off."""

@@ -126,3 +126,26 @@ def test_frozen_and_shared_weights_keep_their_layer_whole(granularity):
     groups, reasons = granularity.sorted_out(model, STEPS[:1])
     assert groups == [] and "shared with two.weight_hh_l0" in reasons["one.weight_ih_l0"]
     assert reasons["head"] == "Linear has no recurrent units: choose another granularity"
+
+
+@pytest.mark.parametrize("granularity", [RNNUnits(), RNNGates()])
+def test_a_recurrent_layer_in_two_places_is_one_and_a_shared_bias_keeps_its_layer(granularity):
+    model = nn.ModuleDict({"one": nn.RNN(3, 4), "two": nn.RNN(3, 4)})
+    model["again"] = nn.ModuleDict({"one": model["one"]})
+    assert [group.name for group in granularity.sorted_out(model, STEPS[:1])[0]] == [
+        "one.weight_ih_l0",
+        "two.weight_ih_l0",
+    ]
+    model["two"].bias_hh_l0 = model["one"].bias_hh_l0
+    groups, reasons = granularity.sorted_out(model, STEPS[:1])
+    assert groups == [] and "one.bias_hh_l0, which is shared with two.bias_hh_l0" in reasons["one.weight_hh_l0"]
+
+
+def test_a_unit_stays_where_the_layer_that_reads_it_shares_its_weight():
+    model = nn.ModuleDict({"one": nn.RNN(4, 4, num_layers=2), "two": nn.RNN(4, 4)})
+    model["two"].weight_ih_l0 = model["one"].weight_ih_l1
+    groups, reasons = RNNUnits().sorted_out(model, STEPS[:1])
+    assert groups == []
+    assert "one.weight_ih_l1, which is shared with two.weight_ih_l0" in reasons["one.weight_ih_l0"]
+    # a gate owns rows alone
+    assert [group.name for group in RNNGates().sorted_out(model, STEPS[:1])[0]] == ["one.weight_ih_l0"]

@@ -175,6 +175,7 @@ export default function (component) {
   parts.zoomIn.setAttribute("aria-label", t.zoomIn); parts.zoomOut.setAttribute("aria-label", t.zoomOut);
   const whole = data.bottom - data.top === data.shape[0] && data.right - data.left === data.shape[1];
   parts.zoomOut.disabled = parts.reset.disabled = whole;
+  parts.root.style.opacity = data.stale ? "0.35" : "1";  // not of the choices on the left
   parts.low.textContent = short(data.lowest); parts.high.textContent = short(data.highest);
   parts.fallenLabel.textContent = t.fallen;
   parts.tip.textContent = t.hint;

@@ -1,0 +1,37 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmarks.selection import properties, tried
+from tests import test_select_properties
+
+
+@given(st.integers())
+def holds(_number):
+    pass
+
+
+@given(st.integers(0, 1000))
+def fails(number):
+    assert number < 500
+
+
+def test_a_property_is_run_on_as_many_cases_as_asked_whatever_the_tests_take():
+    assert tried(holds, 40)["cases"] == 40 and tried(holds, 1200)["cases"] == 1200
+    assert tried(holds, 40)["failures"] == 0
+
+
+def test_a_property_that_does_not_hold_is_counted_as_a_failure(capsys):
+    assert tried(fails, 200)["failures"] == 1
+    assert "assert number < 500" in capsys.readouterr().err
+
+
+def test_trying_leaves_the_property_to_the_tests_as_it_was():
+    inner, settings = holds.hypothesis.inner_test, holds._hypothesis_internal_use_settings
+    tried(holds, 5)
+    assert holds.hypothesis.inner_test is inner and holds._hypothesis_internal_use_settings is settings
+    assert settings.max_examples == 500
+
+
+def test_every_property_of_the_selection_is_run():
+    drawn = [name for name, check in vars(test_select_properties).items() if hasattr(check, "hypothesis")]
+    assert len(properties()) == len(drawn) >= 12
