@@ -16,7 +16,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from pruning.calibration import Calibration
 from pruning.errors import WorkloadError
-from pruning.layers import prunable_weights
+from pruning.layers import every_path, prunable_weights
 from pruning.opening import describe
 from pruning.units import UnitGroup
 from pruning.workload import Batch, Task
@@ -109,8 +109,7 @@ def summed_at_once(model: nn.Module, names: Sequence[str], batch: Batch, task: T
     measured = Loss(model, task)
 
     def loss(weights: Values, sample: Tensor, target: Tensor) -> Tensor:
-        named = {f"model.{name}": weight for name, weight in weights.items()}
-        return functional_call(measured, named, (sample[None], target[None]))
+        return measured.at(weights, (sample[None], target[None]))
 
     weights = {name: model.get_parameter(name).detach() for name in names}
     # no_grad: torch.func differentiates within, and the graph of the weights that were not asked for is not kept
@@ -137,8 +136,25 @@ class Loss(nn.Module):
         self.model = model
         self.task = task
 
+        self.places = {name: _places(model, paths) for name, paths in every_path(model).items()}
+
     def forward(self, inputs: Tensor, targets: Tensor) -> Tensor:
         return self.task.loss(self.model, (inputs, targets))
+
+    def at(self, weights: Values, batch: Batch) -> Tensor:
+        """The loss with other values of some of the model's parameters, wherever the model holds them."""
+        named = {f"model.{place}": weight for name, weight in weights.items() for place in self.places[name]}
+        # torch would tie by name: a module that has two names it swaps twice, and leaves it broken
+        return functional_call(self, named, batch, tie_weights=False)
+
+
+def _places(model: nn.Module, paths: Sequence[str]) -> list[str]:
+    """Of the names of one tensor those that differ by more than the way to the module."""
+    places: dict[tuple[int, str], str] = {}
+    for path in paths:
+        layer, _, word = path.rpartition(".")
+        places.setdefault((id(model.get_submodule(layer)), word), path)
+    return list(places.values())
 
 
 def _mean(calibration: Calibration, of: Callable[[Batch], Values]) -> Values:

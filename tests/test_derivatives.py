@@ -1,6 +1,6 @@
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from pruning import derivatives
 from pruning.calibration import Calibration
@@ -172,3 +172,31 @@ def test_names():
     assert ranked_params(weights) == [group.params[0] for group in weights]
     assert ranked_params(channels)[:2] == ["stem.weight", "conv2.weight"]  # one group
     assert sorted(all_weights(model, channels)) == sorted(ranked_params(weights))
+
+
+class Twice(nn.Module):
+    """One layer under two names, and one weight in two layers. Vectors [b, 6] to logits [b, 3]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one = nn.Linear(6, 6)
+        self.same = self.one
+        self.tied = nn.Linear(6, 6)
+        self.tied.weight = self.one.weight
+        self.head = nn.Linear(6, 3)
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        return self.head(torch.relu(self.tied(torch.relu(self.same(torch.relu(self.one(vectors)))))))
+
+
+def test_a_layer_with_two_names_and_a_tied_weight_are_differentiated_and_left_whole():
+    work = workload(lambda: seeded(Twice), (6,), count=32)
+    model = seeded(Twice)
+    names = ["one.weight", "head.weight"]
+    batch = work.train.batch(torch.arange(8), torch.device("cpu"))
+    at_once = summed_at_once(model, names, batch, work.task)
+    one_by_one = summed_one_by_one(model, names, batch, work.task)
+    for name in names:
+        assert torch.allclose(at_once[name], one_by_one[name], rtol=1e-4, atol=1e-7)
+    assert isinstance(model.one.weight, nn.Parameter) and model.same is model.one
+    assert model.tied.weight is model.one.weight

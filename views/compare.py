@@ -41,7 +41,9 @@ def page() -> None:
     choice = controls.choose()
     st.subheader(_("Compare criteria"))
     st.caption(
-        _("The cut on the left, made once by each criterion, without tuning: what it costs to score, what accuracy it leaves, and how far the criteria agree.")
+        _(
+            "The cut on the left, made once by each criterion, without tuning: what it costs to score, what accuracy it leaves, and how far the criteria agree."
+        )
     )
     if choice.problem:
         st.warning(_("The choices on the left do not fit together; the comparison is of the last that did."))
@@ -152,10 +154,14 @@ def table_html(model: ModelView, rows: list[Compared]) -> str:
     )  # fmt: skip
     head = "".join(f"<th scope='col'>{escape(text)}</th>" for text in heads)
     body = "".join(_row(row) for row in rows)
-    dense = _("dense: {score} on {samples} validation samples. forward and backward count samples through the network while scoring.")
+    dense = _(
+        "dense: {score} on {samples} validation samples. forward and backward count samples through the network while scoring."
+    )
     few = _("Where fewer units are scored than by others, some layers stay whole: compare accuracies with care.")
     uneven = len({row.units for row in rows if row.units}) > 1
-    words = escape((few + " " if uneven else "") + dense.format(score=percent(model.score, 2), samples=count(model.samples)))
+    words = escape(
+        (few + " " if uneven else "") + dense.format(score=percent(model.score, 2), samples=count(model.samples))
+    )
     return f"<div class='scroll'><table class='compared'><tr>{head}</tr>{body}</table><p class='how'>{words}</p></div>"
 
 
@@ -173,7 +179,10 @@ def _score(row: Compared) -> tuple[str, str]:
         return f"<span class='how'>{escape(_('judging') if row.effort else _('scoring units'))}</span>", ""
     score = row.estimate
     if score.measured:
-        return f"<span class='sure'>{percent(score.score, 2)}</span> <span class='how'>{escape(_('measured'))}</span>", points(score.change)
+        return (
+            f"<span class='sure'>{percent(score.score, 2)}</span> <span class='how'>{escape(_('measured'))}</span>",
+            points(score.change),
+        )
     words = _("± {width}, estimated from {n}").format(width=percent(score.half_width), n=count(score.samples))
     return f"{percent(score.score)} <span class='how'>{escape(words)}</span>", points(score.change)
 

@@ -180,15 +180,23 @@ def _threshold_range() -> dict[str, Between]:
     except PruningError:
         low, high = 0.0, 1.0  # the combination does not fit; the sentence stands below
     value = st.session_state["amount.threshold.value"]
-    return {"value": Between(min(low, 0.0, value), max(high, value, min(low, 0.0) + 1e-9), step=(high - low) / STEPS or 0.005)}
+    return {
+        "value": Between(
+            min(low, 0.0, value), max(high, value, min(low, 0.0) + 1e-9), step=(high - low) / STEPS or 0.005
+        )
+    }
 
 
 def _by_rule() -> None:
     """Sparsities of single layers by rule, to start from: they appear in the rows and can be changed there."""
     if st.session_state.amount != "sparsity":
         return
-    with st.popover(_("set layers by rule"), help=_("Fills in the rows a sparsity for each layer: then change them by hand.")):
-        st.caption(_("uniform: the same for all layers. ERK (Evci 2020): small layers keep more, about the same in all."))
+    with st.popover(
+        _("set layers by rule"), help=_("Fills in the rows a sparsity for each layer: then change them by hand.")
+    ):
+        st.caption(
+            _("uniform: the same for all layers. ERK (Evci 2020): small layers keep more, about the same in all.")
+        )
         left, middle, right = st.columns(3)
         left.button(_("uniform"), on_click=_allocate, args=("uniform",), width="stretch")
         middle.button(_("ERK"), on_click=_allocate, args=("erk",), width="stretch")

@@ -111,7 +111,15 @@ def _control(key: str, label: str, help: str, hint: Any, limits: Between, share:
     elif hint is float:
         low, step = limits.low + (1e-9 if limits.above else 0.0), limits.step or (limits.high - limits.low) / 1000
         st.number_input(
-            label, low, float(limits.high), value=None, step=step, format="%g", key=key, help=help, placeholder=str(default)
+            label,
+            low,
+            float(limits.high),
+            value=None,
+            step=step,
+            format="%g",
+            key=key,
+            help=help,
+            placeholder=str(default),
         )
     else:
         st.number_input(

@@ -52,8 +52,12 @@ def _fell(look: Look, recipe: Recipe) -> str:
     if isinstance(asked, Sparsity):
         words += _(", asked for {share}").format(share=percent(asked.share))
         if isinstance(recipe.amount, PerLayer):
-            free = {view.row for view in look.layers if view.units} - recipe.amount.shares.keys() - set(recipe.keep_whole)
-            words += _(" of the other layers") if free else _(", but every layer has a share of its own: set them below")
+            free = (
+                {view.row for view in look.layers if view.units} - recipe.amount.shares.keys() - set(recipe.keep_whole)
+            )
+            words += (
+                _(" of the other layers") if free else _(", but every layer has a share of its own: set them below")
+            )
     return words
 
 

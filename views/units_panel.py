@@ -55,7 +55,9 @@ def _dead(criterion: str, found: list[UnitsView]) -> str:
     if criterion not in ("activation", "apoz") or not dead:
         return ""
     named = ", ".join(dead[:8]) + (", …" if len(dead) > 8 else "")
-    return _("; dead, put out nothing on any of the calibration samples: {n} ({units})").format(n=len(dead), units=named)
+    return _("; dead, put out nothing on any of the calibration samples: {n} ({units})").format(
+        n=len(dead), units=named
+    )
 
 
 def _attention(one: UnitsView) -> str:

@@ -39,14 +39,14 @@ def compare(
         print(json.dumps(found, allow_nan=False))
         return
     console = Console()
-    made = table("criterion", "fell", "of units", "accuracy, validation", "change", "scored in", "forward", "backward")
+    made = table("criterion", "fell", "accuracy", "change", "scored in", "forward", "backward")
     for row in rows:
         made.add_row(row.kind, *_cells(row))
     console.print(made)
     for row in rows:
         if row.problem:
             console.print(f"{row.kind}: {row.problem}", markup=False, highlight=False, soft_wrap=True)
-    console.print(f"dense: {percent(dense, 2)}. forward and backward count samples.", highlight=False)
+    console.print(f"dense: {percent(dense, 2)}. Accuracies are on the validation split.", highlight=False)
     if agreement is not None:
         _print_agreement(agreement, console)
 
@@ -72,11 +72,10 @@ def _plain(matrix: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> list[li
 
 def _cells(row: Compared) -> tuple[str, ...]:
     if row.estimate is None or row.effort is None:
-        return ("", "", "", "", "", "", "")
+        return ("", "", "", "", "", "")
     effort = row.effort
     return (
-        count(row.fallen),
-        count(row.units),
+        f"{count(row.fallen)} of {count(row.units)}",
         percent(row.estimate.score, 2),
         points(row.estimate.change),
         f"{effort.seconds:.2f} s",

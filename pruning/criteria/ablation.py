@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, vmap
+from torch.func import vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -83,6 +83,7 @@ class Ablation:
                     losses = [
                         _losses(model, calibration.workload.task, batch, removal, units)
                         for units in removal.alive.split(chunk)
+                        if len(units)  # of nothing there is one empty part
                     ]
                     if losses:
                         rises[group.name][removal.alive] += (torch.cat(losses) - whole).float() * len(batch[0])
@@ -132,7 +133,7 @@ def _losses(model: nn.Module, task: Task, batch: Batch, removal: _Removal, units
     measured = Loss(model, task)
 
     def loss(params: dict[str, Tensor]) -> Tensor:
-        return functional_call(measured, {f"model.{name}": values for name, values in params.items()}, batch)
+        return measured.at(params, batch)
 
     if removal.pays_at_once:
         try:

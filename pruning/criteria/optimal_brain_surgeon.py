@@ -43,9 +43,7 @@ class OptimalBrainSurgeon:
 
     formula: ClassVar[str] = "w² / (2 [(X Xᵀ + λI)⁻¹]ᵢᵢ)"
     source: ClassVar[str] = "Hassibi 1993, Frantar 2022"
-    cost: ClassVar[str] = (
-        "one forward pass over 1024 training samples, an inverse for each pattern of zeros in a row"
-    )
+    cost: ClassVar[str] = "one forward pass over 1024 training samples, an inverse for each pattern of zeros in a row"
     fits: ClassVar[tuple[str, ...]] = ("weights", "kernels", "blocks", "channels")
     layers: ClassVar[tuple[type[nn.Module], ...]] = WITH_CHANNELS
 

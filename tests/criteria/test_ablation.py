@@ -9,12 +9,14 @@ from torch import Tensor, nn
 
 from pruning.calibration import Calibration
 from pruning.criteria import Ablation, ablation, unit_scores
+from pruning.engine import scorable
 from pruning.errors import RecipeError
 from pruning.granularities import GRANULARITIES, Channels, RNNUnits
+from pruning.opening import open_model
 from pruning.units import UnitGroup, apply_masks, masks_of
 from pruning.workload import Batch, Classification, TensorSplit, Workload
 from tests.criteria.hand import scored, work
-from tests.networks import CLASSES, CPU, NETWORKS, seeded, workload
+from tests.networks import CLASSES, CPU, NETWORKS, VECTOR, mlp, seeded, workload
 
 
 def naive(model: nn.Module, groups: list[UnitGroup], calibration: Calibration) -> dict[str, Tensor]:
@@ -255,3 +257,18 @@ def test_settings_of_attention_are_as_they_were_also_after_an_error():
 def test_samples_have_a_range(samples):
     with pytest.raises(RecipeError, match=f"criterion.samples is {samples}"):
         Ablation(samples)
+
+
+def test_a_network_of_zeros_has_no_unit_that_matters():
+    work = workload(zeros, VECTOR, count=32)
+    model = open_model(work, CPU)
+    groups, _ = scorable(Ablation(samples=16), Channels(), model, work.example)
+    scores = unit_scores(Ablation(samples=16), model, groups, Calibration(work, CPU))
+    assert groups and all(values.tolist() == [0.0] * len(values) for values in scores.values())
+
+
+def zeros() -> nn.Module:
+    network = seeded(mlp)
+    for parameter in network.parameters():
+        nn.init.zeros_(parameter)
+    return network
