@@ -178,7 +178,7 @@ def _read_choice(where: str, table: Mapping[str, type[Any]], value: Any) -> Any:
 
 def _number(where: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e300:  # NaN fails too
-        raise RecipeError(f"{where} is {_short(value)}; it is a finite number")
+        raise RecipeError(f"{where} is {_short(value)}; it is a number")
     return float(value)
 
 

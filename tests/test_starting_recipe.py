@@ -42,7 +42,7 @@ def test_the_comments_tell_every_kind_and_every_field() -> None:
     assert " rest: an object of kind sparsity or threshold or relative_threshold or budget. " in per_layer
     assert " of: a whole number from 2 to 64, by default 4. " in told["// scope"]["kind blocks"]
     images = told["// tuning"]["images_per_epoch"]
-    assert images.startswith("images_per_epoch: a whole number from 2 to 1e+09 or null, by default null. ")
+    assert images.startswith("images_per_epoch: a whole number from 2 to 1000000000 or null, by default null. ")
     assert "0, 2, 4" in told["// keep_whole"]
 
 

@@ -49,7 +49,7 @@ def test_choices_that_do_not_go_together_give_a_sentence_beside_them(page: Page,
 def test_units_are_ranked_in_a_chart_of_their_own(page: Page, app: str) -> None:
     open_page(page, address_of(app, replace(MLP, granularity=Channels(), amount=Budget("macs", 0.5))))
     expect(page.get_by_text("Units of fc1")).to_be_visible()
-    expect(page.get_by_text(re.compile(r"\d+ of 128 units fall"))).to_be_visible()
+    expect(page.get_by_text(re.compile(r"^\d+ of 128 units fall$"))).to_be_visible()
     expect(page.locator(".js-plotly-plot .bars path").first).to_be_visible()
 
 
