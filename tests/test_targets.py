@@ -59,7 +59,7 @@ def test_attribution_wants_inputs_that_it_can_scale():
 
     work = tiny("mlp")
     whole = replace(work, train=Whole(work.train.inputs, work.train.targets))
-    with pytest.raises(RecipeError, match="takes whole numbers; use .* taylor"):
+    with pytest.raises(RecipeError, match=r"takes whole numbers; use .* taylor"):
         unit_scores(Attribution(), open_model(work, CPU), [], Calibration(whole, CPU))
 
 
