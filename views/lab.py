@@ -19,17 +19,24 @@ def page() -> None:
     if problem := controls.restore():
         st.error(problem)
     choice = controls.choose()
+    # drawn before anything is asked: a click shall not be lost to a page that is drawn anew
+    unfit, why = st.session_state.get("unfit", (None, ""))
+    run_panel.start_button(choice.recipe, choice.problem or (why if unfit == choice.recipe else ""))
     top, middle = st.container(), st.container()
     left, right = st.columns([1, 1], gap="large")
-    problem = choice.problem
     try:
         _network(choice, top, middle, left)
     except PruningError as error:
-        problem = problem or str(error)
+        if unfit != choice.recipe:
+            st.session_state.unfit = (choice.recipe, str(error))
+            st.rerun()  # what cannot be cut cannot be run
         top.error(str(error))
         if st.session_state.whole or st.session_state.overrides:
             top.button(_("Take back what was set for single layers"), on_click=controls.forget_layers)
-    run_panel.start_button(choice.recipe, problem)  # what cannot be cut cannot be run
+    else:
+        if unfit == choice.recipe:  # it can be cut after all: the worker had been lost
+            st.session_state.unfit = (None, "")
+            st.rerun()
     with right:
         run_panel.show()
     if (row := run_panel.shown()) is not None:

@@ -7,8 +7,8 @@ from streamlit.testing.v1 import AppTest
 
 from pruning.amounts import PerLayer, Sparsity, Threshold
 from pruning.criteria import Taylor
-from pruning.granularities import Channels
-from pruning.lab import look, open_workload
+from pruning.granularities import Channels, Heads, Layers
+from pruning.lab import look, open_workload, score_range
 from pruning.numbers import count, percent, si
 from pruning.recipe import Recipe, from_json, to_json
 from pruning.schedules import OneShot
@@ -158,3 +158,40 @@ def test_a_run_stopped_in_the_queue_says_that_nothing_came_of_it(app: AppTest, b
     app.run()
     assert not app.exception
     assert any("stopped while it was waiting" in caption.value for caption in app.caption)
+
+
+def test_what_the_network_does_not_have_is_a_sentence_and_cannot_be_run(app: AppTest) -> None:
+    opened(app, replace(QUICK, granularity=Heads()))
+    assert "no attention heads in this network can fall" in app.error[0].value and "choose" in app.error[0].value
+    assert app.button(key="run_button").disabled
+    app.selectbox(key="granularity").set_value("weights").run()
+    assert not app.error and not app.button(key="run_button").disabled
+
+
+def test_a_threshold_is_a_number_in_the_scores_units_and_no_percentage(app: AppTest, backend: InProcess) -> None:
+    opened(app, Recipe("mlp_128", amount=Threshold(0.05)))
+    slider = app.slider(key="amount.threshold.value")
+    low, high = score_range(backend.lab, from_json(app.query_params["recipe"]))
+    assert (slider.value, slider.min, slider.max) == (0.05, min(low, 0.0), high) and high < 1
+    assert "%" not in slider.proto.format.replace("%.", "", 1)
+
+
+def test_an_emptied_box_takes_the_fields_default(app: AppTest) -> None:
+    opened(app, QUICK)
+    app.number_input(key="tuning.learning_rate").set_value(None).run()
+    app.number_input(key="tuning.batch_size").set_value(None).run()
+    tuning = from_json(app.query_params["recipe"]).tuning
+    assert (tuning.learning_rate, tuning.batch_size) == (Tuning().learning_rate, Tuning().batch_size)
+
+
+def test_uniform_at_all_leaves_every_layer_a_unit(app: AppTest) -> None:
+    opened(app, replace(QUICK, granularity=Channels(), amount=Sparsity(1.0)))
+    next(button for button in app.button if button.label == "uniform").click().run()
+    assert [error.value for error in app.error] == [] and not app.exception
+
+
+def test_blocks_that_can_be_skipped_are_shown_each_with_its_own_fate(app: AppTest, backend: InProcess) -> None:
+    opened(app, Recipe("fashion_vit", granularity=Layers(), amount=Sparsity(0.4)))
+    now = look(backend.lab, from_json(app.query_params["recipe"]), "score")
+    fates = {row.name.split(".")[0]: row.fallen_units for row in now.layers if row.units}
+    assert sorted(fates.values()) == [0, 0, 1] and all(row.units <= 1 for row in now.layers)
