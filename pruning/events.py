@@ -18,7 +18,7 @@ class Stage:
     """A network at one point of a run. `score` is on the test split, `validation` on the validation split, in [0, 1].
 
     `samples` counts the test samples; `class_scores` are test scores of the classes, in the task's order, or empty.
-    `latency_ms` is the median time of a forward pass of one sample, 0 where it was not measured.
+    `latency_ms` is the fastest of 25 forward passes of one sample on one core, 0 where it was not measured.
     """
 
     score: float

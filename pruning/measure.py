@@ -1,7 +1,6 @@
 """Accuracy, sample by sample: whole splits for the stages of a run, growing samples with intervals under a slider."""
 
 import math
-import statistics
 import time
 from dataclasses import dataclass, field
 from statistics import NormalDist
@@ -42,9 +41,14 @@ def judge_some(
 
 @torch.no_grad()
 def latency_ms(model: nn.Module, example: Tensor) -> float:
-    """Median milliseconds of a forward pass of one sample [1, *input], in eval mode, once the device is warm."""
-    training = model.training
+    """Milliseconds of the fastest of 25 forward passes of one sample [1, *input], in eval mode, on one core of a CPU.
+
+    The fastest, and one core: whatever else the machine does makes some passes slower, by a factor of hundreds where
+    threads wait for one another, and a slow pass says nothing of the network.
+    """
+    training, threads = model.training, torch.get_num_threads()
     model.eval()
+    torch.set_num_threads(1)
     times: list[float] = []
     with full_precision():
         for _ in range(WARM_UP + TIMED):
@@ -53,8 +57,9 @@ def latency_ms(model: nn.Module, example: Tensor) -> float:
             if example.device.type != "cpu":
                 torch.accelerator.synchronize(example.device)
             times.append(1000 * (time.perf_counter() - start))
+    torch.set_num_threads(threads)
     model.train(training)
-    return statistics.median(times[WARM_UP:])
+    return min(times[WARM_UP:])
 
 
 def class_scores(scores: Tensor, targets: Tensor, classes: int) -> tuple[float, ...]:

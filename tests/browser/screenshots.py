@@ -33,9 +33,10 @@ def main(folder: Path) -> None:
         address = page.url
         for name, width in WIDTHS.items():
             _shoot(page, address, width, folder / f"{name}.png")
-        _compare(page, app, folder / "compare.png")
         page.emulate_media(color_scheme="dark")
         _shoot(page, address, 1440, folder / "lab-dark.png")
+        page.emulate_media(color_scheme="light")
+        _compare(page, app, folder / "compare.png")
 
 
 def _shoot(page: Page, address: str, width: int, file: Path) -> None:
