@@ -10,8 +10,6 @@ from typing import Any
 from hypothesis import is_hypothesis_test, settings
 
 from benchmarks.report import Report, Target
-from tests import test_select_properties
-from tests.conftest import PROFILE
 
 CASES = 10_000
 """Cases of each property."""
@@ -29,6 +27,9 @@ def measure() -> Report:
 
 def properties() -> dict[str, Callable[..., None]]:
     """The properties by what they say."""
+    # imported when asked for: the tests' settings hold for the whole process, one thread among them
+    from tests import test_select_properties
+
     found = vars(test_select_properties).items()
     return {
         name.removeprefix("test_").replace("_", " "): check
@@ -39,6 +40,8 @@ def properties() -> dict[str, Callable[..., None]]:
 
 def tried(check: Any, cases: int = CASES) -> dict[str, float]:
     """How many cases were run through, whether one of them failed, and the seconds taken."""
+    from tests.conftest import PROFILE
+
     inner, ran = check.hypothesis.inner_test, 0
 
     @wraps(inner)

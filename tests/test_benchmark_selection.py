@@ -1,8 +1,14 @@
+import subprocess
+import sys
+from pathlib import Path
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.selection import properties, tried
 from tests import test_select_properties
+
+ROOT = Path(__file__).parents[1]
 
 
 @given(st.integers())
@@ -35,3 +41,11 @@ def test_trying_leaves_the_property_to_the_tests_as_it_was():
 def test_every_property_of_the_selection_is_run():
     drawn = [name for name, check in vars(test_select_properties).items() if hasattr(check, "hypothesis")]
     assert len(properties()) == len(drawn) >= 12
+
+
+def test_the_settings_of_the_tests_do_not_reach_the_other_benchmarks():
+    """They set one thread: a network tuned with it ends with other digits."""
+    asked = "import sys, torch; before = torch.get_num_threads(); import benchmarks.__main__; "
+    asked += "print(torch.get_num_threads() == before, 'tests.conftest' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", asked], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "False"]
