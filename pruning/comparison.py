@@ -1,5 +1,6 @@
 """Criteria side by side: the same model, the same amount; what each costs, what it leaves, and how far they agree."""
 
+import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from pruning.calibration import Calibration
 from pruning.costs import cost_model
 from pruning.criteria import CRITERIA, Criterion, unit_scores
 from pruning.engine import chosen_groups
-from pruning.errors import PruningError, WorkloadError
+from pruning.errors import PruningError, RecipeError, WorkloadError
 from pruning.measure import Estimate, judge_all
 from pruning.opening import describe, open_model
 from pruning.passes import counted
@@ -83,9 +84,14 @@ class Agreement:
 
 
 def agreement(scores: Mapping[str, Mapping[str, Tensor]], keep: Mapping[str, Mapping[str, Tensor]]) -> Agreement:
-    """From each kind's scores and what it keeps, both group name -> [units]; over the groups that all have."""
+    """From each kind's scores and what it keeps, both group name -> [units]; over the groups that all have.
+
+    RecipeError where they have none in common.
+    """
     kinds = tuple(scores)
     common = [name for name in keep[kinds[0]] if all(name in keep[kind] and name in scores[kind] for kind in kinds)]
+    if not common:
+        raise RecipeError(f"{', '.join(kinds)} score no layer in common: compare fewer criteria")
     flat = torch.stack([_ranks(torch.cat([scores[kind][name] for name in common])) for kind in kinds])
     fallen = torch.stack([~torch.cat([keep[kind][name] for name in common]) for kind in kinds]).double()
     both = fallen @ fallen.T
@@ -110,7 +116,10 @@ def _correlation(rows: Tensor) -> Tensor:
 def compare_all(
     workload: Workload, recipes: Mapping[str, Recipe], device: torch.device
 ) -> tuple[float, list[Compared], Agreement | None]:
-    """The dense validation score, every criterion's cut judged on all of the split, and how far they agree."""
+    """The dense validation score, every criterion's cut judged on all of the split, and how far they agree.
+
+    None for the agreement where fewer than two could score, or no layer in common.
+    """
     model = open_model(workload, device)
     try:
         dense, _ = judge_all(model, workload.validation, workload.task, device)
@@ -134,7 +143,11 @@ def compare_all(
         units, kept = sum(map(len, cut.keep.values())), sum(int(stays.sum()) for stays in cut.keep.values())
         estimate = Estimate(score, 0.0, score - before, len(judged), len(judged))
         rows.append(Compared(kind, units, units - kept, cut.effort, estimate))
-    return float(dense.double().mean()), rows, agreement(scores, keep) if len(scores) > 1 else None
+    agreed = None
+    if len(scores) > 1:
+        with contextlib.suppress(RecipeError):  # no layer in common: the rows are true all the same
+            agreed = agreement(scores, keep)
+    return float(dense.double().mean()), rows, agreed
 
 
 @dataclass(frozen=True, eq=False)

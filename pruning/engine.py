@@ -1,6 +1,5 @@
 """Carry out a recipe: a generator of events that ends with the pruned model. Nothing here draws, prints or stores."""
 
-import copy
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -34,7 +33,7 @@ from pruning.recipe import Recipe, kind_of
 from pruning.rules import unscored
 from pruning.schedules import Round
 from pruning.select import Position, Ranking, position, rank, select
-from pruning.surgery import remove_units
+from pruning.surgery import masked_copy, remove_units
 from pruning.tuning import Training, steps_per_epoch
 from pruning.units import Keep, Masks, UnitGroup, apply_masks, group_of, masks_of
 from pruning.workload import Workload
@@ -255,7 +254,7 @@ def allowed(
             "choose granularity weights, or see the layer table for what there is"
         )
     if not left:
-        raise RecipeError("nothing is left to prune: every layer is kept whole; untick one")
+        raise RecipeError("nothing is left to prune: every layer is kept whole; let one of them fall")
     return left
 
 
@@ -280,8 +279,7 @@ def measure_stage(model: nn.Module, workload: Workload, device: torch.device) ->
 
 def _measure_cut(bench: _Bench, keep: Keep) -> Generator[Event, None, Stage]:
     """The stage of the whole amount taken at once, before any tuning: what the preview showed."""
-    cut = copy.deepcopy(bench.model)
-    apply_masks(cut, masks_of(bench.groups, keep, cut))
+    cut = masked_copy(bench.model, bench.groups, keep)
     if bench.recipe.granularity.removable:
         cut = yield from _removed("pruned", bench, cut, keep)
     return measure_stage(cut, bench.workload, bench.device)

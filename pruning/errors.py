@@ -17,6 +17,10 @@ class SurgeryError(PruningError):
     """Units could not be removed; the model that was there before is untouched."""
 
 
+class PatienceError(PruningError):
+    """An answer would take longer than somebody at a page waits; a run may take that long."""
+
+
 class ExportError(PruningError):
     """An artefact could not be written, or does not score what the model scored."""
 

@@ -25,7 +25,7 @@ from pruning.costs import CostModel, cost_model, costs, file_bytes, gzip_size, n
 from pruning.criteria import ANY, Ablation, Criterion
 from pruning.devices import describe
 from pruning.engine import allowed, scorable
-from pruning.errors import PruningError, RecipeError
+from pruning.errors import PatienceError, PruningError, RecipeError
 from pruning.granularities import Granularity, Weights
 from pruning.histograms import Bins, Rows, binned
 from pruning.layers import called_layer, layer_table, prunable_weights
@@ -203,15 +203,15 @@ class Lab:
 
 
 def _require_patience(criterion: Criterion, groups: Sequence[UnitGroup], macs: int) -> None:
-    """RecipeError where scoring would keep everybody who uses this worker waiting for minutes."""
+    """PatienceError where scoring would keep everybody who uses this worker waiting for minutes."""
     if not isinstance(criterion, Ablation):
         return
     passes = criterion.samples * sum(group.units for group in groups)
     if passes * macs > MOST_MACS:
         fewer = max(1, int(criterion.samples * MOST_MACS / (passes * macs)))
-        raise RecipeError(
-            f"ablation would run the network {passes} times, too long to wait for on a page: lower criterion.samples "
-            f"to {fewer}, choose a granularity with fewer units, or carry the recipe out with Run or the command line"
+        raise PatienceError(
+            f"ablation would send {passes} samples through the network, too long to wait for here: lower its samples "
+            f"to {fewer} or choose larger units; Run carries the recipe out as it is"
         )
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 from pruning.amounts import AMOUNTS, Amount, PerLayer, Rest, Sparsity
 from pruning.criteria import CRITERIA, Criterion, Magnitude
 from pruning.errors import RecipeError
+from pruning.fields import check
 from pruning.granularities import GRANULARITIES, Granularity, Weights
 from pruning.rules import why_apart
 from pruning.schedules import SCHEDULES, OneShot, Schedule
@@ -37,6 +38,8 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        for where in ("criterion", "granularity", "scope", "amount", "schedule"):
+            check(getattr(self, where), where)  # a row need not remember to
         if sentence := why_apart(self.criterion, self.granularity, self.scope, self.amount):
             raise RecipeError(sentence)
         if not 0 <= self.seed < 2**31:

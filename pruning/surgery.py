@@ -58,10 +58,16 @@ def remove_units(model: nn.Module, example: Tensor, groups: Iterable[UnitGroup],
     return copied
 
 
-def cut_out(model: nn.Module, example: Tensor, groups: Sequence[UnitGroup], keep: Keep, removable: bool) -> nn.Module:
-    """A new model in which the units that do not stay are zero, or are gone where they can be removed."""
+def masked_copy(model: nn.Module, groups: Sequence[UnitGroup], keep: Keep) -> nn.Module:
+    """A new model in which the units that do not stay are zero."""
     masked = copy.deepcopy(model)
     apply_masks(masked, masks_of(groups, keep, masked))
+    return masked
+
+
+def cut_out(model: nn.Module, example: Tensor, groups: Sequence[UnitGroup], keep: Keep, removable: bool) -> nn.Module:
+    """A new model in which the units that do not stay are zero, or are gone where they can be removed."""
+    masked = masked_copy(model, groups, keep)
     return remove_units(masked, example, groups, keep) if removable else masked
 
 
@@ -74,8 +80,7 @@ def _went_wrong(model: nn.Module, example: Tensor, groups: Sequence[UnitGroup]) 
     """Remove about half of the units of each group, by lot: a sentence if that differs from setting them to zero."""
     lots = torch.Generator().manual_seed(0)
     keep = {group.name: torch.randperm(group.units, generator=lots) * 2 < group.units for group in groups}
-    masked = copy.deepcopy(model)
-    apply_masks(masked, masks_of(groups, keep, masked))
+    masked = masked_copy(model, groups, keep)
     smaller, graph = traced(model, example)
     inputs = _within(example, lots)
     try:

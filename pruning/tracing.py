@@ -76,7 +76,7 @@ class _OneOperation(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
-        raise NotImplementedError
+        raise RuntimeError("traced to see what is coupled, never differentiated")
 
 
 class _NeverCut(torch_pruning.BasePruningFunc):

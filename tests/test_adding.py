@@ -16,7 +16,7 @@ from pruning.calibration import Calibration
 from pruning.cli.app import make_app
 from pruning.criteria import ANY, CRITERIA
 from pruning.errors import RecipeError
-from pruning.fields import Between, check
+from pruning.fields import Between
 from pruning.layers import PRUNABLE
 from pruning.recipe import Recipe, from_json, to_json
 from pruning.starting_recipe import commented
@@ -41,9 +41,6 @@ class Energy:
     cost: ClassVar[str] = "no pass over data"
     fits: ClassVar[tuple[str, ...]] = ANY
     layers: ClassVar[tuple[type[nn.Module], ...]] = PRUNABLE
-
-    def __post_init__(self) -> None:
-        check(self, "criterion")
 
     def score(self, model: nn.Module, groups: Sequence[UnitGroup], calibration: Calibration) -> dict[str, Tensor]:
         squares = {name: weight.detach().float().square() for name, weight in model.named_parameters()}

@@ -15,6 +15,7 @@ from pruning.calibration import Calibration
 from pruning.comparison import agreement, candidates, compare_all, timed_scores
 from pruning.criteria import Ablation, Magnitude, OptimalBrainDamage, Snip, Taylor
 from pruning.engine import scorable
+from pruning.errors import RecipeError
 from pruning.events import StageMeasured
 from pruning.granularities import Channels, Weights
 from pruning.layers import prunable_weights
@@ -131,3 +132,10 @@ def test_an_agreement_where_nothing_falls_is_null_in_json(tmp_path):
     recipe.write_text(to_json(Recipe("mlp_128", amount=Sparsity(0.0))))
     printed = run_cli("compare", str(recipe), "--criteria", "magnitude,lamp", "--json")
     assert json.loads(printed)["agreement"]["overlap"] == [[None, None], [None, None]]
+
+
+def test_criteria_that_score_no_layer_in_common_are_told_apart():
+    scores = {"a": {"x": torch.arange(3.0)}, "b": {"y": torch.arange(3.0)}}
+    keep = {kind: {name: torch.arange(3) > 0 for name in groups} for kind, groups in scores.items()}
+    with pytest.raises(RecipeError, match="a, b score no layer in common: compare fewer criteria"):
+        agreement(scores, keep)

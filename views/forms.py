@@ -109,7 +109,8 @@ def _control(key: str, label: str, help: str, hint: Any, limits: Between, share:
         decimals = min(max(0, 1 - math.floor(math.log10(limits.step))), 12)
         st.slider(label, limits.low, limits.high, step=limits.step, key=key, format=f"%.{decimals}f", help=help)
     elif hint is float:
-        low, step = limits.low + (1e-9 if limits.above else 0.0), limits.step or (limits.high - limits.low) / 1000
+        low = math.nextafter(limits.low, limits.high) if limits.above else limits.low
+        step = limits.step or (limits.high - limits.low) / 1000
         st.number_input(
             label,
             low,

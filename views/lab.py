@@ -4,7 +4,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from pruning.answers import Look, ModelView, Outcome
-from pruning.errors import PruningError
+from pruning.errors import PruningError, RecipeError, SurgeryError
 from pruning.lab import estimate, look, open_workload
 from pruning.recipe import Recipe
 from views import controls, layer_panel, result, run_panel, strip, units_panel
@@ -27,16 +27,12 @@ def page() -> None:
     try:
         _network(choice, top, middle, left)
     except PruningError as error:
-        if unfit != choice.recipe:
+        if unfit != choice.recipe and isinstance(error, RecipeError | SurgeryError):
             st.session_state.unfit = (choice.recipe, str(error))
-            st.rerun()  # what cannot be cut cannot be run
+            st.rerun()  # what cannot be cut cannot be run; a page out of patience or a lost worker say nothing of a run
         top.error(str(error))
         if st.session_state.whole or st.session_state.overrides:
             top.button(_("Take back what was set for single layers"), on_click=controls.forget_layers)
-    else:
-        if unfit == choice.recipe:  # it can be cut after all: the worker had been lost
-            st.session_state.unfit = (None, "")
-            st.rerun()
     with right:
         run_panel.show()
     if (row := run_panel.shown()) is not None:

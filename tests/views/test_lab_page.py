@@ -6,12 +6,12 @@ from dataclasses import replace
 from streamlit.testing.v1 import AppTest
 
 from pruning.amounts import PerLayer, Sparsity, Threshold
-from pruning.criteria import Taylor
-from pruning.granularities import Channels, Heads, Layers
+from pruning.criteria import Ablation, Taylor
+from pruning.granularities import Channels, Heads, Kernels, Layers
 from pruning.lab import look, open_workload, score_range
 from pruning.numbers import count, percent, si
 from pruning.recipe import Recipe, from_json, to_json
-from pruning.schedules import OneShot
+from pruning.schedules import OneShot, Polynomial
 from pruning.scopes import Layer
 from pruning.tuning import Tuning
 from tests.views.conftest import InProcess
@@ -195,3 +195,15 @@ def test_blocks_that_can_be_skipped_are_shown_each_with_its_own_fate(app: AppTes
     now = look(backend.lab, from_json(app.query_params["recipe"]), "score")
     fates = {row.name.split(".")[0]: row.fallen_units for row in now.layers if row.units}
     assert sorted(fates.values()) == [0, 0, 1] and all(row.units <= 1 for row in now.layers)
+
+
+def test_scoring_that_takes_too_long_for_a_page_is_a_sentence_and_can_be_run(app: AppTest) -> None:
+    opened(app, Recipe("fashion_resnet", criterion=Ablation(), granularity=Kernels()))
+    assert "too long to wait for here" in app.error[0].value and "Run carries the recipe out" in app.error[0].value
+    assert not app.button(key="run_button").disabled
+
+
+def test_a_value_just_above_its_bound_is_shown_and_given_back(app: AppTest) -> None:
+    recipe = replace(QUICK, schedule=Polynomial(3, 1e-12), tuning=Tuning(learning_rate=1e-15))
+    opened(app, recipe)
+    assert from_json(app.query_params["recipe"]) == recipe
