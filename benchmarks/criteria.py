@@ -15,7 +15,7 @@ from pruning.calibration import Calibration
 from pruning.comparison import timed_scores
 from pruning.criteria import CRITERIA, Criterion
 from pruning.devices import default_device
-from pruning.engine import chosen_groups
+from pruning.eligible import chosen_groups
 from pruning.errors import PruningError
 from pruning.granularities import GRANULARITIES
 from pruning.measure import judge_all

@@ -13,7 +13,7 @@ from pruning.allocation import CostLeft
 from pruning.calibration import Calibration
 from pruning.costs import cost_model
 from pruning.criteria import CRITERIA, Criterion, unit_scores
-from pruning.engine import chosen_groups
+from pruning.eligible import chosen_groups
 from pruning.errors import PruningError, RecipeError, WorkloadError
 from pruning.measure import Estimate, judge_all
 from pruning.opening import describe, open_model

@@ -7,12 +7,13 @@ import torch
 from torch import Tensor, nn
 
 from pruning.allocation import CostLeft
-from pruning.amounts import Amount, PerLayer
+from pruning.amounts import Amount
 from pruning.calibration import Calibration
 from pruning.costs import CostModel, cost_model, costs
-from pruning.criteria import Criterion, unit_scores
+from pruning.criteria import unit_scores
 from pruning.devices import default_device, describe, full_precision
-from pruning.errors import PruningError, RecipeError
+from pruning.eligible import chosen_groups
+from pruning.errors import PruningError
 from pruning.events import (
     Event,
     Masked,
@@ -25,17 +26,14 @@ from pruning.events import (
     TuningStep,
     Warned,
 )
-from pruning.granularities import Granularity
-from pruning.layers import Layer, layer_table
 from pruning.measure import class_scores, judge_all, latency_ms
 from pruning.opening import open_model
-from pruning.recipe import Recipe, kind_of
-from pruning.rules import unscored
+from pruning.recipe import Recipe
 from pruning.schedules import Round
 from pruning.select import Position, Ranking, position, rank, select
 from pruning.surgery import masked_copy, remove_units
 from pruning.tuning import Training, steps_per_epoch
-from pruning.units import Keep, Masks, UnitGroup, apply_masks, group_of, masks_of
+from pruning.units import Keep, Masks, UnitGroup, apply_masks, masks_of
 from pruning.workload import Workload
 
 
@@ -201,61 +199,6 @@ def _tuned(
             running.close()
             break
     return score
-
-
-def chosen_groups(workload: Workload, recipe: Recipe, model: nn.Module) -> list[UnitGroup]:
-    """The unit groups that a recipe lets fall, on the model's device. RecipeError names a layer that is not there."""
-    example = workload.example.to(next((parameter.device for parameter in model.parameters()), torch.device("cpu")))
-    groups, reasons = scorable(recipe.criterion, recipe.granularity, model, example)
-    return allowed(recipe, groups, layer_table(model, example), reasons)
-
-
-def scorable(
-    criterion: Criterion, granularity: Granularity, model: nn.Module, example: Tensor
-) -> tuple[list[UnitGroup], dict[str, str]]:
-    """The granularity's groups that the criterion can score; and for each other prunable row a sentence why not."""
-    groups, reasons = granularity.sorted_out(model, example)
-    without = unscored(criterion, model, groups)
-    reasons = reasons | {row: without[g.name] for g in groups if g.name in without for row in g.members}
-    return [group for group in groups if group.name not in without], reasons
-
-
-def allowed(
-    recipe: Recipe, groups: Sequence[UnitGroup], table: Sequence[Layer], reasons: Mapping[str, str]
-) -> list[UnitGroup]:
-    """Those of the granularity's groups that the recipe lets fall. RecipeError as for `chosen_groups`.
-
-    `reasons` say of each other row why its units stay.
-    """
-    layers = {layer.name for layer in table}
-    if unknown := sorted(set(recipe.keep_whole) - layers):
-        raise RecipeError(
-            f"keep_whole names {unknown[0]}, which is not a layer; the layers are {', '.join(sorted(layers))}"
-        )
-    names = [group.name for group in groups]
-    named = set(recipe.amount.shares) if isinstance(recipe.amount, PerLayer) else set[str]()
-    if wrong := sorted(named - set(names)):
-        raise RecipeError(
-            f"amount.shares names {wrong[0]}, which has no {kind_of(recipe.granularity)} of its own to prune; "
-            f"use {', '.join(names)}"
-        )
-    whole = {group.name for layer in recipe.keep_whole if (group := group_of(groups, layer)) is not None}
-    if both := sorted(whole & named):
-        raise RecipeError(f"{both[0]} is kept whole and has a share in amount.shares; take it out of one of them")
-    left = [group for group in groups if group.name not in whole]
-    if recipe.granularity.removable and (empty := sorted(recipe.amount.empties())):
-        raise RecipeError(
-            f"amount.shares.{empty[0]} is 1.0, but a layer without {kind_of(recipe.granularity)} cannot run; use less"
-        )
-    if not groups:
-        why = "; ".join(f"{row}: {reason}" for row, reason in list(reasons.items())[:2])
-        raise RecipeError(
-            f"no {recipe.granularity.unit} in this network can fall ({why or 'none may be trained'}): "
-            "choose granularity weights, or see the layer table for what there is"
-        )
-    if not left:
-        raise RecipeError("nothing is left to prune: every layer is kept whole; let one of them fall")
-    return left
 
 
 def measure_stage(model: nn.Module, workload: Workload, device: torch.device) -> Stage:

@@ -14,7 +14,7 @@ from pruning.amounts import Sparsity
 from pruning.calibration import Calibration
 from pruning.comparison import agreement, candidates, compare_all, timed_scores
 from pruning.criteria import Ablation, Magnitude, OptimalBrainDamage, Snip, Taylor
-from pruning.engine import scorable
+from pruning.eligible import scorable
 from pruning.errors import RecipeError
 from pruning.events import StageMeasured
 from pruning.granularities import Channels, Weights

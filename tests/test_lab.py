@@ -14,7 +14,7 @@ from pruning.costs import costs, file_bytes, gzip_size
 from pruning.criteria import CRITERIA, Largest, Magnitude, Random, Taylor
 from pruning.errors import PruningError, RecipeError
 from pruning.granularities import GRANULARITIES, Channels, Weights
-from pruning.lab import Lab, allocation, estimate, look, open_workload, score_range, units
+from pruning.lab import allocation, estimate, look, open_workload, score_range, units
 from pruning.layers import prunable_weights
 from pruning.measure import judge_all
 from pruning.recipe import Recipe
@@ -24,6 +24,7 @@ from pruning.scopes import SCOPES, Blocks, Global, Layer, Row
 from pruning.select import select
 from pruning.tuning import Tuning
 from pruning.units import masks_of
+from pruning.workbench import Lab
 from pruning.workload import Workload
 from tests.every_granularity import tiny_for
 from tests.networks import CPU, NETWORKS, VECTOR, Tied, carried_out, seeded, tiny, workload
@@ -143,7 +144,7 @@ def test_a_shared_weight_says_so(granularity):
 def test_sizes_are_those_of_the_model_that_is_tried(granularity, network, scope):
     recipe = made(network, "magnitude", granularity, scope=SCOPES[scope](), amount=Sparsity(0.45))
     seen = look(BENCH, recipe, "score")
-    real = costs(BENCH.trials(recipe_key(recipe)).model, tiny(network).example)
+    real = costs(BENCH.trial(recipe_key(recipe)).model, tiny(network).example)
     assert (seen.parameters, seen.macs, seen.nonzero) == (real.parameters, real.macs, real.nonzero)
     assert abs(seen.bytes - real.bytes) <= 64 and seen.zero_before == 0
 
@@ -236,7 +237,7 @@ def test_an_estimate_sharpens_until_it_is_measured(granularity):
     assert [outcome.estimate.samples for outcome in outcomes] == [250, 700]
     assert outcomes[0].estimate.half_width > outcomes[1].estimate.half_width == 0.0
     assert outcomes[0].gzip_bytes is None
-    trial = BENCH.trials(recipe_key(recipe))
+    trial = BENCH.trial(recipe_key(recipe))
     assert outcomes[1].gzip_bytes == gzip_size(file_bytes(trial.model.state_dict()))
     work = tiny("conv", count=700)
     full = float(judge_all(trial.model, work.validation, work.task, CPU)[0].double().mean())

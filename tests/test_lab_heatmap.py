@@ -7,10 +7,11 @@ from pruning.amounts import PerLayer, Sparsity
 from pruning.criteria import Activation, Magnitude, Taylor
 from pruning.errors import PruningError, RecipeError
 from pruning.granularities import Channels, Weights
-from pruning.lab import CELLS, Lab, heatmap
+from pruning.lab import CELLS, heatmap
 from pruning.recipe import Recipe
 from pruning.scopes import Layer
 from pruning.select import select
+from pruning.workbench import Lab
 from tests.networks import CPU, seeded, tiny, workload
 
 WIDE = (300, 200)

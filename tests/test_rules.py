@@ -9,16 +9,17 @@ import torch
 
 from pruning.amounts import AMOUNTS, Amount, Budget, PerLayer, Sparsity
 from pruning.criteria import CRITERIA, Activation, BatchnormScale, Magnitude, Wanda
-from pruning.engine import chosen_groups, scorable
+from pruning.eligible import chosen_groups, scorable
 from pruning.errors import RecipeError
 from pruning.granularities import GRANULARITIES, Channels, Weights
-from pruning.lab import Lab, look
+from pruning.lab import look
 from pruning.layers import called_layer
 from pruning.opening import open_model
 from pruning.recipe import Recipe
 from pruning.rules import fits, unscored, why_apart
 from pruning.scopes import SCOPES, Layer
 from pruning.tuning import Tuning
+from pruning.workbench import Lab
 from tests.every_granularity import NETWORK_OF, tiny_for
 from tests.networks import CPU, carried_out, tiny
 

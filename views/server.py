@@ -12,7 +12,7 @@ from pruning.jobs.local import LocalBackend
 from pruning.jobs.store import default_home
 
 if TYPE_CHECKING:
-    from pruning.lab import Lab
+    from pruning.workbench import Lab
 
 LONGEST_S = 180.0  # the slowest answer is a data-driven criterion on a large model
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, Protocol, TypeVar
 from pruning.jobs.store import Store
 
 if TYPE_CHECKING:
-    from pruning.lab import Lab
     from pruning.recipe import Recipe
+    from pruning.workbench import Lab
 
 P = ParamSpec("P")
 T = TypeVar("T")

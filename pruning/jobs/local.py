@@ -16,8 +16,8 @@ from pruning.jobs.resident import Resident
 from pruning.jobs.store import Store
 
 if TYPE_CHECKING:
-    from pruning.lab import Lab
     from pruning.recipe import Recipe
+    from pruning.workbench import Lab
 
 P = ParamSpec("P")
 T = TypeVar("T")

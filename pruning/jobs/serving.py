@@ -1,8 +1,7 @@
-"""What the two kinds of worker do, once their entry point has told them which workloads there are."""
+"""The run worker's side: it takes runs out of the store and writes down what happens."""
 
 import logging
 import math
-import pickle
 import threading
 import time
 from collections.abc import Callable, Generator
@@ -13,13 +12,11 @@ from typing import Protocol, Self
 
 import torch
 
-from pruning.devices import default_device
 from pruning.errors import JobError, PruningError, RecipeError
 from pruning.events import Event, Failed, Finished, TuningStep
 from pruning.jobs.faults import explain
 from pruning.jobs.link import Link, log_file
 from pruning.jobs.store import Store
-from pruning.lab import Lab
 from pruning.recipe import Recipe
 from pruning.workload import Workload, Workloads
 
@@ -37,27 +34,6 @@ class CarryOut(Protocol):
     def __call__(
         self, workload: Workload, recipe: Recipe, out: Path, reference: str, stop: Callable[[], bool]
     ) -> Generator[Event, None, object]: ...
-
-
-def serve_calls(link: Link, workloads: Workloads) -> None:
-    """Execute what comes over the link, one call after the other, for ever. The lab keeps what is expensive."""
-    lab = Lab(workloads, default_device())
-    link.ready()
-    while True:
-        link.send(_answer(lab, link.receive(), link.home))
-
-
-def _answer(lab: Lab, request: bytes, home: Path) -> bytes:
-    """(result, None) or (None, error), pickled. Plainly, because torch's own way sends handles of shared memory."""
-    doing = "the interactive worker's call"
-    try:
-        function, arguments, named = pickle.loads(request)
-        doing = f"{function.__name__}()"
-        return pickle.dumps((function(lab, *arguments, **named), None))
-    except Exception as error:
-        return pickle.dumps(
-            (None, explain(error, doing, "close other programs or choose a smaller model", log_file(home)))
-        )
 
 
 def serve_runs(link: Link, workloads: Workloads, carry_out: CarryOut) -> None:

@@ -16,7 +16,8 @@ from pruning.jobs.link import Assignment, Link
 def main() -> None:
     link = report()
     # imported only now: a server that dies while torch is loading leaves no orphan
-    from pruning.jobs.serving import serve_calls, serve_runs
+    from pruning.jobs.answering import serve_calls
+    from pruning.jobs.serving import serve_runs
     from sample_models import MODELS
 
     if link.kind == "calls":

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from pruning.calibration import Calibration
 from pruning.criteria import Ablation, ablation, unit_scores
-from pruning.engine import scorable
+from pruning.eligible import scorable
 from pruning.errors import RecipeError
 from pruning.granularities import GRANULARITIES, Channels, RNNUnits
 from pruning.opening import open_model

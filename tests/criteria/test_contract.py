@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from pruning.amounts import Sparsity
 from pruning.calibration import Calibration
 from pruning.criteria import ANY, CRITERIA, Criterion, unit_scores
-from pruning.engine import scorable
+from pruning.eligible import scorable
 from pruning.errors import RecipeError, WorkloadError
 from pruning.events import Masked
 from pruning.granularities import GRANULARITIES, Weights

@@ -13,7 +13,8 @@ import torch
 
 from pruning.engine import prune
 from pruning.events import Event, Exported, Finished, Warned
-from pruning.jobs.serving import serve_calls, serve_runs
+from pruning.jobs.answering import serve_calls
+from pruning.jobs.serving import serve_runs
 from pruning.jobs.worker import report
 from pruning.recipe import Recipe
 from pruning.schedules import Polynomial

@@ -12,9 +12,9 @@ from streamlit.testing.v1 import AppTest
 from pruning.errors import PruningError
 from pruning.events import Failed, Finished
 from pruning.jobs.store import Store
-from pruning.lab import Lab
 from pruning.recipe import Recipe
 from pruning.runs import carry_out
+from pruning.workbench import Lab
 from sample_models import MODELS
 from views import server
 

@@ -1,0 +1,31 @@
+"""The interactive worker's side: it answers calls from what its workbench keeps."""
+
+import pickle
+from pathlib import Path
+
+from pruning.devices import default_device
+from pruning.jobs.faults import explain
+from pruning.jobs.link import Link, log_file
+from pruning.workbench import Lab
+from pruning.workload import Workloads
+
+
+def serve_calls(link: Link, workloads: Workloads) -> None:
+    """Execute what comes over the link, one call after the other, for ever. The lab keeps what is expensive."""
+    lab = Lab(workloads, default_device())
+    link.ready()
+    while True:
+        link.send(_answer(lab, link.receive(), link.home))
+
+
+def _answer(lab: Lab, request: bytes, home: Path) -> bytes:
+    """(result, None) or (None, error), pickled. Plainly, because torch's own way sends handles of shared memory."""
+    doing = "the interactive worker's call"
+    try:
+        function, arguments, named = pickle.loads(request)
+        doing = f"{function.__name__}()"
+        return pickle.dumps((function(lab, *arguments, **named), None))
+    except Exception as error:
+        return pickle.dumps(
+            (None, explain(error, doing, "close other programs or choose a smaller model", log_file(home)))
+        )
