@@ -1,8 +1,8 @@
 """What carries out work for the page, wherever that may be: short interactive calls and runs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Concatenate, ParamSpec, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from pruning.jobs.store import Store
 
@@ -28,6 +28,15 @@ class Backend(Protocol):
 
         What goes wrong comes out of the future as a PruningError. `cancel()` takes back a call that has not been sent.
         """
+        ...
+
+    @property
+    def workers(self) -> int:
+        """How many workers answer calls."""
+        ...
+
+    def fan_out(self, function: "Callable[..., T]", parts: Sequence[tuple[Any, ...]]) -> "list[Future[T]]":
+        """`function(lab, *part)` for each part, part i always on worker i mod `workers`: it finds what it kept of it."""
         ...
 
     def start(self, recipe: "Recipe", session: str) -> str:

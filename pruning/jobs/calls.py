@@ -19,6 +19,7 @@ CLOSED = "the program is ending: start it again"
 class _Call:
     request: bytes
     answer: Future[Any]
+    place: Resident | None
 
 
 class CallDesk:
@@ -31,7 +32,14 @@ class CallDesk:
         self._busy: dict[Resident, _Call] = {}
         self._closed = False
 
-    def call(self, function: Callable[..., Any], arguments: tuple[Any, ...], named: dict[str, Any]) -> Future[Any]:
+    def call(
+        self,
+        function: Callable[..., Any],
+        arguments: tuple[Any, ...],
+        named: dict[str, Any],
+        place: Resident | None = None,
+    ) -> Future[Any]:
+        """Hand the call to the first idle worker, or to the one at the place."""
         answer: Future[Any] = Future()
         try:
             request = pickle.dumps((function, arguments, named))
@@ -40,7 +48,7 @@ class CallDesk:
             return answer
         with self._lock:
             if not self._closed:
-                self._waiting.append(_Call(request, answer))
+                self._waiting.append(_Call(request, answer, place))
                 self._dispatch()
                 return answer
         answer.set_exception(JobError(CLOSED))
@@ -90,9 +98,14 @@ class CallDesk:
 
     def _dispatch(self) -> None:
         """Give waiting calls to idle workers; those taken back are dropped. The lock is held."""
+        later: deque[_Call] = deque()
         while self._idle and self._waiting:
             call = self._waiting.popleft()
-            if call.answer.set_running_or_notify_cancel():
-                resident = self._idle.pop()
+            if call.place is not None and call.place not in self._idle:
+                later.append(call)
+            elif call.answer.set_running_or_notify_cancel():
+                resident = call.place or self._idle[-1]
+                self._idle.remove(resident)
                 self._busy[resident] = call
                 resident.send(call.request)
+        self._waiting.extendleft(reversed(later))

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from pruning.errors import JobError
 from pruning.jobs.calls import CallDesk
@@ -61,6 +61,18 @@ class LocalBackend:
         if not self._answered:
             answer.add_done_callback(self._first_answer)
         return answer
+
+    @property
+    def workers(self) -> int:
+        """How many workers answer calls."""
+        return len(self._interactive)
+
+    def fan_out(self, function: "Callable[..., T]", parts: Sequence[tuple[Any, ...]]) -> "list[Future[T]]":
+        """`function(lab, *part)` for each part, part i always on worker i mod `workers`: it finds what it kept of it."""
+        for resident in self._interactive:
+            resident.start()
+        placed = [self._interactive[i % self.workers] for i in range(len(parts))]
+        return [self._desk.call(function, part, {}, place) for part, place in zip(parts, placed, strict=True)]
 
     def start(self, recipe: "Recipe", session: str) -> str:
         """Queue a run of the recipe and return its id. One still queued at the end waits for the next start."""

@@ -1,0 +1,111 @@
+"""How much accuracy each layer costs at each level: the values of a sensitivity map, and what follows from them."""
+
+import csv
+import io
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from pruning.amounts import PerLayer
+from pruning.measure import Estimate
+from pruning.recipe import Recipe
+
+LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
+"""Sparsities of one layer alone."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One row cut alone to `level`: `fallen` of `units` fell; the estimate is on the validation split.
+
+    `done` means that the estimate is as narrow as was asked, or measured.
+    """
+
+    level: float
+    units: int
+    fallen: int
+    estimate: Estimate
+    done: bool
+
+
+@dataclass(frozen=True)
+class Row:
+    """A unit group at all levels, lowest first. `members` are the layers that hold its units, one or more.
+
+    `full_passes` is empty where only what comes after the layer was computed anew, else it says why not.
+    """
+
+    name: str
+    members: tuple[str, ...]
+    units: int
+    cells: tuple[Cell, ...]
+    full_passes: str = ""
+
+    @property
+    def done(self) -> bool:
+        return all(cell.done for cell in self.cells)
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """The map so far: every row cut alone to every level, `dense` the uncut network's score on all `total` samples.
+
+    `half_width` is how narrow the cells' 95 % intervals are asked to be, in [0, 1]; 0 asks for all samples. `spent` of
+    about `planned` samples have gone through the network; `left_out` says of layers without a row why.
+    """
+
+    rows: tuple[Row, ...]
+    levels: tuple[float, ...]
+    dense: float
+    total: int
+    half_width: float
+    spent: int
+    planned: int
+    seconds: float
+    left_out: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def done(self) -> bool:
+        return all(row.done for row in self.rows)
+
+
+def largest_cuts(sensed: Sensitivity, max_drop: float) -> dict[str, float]:
+    """Row -> largest level that costs at most `max_drop` (in [0, 1]) for sure, and so do all lower levels; 0.0 if none.
+
+    For sure: the far end of the interval counts.
+    """
+    cuts: dict[str, float] = {}
+    for row in sensed.rows:
+        cuts[row.name] = 0.0
+        for cell in row.cells:
+            if -cell.estimate.change + cell.estimate.half_width > max_drop:
+                break
+            cuts[row.name] = cell.level
+    return cuts
+
+
+def suggested(sensed: Sensitivity, recipe: Recipe, max_drop: float) -> Recipe:
+    """The recipe with each layer at its largest cut. Together they cost more than alone: measure it, tune it."""
+    return replace(recipe, amount=PerLayer(largest_cuts(sensed, max_drop)))
+
+
+def to_dict(sensed: Sensitivity) -> dict[str, Any]:
+    """A JSON-able dict of the map; scores and half-widths in [0, 1]."""
+    return {"version": 1, **asdict(sensed), "done": sensed.done}
+
+
+def to_csv(sensed: Sensitivity) -> str:
+    """A line for each cell; scores and half-widths in [0, 1]."""
+    text = io.StringIO()
+    lines = csv.writer(text, lineterminator="\n")
+    lines.writerow(
+        ["layer", "members", "level", "units", "fallen", "score", "change", "half_width", "samples", "total"]
+    )
+    for row in sensed.rows:
+        for cell in row.cells:
+            seen = cell.estimate
+            lines.writerow([
+                row.name, " ".join(row.members), cell.level, cell.units, cell.fallen,
+                seen.score, seen.change, seen.half_width, seen.samples, seen.total,
+            ])  # fmt: skip
+    return text.getvalue()
