@@ -1,8 +1,9 @@
 """Sparsities of single layers by rule: a start for `per_layer`, to be changed by hand, and what a budget leaves."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import mul
 
 import torch
 from torch import Tensor
@@ -11,6 +12,7 @@ from torch.nn import functional as F
 from pruning.amounts import Amount, Measure
 from pruning.costs import CostModel
 from pruning.select import Ranking, position
+from pruning.sorting import Pools
 from pruning.units import Slice, UnitGroup
 
 Shapes = Mapping[str, Sequence[int]]
@@ -66,10 +68,10 @@ class CostLeft:
             return after.bytes / before.bytes
         if of == "macs":
             return after.macs / before.macs if before.macs else 1.0
-        gone = 0
-        for pools, values in zip(self.ranking.pools, self._values, strict=True):
-            gone += int(values.gather(1, pools.falls(amount, 1.0)[:, None]).sum())
-        return (after.parameters - gone) / before.parameters
+        fallen = sum(
+            count(pools.falls(amount, 1.0)) for pools, count in zip(self.ranking.pools, self._values, strict=True)
+        )
+        return (after.parameters - fallen) / before.parameters
 
     @cached_property
     def _sliced(self) -> list[UnitGroup]:
@@ -77,15 +79,25 @@ class CostLeft:
         return [group for group in self.ranking.groups if all(isinstance(piece, Slice) for piece in group.pieces)]
 
     @cached_property
-    def _values(self) -> list[Tensor]:
-        """For each pools, how many values fall with the first 0, 1, ... units of a pool: int64 [pools, size + 1].
+    def _values(self) -> list[Callable[[Tensor], int]]:
+        """For each pools, how many values fall with so many units of each pool. Units that are slices count nothing."""
+        groups = {group.name: group for group in self.ranking.groups}
+        return [self._counted(pools, [groups[name] for name in pools.names]) for pools in self.ranking.pools]
 
-        Units that are slices count nothing here.
-        """
-        owned = {group.name: group.owned(self.cost.shapes) for group in self.ranking.groups}
-        owned |= {group.name: torch.zeros(group.units, dtype=torch.long) for group in self._sliced}
-        found: list[Tensor] = []
-        for pools in self.ranking.pools:
-            values = torch.cat([owned[name] for name in pools.names])[pools.order]
-            found.append(F.pad(values.cumsum(dim=1), (1, 0)))
-        return found
+    def _counted(self, pools: Pools, groups: Sequence[UnitGroup]) -> Callable[[Tensor], int]:
+        each = [self._owned_by_each(group) for group in groups]
+        even = [values for values in each if values is not None]
+        if len(even) == len(each):
+            return lambda counts: sum(map(mul, even, pools.fallen(counts)))
+        owned = [group.owned(self.cost.shapes) * (values != 0) for group, values in zip(groups, each, strict=True)]
+        totals = F.pad(torch.cat(owned).to(pools.keys.device)[pools.order].cumsum(dim=1), (1, 0))
+        return lambda counts: int(totals.gather(1, counts[:, None]).sum())
+
+    def _owned_by_each(self, group: UnitGroup) -> int | None:
+        """How many values every unit of the group owns; None where some own more than others."""
+        if group in self._sliced:
+            return 0
+        if group.of_weights and not group.follows:
+            return 1
+        fewest, most = group.owned(self.cost.shapes).aminmax()
+        return int(most) if fewest == most else None

@@ -16,14 +16,14 @@ from pruning.fields import Share, check
 class Sorted:
     """What competes: `names` of the groups, in `pools` pools of `size` units, and the groups' `highest` score.
 
-    `ascending` gives float32 [pools, size], sorted; it is asked only by amounts that look at scores.
+    `below` says how many scores of each pool are smaller than a float32 value: int64 [pools].
     """
 
     names: tuple[str, ...]
     pools: int
     size: int
     highest: float
-    ascending: Callable[[], Tensor]
+    below: Callable[[float], Tensor]
 
 
 class Cost(Protocol):
@@ -33,7 +33,7 @@ class Cost(Protocol):
 
 
 class Amount(Protocol):
-    """Says how many units of a pool fall, given the pool's scores in ascending order."""
+    """Says how many units of a pool fall, given where the pool's scores lie."""
 
     @property
     def removes(self) -> str:
@@ -240,7 +240,7 @@ def _below(pools: Sorted, value: float) -> Tensor:
     first = torch.tensor(value, dtype=torch.float32)
     if float(first) < value:
         first = torch.nextafter(first, torch.tensor(torch.inf))
-    return torch.searchsorted(pools.ascending(), first.expand(pools.pools, 1).contiguous()).flatten()
+    return pools.below(float(first))
 
 
 AMOUNTS: dict[str, type[Amount]] = {

@@ -53,9 +53,9 @@ class Global:
         return [Competition(tuple(group.name for group in groups), torch.arange(units)[None])] if groups else []
 
     def divisor(self, scores: Tensor) -> float:
-        sizes = scores.double().abs()
-        if self.normalise == "none" or not len(sizes):
+        if self.normalise == "none" or not len(scores):
             return 1.0
+        sizes = scores.double().abs()
         found = {"mean": sizes.mean(), "l2": sizes.norm(), "max": sizes.max()}[self.normalise]
         return float(found) or 1.0  # where all scores are zero they stay so
 

@@ -7,7 +7,7 @@ from pruning.errors import RecipeError
 
 
 def competing(names: tuple[str, ...], scores: Tensor, highest: float) -> Sorted:
-    return Sorted(names, *scores.shape, highest, lambda: scores)
+    return Sorted(names, *scores.shape, highest, lambda value: (scores < value).sum(dim=1))
 
 
 SCORES = torch.tensor([0.0, 1.0, 2.0, 2.0, 3.0])

@@ -3,6 +3,7 @@ import torch
 from torch import Tensor
 
 from pruning.amounts import Amount, PerLayer, RelativeThreshold, Sparsity, Threshold, n_of_m
+from pruning.memory import bytes_of
 from pruning.schedules import Linear, Polynomial, Schedule
 from pruning.scopes import Blocks, Global, Layer, Row, Scope
 from pruning.select import Position, Ranking, position, rank, select
@@ -57,6 +58,52 @@ def test_ties_fall_by_position():
     assert fallen({"a": [1.0] * 6}, Layer(), Sparsity(0.5)) == {"a": [0, 1, 2]}
     assert fallen({"a": [1.0] * 4, "b": [1.0] * 4}, Global(), Sparsity(0.5)) == {"a": [0, 1, 2], "b": [0]}
     assert fallen({"a": [2.0, 0.0, 2.0, 0.0, 2.0]}, Layer(), Sparsity(0.6)) == {"a": [0, 1, 3]}
+
+
+def test_ties_over_several_layers_fall_layer_by_layer():
+    # sorted: 0 of b, then seven ones, then the best of each, which stay whatever they score
+    scores = {"a": [1.0, 1.0, 1.0, 9.0], "b": [1.0, 0.0, 1.0, 9.0], "c": [1.0, 1.0, 1.0, 1.0]}
+    cuts = {1: [0, 1, 0], 2: [1, 1, 0], 4: [3, 1, 0], 5: [3, 2, 0], 6: [3, 3, 0], 8: [3, 3, 2], 9: [3, 3, 3]}
+    for count, expected in cuts.items():
+        amount = Sparsity(count / 12)
+        assert [share.fallen for share in at(scores, Global(), amount).shares] == expected
+        assert [len(units) for units in fallen(scores, Global(), amount).values()] == expected
+    assert fallen(scores, Global(), Sparsity(5 / 12)) == {"a": [0, 1, 2], "b": [0, 1], "c": []}
+
+
+def test_zero_is_zero_whatever_its_sign():
+    assert fallen({"a": [0.0, -0.0, 0.0, -0.0, 1.0]}, Layer(), Sparsity(0.4)) == {"a": [0, 1]}
+    assert fallen({"a": [-0.0, 0.0, 1.0]}, Layer(), Threshold(0.0)) == {"a": []}
+
+
+def test_infinite_scores_are_the_first_and_the_last_to_fall():
+    infinity = float("inf")
+    scores = {"a": [infinity, 1.0, -infinity, infinity], "b": [2.0, -infinity, 3.0, 4.0]}
+    assert fallen(scores, Global(), Sparsity(0.25)) == {"a": [2], "b": [1]}
+    assert fallen(scores, Global(), Sparsity(0.75)) == {"a": [0, 1, 2], "b": [0, 1, 2]}
+
+
+def test_the_ranking_leaves_the_scores_alone_and_does_not_follow_them():
+    for scope in (Global(), Layer(), Row(), Blocks(2)):
+        scores = {"a": torch.tensor([3.0, 1.0, 4.0, 2.0]), "b": torch.tensor([7.0, 5.0, 8.0, 6.0])}
+        groups = [UnitGroup(name, (name,), (1, 4), (Tiles(f"{name}.weight"),)) for name in scores]
+        made = rank(groups, scores, scope, Sparsity(0.5), {"a": torch.tensor([True, False, False, False])})
+        before = select(made, Sparsity(0.5))
+        assert scores["a"].tolist() == [3.0, 1.0, 4.0, 2.0] and scores["b"].tolist() == [7.0, 5.0, 8.0, 6.0]
+        scores["a"].zero_()
+        scores["b"].zero_()
+        assert all(torch.equal(stays, before[name]) for name, stays in select(made, Sparsity(0.5)).items())
+
+
+def test_a_layer_without_units_loses_none():
+    for scope in (Global(), Row()):
+        assert fallen({"a": [1.0, 2.0], "b": []}, scope, Sparsity(0.5), a=(1, 2), b=(0, 3)) == {"a": [0], "b": []}
+
+
+def test_an_index_takes_no_more_than_three_copies_of_the_scores():
+    scores = {name: torch.rand(20_000, generator=torch.Generator().manual_seed(0)).tolist() for name in "abcde"}
+    for scope, copies in ((Global(), 3), (Global("mean"), 3), (Layer(), 2)):
+        assert copies * 400_000 <= bytes_of(ranking(scores, scope, Sparsity(0.5)).pools) < copies * 400_000 + 10_000
 
 
 def test_a_threshold_keeps_what_is_equal_to_it():

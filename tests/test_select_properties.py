@@ -5,6 +5,7 @@
 
 import itertools
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -65,9 +66,29 @@ class Case:
             found[name] = (scores.double() / (size or 1.0)).float()
         return found
 
-    def best(self) -> set[Unit]:
-        """The unit of each layer that never falls: the last of its highest."""
-        return {(name, max(range(len(s)), key=lambda i: (s[i], i))) for name, s in self._lists().items()}
+    def best(self, gone: Mapping[str, Tensor] | None = None) -> set[Unit]:
+        """The unit of each layer that never falls: the last of its highest, of those that are not gone."""
+        best = set()
+        for name, s in self._lists().items():
+            left = [i for i in range(len(s)) if gone is None or not gone[name][i]]
+            best |= {(name, max(left, key=lambda i: (s[i], i)))} if left else set()
+        return best
+
+    def units(self) -> list[Unit]:
+        return [(name, unit) for name, scores in self.scores.items() for unit in range(len(scores))]
+
+    def asked(self, amount: Amount, pool: list[Unit], key: dict[Unit, float], exempt: set[Unit], gone) -> int:
+        """How many units of the pool fall by their keys, those that are exempt aside."""
+        if isinstance(amount, Sparsity):
+            return round(amount.share * len(pool))
+        value = amount.value if isinstance(amount, Threshold) else -math.inf
+        if isinstance(amount, RelativeThreshold):
+            (name,) = {name for name, _ in pool}
+            highest = max(
+                (float(k) for k, lost in zip(self.keys()[name], gone[name], strict=True) if not lost), default=0
+            )
+            value = amount.share * highest if highest > 0 else -math.inf
+        return sum(key[unit] < value and unit not in exempt for unit in pool)
 
     def _lists(self) -> dict[str, list[float]]:
         return {name: scores.tolist() for name, scores in self.scores.items()}
@@ -211,6 +232,25 @@ def test_position_and_select_agree(case, progress, data):
     assert where.fallen == size(keep) and where.units == sum(map(len, keep.values()))
 
 
+@given(cases(), share, st.data())
+def test_which_units_fall_is_what_sorting_every_pool_by_score_and_position_gives(case, progress, data):
+    amount = data.draw(amounts(len(case.groups)))
+    gone = {name: ~kept for name, kept in case.rescored(data).keep(amount, data.draw(share)).items()}
+    keep, keys = case.keep(amount, progress, gone), case.keys()
+    own = amount.shares if isinstance(amount, PerLayer) else {}
+    rest = amount.rest if isinstance(amount, PerLayer) else amount
+    exempt = case.best(gone) - {unit for unit in case.units() if unit[0] in amount.empties()}
+    for pool in case.pools(amount.own_pools(case.names)):
+        lost = {unit for unit in pool if bool(gone[unit[0]][unit[1]])}
+        key = {unit: -math.inf if unit in lost else float(keys[unit[0]][unit[1]]) for unit in pool}
+        by_hand = own.get(pool[0][0]) if len({name for name, _ in pool}) == 1 else None
+        asked = case.asked(rest if by_hand is None else Sparsity(by_hand), pool, key, exempt, gone)
+        falls = min(max(round(progress * asked), len(lost)), len(pool) - len(exempt & set(pool)))
+        order = sorted(range(len(pool)), key=lambda at: (pool[at] in exempt, key[pool[at]], at))
+        expected = {pool[at] for at in order[:falls]}
+        assert {unit for unit in pool if not stays(keep, unit)} == expected
+
+
 @given(cases(), share, share)
 def test_a_larger_share_never_revives_a_unit(case, one, two):
     less, more = (case.keep(Sparsity(s)) for s in sorted((one, two)))
@@ -230,6 +270,16 @@ def test_layers_die_only_when_asked_for_by_name(case, data):
     amount = data.draw(amounts(len(case.groups)))
     for name, kept in case.keep(amount).items():
         assert bool(kept.any()) != (name in amount.empties())
+
+
+@given(cases(), st.data())
+def test_the_order_of_a_pool_is_the_one_in_which_its_units_fall(case, data):
+    amount = data.draw(amounts(len(case.groups)))
+    ranking = case.ranking(amount)
+    keep = select(ranking, amount)
+    for pools in ranking.pools:
+        kept = torch.cat([keep[name] for name in pools.names])[pools.order]
+        assert torch.equal(kept, torch.arange(pools.size) >= pools.falls(amount, 1.0)[:, None])
 
 
 @given(cases(), st.data())

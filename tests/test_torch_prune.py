@@ -1,7 +1,11 @@
 """The masks chosen are those of torch.nn.utils.prune on models without ties; with ties the count is still exact."""
 
+import math
+
 import pytest
 import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn.utils import prune
 
@@ -13,7 +17,8 @@ from pruning.layers import prunable_weights
 from pruning.opening import open_model
 from pruning.scopes import Global, Layer, Scope
 from pruning.select import position, rank, select
-from pruning.units import masks_of
+from pruning.units import Tiles, UnitGroup, masks_of
+from tests.conftest import PROFILE
 from tests.networks import CPU, NETWORKS, tiny
 
 SHARES = [0.0, 0.1, 0.37, 0.5, 0.7]
@@ -60,6 +65,27 @@ def test_weights_over_the_model_are_global_unstructured(network, seed, share):
     reference = {name: module.weight_mask.bool() for name, module in layers.items()}
     assert all(mask.any() for mask in reference.values())  # else the floor of one weight a layer would differ, rightly
     assert all(torch.equal(ours[name], reference[name]) for name in layers)
+
+
+@settings(PROFILE, max_examples=150)
+@given(st.lists(st.tuples(st.integers(2, 6), st.integers(2, 6)), min_size=1, max_size=6), st.floats(0, 1), st.randoms())
+def test_counts_and_masks_over_many_layers_are_global_unstructured(shapes, share, random):
+    sizes = [float(i + 1) for i in range(sum(math.prod(shape) for shape in shapes))]
+    random.shuffle(sizes)
+    layers = {str(i): nn.utils.skip_init(nn.Linear, shape[1], shape[0], bias=False) for i, shape in enumerate(shapes)}
+    for layer in layers.values():
+        signs = [random.choice((-1.0, 1.0)) for _ in range(layer.weight.numel())]
+        values = [sign * sizes.pop() for sign in signs]
+        layer.weight = nn.Parameter(torch.tensor(values).reshape(layer.weight.shape))
+    groups = [UnitGroup(str(i), (str(i),), shape, (Tiles(f"{i}.weight"),)) for i, shape in enumerate(shapes)]
+    scores = {name: layer.weight.detach().abs().flatten() for name, layer in layers.items()}
+    ranking = rank(groups, scores, Global(), Sparsity(share))
+    where, keep = position(ranking, Sparsity(share)), select(ranking, Sparsity(share))
+    prune.global_unstructured([(m, "weight") for m in layers.values()], prune.L1Unstructured, amount=share)
+    reference = {name: layer.weight_mask.bool() for name, layer in layers.items()}
+    assume(all(mask.any() for mask in reference.values()))  # else one weight of the layer stays, rightly
+    assert [row.fallen for row in where.shares] == [int((~mask).sum()) for mask in reference.values()]
+    assert all(torch.equal(keep[name].reshape(mask.shape), mask) for name, mask in reference.items())
 
 
 @pytest.mark.parametrize("share", SHARES)

@@ -1,0 +1,86 @@
+"""What a slider shows is what the first round of a run does: for every amount and scope, whatever their fields."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pruning.amounts import AMOUNTS, Amount, Budget, PerLayer, RelativeThreshold, Sparsity, Threshold
+from pruning.errors import RecipeError
+from pruning.events import Masked
+from pruning.granularities import Channels
+from pruning.recipe import Recipe
+from pruning.scopes import SCOPES, Blocks, Global, Layer, Row
+from pruning.select import position, select
+from pruning.tuning import Tuning
+from pruning.workbench import Lab
+from tests.conftest import PROFILE
+from tests.networks import CPU, carried_out, tiny
+
+LAB = Lab({"mlp": lambda: tiny("mlp", count=20)}, CPU)
+LAYERS = ("0", "2", "4")
+RUNS = settings(PROFILE, max_examples=12)  # of each pair: each is a whole run
+
+share = st.one_of(st.floats(0, 1), st.sampled_from([0.0, 0.25, 0.5, 1.0]))
+rests = {
+    "sparsity": st.builds(Sparsity, share),
+    "threshold": st.builds(Threshold, st.floats(-0.25, 1)),
+    "relative_threshold": st.builds(RelativeThreshold, share),
+    "budget": st.builds(Budget, st.just("parameters"), share),
+}
+amounts = rests | {
+    "per_layer": st.builds(PerLayer, st.dictionaries(st.sampled_from(LAYERS), share), st.one_of(*rests.values()))
+}
+scopes = {
+    "global": st.builds(Global, st.sampled_from(["none", "mean", "l2", "max"])),
+    "layer": st.just(Layer()),
+    "row": st.just(Row()),
+    "blocks": st.builds(Blocks, st.integers(2, 7)),
+}
+
+
+def the_first_round_is_the_preview(recipe: Recipe) -> None:
+    try:
+        ranking, amount = LAB.ranking(recipe), LAB.amount(recipe)
+    except RecipeError as told:  # a budget that cannot be met: the run says so in the same words
+        with pytest.raises(RecipeError) as again:
+            carried_out(tiny("mlp", count=20), recipe)
+        assert str(again.value) == str(told)
+        return
+    where, keep = position(ranking, amount), select(ranking, amount)
+    events, result = carried_out(tiny("mlp", count=20), recipe)
+    cut = next(event for event in events if isinstance(event, Masked))
+    assert (cut.round, cut.progress) == (0, 1.0)
+    assert (cut.asked, cut.fallen, cut.units) == (where.asked, where.fallen, where.units)
+    assert cut.kept == {row.name: row.kept for row in where.shares}
+    assert result.keep.keys() == keep.keys()
+    assert all(torch.equal(result.keep[name], keep[name]) for name in keep)
+
+
+def test_every_amount_and_every_scope_of_the_tables_is_drawn():
+    assert amounts.keys() == AMOUNTS.keys() and scopes.keys() == SCOPES.keys()
+
+
+@pytest.mark.parametrize("scope", scopes)
+@pytest.mark.parametrize("amount", amounts)
+def test_single_weights(amount, scope):
+    @RUNS
+    @given(amounts[amount], scopes[scope])
+    def holds(amount: Amount, scope) -> None:
+        the_first_round_is_the_preview(Recipe("mlp", scope=scope, amount=amount, tuning=Tuning(epochs=0)))
+
+    holds()
+
+
+@pytest.mark.parametrize("scope", ["global", "layer"])  # channels lie in no rows
+@pytest.mark.parametrize("amount", amounts)
+def test_channels_which_are_removed(amount, scope):
+    @RUNS
+    @given(amounts[amount], scopes[scope])
+    def holds(amount: Amount, scope) -> None:
+        if isinstance(amount, PerLayer):  # the output layer's channels never fall
+            amount = PerLayer({name: share for name, share in amount.shares.items() if name != "4"}, amount.rest)
+        recipe = Recipe("mlp", granularity=Channels(), scope=scope, amount=amount, tuning=Tuning(epochs=0))
+        the_first_round_is_the_preview(recipe)
+
+    holds()
