@@ -1,0 +1,54 @@
+"""Judging one cut on growing parts of the validation split, under a slider."""
+
+import time
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from pruning.boundary import looks
+from pruning.known import Known
+from pruning.measure import Estimate, judge_some
+from pruning.workload import Split, Task
+
+CHUNK_S = 0.05
+SMALLEST, LARGEST = 20, 5000
+
+
+@dataclass(eq=False)
+class Comparison:
+    """Judges a pruned model on growing parts of a split against what is known of the dense model.
+
+    The same samples for both, in one fixed random order. A chunk takes about 50 ms, whatever the network: a newer
+    question never waits longer.
+    """
+
+    known: Known
+    split: Split
+    task: Task
+    device: torch.device
+    seen: list[Tensor] = field(default_factory=list[Tensor])
+    _chunk: int = 100
+
+    @property
+    def samples(self) -> int:
+        return sum(map(len, self.seen))
+
+    def advance(self, model: nn.Module, seconds: float) -> Estimate:
+        """Judge more samples until the time is over or all are seen, at least a chunk and the first look; then look."""
+        end, order = time.monotonic() + seconds, self.known.order
+        first = looks(len(order))[0]
+        while (done := self.samples) < len(order):
+            start = time.monotonic()
+            scores, _ = judge_some(model, self.split, self.task, self.device, order[done : done + self._chunk])
+            self.seen.append(scores)
+            faster = CHUNK_S / max(time.monotonic() - start, 1e-4)
+            self._chunk = int(min(max(len(scores) * faster, SMALLEST), LARGEST, 4 * self._chunk))
+            if self.samples >= first and time.monotonic() >= end:
+                break
+        return self.look()
+
+    def look(self) -> Estimate:
+        """The estimate at the latest look that the judged samples reach: only there does its interval hold."""
+        reached = max(look for look in looks(len(self.known.order)) if look <= self.samples)
+        return self.known.estimate(torch.cat(self.seen)[:reached])

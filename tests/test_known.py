@@ -1,0 +1,117 @@
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from pruning.boundary import looks, repeated_z
+from pruning.known import Known, known_of
+from pruning.measure import judge_all
+from pruning.workload import Classification, TensorSplit
+from tests.networks import CLASSES, CPU, mlp, samples, seeded
+
+TASK = Classification(CLASSES)
+
+
+def plain(scores: Tensor) -> Known:
+    """Nothing is known but the dense network's scores."""
+    return Known(scores, torch.stack([torch.ones(len(scores)), scores], dim=1).double())
+
+
+def test_an_estimate_worked_out_by_hand():
+    # 100 of 400 seen; the dense network is right on all, so that the regression is the mean: 20 of 100 wrong.
+    # A ridge of 1e-6·100 on two equal columns changes the fit by 5e-7. leverage 1/100: residuals swell by 100/99.
+    # Σr² = 20·0.8² + 80·0.2² = 16; 16·(100/99)² = 16.3249; z² / 2 is added, and z² samples
+    known = plain(torch.ones(400))
+    seen = torch.cat([torch.zeros(20), torch.ones(80)])
+    z = repeated_z(400)
+    variance = (16.3249 + z**2 / 2) / (100 + z**2)
+    estimate = known.estimate(seen)
+    assert estimate.score == pytest.approx(0.8, abs=1e-5)
+    assert estimate.change == pytest.approx(-0.2, abs=1e-5)
+    assert estimate.half_width == pytest.approx(z * math.sqrt(variance / 100 * (1 - 100 / 400)), abs=1e-5)
+    assert (estimate.samples, estimate.total, estimate.measured) == (100, 400, False)
+
+
+def test_what_the_predictors_explain_costs_no_samples():
+    # the cut network is right exactly where the dense one is not, on other shares of the sample than of the whole
+    dense = (torch.rand(2000, generator=torch.Generator().manual_seed(5)) < 0.7).float()
+    known = plain(dense)
+    estimate = known.estimate((1 - dense)[known.order][:200])
+    assert estimate.score == pytest.approx(1 - float(dense.mean()), abs=1e-4)
+    nothing_known = Known(dense, torch.ones(2000, 2).double())
+    assert estimate.half_width < 0.5 * nothing_known.estimate((1 - dense)[known.order][:200]).half_width
+
+
+def test_a_look_without_any_surprise_is_not_certainty():
+    assert 0.02 < plain(torch.ones(1000)).estimate(torch.ones(100)).half_width < 0.06
+
+
+@pytest.mark.parametrize("total", [1, 150, 700, 5000])
+def test_all_samples_give_the_full_evaluation_to_the_last_digit(total):
+    scores = torch.rand(total, generator=torch.Generator().manual_seed(total))
+    known = plain(torch.rand(total, generator=torch.Generator().manual_seed(1)))
+    estimate = known.estimate(scores[known.order])
+    assert estimate.score == float(scores.double().mean()) and estimate.half_width == 0.0 and estimate.measured
+    assert estimate.change == estimate.score - known.score
+
+
+def test_a_score_never_leaves_its_range():
+    dense = torch.cat([torch.ones(500), torch.zeros(500)])
+    known = plain(dense)
+    first = known.order[:100]
+    assert 0.0 <= known.estimate(torch.zeros(len(first))).score <= 1.0
+    assert known.estimate(torch.ones(len(first))).score <= 1.0
+
+
+@pytest.mark.parametrize("right, agree", [(0.9, 0.99), (0.9, 0.9), (0.9, 0.5), (0.5, 0.5), (0.99, 0.999)])
+@pytest.mark.parametrize("total", [600, 3000])
+def test_the_interval_holds_the_final_value_at_all_looks_in_95_of_100_cases(total, right, agree):
+    """Binomials whose truth is known: the dense network is right on a share, the cut one agrees with it on a share."""
+    draw = torch.Generator().manual_seed(0)
+    dense = torch.zeros(total)
+    dense[: round(right * total)] = 1.0
+    cut = dense.clone()
+    other = torch.randperm(total, generator=draw)[: round((1 - agree) * total)]
+    cut[other] = 1 - cut[other]
+    final, repetitions, covered = float(cut.double().mean()), 200, 0
+    for _ in range(repetitions):
+        mixed = torch.randperm(total, generator=draw)
+        known = plain(dense[mixed])
+        seen = cut[mixed][known.order]
+        estimates = [known.estimate(seen[:n]) for n in looks(total)]
+        covered += all(abs(e.score - final) <= e.half_width + 1e-12 for e in estimates)
+    assert covered >= 0.92 * repetitions  # 95 %, and a standard error of 1.5 %
+
+
+def test_what_is_known_of_a_classifier():
+    model, split = seeded(mlp), samples((6,), 300, 1)
+    known = known_of(model, split, TASK, CPU)
+    assert torch.equal(known.scores, judge_all(model, split, TASK, CPU)[0])
+    right, rank = known.predictors[:, 2], known.predictors[:, 3]
+    with torch.no_grad():
+        chances = model(split.inputs).softmax(dim=1)
+    assert torch.allclose(right.float(), chances[torch.arange(300), split.targets], atol=1e-5)
+    # the ranks are those of the margins: right answers, and only those, have positive ones
+    assert rank.min() == 0 and rank.max() == 299 / 300
+    assert rank[known.scores == 1].min() > rank[known.scores == 0].max()
+    assert bool((known.predictors[split.targets == 2, 5:] == torch.tensor([0.0, 1.0])).all())
+    assert known.predictors.shape == (300, 2 + 3 + len(CLASSES) - 1)
+    assert known.chance == max(int((split.targets == c).sum()) for c in range(3)) / 300
+
+
+def test_what_is_known_where_there_are_no_classes():
+    class Distance(Classification):
+        def judge(self, output: Tensor, target: Tensor) -> Tensor:
+            return 1 / (1 + (output[:, 0] - target).abs())
+
+    model = nn.Sequential(nn.Linear(6, 1))
+    split = TensorSplit(torch.randn(150, 6, generator=torch.Generator().manual_seed(0)), torch.zeros(150))
+    known = known_of(model, split, Distance(()), CPU)
+    assert known.predictors.shape == (150, 2) and known.chance == 0.0
+
+
+def test_the_order_is_random_and_the_same_every_time():
+    one, two = plain(torch.ones(500)), plain(torch.zeros(500))
+    assert torch.equal(one.order, two.order) and not torch.equal(one.order, torch.arange(500))
+    assert torch.equal(one.order.sort().values, torch.arange(500))
