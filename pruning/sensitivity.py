@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -69,6 +69,14 @@ class Sensitivity:
         return all(row.done for row in self.rows)
 
 
+def merged(parts: Sequence[Sensitivity]) -> Sensitivity:
+    """One map of the rows that were dealt out to several workers: row i of n parts is the next of part i mod n."""
+    most = max(len(part.rows) for part in parts)
+    rows = tuple(part.rows[i] for i in range(most) for part in parts if i < len(part.rows))
+    spent, planned = (sum(getattr(part, count) for part in parts) for count in ("spent", "planned"))
+    return replace(parts[0], rows=rows, spent=spent, planned=planned, seconds=max(part.seconds for part in parts))
+
+
 def largest_cuts(sensed: Sensitivity, max_drop: float) -> dict[str, float]:
     """Row -> largest level that costs at most `max_drop` (in [0, 1]) for sure, and so do all lower levels; 0.0 if none.
 
@@ -85,8 +93,12 @@ def largest_cuts(sensed: Sensitivity, max_drop: float) -> dict[str, float]:
 
 
 def suggested(sensed: Sensitivity, recipe: Recipe, max_drop: float) -> Recipe:
-    """The recipe with each layer at its largest cut. Together they cost more than alone: measure it, tune it."""
-    return replace(recipe, amount=PerLayer(largest_cuts(sensed, max_drop)))
+    """The recipe with each layer at its largest cut, but for those that the recipe keeps whole.
+
+    Together they cost more than alone: measure it, tune it.
+    """
+    cuts = largest_cuts(sensed, max_drop)
+    return replace(recipe, amount=PerLayer({name: cuts[name] for name in cuts if name not in recipe.keep_whole}))
 
 
 def to_dict(sensed: Sensitivity) -> dict[str, Any]:

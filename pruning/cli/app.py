@@ -103,4 +103,26 @@ def make_app(catalogue: "Callable[[], Catalogue]") -> typer.Typer:
 
             score(files, catalogue().open(workload), device_of(device), as_json)
 
+    @app.command()
+    def sensitivity(
+        model: Model,
+        out: Annotated[Path, typer.Option(help="Folder for the map (JSON, CSV) and the suggested recipe.")],
+        criterion: Annotated[str, typer.Option(help="What says which units fall first; see `choices`.")] = "magnitude",
+        granularity: Annotated[str, typer.Option(help="What lives or dies together; see `choices`.")] = "weights",
+        levels: Annotated[
+            str | None, typer.Option(help="Shares that fall, such as 0.5,0.9; eleven if left out.")
+        ] = None,
+        max_drop: Annotated[float, typer.Option(help="Points that a layer's suggested cut may cost.")] = 1.0,
+        exact: Annotated[bool, typer.Option("--exact", help="Judge all samples, else to ± 1 point.")] = False,
+        as_json: Annotated[bool, typer.Option("--json", help="Print the map as JSON in the last line.")] = False,
+        device: Device = None,
+    ) -> None:
+        """Measure what each layer alone can lose, and suggest a cut for each. Ctrl-C stops and keeps what there is."""
+        with sentences():
+            from pruning.cli.sensitivity import asked, sensitivity
+
+            workload = catalogue().open(model)
+            question = asked(workload.name, criterion, granularity, levels, max_drop, exact)
+            sensitivity(workload, question, out.resolve(), device_of(device), as_json)
+
     return app

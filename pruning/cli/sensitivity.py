@@ -1,0 +1,194 @@
+"""`sensitivity`: what each layer alone can lose; Ctrl-C keeps what is known by then."""
+
+import json
+from collections.abc import Callable, Generator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+from pruning.cli.console import table
+from pruning.cli.running import ABORTED, graceful_stop
+from pruning.errors import PruningError, RecipeError
+from pruning.exporters.writing import require_writable, write_whole
+from pruning.numbers import bare_points, count, duration, percent
+from pruning.recipe import Recipe, from_dict, to_dict, to_json
+from pruning.sensing import sense
+from pruning.sensitivity import LEVELS, Cell, Row, Sensitivity, largest_cuts, suggested, to_csv
+from pruning.sensitivity import to_dict as map_dict
+from pruning.workload import Workload
+
+POINT = 0.01  # the half-width to which cells are estimated, unless exactly
+WIDE = 140  # where nobody's window says how wide
+NAMES = {"json": "sensitivity.json", "csv": "sensitivity.csv", "recipe": "suggestion.recipe.json"}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the command line says: half-width and drop are shares of 1."""
+
+    recipe: Recipe
+    levels: tuple[float, ...]
+    half_width: float
+    max_drop: float
+
+
+def asked(workload: str, criterion: str, granularity: str, levels: str | None, max_drop: float, exact: bool) -> Asked:
+    """The options, checked. RecipeError names the one that is wrong, its value, and what could stand there."""
+    if not 0 < max_drop <= 100:
+        raise RecipeError(f"max-drop is {max_drop:g}; it is a number of points above 0, up to 100")
+    plain = {"version": 1, "workload": workload, "criterion": {"kind": criterion}, "granularity": {"kind": granularity}}
+    return Asked(from_dict(plain), read_levels(levels), 0.0 if exact else POINT, max_drop / 100)
+
+
+def read_levels(text: str | None) -> tuple[float, ...]:
+    """Sparsities as typed, separated by commas; sorted, each once."""
+    if text is None:
+        return LEVELS
+    found: set[float] = set()
+    for part in filter(None, map(str.strip, text.split(","))):
+        try:
+            level = float(part)
+        except ValueError:
+            level = 0.0
+        if not 0 < level < 1:
+            raise RecipeError(f"levels names {part!r}; a level is a share above 0 and below 1, such as 0.5")
+        found.add(level)
+    if not found:
+        raise RecipeError("levels is empty; name shares above 0 and below 1, such as 0.5,0.9")
+    return tuple(sorted(found))
+
+
+def sensitivity(workload: Workload, question: Asked, out: Path, device: torch.device, as_json: bool) -> None:
+    require_writable(out)
+    screen = Console(stderr=True)
+    try:
+        with graceful_stop(screen) as stop:
+            maps = sense(workload, question.recipe, question.levels, question.half_width, device)
+            sensed = _watched(maps, stop, screen)
+    except KeyboardInterrupt:
+        screen.print("aborted; the map is not kept")
+        raise typer.Exit(ABORTED) from None
+    if not sensed.rows:
+        reasons = "; ".join(f"{name}: {why}" for name, why in sensed.left_out.items()) or "it has none"
+        unit = question.recipe.granularity.unit
+        raise PruningError(
+            f"no {unit} of {workload.name} may fall; choose another granularity or criterion ({reasons})"
+        )
+    written = write(sensed, question, out)
+    if as_json:
+        print(json.dumps(summary(sensed, question, written), allow_nan=False), flush=True)
+    else:
+        _print(sensed, question, Console(width=None if screen.is_terminal else WIDE))
+        for path in written.values():
+            screen.print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)
+    if not sensed.done:
+        screen.print("unfinished: cells marked ? are wider than asked", markup=False, highlight=False)
+
+
+def write(sensed: Sensitivity, question: Asked, out: Path) -> dict[str, str]:
+    """The three files; `done` in the JSON, and a comment in the recipe, tell an unfinished map. Kind -> path."""
+    recipe = suggested(sensed, question.recipe, question.max_drop)
+    about = f"Largest cut of each layer that costs it at most {_points(question.max_drop)}, alone. " + (
+        "" if sensed.done else "UNFINISHED: the map was stopped, larger cuts may be possible. "
+    )
+    noted = {"//": about + "Carry out: python -m pruning run THIS_FILE --out DIR", **to_dict(recipe)}
+    contents = {
+        "json": json.dumps({**map_dict(sensed), **_cuts(sensed, question)}, allow_nan=False, indent=1),
+        "csv": to_csv(sensed),
+        "recipe": json.dumps(noted, allow_nan=False, indent=2, ensure_ascii=False),
+    }
+    for kind, text in contents.items():
+        write_whole(out / NAMES[kind], text.encode())
+    return {kind: str(out / NAMES[kind]) for kind in contents}
+
+
+def summary(sensed: Sensitivity, question: Asked, written: dict[str, str]) -> dict[str, Any]:
+    """What `--json` prints: the map, the largest cuts, and where the files are."""
+    recipe = suggested(sensed, question.recipe, question.max_drop)
+    return {
+        "workload": question.recipe.workload,
+        **map_dict(sensed),
+        **_cuts(sensed, question),
+        "suggestion": json.loads(to_json(recipe)),
+        "artefacts": written,
+    }
+
+
+def _cuts(sensed: Sensitivity, question: Asked) -> dict[str, Any]:
+    return {"max_drop": question.max_drop, "largest_cuts": largest_cuts(sensed, question.max_drop)}
+
+
+def _watched(maps: Generator[Sensitivity, None, Sensitivity], stop: Callable[[], bool], screen: Console) -> Sensitivity:
+    """Show how far the map is until it is done, or until it is stopped."""
+    columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[left]}")
+    bar = Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal)
+    with bar, closing(maps):
+        task = bar.add_task("scoring units", total=1.0, left="")
+        try:
+            while True:
+                sensed = next(maps)
+                if stop():
+                    return sensed
+                bar.update(task, completed=_share(sensed), description=_where(sensed), left=_left(sensed))
+        except StopIteration as end:
+            return end.value
+
+
+def _share(sensed: Sensitivity) -> float:
+    return min(sensed.spent / max(sensed.planned, 1), 1.0)
+
+
+def _where(sensed: Sensitivity) -> str:
+    rows = sum(row.done for row in sensed.rows)
+    return f"{count(sensed.spent)} samples, {rows} of {len(sensed.rows)} layers done"
+
+
+def _left(sensed: Sensitivity) -> str:
+    seconds = sensed.seconds / sensed.spent * (sensed.planned - sensed.spent) if sensed.spent else None
+    return "" if seconds is None else f"{duration(max(seconds, 0.0))} left"
+
+
+def _print(sensed: Sensitivity, question: Asked, console: Console) -> None:
+    cuts = largest_cuts(sensed, question.max_drop)
+    made = table("falls, %", *(f"{100 * level:g}" for level in sensed.levels), "largest")
+    made.padding = (0, 0)  # eleven levels in a window of 80 columns
+    made.columns[0].overflow = "fold"
+    for row in sensed.rows:
+        made.add_row(_name(row), *map(_cell, row.cells), percent(cuts[row.name], 0))
+    console.print(made)
+    for row in sensed.rows:
+        if row.full_passes:
+            console.print(f"{row.name}: {row.full_passes}", markup=False, highlight=False, soft_wrap=True)
+    for name, why in sensed.left_out.items():
+        console.print(f"{name} stays whole: {why}", markup=False, highlight=False, soft_wrap=True)
+    console.print(
+        f"Changes of accuracy in points on {count(sensed.total)} validation samples, ± 95 % intervals; dense: "
+        f"{percent(sensed.dense, 2)}. Largest cut: costs at most {_points(question.max_drop)}, for sure. "
+        f"{count(sensed.spent)} samples in {duration(sensed.seconds)}.",
+        highlight=False,
+    )
+
+
+def _points(share: float) -> str:
+    number = f"{100 * share:g}"
+    return f"{number} point" if number == "1" else f"{number} points"
+
+
+def _name(row: Row) -> str:
+    others = [name for name in row.members if name != row.name]
+    return f"{row.name} (with {', '.join(others)})" if others else row.name
+
+
+def _cell(cell: Cell) -> str:
+    """The change in points, its half-width while it is an estimate, ? while that is wider than asked."""
+    seen = cell.estimate
+    if not seen.samples:
+        return "?"
+    change = bare_points(seen.change)
+    return change if seen.measured else f"{change}\n[dim]±{100 * seen.half_width:.1f}{'' if cell.done else '?'}[/dim]"

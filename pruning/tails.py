@@ -1,0 +1,153 @@
+"""Computing only what lies behind a layer: the part of a network from the first use of some parameters on.
+
+A network whose layer is cut differs from the dense one only from that layer on. What the layer sees, and whatever else
+is still needed then (a residual branch), is computed once for all cuts of the layer.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from pruning.opening import describe
+
+# outputs are those of the same operations in the same order; only a GPU may add up in another one
+_RTOL, _ATOL = 1e-4, 1e-5
+
+
+@dataclass(frozen=True, eq=False)
+class Tail:
+    """What follows `start`, as a module of its own that takes the values of the nodes `needs`.
+
+    `overwrites` says that it changes its inputs in place, so that each use takes copies.
+    """
+
+    start: fx.Node
+    needs: tuple[fx.Node, ...]
+    module: nn.Module
+    overwrites: bool = False
+
+    def __call__(self, values: tuple[Any, ...]) -> Tensor:
+        return self.module(*(_copied(value) for value in values) if self.overwrites else values)
+
+
+class Walk:
+    """The dense network, node by node, stopping where tails begin.
+
+    `work` is a copy of `model` whose parameters may be changed: tails compute with those, the walk with the model's.
+    """
+
+    def __init__(self, model: nn.Module, work: nn.Module, example: Tensor) -> None:
+        self.why_not = ""
+        """Why the network cannot be followed; empty if it can."""
+        self._model, self._work = model, work
+        self._example = example
+        try:
+            self._traced = fx.symbolic_trace(model)
+        except Exception as error:  # whatever a stranger's forward raises on symbols
+            self._traced = None
+            self.why_not = f"the network's forward cannot be traced ({describe(error)})"
+
+    def tail(self, params: Collection[str], trial: Mapping[str, Tensor]) -> Tail | str:
+        """The tail behind the first use of the parameters; else a sentence why every cut takes full passes.
+
+        Tried out on the example with the values `trial` (bool of a parameter's shape) set to zero.
+        """
+        if self._traced is None:
+            return self.why_not
+        owned = {id(self._model.get_parameter(name)) for name in params}
+        start = next((node for node in self._traced.graph.nodes if self._uses(node, owned)), None)
+        if start is None:
+            return "no step of the network uses its parameters by name"
+        tail = self._behind(start)
+        try:
+            return self._tried(tail, trial)
+        except Exception as error:  # as above
+            return f"what follows it cannot be run alone ({describe(error)})"
+
+    def stops(self, inputs: Tensor, tails: Collection[Tail]) -> Iterator[tuple[Tail, tuple[Any, ...]]]:
+        """The tails in the order of the network, each with the values that it takes."""
+        if self._traced is None or not tails:
+            return
+        waiting: dict[fx.Node, list[Tail]] = {}
+        for tail in tails:
+            waiting.setdefault(tail.start, []).append(tail)
+        last = self._last_needed(tails)
+        machine = fx.Interpreter(self._traced, garbage_collect_values=False)
+        for node in self._traced.graph.nodes:
+            for tail in waiting.pop(node, ()):
+                yield tail, tuple(machine.env[need] for need in tail.needs)
+            if not waiting:
+                return
+            if node.op == "placeholder" and not machine.env:
+                machine.env[node] = inputs
+            elif node.op == "placeholder":
+                machine.env[node] = node.args[0] if node.args else None
+            else:
+                machine.env[node] = machine.run_node(node)
+            for value in last.get(node, ()):
+                machine.env.pop(value, None)
+
+    def _uses(self, node: fx.Node, owned: set[int]) -> bool:
+        if node.op == "call_module":
+            module = self._model.get_submodule(str(node.target))
+            return any(id(parameter) in owned for parameter in module.parameters())
+        if node.op == "get_attr":
+            path, _, name = str(node.target).rpartition(".")
+            return id(getattr(self._model.get_submodule(path), name, None)) in owned
+        return False
+
+    def _behind(self, start: fx.Node) -> Tail:
+        assert self._traced is not None
+        nodes = list(self._traced.graph.nodes)
+        place = nodes.index(start)
+        behind = set(nodes[place:])
+        needs = tuple(node for node in nodes[:place] if any(user in behind for user in node.users))
+        graph = fx.Graph()
+        values: dict[fx.Node, fx.Node] = {node: graph.placeholder(node.name) for node in needs}
+        for node in nodes[place:]:
+            values[node] = graph.node_copy(node, lambda old: values[old])
+        return Tail(start, needs, fx.GraphModule(self._work, graph))
+
+    def _last_needed(self, tails: Collection[Tail]) -> dict[fx.Node, list[fx.Node]]:
+        """Node -> values that nothing needs after it, neither the walk nor a tail that begins later."""
+        assert self._traced is not None
+        nodes = list(self._traced.graph.nodes)
+        place = {node: i for i, node in enumerate(nodes)}
+        needed: dict[fx.Node, int] = {}
+        for node in nodes:
+            needed[node] = max([place[user] for user in node.users], default=place[node])
+        ending: dict[fx.Node, list[fx.Node]] = {}
+        for node, at in needed.items():
+            ending.setdefault(nodes[at], []).append(node)
+        return ending
+
+    @torch.no_grad()
+    def _tried(self, tail: Tail, trial: Mapping[str, Tensor]) -> Tail | str:
+        """The tail if, on a cut network, it gives what a full pass gives; marked if it overwrites what it is given."""
+        kept = {name: self._work.get_parameter(name).detach().clone() for name in trial}
+        try:
+            for name, gone in trial.items():
+                self._work.get_parameter(name).masked_fill_(gone, 0.0)
+            expected = self._work(self._example)
+            (_, values), *_ = self.stops(self._example, [tail])
+            tensors = [value for value in values if isinstance(value, Tensor)]
+            before = [value._version for value in tensors]
+            copies = tuple(_copied(value) for value in values)
+            output = tail.module(*values)
+            changed = any(value._version != version for value, version in zip(tensors, before, strict=True))
+            tail = Tail(tail.start, tail.needs, tail.module, overwrites=changed)
+            output = tail(copies) if changed else output
+        finally:
+            for name, values_before in kept.items():
+                self._work.get_parameter(name).copy_(values_before)
+        if output.shape == expected.shape and torch.allclose(output, expected, _RTOL, _ATOL, equal_nan=True):
+            return tail
+        return "what follows it, run alone, gives something else than the whole network"
+
+
+def _copied(value: Any) -> Any:
+    """A copy of every tensor in a value; of views of one tensor too, which therefore must not be overwritten."""
+    return fx.node.map_aggregate(value, lambda part: part.clone() if isinstance(part, Tensor) else part)  # type: ignore[arg-type]

@@ -1,0 +1,208 @@
+"""Sensitivity: what each layer alone can lose. Reads top to bottom as the page looks."""
+
+from collections.abc import Mapping
+from html import escape
+
+import streamlit as st
+
+from pruning.answers import ModelView
+from pruning.errors import PruningError
+from pruning.lab import open_workload
+from pruning.numbers import count, duration
+from pruning.recipe import Recipe
+from pruning.sensitivity import Sensitivity
+from pruning.sensitivity_figures import MOST_CURVES, curve_points, curves_chart
+from views import controls, sensitivity_asking, sensitivity_suggestion, sensitivity_table
+from views.language import _
+from views.sensitivity_asking import Known, Question
+from views.server import ask
+
+POLL_S = 0.25
+SHARPNESS = {0.01: "± 1 point", 0.005: "± 0.5", 0.0: "exact"}  # half-width of every cell's interval
+
+
+def page() -> None:
+    if problem := controls.restore():
+        st.error(problem)
+    choice = controls.choose()
+    st.subheader(_("Sensitivity"))
+    st.caption(
+        _(
+            "Each layer is cut alone, to each level, and judged on the validation split: what does it cost? Criterion and units on the left matter here; scope, amount and healing do not."
+        )
+    )
+    if choice.problem:
+        st.warning(_("The choices on the left do not fit together; the map is of the last that did."))
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        question = sensitivity_asking.question_of(choice.recipe, _sharpness())
+        known = sensitivity_asking.known_of(question)
+        _stop_button(known)
+    try:
+        model = ask(open_workload, choice.recipe.workload)
+    except PruningError as error:
+        st.error(str(error))
+        return
+    polling = _open(known, choice.recipe)
+    st.fragment(_sharpen, run_every=POLL_S if polling else None, key="sensitivity")(
+        model, choice.recipe, question, polling
+    )
+
+
+def _sharpness() -> float:
+    first = next(iter(SHARPNESS))
+    st.session_state.setdefault("sensitivity.sharpness", first)
+    chosen = st.segmented_control(
+        _("sharpness"), list(SHARPNESS), key="sensitivity.sharpness", required=True,
+        format_func=lambda half_width: _(SHARPNESS[half_width]),
+        help=_("How narrow the 95 % interval of every cell becomes, in points. exact: all samples are judged, as a loop over layers and levels would."),
+    )  # fmt: skip
+    return first if chosen is None else chosen
+
+
+def _stop_button(known: Known) -> None:
+    """Stop keeps the map as it is; Go on continues where it ended."""
+    if known.stopped or known.problem:
+        st.button(_("Go on"), key="sensitivity_go_on", on_click=sensitivity_asking.go_on)
+    else:
+        words = _("Keeps the map as it is; it can go on from there.")
+        st.button(
+            _("Stop"), key="sensitivity_stop", shortcut="Esc", on_click=sensitivity_asking.stop, help=words, disabled=known.done
+        )  # fmt: skip
+
+
+def _open(known: Known, recipe: Recipe) -> bool:
+    """Whether there is more to be asked, of the map or of the suggestion."""
+    if known.going_on or known.map is None or not known.map.rows:
+        return known.going_on
+    return not sensitivity_suggestion.together(sensitivity_suggestion.suggestion(known.map, recipe)).known
+
+
+def _sharpen(model: ModelView, recipe: Recipe, question: Question, polling: bool) -> None:
+    """The map and what follows from it, sharper at every poll; when nothing is open the page is drawn once more."""
+    known, drawn = sensitivity_asking.known_of(question), st.session_state.get("sensitivity_drawn") == question
+    # an empty place would blank the line for as long as a poll takes: only before there is anything to show
+    place = st.empty() if known.map is None else st.container()
+    if known.map is None:
+        with place:
+            _progress(known)
+    if drawn or known.map is None:  # what is known by now is shown before the first question is asked
+        sensitivity_asking.ask_more(question)
+        _ask_together(question, recipe)
+    st.session_state.sensitivity_drawn = question
+    known = sensitivity_asking.known_of(question)
+    with place:
+        _progress(known)
+    if known.map is not None:
+        _show(model, known.map, recipe)
+    elif known.before is not None:
+        _map(known.before, {}, stale=True)
+    if polling != _open(known, recipe):
+        st.rerun()
+
+
+def _ask_together(question: Question, recipe: Recipe) -> None:
+    """Judge the suggestion once it stays the same from one poll to the next."""
+    known = sensitivity_asking.known_of(question)
+    if known.map is None or not known.map.rows:
+        return
+    wanted = sensitivity_suggestion.suggestion(known.map, recipe)
+    if not known.going_on or st.session_state.get("sensitivity_suggested") == wanted:
+        sensitivity_suggestion.ask_more(wanted)
+    st.session_state.sensitivity_suggested = wanted
+
+
+def _progress(known: Known) -> None:
+    """One line and a bar: samples, layers, time left."""
+    if known.problem:
+        st.error(known.problem)
+    elif known.map is None:
+        words = (
+            _("stopped before the first samples") if known.stopped else _("scoring units, judging the first samples")
+        )
+        st.progress(0.0, words)
+    else:
+        sensed = known.map
+        share = 1.0 if known.done else min(sensed.spent / max(sensed.planned, 1), 1.0)
+        st.progress(share, _where(known, sensed))
+
+
+def _where(known: Known, sensed: Sensitivity) -> str:
+    rows = sum(row.done for row in sensed.rows)
+    if known.done:
+        words = _("done: {spent} samples went through the network in {time}")
+        return words.format(spent=count(sensed.spent), time=duration(sensed.seconds))
+    words = _("{spent} of about {planned} samples, {rows} of {all} layers done")
+    text = words.format(
+        spent=count(sensed.spent), planned=count(max(sensed.planned, sensed.spent)), rows=rows, all=len(sensed.rows)
+    )
+    if known.stopped:
+        return text + _(", stopped")
+    left = sensitivity_asking.seconds_left(known)
+    return text if left is None else text + _(", {time} left").format(time=duration(left))
+
+
+def _show(model: ModelView, sensed: Sensitivity, recipe: Recipe) -> None:
+    if not sensed.rows:
+        st.info(_("No layer has units that may fall; the list below says why. Choose other units on the left."))
+        _left_out(sensed)
+        return
+    box = st.container(key="sensitivity_box")
+    limit = box.container()  # filled below: the slider stands beside what it changes, and the map is drawn above it
+    left, right = box.columns(2, gap="large")
+    with right:
+        st.subheader(_("Largest cuts"))
+        sensitivity_suggestion.slider()
+        wanted = sensitivity_suggestion.suggestion(sensed, recipe)
+        cuts = sensitivity_suggestion.cuts_of(wanted)
+        sensitivity_suggestion.show(model, sensed, wanted, cuts)
+    with limit:
+        _map(sensed, cuts)
+    with left:
+        _curves(sensed)
+
+
+def _map(sensed: Sensitivity, cuts: Mapping[str, float], stale: bool = False) -> None:
+    st.container(key="sensitivity_map").html(sensitivity_table.CSS + sensitivity_table.map_html(sensed, cuts, stale))
+    st.html(sensitivity_table.key_html(sensed.dense))
+    for reason in dict.fromkeys(row.full_passes for row in sensed.rows if row.full_passes):
+        names = ", ".join(row.name for row in sensed.rows if row.full_passes == reason)
+        st.caption(_("full passes for {layers}: {reason}").format(layers=names, reason=reason))
+    _left_out(sensed)
+
+
+def _left_out(sensed: Sensitivity) -> None:
+    """Layers without a row, with the reason, each reason once."""
+    if not sensed.left_out:
+        return
+    reasons = dict.fromkeys(sensed.left_out.values())
+    items = "".join(
+        f"<li><b>{escape(', '.join(name for name, why in sensed.left_out.items() if why == reason))}</b>: {escape(reason)}</li>"
+        for reason in reasons
+    )
+    with st.expander(_("{n} layers stay whole").format(n=len(sensed.left_out))):
+        st.html(f"<ul style='margin:0;padding-left:1.2em;font-size:13px'>{items}</ul>")
+
+
+def _curves(sensed: Sensitivity) -> None:
+    """Accuracy over the level for the chosen layers. Keyed, so that updates keep the chart in place."""
+    st.subheader(_("Curves"))
+    names = [row.name for row in sensed.rows]
+    chosen = [name for name in st.session_state.get("sensitivity.rows", ()) if name in names]
+    if chosen != st.session_state.get("sensitivity.rows") or not chosen:
+        st.session_state["sensitivity.rows"] = chosen or names[:1]
+    picked = st.multiselect(
+        _("layers"), names, key="sensitivity.rows", max_selections=MOST_CURVES,
+        help=_("Up to {n}, to be compared; bands are 95 % intervals.").format(n=MOST_CURVES),
+    )  # fmt: skip
+    rows = [row for name in picked for row in sensed.rows if row.name == name]
+    if not rows:
+        return
+    points = curve_points(rows, sensed.dense)
+    words = _("accuracy of {layers} by level, dashed: dense; the numbers are in the table above")
+    st.altair_chart(
+        curves_chart(points, sensed.dense), key="sensitivity_curves", width="stretch",
+        alt=words.format(layers=", ".join(picked)),
+    )  # fmt: skip
+
+
+page()

@@ -1,0 +1,161 @@
+"""From the map to a cut: the largest of each layer within a limit, what they leave together, and the way to the Lab."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from html import escape
+
+import streamlit as st
+
+from pruning.amounts import PerLayer
+from pruning.answers import Look, ModelView, Outcome
+from pruning.errors import PruningError
+from pruning.lab import estimate, look
+from pruning.numbers import bare_points, count, percent
+from pruning.recipe import Recipe, to_json
+from pruning.sensitivity import Row, Sensitivity, suggested, to_csv, to_dict
+from views import controls, strip
+from views.language import _
+from views.server import ask
+
+STEP_S = 0.05  # how long one poll lets the worker judge the cuts together
+MAX_DROP, LOWEST, HIGHEST = 1.0, 0.1, 10.0  # points
+
+CSS = """<style>
+.cuts { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: 13px; }
+.cuts th, .cuts td { padding: 3px 8px; text-align: right; border-bottom: 1px solid #8884; white-space: nowrap; }
+.cuts th[scope=row], .cuts th:first-child { text-align: left; white-space: normal; overflow-wrap: anywhere; font-weight: 400; }
+.cuts .estimated { font-weight: 300; }
+.cuts .measured { font-weight: 600; }
+.st-key-sensitivity_cuts { overflow: auto; max-height: 300px; }
+</style>"""
+
+
+@dataclass(frozen=True)
+class Together:
+    """What is known of all suggested cuts made at once: sizes, accuracy so far, or why there are none."""
+
+    recipe: Recipe
+    look: Look | None = None
+    outcome: Outcome | None = None
+    problem: str = ""
+
+    @property
+    def known(self) -> bool:
+        """Whether there is no more to be asked: where nothing is cut, sizes are all there is to know."""
+        seen = self.outcome
+        measured = seen is not None and seen.estimate.measured and seen.gzip_bytes is not None
+        return bool(self.problem) or (self.look is not None and (measured or not any(cuts_of(self.recipe).values())))
+
+
+def suggestion(sensed: Sensitivity, recipe: Recipe) -> Recipe:
+    """The recipe with each layer at the largest cut that the slider allows."""
+    return suggested(sensed, recipe, st.session_state.get("sensitivity.max_drop", MAX_DROP) / 100)
+
+
+def cuts_of(recipe: Recipe) -> Mapping[str, float]:
+    """Row -> its cut in the suggestion; rows that the recipe keeps whole are missing."""
+    return recipe.amount.shares if isinstance(recipe.amount, PerLayer) else {}
+
+
+def together(recipe: Recipe) -> Together:
+    """What this session knows of the suggestion; what was of another is forgotten."""
+    known: Together | None = st.session_state.get("sensitivity_together")
+    return known if known is not None and known.recipe == recipe else Together(recipe)
+
+
+def ask_more(recipe: Recipe) -> None:
+    """Sizes at once, then more samples at every poll."""
+    now = together(recipe)
+    if now.known:
+        return
+    try:
+        seen = now.look or ask(look, recipe, "score")
+        outcome = ask(estimate, recipe, STEP_S) if any(cuts_of(recipe).values()) else None
+        st.session_state.sensitivity_together = Together(recipe, seen, outcome)
+    except PruningError as error:
+        st.session_state.sensitivity_together = Together(recipe, problem=str(error))
+
+
+def slider() -> None:
+    """The limit: how many points each layer's cut may cost."""
+    st.session_state.setdefault("sensitivity.max_drop", MAX_DROP)
+    st.slider(
+        _("each layer alone costs at most"), LOWEST, HIGHEST, step=0.1, format=_("%.1f points"), key="sensitivity.max_drop",
+        help=_("Of a layer's levels the largest is taken that, with all lower ones, costs no more: the far end of its 95 % interval counts."),
+    )  # fmt: skip
+
+
+def show(model: ModelView, sensed: Sensitivity, recipe: Recipe, cuts: Mapping[str, float]) -> None:
+    """The largest cut of each layer, what they leave together, and where to take them. `recipe` is the suggestion."""
+    st.container(key="sensitivity_cuts").html(CSS + cuts_html(sensed, cuts))
+    if not any(cuts.values()):
+        st.caption(_("No layer can lose anything for so little, as far as is known: allow more points, or wait."))
+    st.markdown(_("**All these cuts together**, without tuning"))
+    now = together(recipe)
+    if now.problem:
+        st.error(now.problem)
+    elif now.look is not None:
+        waiting = _("judging the first samples") if any(cuts.values()) else _("nothing is cut")
+        tiles = [strip.accuracy(model, now.outcome, waiting)]
+        strip.show([*tiles, *strip.sizes(model, now.look, now.outcome)])
+    else:
+        st.caption(_("judging the first samples"))
+    st.caption(
+        _("Cuts together cost more than each alone: the limit holds for each. Tuning in the Lab wins much of it back.")
+    )
+    _take_home(sensed, recipe, ready=any(cuts.values()))
+
+
+def cuts_html(sensed: Sensitivity, cuts: Mapping[str, float]) -> str:
+    """A row for each layer: its largest cut, the units that fall, and what that costs alone."""
+    heads = "".join(
+        f"<th scope='col'>{escape(text)}</th>"
+        for text in (_("layer"), _("largest cut"), _("fall, of units"), _("alone, points"))
+    )
+    body = "".join(_cut(row, cuts.get(row.name)) for row in sensed.rows)
+    return f"<table class='cuts'><tr>{heads}</tr>{body}</table>"
+
+
+def _cut(row: Row, level: float | None) -> str:
+    name = f"<th scope='row'>{escape(row.name)}</th>"
+    cell = next((cell for cell in row.cells if cell.level == level), None)
+    if cell is None or level is None:
+        why = _("kept whole, as set in the Lab") if level is None else _("stays whole")
+        return f"<tr>{name}<td>{percent(0.0, 0)}</td><td></td><td>{escape(why)}</td></tr>"
+    seen = cell.estimate
+    fell = _("{fallen} of {units}").format(fallen=count(cell.fallen), units=count(cell.units))
+    width = "" if seen.measured else f" ± {100 * seen.half_width:.1f}"
+    cost = f"{bare_points(seen.change, 2 if seen.measured else 1)}{width}"
+    how = "measured" if seen.measured else "estimated"
+    return f"<tr>{name}<td>{percent(level, 0)}</td><td>{fell}</td><td class='{how}'>{cost}</td></tr>"
+
+
+def _take_home(sensed: Sensitivity, recipe: Recipe, ready: bool) -> None:
+    with st.container(horizontal=True):
+        words = _("Sets each layer's sparsity in the Lab to its largest cut; the other controls stay as they are.")
+        st.button(
+            _("Load into the Lab"), type="primary", key="sensitivity_load", disabled=not ready, help=words,
+            on_click=_load, args=(recipe,),
+        )  # fmt: skip
+        if st.session_state.pop("sensitivity_to_lab", False):
+            st.switch_page("views/lab.py")
+        stem = f"{recipe.workload}.sensitivity" + ("" if sensed.done else ".unfinished")
+        for kind, label, mime, content in (
+            ("csv", _("CSV"), "text/csv", partial(to_csv, sensed)),
+            ("json", _("JSON"), "application/json", partial(json_of, sensed, recipe)),
+        ):
+            st.download_button(
+                label, data=content, file_name=f"{stem}.{kind}", mime=mime, key=f"sensitivity_{kind}", on_click="ignore"
+            )
+
+
+def _load(recipe: Recipe) -> None:
+    controls.reopen(recipe)
+    st.session_state.sensitivity_to_lab = True
+
+
+def json_of(sensed: Sensitivity, recipe: Recipe) -> str:
+    """The map, and the suggestion as a recipe that `run` takes."""
+    return json.dumps({**to_dict(sensed), "suggestion": json.loads(to_json(recipe))}, allow_nan=False)

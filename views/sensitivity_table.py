@@ -1,0 +1,113 @@
+"""The sensitivity map as a table: a row for each layer, a column for each level, the numbers in shaded cells."""
+
+from collections.abc import Mapping
+from html import escape
+
+from pruning.numbers import THIN, bare_points, count, percent
+from pruning.sensitivity import Cell, Row, Sensitivity
+from pruning.sensitivity_figures import shade
+from views.language import _
+
+# A header that stays in view needs the page's own grounds, which .streamlit/config.toml gives and no variable tells.
+# Hatching is lighter than a light ground and darker than a dark one: what is written on it only gains contrast.
+CSS = """<style>
+.st-key-sensitivity_map { overflow: auto; max-height: 72vh; scrollbar-gutter: stable; }
+.st-key-sensitivity_map:focus-visible { outline: 2px solid var(--st-primary-color, #0072B2); }
+.st-key-sensitivity_map [data-testid="stHtml"] { overflow: visible; width: max-content; min-width: 100%; }
+.st-key-sensitivity_box [data-stale="true"] { opacity: 1 !important; }  /* what is shown stays true while more is measured */
+.sensed { border-collapse: separate; border-spacing: 2px; font-variant-numeric: tabular-nums; font-size: 13px; min-width: 100%; }
+.sensed.old { opacity: .35; }
+.sensed th { font-weight: 400; padding: 2px 6px; background: light-dark(#ffffff, #15181b); }
+.sensed thead th { position: sticky; top: 0; z-index: 1; text-align: center; font-size: 12px; white-space: nowrap; }
+.sensed th[scope=row] { position: sticky; left: 0; z-index: 1; text-align: left; min-width: 96px; max-width: 220px; overflow-wrap: anywhere; }
+.sensed thead th:first-child { left: 0; z-index: 2; text-align: left; }
+.sensed th b { font-weight: 600; }
+.sensed th small, .sensed td small { display: block; font-size: 11px; line-height: 1.2; }
+.sensed th small { opacity: .8; }
+.sensed td { height: 38px; min-width: 54px; padding: 1px 4px; text-align: center; line-height: 1.25; border-radius: 3px; white-space: nowrap; font-weight: 300; }
+.sensed td.open { font-weight: 400; }
+.sensed td.sure { font-weight: 700; }
+.sensed td.none { border: 1px dashed #8886; opacity: .7; }
+.sensed td.on-light.open { background-image: repeating-linear-gradient(45deg, #fff8 0 2px, #fff0 2px 8px); }
+.sensed td.on-dark.open { background-image: repeating-linear-gradient(45deg, #0007 0 2px, #0000 2px 8px); }
+.sensed td.cut { outline: 3px solid #D55E00; outline-offset: -2px; }
+.sensed-key { display: flex; flex-wrap: wrap; gap: 4px 18px; align-items: center; font-size: 12px; }
+.sensed-key i { display: inline-block; width: 22px; height: 13px; border-radius: 2px; vertical-align: -2px; margin-right: 5px; background-color: #a59c74; }
+.sensed-key i.open { background-image: repeating-linear-gradient(45deg, #fffa 0 2px, #fff0 2px 8px); }
+.sensed-key i.cut { outline: 3px solid #D55E00; outline-offset: -2px; }
+.sensed-key .scale { display: inline-flex; border-radius: 2px; overflow: hidden; }
+.sensed-key .scale span { padding: 0 7px; }
+@media (max-width: 640px) { .sensed th[scope=row] { max-width: 128px; min-width: 72px; white-space: normal; } }
+</style>"""
+
+
+def map_html(sensed: Sensitivity, cuts: Mapping[str, float], stale: bool = False) -> str:
+    """The table. The cell at a row's largest cut is outlined; `stale` greys a map that is not the controls'."""
+    heads = "".join(f"<th scope='col'>{percent(level, 0)}</th>" for level in sensed.levels)
+    body = "".join(_row(row, sensed, cuts.get(row.name, 0.0)) for row in sensed.rows)
+    corner = escape(_("layer, alone"))
+    about = escape(_("Change of accuracy in points, by layer and by the share of it that falls"), quote=True)
+    return (
+        f"<table class='sensed{' old' if stale else ''}' aria-label='{about}'>"
+        f"<thead><tr><th scope='col'>{corner}</th>{heads}</tr></thead><tbody>{body}</tbody></table>"
+    )
+
+
+def key_html(dense: float) -> str:
+    """What shades, weights, hatching and outline mean."""
+    scale = "".join(
+        f"<span style='background:{made.ground};color:{made.ink}'>{bare_points(-drop, 0)}</span>"
+        for drop in (0.0, 0.01, 0.05, 0.2, 0.5)
+        if drop < dense
+        for made in (shade(drop, dense),)
+    )
+    parts = (
+        f"<span><span class='scale'>{scale}</span> {escape(_('points'))}</span>",
+        f"<span><i class='open'></i>{escape(_('still estimating'))}</span>",
+        f"<span><span style='font-weight:300'>{bare_points(-0.012)} ± 0.8</span> {escape(_('estimated, 95 % interval'))}</span>",
+        f"<span><b>{bare_points(-0.012)}</b> {escape(_('measured on all samples'))}</span>",
+        f"<span><i class='cut'></i>{escape(_('largest cut within the limit below'))}</span>",
+    )
+    return f"<div class='sensed-key'>{''.join(parts)}</div>"
+
+
+def members_of(row: Row) -> str:
+    """The other layers that fall with this row, or nothing."""
+    others = [name for name in row.members if name != row.name]
+    return _("with {layers}").format(layers=", ".join(others)) if others else ""
+
+
+def _row(row: Row, sensed: Sensitivity, cut: float) -> str:
+    cells = {cell.level: cell for cell in row.cells}
+    notes = [members_of(row), _("full passes") if row.full_passes else ""]
+    small = "".join(f"<small>{escape(note)}</small>" for note in notes if note)
+    name = f"<th scope='row' title='{escape(row.full_passes, quote=True)}'><b>{escape(row.name)}</b>{small}</th>"
+    return f"<tr>{name}{''.join(_cell(row.name, level, cells.get(level), sensed.dense, level == cut) for level in sensed.levels)}</tr>"
+
+
+def _cell(layer: str, level: float, cell: Cell | None, dense: float, is_cut: bool) -> str:
+    where = _("{layer} at {level}").format(layer=layer, level=percent(level, 0))
+    if cell is None or not cell.estimate.samples:
+        return f"<td class='none' title='{escape(where + ': ' + _('not judged yet'), quote=True)}'>…</td>"
+    seen = cell.estimate
+    made = shade(-seen.change, dense)
+    kinds = ["on-light" if made.light else "on-dark", "sure" if seen.measured else "", "" if cell.done else "open"]
+    width = "&nbsp;" if seen.measured else f"± {100 * seen.half_width:.1f}"
+    return (
+        f"<td class='{' '.join(filter(None, [*kinds, 'cut' if is_cut else '']))}' title='{escape(_about(where, cell), quote=True)}' "
+        f"style='background-color:{made.ground};color:{made.ink}'>{bare_points(seen.change)}<small>{width}</small></td>"
+    )
+
+
+def _about(where: str, cell: Cell) -> str:
+    """The cell in words."""
+    seen = cell.estimate
+    change, fell = f"{bare_points(seen.change, 2)}{THIN}{_('points')}", count(cell.fallen)
+    if seen.measured:
+        words = _("{where}: {change}, measured on all {n} samples; {fallen} of {units} units fall")
+        return words.format(where=where, change=change, n=count(seen.total), fallen=fell, units=count(cell.units))
+    words = _("{where}: {change} ± {width}, estimated from {n} of {total} samples; {fallen} of {units} units fall")
+    return words.format(
+        where=where, change=change, width=f"{100 * seen.half_width:.2f}", n=count(seen.samples),
+        total=count(seen.total), fallen=fell, units=count(cell.units),
+    )  # fmt: skip
