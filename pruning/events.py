@@ -126,6 +126,18 @@ class Verified:
 
 
 @dataclass(frozen=True)
+class Resumed:
+    """The run goes on from a checkpoint: its first `events` events are still true, what came after is done again.
+
+    `round` and `step` say where it goes on.
+    """
+
+    events: int
+    round: int
+    step: int
+
+
+@dataclass(frozen=True)
 class Finished:
     """The run is over. `stopped` means that a person ended it early and the result is what there was by then."""
 
@@ -150,6 +162,7 @@ Event = (
     | SurgeryChecked
     | Exported
     | Verified
+    | Resumed
     | Finished
     | Failed
 )
@@ -164,6 +177,7 @@ EVENTS: dict[str, type[Event]] = {
     "surgery_checked": SurgeryChecked,
     "exported": Exported,
     "verified": Verified,
+    "resumed": Resumed,
     "finished": Finished,
     "failed": Failed,
 }

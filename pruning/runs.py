@@ -8,15 +8,18 @@ from typing import TypeVar
 
 import torch
 
+from pruning import checkpoints as kept
+from pruning.checkpoints import Checkpoint, CheckpointError, Randomness
 from pruning.curves import stages_of
 from pruning.devices import default_device, describe
-from pruning.engine import Pruned, Stop, prune
+from pruning.engine import Pruned, prune
 from pruning.errors import ExportError
-from pruning.events import Event, Exported, Finished, Stage, StageMeasured, Verified, Warned
+from pruning.events import Event, Exported, Finished, Resumed, Stage, StageMeasured, Verified, Warned
 from pruning.exporters import EXPORTERS, Record, export, require_writable
 from pruning.memory import out_of_memory
 from pruning.recipe import Recipe
 from pruning.rescoring import differences, rescore_afresh
+from pruning.rounds import Progress, Save, Stop
 from pruning.workload import Workload
 
 WEIGHTS = ("safetensors", "pt")
@@ -46,18 +49,26 @@ def carry_out(
     reference: str,
     stop: Stop = lambda: False,
     device: torch.device | None = None,
+    checkpoints: Path | None = None,
 ) -> Generator[Event, None, RunResult]:
     """Carry out the recipe and write the artefacts into the folder `out`; the last event is Finished.
 
     `reference` is how a fresh process finds the workload: a sample model's name, or FILE.py:NAME. Once `stop` is true
-    the network as it is by then is exported. ExportError, before anything is trained, if `out` cannot be written to.
+    the network as it is by then is exported. `checkpoints` is a folder of this run alone, which the caller discards
+    after the end: a run of the same recipe that finds a checkpoint there goes on from it, and its first event is
+    Resumed. ExportError, before anything is trained, if `out` cannot be written to.
     """
     begun = time.monotonic()
     require_writable(out)
     device = device or default_device()
     torch.manual_seed(recipe.seed)  # a network's own dropout draws from the global generator
     log: list[Event] = []
-    carried_out, pruned = yield from _noted(log, _pruned(workload, recipe, device, stop))
+    found = None
+    if checkpoints is not None:
+        found = yield from _noted(log, _taken_up(checkpoints, recipe, device, log))
+    begun -= found.seconds if found else 0.0
+    keeper = _Keeper(checkpoints, recipe, device, log, begun)
+    carried_out, pruned = yield from _noted(log, _pruned(workload, device, stop, found, keeper))
 
     def record() -> Record:
         return Record(workload, carried_out, pruned.model, describe(device), tuple(log))
@@ -77,20 +88,67 @@ def carry_out(
     return RunResult(recipe.name, workload.name, describe(device), stages, artefacts, verified, pruned.stopped)
 
 
+@dataclass(frozen=True, eq=False)
+class _Keeper:
+    """Writes checkpoints of a run that began at `begun`, a monotonic time. `log` grows while the run goes on."""
+
+    folder: Path | None
+    recipe: Recipe
+    device: torch.device
+    log: list[Event]
+    begun: float
+
+    def saving(self, carried_out: Recipe) -> Save:
+        """Writes down how far the run of the recipe `carried_out` has come; says so once if it cannot."""
+
+        def save(progress: Progress) -> Generator[Event, None, None]:
+            if self.folder is None:
+                return
+            seconds, randomness = time.monotonic() - self.begun, Randomness.now(self.device)
+            checkpoint = Checkpoint(self.recipe, carried_out, tuple(self.log), seconds, progress, randomness)
+            try:
+                kept.write(self.folder, checkpoint)
+            except ExportError as error:
+                reason = error.__cause__.strerror if isinstance(error.__cause__, OSError) else "no reason was given"
+                warning = Warned(f"no checkpoint can be written ({reason}): an interruption would cost what was done")
+                if warning not in self.log:
+                    yield warning
+
+        return save
+
+
+def _taken_up(
+    folder: Path, recipe: Recipe, device: torch.device, log: list[Event]
+) -> Generator[Event, None, Checkpoint | None]:
+    """The checkpoint that the run goes on from, if any; what the run had said by then is put into the log."""
+    try:
+        found = kept.read(folder, recipe)
+    except CheckpointError as error:
+        yield Warned(f"{error}: the run begins anew")
+        return None
+    if found is not None:
+        log.extend(found.events)
+        yield Resumed(len(found.events), found.progress.cut.number, found.progress.step)
+        found.randomness.restore(device)
+    return found
+
+
 def _pruned(
-    workload: Workload, recipe: Recipe, device: torch.device, stop: Stop
+    workload: Workload, device: torch.device, stop: Stop, found: Checkpoint | None, keeper: _Keeper
 ) -> Generator[Event, None, tuple[Recipe, Pruned]]:
     """Prune; where memory does not suffice, once more with half the batch. Returns the recipe as it was carried out."""
+    asked = keeper.recipe
+    recipe, progress = (found.carried_out, found.progress) if found else (asked, None)
     try:
-        return recipe, (yield from prune(workload, recipe, device, stop))
+        return recipe, (yield from prune(workload, recipe, device, stop, progress, keeper.saving(recipe)))
     except (MemoryError, RuntimeError) as error:
-        half = recipe.tuning.batch_size // 2
-        if not out_of_memory(error) or half < 2:
+        half = asked.tuning.batch_size // 2
+        if not out_of_memory(error) or half < 2 or recipe != asked:
             raise
     # outside the handler: the error's traceback would hold on to the tensors
-    yield Warned(f"out of memory: beginning again with tuning.batch_size {half} instead of {recipe.tuning.batch_size}")
-    recipe = replace(recipe, tuning=replace(recipe.tuning, batch_size=half))
-    return recipe, (yield from prune(workload, recipe, device, stop))
+    yield Warned(f"out of memory: beginning again with tuning.batch_size {half} instead of {asked.tuning.batch_size}")
+    recipe = replace(asked, tuning=replace(asked.tuning, batch_size=half))
+    return recipe, (yield from prune(workload, recipe, device, stop, None, keeper.saving(recipe)))
 
 
 def _verified(

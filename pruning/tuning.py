@@ -1,11 +1,12 @@
 """What happens between rounds: a training loop that keeps fallen values at zero and data on the device."""
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import OneCycleLR
 
@@ -42,6 +43,10 @@ class Tuning:
             )
 
 
+WHOLE_NUMBERS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+"""The whole numbers of so many bytes."""
+
+
 @dataclass(frozen=True)
 class Step:
     """One optimiser step: epoch from 0, step from 0 of `steps` in the whole of the tuning, and the batch's loss."""
@@ -62,6 +67,9 @@ class Training:
     """One cycle of the learning rate over `total` optimiser steps, taken part by part with the masks of each part.
 
     The model is trained in place. Between parts it may be scored and cut further; its optimiser goes on as it was.
+
+    Nothing is compiled: on a CPU `torch.compile` takes 50 s for the sample CNN, whose steps then take three times as
+    long (its max pooling), and a training of a page lasts a minute.
     """
 
     def __init__(
@@ -77,7 +85,10 @@ class Training:
             self._optimiser, max_lr=tuning.learning_rate, total_steps=max(total, 2), pct_start=rise
         )
         self._generator = torch.Generator().manual_seed(seed)
+        self._epoch_began = self._generator.get_state()
         self._batches: Iterator[Batch] = iter(())
+        self._mixed: bool | None = None  # not known before the first step
+        self._behind = 0  # batches of the epoch that were trained on before the training was taken up again
 
     def steps(self, count: int, masks: Masks, every: int = 20) -> Generator[Step]:
         """Take `count` steps; yield every `every`th of the training, the last of each epoch and the last of these.
@@ -91,13 +102,66 @@ class Training:
         finally:
             self.model.eval()
 
+    def state(self) -> dict[str, Any]:
+        """All that the next steps depend on besides the model, as plain values and tensors: not copies."""
+        between_epochs = self.done % self.per_epoch == 0
+        return {
+            "done": self.done,
+            "optimiser": self._optimiser.state_dict(),
+            "cycle": self._cycle.state_dict(),
+            "generator": self._generator.get_state() if between_epochs else self._epoch_began,
+        }
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go on where a training of the same model stood when it gave this `state`."""
+        self.done = state["done"]
+        self._optimiser.load_state_dict(state["optimiser"])
+        self._cycle.load_state_dict(state["cycle"])
+        self._generator.set_state(state["generator"])
+        self._behind = self.done % self.per_epoch
+        if self._behind:
+            self._batches = self._epoch()
+
+    def _epoch(self) -> Iterator[Batch]:
+        self._epoch_began = self._generator.get_state()
+        return shuffled(self.workload.train, self.tuning.batch_size, self.device, self._generator)
+
+    def _catch_up(self) -> None:
+        """Make the batches once more that were trained on already: augmentation draws for each."""
+        while self._behind:
+            with drawn_by(self.seed, self.device):
+                next(self._batches)
+            self._behind -= 1
+
+    def _precision(self) -> AbstractContextManager[None]:
+        return mixed_precision(self.device) if self._mixed else nullcontext()
+
+    @torch.no_grad()
+    def _runs_mixed(self) -> bool:
+        """Whether the network and the loss run in mixed precision: torch has some operations in float32 alone."""
+        self.model.eval()
+        try:
+            with mixed_precision(self.device), drawn_by(self.seed, self.device):
+                few = torch.arange(min(2, len(self.workload.train)))
+                self.workload.task.loss(self.model, self.workload.train.batch(few, self.device))
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError:
+            return False
+        finally:
+            self.model.train()
+        return True
+
     def _steps(self, count: int, remask: Callable[[], None], every: int) -> Iterator[Step]:
+        self._catch_up()
+        if self._mixed is None:
+            self._mixed = self._runs_mixed()
         for position in range(count):
             step, in_epoch = self.done, self.done % self.per_epoch
             if in_epoch == 0:
-                self._batches = shuffled(self.workload.train, self.tuning.batch_size, self.device, self._generator)
+                self._batches = self._epoch()
             self._optimiser.zero_grad(set_to_none=True)
-            with mixed_precision(self.device), drawn_by(self.seed * 2**24 + step, self.device):
+            with self._precision(), drawn_by(self.seed * 2**24 + step, self.device):
                 loss = self.workload.task.loss(self.model, next(self._batches))
             loss.backward()
             self._optimiser.step()
@@ -118,19 +182,29 @@ def tune(
 
 
 def masker(model: nn.Module, masks: Masks, device: torch.device) -> Callable[[], None]:
-    """A function that puts every fallen value back to zero; masks are moved and inverted once."""
-    fallen = [(model.get_parameter(name), ~stays.to(device)) for name, stays in masks.items()]
+    """A function that puts every fallen value back to zero, in place; masks are moved and laid out once.
 
-    @torch.no_grad()
+    The bits of each value are multiplied by 0 or 1, as whole numbers: zero then also where a value is NaN, which as a
+    number times 0 is NaN. One call for all tensors, and on a CPU a tenth of the time of `masked_fill_` or less.
+    """
+    bits: list[Tensor] = []
+    factors: list[Tensor] = []
+    for name, stays in masks.items():
+        values = model.get_parameter(name).detach()
+        bits.append(values.view(WHOLE_NUMBERS[values.element_size()]))
+        factors.append(torch.empty_like(bits[-1]).copy_(stays))
+
     def remask() -> None:
-        for parameter, gone in fallen:
-            parameter.masked_fill_(gone, 0.0)
+        if bits:
+            torch._foreach_mul_(bits, factors)  # type: ignore[attr-defined]
 
     return remask
 
 
 def _optimiser(tuning: Tuning, model: nn.Module) -> Optimizer:
     learnable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    # one kernel for the whole step: on a CPU AdamW takes 0.45 to 0.65 of the time, SGD 0.65 to 0.85
+    fused = all(parameter.is_floating_point() for parameter in learnable)
     if tuning.optimiser == "sgd":
-        return SGD(learnable, lr=tuning.learning_rate, momentum=0.9, nesterov=True)
-    return AdamW(learnable, lr=tuning.learning_rate, weight_decay=1e-4)
+        return SGD(learnable, lr=tuning.learning_rate, momentum=0.9, nesterov=True, fused=fused)
+    return AdamW(learnable, lr=tuning.learning_rate, weight_decay=1e-4, fused=fused)

@@ -5,12 +5,12 @@ from pathlib import Path
 
 from pruning.devices import default_device
 from pruning.jobs.faults import explain
-from pruning.jobs.link import Link, log_file
+from pruning.jobs.link import Line, log_file
 from pruning.workbench import Lab
 from pruning.workload import Workloads
 
 
-def serve_calls(link: Link, workloads: Workloads) -> None:
+def serve_calls(link: Line, workloads: Workloads) -> None:
     """Execute what comes over the link, one call after the other, for ever. The lab keeps what is expensive."""
     lab = Lab(workloads, default_device())
     link.ready()

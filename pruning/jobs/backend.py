@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class Backend(Protocol):
-    """Two verbs, from any thread: `call` for what a person waits for, `start` and `cancel` for runs.
+    """From any thread: `call` and `fan_out` for what a person waits for; `start`, `cancel` and `end` for runs.
 
     The page reads runs and their events from the `store`.
     """
@@ -32,21 +32,28 @@ class Backend(Protocol):
 
     @property
     def workers(self) -> int:
-        """How many workers answer calls."""
+        """How many workers share what is fanned out."""
         ...
 
     def fan_out(self, function: "Callable[..., T]", parts: Sequence[tuple[Any, ...]]) -> "list[Future[T]]":
-        """`function(lab, *part)` for each part, part i always on worker i mod `workers`: it finds what it kept of it."""
+        """`function(lab, *part)` for each part, part i always on worker i mod `workers`, which finds what it kept."""
         ...
 
     def start(self, recipe: "Recipe", session: str) -> str:
-        """Queue a run of the recipe and return its id."""
+        """Queue a run of the recipe and return its id. JobError if the session has as many as it may have."""
         ...
 
     def cancel(self, run: str) -> None:
-        """Ask for the run to end early and keep what there is by then; a queued run ends at once."""
+        """Ask for the run to end early and keep what there is by then; a queued run ends at once.
+
+        Its training ends within 2 s; then the network as it is is measured and exported, which takes what it takes.
+        """
+        ...
+
+    def end(self, run: str) -> None:
+        """Stop the run at once: within 5 s nothing of it is left running. Nothing more is measured or exported."""
         ...
 
     def close(self) -> None:
-        """End all workers. Runs that are going on fail; queued runs wait for the next backend."""
+        """End all workers. Runs that are going on, and those queued, wait for the next backend on this home."""
         ...

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Client, Connection, Listener
 from pathlib import Path
-from typing import Literal, NoReturn, Self
+from typing import Literal, NoReturn, Protocol, Self
 
 from pruning.errors import JobError
 
@@ -51,6 +51,23 @@ class Assignment:
         if text is None:
             raise JobError("a worker is started by the backend, not by hand; use `make run` or `python -m pruning`")
         return cls(**json.loads(text))
+
+
+class Line(Protocol):
+    """What a worker needs of its end of a line to the server."""
+
+    @property
+    def worker(self) -> str: ...
+    @property
+    def home(self) -> Path: ...
+    def ready(self) -> None:
+        """Say so; after this, every message is an answer."""
+        ...
+
+    def send(self, message: bytes) -> None: ...
+    def receive(self) -> bytes:
+        """The next message; waits for it."""
+        ...
 
 
 class Link:
@@ -115,6 +132,8 @@ class Reception:
         self._expected.pop(worker, None)
 
     def close(self) -> None:
+        if self._closed:
+            return
         self._closed = True
         with suppress(OSError, EOFError, AuthenticationError):
             Client(self._address, authkey=self._key).close()  # accept() does not notice that its socket was closed

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from pruning.errors import JobError
 from pruning.jobs.calls import CallDesk
-from pruning.jobs.link import Reception
-from pruning.jobs.resident import Resident
+from pruning.jobs.folders import discard_checkpoints
+from pruning.jobs.limits import Limits
+from pruning.jobs.link import Kind, Reception
+from pruning.jobs.resident import Owner, Resident, WorkerProcess, shorten_log
 from pruning.jobs.store import Store
 
 if TYPE_CHECKING:
@@ -24,54 +26,61 @@ T = TypeVar("T")
 
 WORKER = (sys.executable, "-m", "pruning.jobs.worker")
 LOOK_S = 2.0
-LOST_AFTER_S = 10.0
-LOST = "worker lost: the process that carried the run out has ended; start the run again"
 
 log = logging.getLogger(__name__)
 
 
-class LocalBackend:
-    """Workers in processes of their own, because a training thread would make every page several times slower.
+class ResidentBackend:
+    """Workers that are always there, wherever `hire` finds them.
 
-    The interactive worker starts at once. The workers for runs start after the first answer or with the first run, so
-    that the first page does not share the processor with them.
+    The first interactive worker answers calls, the others share what is fanned out, so that a slider never waits behind
+    a map; a single one does both. The first starts at once, all others after the first answer or when they are needed,
+    so that the first page does not share the processor with them.
     """
 
-    def __init__(self, home: Path, interactive: int = 1, runners: int = 1, command: Sequence[str] = WORKER) -> None:
-        self.store = Store(home)
-        self._reception = Reception()
+    def __init__(
+        self, store: Store, hire: Callable[[Kind, Owner], Resident], interactive: int, runners: int | None
+    ) -> None:
+        """`runners` is how many runs are carried out at once; None: as many as the limits say."""
+        self.store = store
+        shorten_log(store.home)
         self._desk = CallDesk()
-        runs = _RunDesk(self.store)
-        self._interactive = [
-            Resident("calls", self.store.home, command, self._reception, self._desk) for _ in range(interactive)
+        self._runs = _RunDesk(store)
+        self._interactive = [hire("calls", self._desk) for _ in range(interactive)]
+        self._runners = [
+            hire("runs", self._runs) for _ in range(store.limits.run_workers if runners is None else runners)
         ]
-        self._runners = [Resident("runs", self.store.home, command, self._reception, runs) for _ in range(runners)]
         self._closed = threading.Event()
         self._answered = False
-        for resident in self._interactive:
+        for resident in self._interactive[:1]:
             resident.start()
         threading.Thread(target=self._look_after, name="look after runs", daemon=True).start()
         atexit.register(self.close)
 
     def call(self, function: "Callable[Concatenate[Lab, P], T]", *arguments: P.args, **named: P.kwargs) -> "Future[T]":
         """The result of `function(lab, *arguments)`, in order of arrival. A call not yet sent can be cancelled."""
-        answer = self._desk.call(function, arguments, named)
-        for resident in self._interactive:
-            resident.start()  # again, if it was given up
+        front = next(iter(self._interactive), None)
+        answer = self._desk.call(function, arguments, named, front)
+        if front is not None:
+            front.start()  # again, if it was given up
         if not self._answered:
             answer.add_done_callback(self._first_answer)
         return answer
 
     @property
     def workers(self) -> int:
-        """How many workers answer calls."""
-        return len(self._interactive)
+        """How many workers share what is fanned out."""
+        return len(self._sharing)
+
+    @property
+    def _sharing(self) -> Sequence[Resident]:
+        return self._interactive[1:] or self._interactive
 
     def fan_out(self, function: "Callable[..., T]", parts: Sequence[tuple[Any, ...]]) -> "list[Future[T]]":
-        """`function(lab, *part)` for each part, part i always on worker i mod `workers`: it finds what it kept of it."""
-        for resident in self._interactive:
+        """`function(lab, *part)` for each part, part i always on worker i mod `workers`, which finds what it kept."""
+        for resident in self._sharing:
             resident.start()
-        placed = [self._interactive[i % self.workers] for i in range(len(parts))]
+        placed = [self._sharing[i % self.workers] for i in range(len(parts))]
         return [self._desk.call(function, part, {}, place) for part, place in zip(parts, placed, strict=True)]
 
     def start(self, recipe: "Recipe", session: str) -> str:
@@ -79,6 +88,7 @@ class LocalBackend:
         if self._closed.is_set():
             raise JobError("the program is ending: start it again, then start the run")
         run = self.store.create(recipe, session)
+        self._runs.queued(run)
         self._start_runners()
         return run
 
@@ -86,25 +96,36 @@ class LocalBackend:
         """Ask for the run to end early; a queued run ends at once.
 
         A running one measures and exports what there is by then, which may take a quarter of a minute. So it is only
-        asked, never killed.
+        asked, never killed: `end` is there for who does not want to wait.
         """
         self.store.request_stop(run)
+
+    def end(self, run: str) -> None:
+        """Stop the run at once, with its worker and the worker's children; another worker takes the place."""
+        worker = self.store.end(run)
+        # a worker of another server on this home finds out by its next heartbeat, and ends itself
+        for resident in self._runners:
+            if worker and resident.worker == worker:
+                resident.end_worker(worker)
+                discard_checkpoints(self.store.folder(run))
 
     def close(self) -> None:
         """End all workers with their children. May be called again; happens by itself when the program ends."""
         if self._closed.is_set():
             return
         self._closed.set()
+        self._runs.closing = True
         atexit.unregister(self.close)
         self._desk.close()
         for resident in (*self._interactive, *self._runners):
             resident.close()
-        self._reception.close()
         self.store.close()
 
     def _first_answer(self, answer: "Future[T]") -> None:
         if not answer.cancelled() and not self._answered:
             self._answered = True
+            for resident in self._sharing:
+                resident.start()
             self._start_runners()
 
     def _start_runners(self) -> None:
@@ -112,21 +133,58 @@ class LocalBackend:
             resident.start()
 
     def _look_after(self) -> None:
-        """Fail runs whose server has died with its workers. Our own workers are watched by their residents."""
-        while True:
+        """Take up what a server has left that died with its workers. Our own workers are watched by their residents."""
+        left = False
+        try:
+            self.store.sweep()
+            left = bool(self.store.runs(["queued"]))
+        except (JobError, OSError):
+            log.exception("what an earlier server left")
+        while not self._closed.wait(LOOK_S):
             try:
-                self.store.fail_lost(LOST_AFTER_S, LOST, [resident.worker for resident in self._runners])
+                alive = [resident.worker for resident in self._runners]
+                if self.store.release_expired(alive) or left:
+                    self._start_runners()
+                left = False
             except JobError:
                 log.exception("the store does not answer")
-            if self._closed.wait(LOOK_S):
-                return
+
+
+class LocalBackend(ResidentBackend):
+    """Processes of their own on this machine, because a training thread would make every page several times slower."""
+
+    def __init__(
+        self,
+        home: Path,
+        interactive: int = 1,
+        runners: int | None = None,
+        command: Sequence[str] = WORKER,
+        limits: Limits | None = None,
+    ) -> None:
+        store = Store(home, limits)
+        self._reception = Reception()
+
+        def hire(kind: Kind, owner: Owner) -> Resident:
+            return WorkerProcess(kind, store.home, command, self._reception, owner)
+
+        super().__init__(store, hire, interactive, runners)
+
+    def close(self) -> None:
+        super().close()
+        self._reception.close()
 
 
 class _RunDesk:
     """Hears of the workers for runs. They take runs out of the store by themselves."""
 
     def __init__(self, store: Store) -> None:
+        self.closing = False
+        """Whether workers end because the program does."""
         self._store = store
+        self._ours: set[str] = set()
+
+    def queued(self, run: str) -> None:
+        self._ours.add(run)
 
     def ready(self, resident: Resident) -> None:
         pass
@@ -135,13 +193,16 @@ class _RunDesk:
         pass
 
     def lost(self, resident: Resident) -> None:
+        gone = self._store.hand_back if self.closing else self._store.release
         try:
-            self._store.fail_worker(resident.worker, LOST)
+            gone(resident.worker)
         except JobError:
             log.exception("run of worker %s", resident.worker)
 
     def gave_up(self, sentence: str) -> None:
+        # only what was asked for here: another server on this home may have workers that start
+        runs, self._ours = self._ours, set()
         try:
-            self._store.fail_queued(sentence)
+            self._store.fail_queued(runs, sentence)
         except JobError:
             log.exception("queued runs")

@@ -7,16 +7,20 @@ import subprocess
 import sys
 import threading
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Protocol
 
+from pruning.errors import JobError
 from pruning.jobs.link import Assignment, Kind, Reception, log_file
 
 ROOT = Path(__file__).parents[2]
 START_ATTEMPTS = 2
+LONGEST_LOG = 5 * 2**20
 
 log = logging.getLogger(__name__)
 
@@ -39,21 +43,17 @@ class Owner(Protocol):
         ...
 
 
-class Resident:
+class Resident(ABC):
     """One place for a worker, kept by a thread from the first `start` to `close`."""
 
-    def __init__(self, kind: Kind, home: Path, command: Sequence[str], reception: Reception, owner: Owner) -> None:
+    def __init__(self, kind: Kind, home: Path, owner: Owner) -> None:
         self.worker = ""
         """The worker that has the place now, or had it last."""
         self._kind: Kind = kind
         self._home = home
-        self._command = tuple(command)
-        self._reception = reception
         self._owner = owner
         self._lock = threading.Lock()
         self._keeper: threading.Thread | None = None
-        self._process: subprocess.Popen[bytes] | None = None
-        self._connection: Connection | None = None
         self._closed = False
 
     def start(self) -> None:
@@ -63,38 +63,70 @@ class Resident:
                 self._keeper = threading.Thread(target=self._keep, name=f"{self._kind} worker", daemon=True)
                 self._keeper.start()
 
+    def close(self) -> None:
+        """End the worker and do not replace it."""
+        with self._lock:
+            self._closed = True
+            keeper = self._keeper
+        self.end_worker(self.worker)
+        if keeper is not None and keeper is not threading.current_thread():
+            keeper.join(timeout=5.0)
+
+    @abstractmethod
     def send(self, message: bytes) -> None:
         """To a worker that is ready. If it has just died, its `lost` follows; nothing is raised here."""
+
+    @abstractmethod
+    def end_worker(self, worker: str) -> None:
+        """End that worker with its children, if it still has the place. Returns when it is gone; another follows."""
+
+    @abstractmethod
+    def _one_life(self) -> bool:
+        """Start a worker and stay with it until it ends; True if it was ready in between.
+
+        JobError, with the sentence that a person reads, if it is of no use to try again.
+        """
+
+    def _keep(self) -> None:
+        failed_starts = 0
+        sentence = f"the worker for {self._kind} ended while it was starting; see the end of {log_file(self._home)}"
+        try:
+            while not self._closed and failed_starts < START_ATTEMPTS:
+                self.worker = uuid.uuid4().hex[:12]
+                failed_starts = 0 if self._one_life() else failed_starts + 1
+        except JobError as error:
+            sentence = str(error)
+        with self._lock:
+            self._keeper = None
+        if not self._closed:
+            self._owner.gave_up(sentence)
+
+
+class WorkerProcess(Resident):
+    """A place for a worker in a process on this machine."""
+
+    def __init__(self, kind: Kind, home: Path, command: Sequence[str], reception: Reception, owner: Owner) -> None:
+        super().__init__(kind, home, owner)
+        self._command = tuple(command)
+        self._reception = reception
+        self._process: subprocess.Popen[bytes] | None = None
+        self._connection: Connection | None = None
+
+    def send(self, message: bytes) -> None:
         try:
             if self._connection is not None:
                 self._connection.send_bytes(message)
         except OSError:
             pass  # the thread that reads from it finds out too
 
-    def close(self) -> None:
-        """End the worker and do not replace it."""
+    def end_worker(self, worker: str) -> None:
         with self._lock:
-            self._closed = True
-            keeper, process = self._keeper, self._process
+            process = self._process if self.worker == worker else None
         if process is not None:
             _kill(process)
-        if keeper is not None and keeper is not threading.current_thread():
-            keeper.join(timeout=5.0)
-
-    def _keep(self) -> None:
-        failed_starts = 0
-        while not self._closed and failed_starts < START_ATTEMPTS:
-            failed_starts = 0 if self._one_life() else failed_starts + 1
-        with self._lock:
-            self._keeper = None
-        if not self._closed:
-            self._owner.gave_up(
-                f"the worker for {self._kind} ended while it was starting; see the end of {log_file(self._home)}"
-            )
+            process.wait()
 
     def _one_life(self) -> bool:
-        """Start a worker and stay with it until it ends; True if it was ready in between."""
-        self.worker = uuid.uuid4().hex[:12]
         assignment, arrival = self._reception.expect(self.worker, self._kind, self._home)
         ready = False
         process = None
@@ -145,6 +177,14 @@ class Resident:
                 start_new_session=True,  # Ctrl-C is the server's; and the worker's children end with its group
             )
             return self._process
+
+
+def shorten_log(home: Path) -> None:
+    """Lay a long log aside, in the place of the one before it. What still writes into it goes on doing so."""
+    log_path = log_file(home)
+    with suppress(OSError):  # there is none; or, on Windows, another server's worker has it open
+        if log_path.stat().st_size > LONGEST_LOG:
+            log_path.replace(log_path.with_name(f"{log_path.name}.1"))
 
 
 def _arrived(arrival: "Future[Connection]", process: "subprocess.Popen[bytes]") -> Connection | None:

@@ -15,8 +15,9 @@ import torch
 from pruning.errors import JobError, PruningError, RecipeError
 from pruning.events import Event, Failed, Finished, TuningStep
 from pruning.jobs.faults import explain
-from pruning.jobs.link import Link, log_file
-from pruning.jobs.store import Store
+from pruning.jobs.folders import discard_checkpoints, take_over
+from pruning.jobs.link import Line, end_now, log_file
+from pruning.jobs.records import Lease, RunRow
 from pruning.recipe import Recipe
 from pruning.workload import Workload, Workloads
 
@@ -29,42 +30,65 @@ log = logging.getLogger(__name__)
 
 
 class CarryOut(Protocol):
-    """`pruning.runs.carry_out`: all events of a run, the last one Finished; PruningError for what a person can mend."""
+    """`pruning.runs.carry_out`: all events of a run, the last one Finished; PruningError for what a person can mend.
+
+    It goes on from what lies in the folder `checkpoints`, and writes its own there.
+    """
 
     def __call__(
-        self, workload: Workload, recipe: Recipe, out: Path, reference: str, stop: Callable[[], bool]
+        self,
+        workload: Workload,
+        recipe: Recipe,
+        out: Path,
+        reference: str,
+        stop: Callable[[], bool],
+        *,
+        checkpoints: Path,
     ) -> Generator[Event, None, object]: ...
 
 
-def serve_runs(link: Link, workloads: Workloads, carry_out: CarryOut) -> None:
+class Ledger(Protocol):
+    """What a worker for runs asks of the store: the `Store` itself, or its voice from where the file is not."""
+
+    def claim(self, worker: str) -> Lease | None: ...
+    def run(self, run: str) -> RunRow: ...
+    def folder(self, run: str) -> Path: ...
+    def append(self, lease: Lease, *events: Event) -> None: ...
+    def finish(self, lease: Lease, event: Finished | Failed) -> bool: ...
+    def heartbeat(self, lease: Lease) -> bool: ...
+    def stop_requested(self, run: str) -> bool: ...
+
+
+def serve_runs(link: Line, store: Ledger, workloads: Workloads, carry_out: CarryOut) -> None:
     """Carry out queued runs, one after the other, for ever."""
-    store = Store(link.home)
     link.ready()
     while True:
         try:
-            run = store.claim(link.worker)
+            lease = store.claim(link.worker)
         except JobError:
             log.exception("the store does not answer")
-            run = None
+            lease = None
             time.sleep(1.0)
-        if run is None:
+        if lease is None:
             time.sleep(POLL_S)
             continue
-        _carry_out(store, run, workloads, carry_out, link.home)
+        _carry_out(store, lease, workloads, carry_out, link.home)
         if torch.accelerator.is_available():
             torch.accelerator.empty_cache()  # the interactive worker shares the device
 
 
-def _carry_out(store: Store, run: str, workloads: Workloads, carry_out: CarryOut, home: Path) -> None:
+def _carry_out(store: Ledger, lease: Lease, workloads: Workloads, carry_out: CarryOut, home: Path) -> None:
     less_memory = "lower tuning.batch_size"
-    with Journal(store, run) as journal:
+    folder = store.folder(lease.run)
+    with Journal(store, lease, given_up=end_now) as journal:
         try:
-            recipe = store.run(run).recipe
+            recipe = store.run(lease.run).recipe
             less_memory = f"lower tuning.batch_size (it is {recipe.tuning.batch_size})"
             if recipe.workload not in workloads:
                 raise RecipeError(f"workload is {recipe.workload!r}; use one of {', '.join(sorted(workloads))}")
             workload = workloads[recipe.workload]()
-            events = carry_out(workload, recipe, store.folder(run), recipe.workload, journal.stop)
+            checkpoints = take_over(folder, lease.attempt)
+            events = carry_out(workload, recipe, folder, recipe.workload, journal.stop, checkpoints=checkpoints)
             with closing(events):
                 for event in events:
                     journal.add(event)
@@ -72,20 +96,23 @@ def _carry_out(store: Store, run: str, workloads: Workloads, carry_out: CarryOut
                 raise JobError(f"the run ended without a result; this is a fault of the program, see {log_file(home)}")
         except Exception as error:
             journal.add(Failed(str(explain(error, "the run", less_memory, log_file(home)))))
+    discard_checkpoints(folder)
 
 
 class Journal:
     """Writes a run's events into the store while the block lasts, and says that the worker lives.
 
     Tuning steps come by the hundred a second: those within WRITE_S of the last write wait for the next one. Every other
-    event is written at once, and what waits before it.
+    event is written at once, and what waits before it. `given_up` is called, in a thread of the journal's, when the run
+    is no longer this worker's.
     """
 
-    def __init__(self, store: Store, run: str) -> None:
+    def __init__(self, store: Ledger, lease: Lease, given_up: Callable[[], object]) -> None:
         self.over = False
         """Whether the last event has been written."""
         self._store = store
-        self._run = run
+        self._lease = lease
+        self._given_up = given_up
         self._lock = threading.Lock()
         self._waiting: list[Event] = []
         self._written = -math.inf
@@ -107,7 +134,7 @@ class Journal:
     def add(self, event: Event) -> None:
         if isinstance(event, Finished | Failed):
             self._flush()
-            self._store.finish(self._run, event)
+            self._store.finish(self._lease, event)
             self.over = True
             return
         with self._lock:
@@ -120,22 +147,23 @@ class Journal:
         now = time.monotonic()
         if not self._stop and now - self._asked >= ASK_STOP_S:
             self._asked = now
-            self._stop = self._store.stop_requested(self._run)
+            self._stop = self._store.stop_requested(self._lease.run)
         return self._stop
 
     def _flush(self) -> None:
         with self._lock:
-            events, self._waiting = self._waiting, []
             self._written = time.monotonic()
-            if events:
-                self._store.append(self._run, *events)
+            if self._waiting:
+                self._store.append(self._lease, *self._waiting)
+                self._waiting = []
 
     def _beat(self) -> None:
         while not self._ended.wait(BEAT_S):
             try:
+                if not self._store.heartbeat(self._lease):
+                    self._given_up()
+                    return
                 # the last steps before a long measurement would else be shown only after it
                 self._flush()
-                if not self._store.heartbeat(self._run):
-                    self._stop = True
             except PruningError:
-                log.exception("run %s: no heartbeat", self._run)
+                log.exception("run %s: no heartbeat", self._lease.run)

@@ -1,83 +1,29 @@
-"""Runs and their events in one SQLite file, shared by the page's threads and the workers' processes."""
+"""Runs, their events and their files, shared by the page's threads and the workers' processes."""
 
 import json
 import os
 import sqlite3
 import time
-from collections import deque
-from collections.abc import Collection, Generator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any
 
 from pruning.errors import JobError
-from pruning.events import Event, Failed, Finished, event_from_dict, event_to_dict
+from pruning.events import Event, Failed, Finished, TuningStep, event_from_dict
+from pruning.jobs import changes, folders
+from pruning.jobs.database import Database
+from pruning.jobs.limits import Limits
+from pruning.jobs.records import Artefact, Lease, RunRow, RunState
 
 if TYPE_CHECKING:
     from pruning.recipe import Recipe
 
-RunState = Literal["queued", "running", "finished", "stopped", "failed"]
-
-VERSION = 1
-BUSY_S = 10.0
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS runs (
-    place INTEGER PRIMARY KEY,      -- the order in which runs were asked for
-    id TEXT NOT NULL UNIQUE,
-    name TEXT NOT NULL,             -- the recipe's
-    number INTEGER NOT NULL,        -- counts the runs of that recipe from 1
-    recipe TEXT NOT NULL,
-    session TEXT NOT NULL,
-    state TEXT NOT NULL DEFAULT 'queued',
-    sentence TEXT NOT NULL DEFAULT '',
-    created REAL NOT NULL,
-    started REAL,
-    finished REAL,
-    worker TEXT NOT NULL DEFAULT '',
-    heartbeat REAL,
-    stop INTEGER NOT NULL DEFAULT 0
-);
-CREATE INDEX IF NOT EXISTS runs_by_state ON runs (state, place);
-CREATE TABLE IF NOT EXISTS events (
-    run TEXT NOT NULL,
-    seq INTEGER NOT NULL,
-    event TEXT NOT NULL,
-    PRIMARY KEY (run, seq)
-) WITHOUT ROWID;
-"""
-_COLUMNS = "id, recipe, session, state, sentence, created, started, finished, stop"
-
-
-@dataclass(frozen=True)
-class RunRow:
-    """A run as the store knows it. Times are seconds since 1970, None until they have come.
-
-    `sentence` says why a run failed, else it is empty. `stopping` means that somebody asked for it to end early.
-    """
-
-    id: str
-    recipe_json: str
-    session: str
-    state: RunState
-    sentence: str
-    created: float
-    started: float | None
-    finished: float | None
-    stopping: bool
-
-    @cached_property
-    def recipe(self) -> "Recipe":
-        """The recipe; RecipeError if this version cannot read it, which must not spoil the list of all runs."""
-        from pruning.recipe import from_json  # brings torch; see the package's docstring
-
-        return from_json(self.recipe_json)
-
-    @property
-    def over(self) -> bool:
-        return self.state not in ("queued", "running")
+LONGEST_TITLE = 80
+_COLUMNS = (
+    "id, recipe, session, state, sentence, created, started, finished, title, stop, pinned, "
+    # until the present attempt says something, the events are those of the one before
+    "coalesce(nullif(told, 0), attempt)"
+)
 
 
 def default_home() -> Path:
@@ -86,50 +32,50 @@ def default_home() -> Path:
 
 
 class Store:
-    """`home/store.sqlite` and the artefact folders `home/runs/<id>/`. Any thread of any process may use it.
+    """`home/store.sqlite` and the folders `home/runs/<id>/`. Any thread of any process may use it.
 
-    WAL with synchronous=NORMAL for events: a killed process loses nothing; a power cut loses at most the last moments
-    of a run that is lost with it anyhow, and a training loop never waits for the disk. What a person was told (queued,
-    stopping, finished) is written with FULL, so that it survives a power cut too.
+    A page queues runs, reads them and looks after them; a worker holds a lease of the run that it carries out, and only
+    while it does can it write. A killed process loses nothing. A power cut loses at most the last training steps: all
+    that a person was told and every event that a checkpoint rests on is on the disk before the next thing happens.
     """
 
-    def __init__(self, home: Path) -> None:
-        self.home = home.absolute()
-        self.path = self.home / "store.sqlite"
-        # a pool and not thread-local: the page's threads live for one script run each
-        self._free: deque[sqlite3.Connection] = deque()
-        try:
-            self.home.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise self._unusable(error.strerror or str(error)) from error
-        with self._reading() as connection:
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version not in (0, VERSION):
-            raise JobError(
-                f"{self.path} is of version {version} and this program writes version {VERSION}; move it away or set "
-                "PRUNING_HOME to another folder"
-            )
-        with self._writing(durable=True) as connection:
-            for statement in _SCHEMA.split(";\n"):
-                connection.execute(statement)
-            connection.execute(f"PRAGMA user_version={VERSION}")
+    def __init__(self, home: Path, limits: Limits | None = None) -> None:
+        self.limits = limits or Limits.from_environment()
+        self._database = Database(home)
+        self.home = self._database.home
+        self.path = self._database.path
 
     def close(self) -> None:
         """Close this process's connections. The store can be used again afterwards."""
-        while self._free:
-            self._free.pop().close()
+        self._database.close()
 
     def folder(self, run: str) -> Path:
         """Where the run's artefacts are; made by whoever writes there first."""
         return self.home / "runs" / run
 
+    # What a page asks
+
     def create(self, recipe: "Recipe", session: str) -> str:
-        """Queue a run and return its id: the recipe's name and the number of this run of it, such as 7f3a9c21-1."""
+        """Queue a run and return its id: the recipe's name and the number of this run of it, such as 7f3a9c21-1.
+
+        JobError if the session has as many runs queued or running as it may have.
+        """
         from pruning.recipe import to_json  # brings torch; see the package's docstring
 
         text, name = to_json(recipe), recipe.name
-        with self._writing(durable=True) as connection:
-            query = "SELECT coalesce(max(number), 0) + 1 FROM runs WHERE name = ?"
+        most = self.limits.runs_per_session
+        with self._database.writing(durable=True) as connection:
+            query = "SELECT count(*) FROM runs WHERE session = ? AND state IN ('queued', 'running')"
+            (live,) = connection.execute(query, (session,)).fetchone()
+            if live >= most:
+                raise JobError(
+                    f"{live} of your runs are queued or running and {most} is the most at once; wait until one is "
+                    "over, or stop one"
+                )
+            query = (
+                "INSERT INTO numbers VALUES (?, 1) "
+                "ON CONFLICT (name) DO UPDATE SET number = number + 1 RETURNING number"
+            )
             (number,) = connection.execute(query, (name,)).fetchone()
             connection.execute(
                 "INSERT INTO runs (id, name, number, recipe, session, created) VALUES (?, ?, ?, ?, ?, ?)",
@@ -137,16 +83,25 @@ class Store:
             )
         return f"{name}-{number}"
 
-    def runs(self, states: Collection[RunState] = ()) -> list[RunRow]:
-        """All runs, or those in one of the states; the newest first."""
+    def runs(self, states: Collection[RunState] = (), search: str = "") -> list[RunRow]:
+        """All runs, or those in one of the states; the pinned ones first, then the newest.
+
+        Every word of `search` must occur in the run's id, title or recipe (as JSON), in whatever case.
+        """
         where = f"WHERE state IN ({', '.join('?' * len(states))})" if states else ""
-        with self._reading() as connection:
-            rows = connection.execute(f"SELECT {_COLUMNS} FROM runs {where} ORDER BY place DESC", tuple(states))
-            return [_row(row) for row in rows]
+        query = f"SELECT {_COLUMNS} FROM runs {where} ORDER BY pinned DESC, place DESC"
+        with self._database.reading() as connection:
+            rows = [_row(values) for values in connection.execute(query, tuple(states))]
+        words = search.casefold().split()
+        if not words:
+            return rows
+        # not LIKE: it knows the cases of English letters only
+        texts = [f"{row.id}\n{row.title}\n{row.recipe_json}".casefold() for row in rows]
+        return [row for row, text in zip(rows, texts, strict=True) if all(word in text for word in words)]
 
     def run(self, run: str) -> RunRow:
         """One run. JobError if there is none of that id."""
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             row = connection.execute(f"SELECT {_COLUMNS} FROM runs WHERE id = ?", (run,)).fetchone()
         if row is None:
             raise self._unknown(run)
@@ -155,154 +110,203 @@ class Store:
     def events(self, run: str, after: int = 0) -> list[tuple[int, Event]]:
         """The run's events with their numbers, which count from 1; those after number `after`."""
         query = "SELECT seq, event FROM events WHERE run = ? AND seq > ? ORDER BY seq"
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             rows = connection.execute(query, (run, after)).fetchall()
         return [(seq, event_from_dict(json.loads(text))) for seq, text in rows]
 
-    def append(self, run: str, *events: Event) -> None:
-        """Add events to a running run, all or none. JobError if the run is not running: its worker was given up."""
-        with self._writing() as connection:
-            row = connection.execute("SELECT state FROM runs WHERE id = ?", (run,)).fetchone()
-            if row is None:
-                raise self._unknown(run)
-            if row[0] != "running":
-                raise JobError(f"run {run} is {row[0]}: nothing can be added to it; start it again")
-            _add(connection, run, events)
+    def milestones(self, run: str) -> list[Event]:
+        """The run's events but for optimiser steps, which are nearly all of them: enough to say what it came to."""
+        query = "SELECT event FROM events WHERE run = ? AND json_extract(event, '$.kind') != 'tuning_step' ORDER BY seq"
+        with self._database.reading() as connection:
+            rows = connection.execute(query, (run,)).fetchall()
+        return [event_from_dict(json.loads(text)) for (text,) in rows]
 
-    def finish(self, run: str, event: Finished | Failed) -> bool:
-        """End a run with its last event. False, and nothing is written, if it is over already."""
-        with self._writing(durable=True) as connection:
-            return _end(connection, run, event)
+    def artefacts(self, run: str) -> list[Artefact]:
+        """The files that the run has left, by kind; none before it has said that they are there."""
+        query = "SELECT kind, path, bytes, sha256 FROM artefacts WHERE run = ? ORDER BY kind"
+        with self._database.reading() as connection:
+            rows = connection.execute(query, (run,)).fetchall()
+        return [Artefact(kind, self.folder(run) / path, size, digest) for kind, path, size, digest in rows]
 
-    def claim(self, worker: str) -> str | None:
-        """Hand the oldest queued run to this worker; None if none is queued. No run is ever handed out twice."""
-        with self._reading() as connection:  # so that idle workers, which ask often, do not lock the file
-            if connection.execute("SELECT 1 FROM runs WHERE state = 'queued' LIMIT 1").fetchone() is None:
-                return None
-        with self._writing(durable=True) as connection:
-            query = "SELECT id FROM runs WHERE state = 'queued' ORDER BY place LIMIT 1"
-            row = connection.execute(query).fetchone()
-            if row is None:
-                return None
-            now = time.time()
-            connection.execute(
-                "UPDATE runs SET state = 'running', worker = ?, started = ?, heartbeat = ? WHERE id = ?",
-                (worker, now, now, row[0]),
-            )
-        return row[0]
+    def place_in_queue(self, run: str) -> int:
+        """How many runs start before it, 0 = it is the next one or waits no longer. JobError for an unknown run."""
+        if self.run(run).state != "queued":
+            return 0
+        with self._database.reading() as connection:
+            order = changes.queue_order(connection)
+        return order.index(run) if run in order else 0
 
-    def heartbeat(self, run: str) -> bool:
-        """Say that the run's worker lives. False if the run is over: the worker was given up and should stop."""
-        with self._writing() as connection:
-            query = "UPDATE runs SET heartbeat = ? WHERE id = ? AND state = 'running'"
-            return connection.execute(query, (time.time(), run)).rowcount == 1
+    def rename(self, run: str, title: str) -> None:
+        """Give the run a title of at most 80 characters, "" = none."""
+        self._change(run, "title", title.strip()[:LONGEST_TITLE].strip())
+
+    def pin(self, run: str, pinned: bool) -> None:
+        """Keep the run at the top of the list, or no longer."""
+        self._change(run, "pinned", pinned)
+
+    def delete(self, run: str) -> None:
+        """Forget a run and delete its files. JobError if it is queued or running."""
+        with self._database.writing(durable=True) as connection:
+            state = self._state(connection, run)
+            if state in ("queued", "running"):
+                raise JobError(f"run {run} is {state}; stop it first, then delete it")
+            for table, column in (("events", "run"), ("artefacts", "run"), ("runs", "id")):
+                connection.execute(f"DELETE FROM {table} WHERE {column} = ?", (run,))
+        folders.discard(self.folder(run))  # a kill before this leaves a folder that `sweep` finds
 
     def request_stop(self, run: str) -> None:
         """Ask for the run to end early; a queued one ends at once. A run that is over stays as it is."""
-        with self._writing(durable=True) as connection:
-            row = connection.execute("SELECT state FROM runs WHERE id = ?", (run,)).fetchone()
-            if row is None:
-                raise self._unknown(run)
+        with self._database.writing(durable=True) as connection:
+            state = self._state(connection, run)
             connection.execute("UPDATE runs SET stop = 1 WHERE id = ? AND state = 'running'", (run,))
-            if row[0] == "queued":
-                _end(connection, run, Finished(stopped=True, seconds=0.0))
+            if state == "queued":
+                changes.end_run(connection, run, Finished(stopped=True, seconds=0.0))
+
+    def end(self, run: str) -> str | None:
+        """Stop the run at once, with what it has written by now; returns the worker that must now be ended, if any."""
+        with self._database.writing(durable=True) as connection:
+            if self._state(connection, run) == "queued":
+                changes.end_run(connection, run, Finished(stopped=True, seconds=0.0))
+                return None
+            query = "SELECT worker FROM runs WHERE id = ? AND state = 'running'"
+            row = connection.execute(query, (run,)).fetchone()
+            if row is None:
+                return None
+            changes.cut_short(connection, run, "ended at once")
+        return row[0]
+
+    def sweep(self) -> None:
+        """Delete what killed processes left: folders of deleted runs, checkpoints of runs that are over."""
+        found = folders.run_folders(self.home / "runs")  # before the rows: a folder is made after its row
+        rows = self.runs()
+        folders.sweep(found, {row.id for row in rows}, {row.id for row in rows if not row.over})
+
+    # What a worker does
+
+    def claim(self, worker: str) -> Lease | None:
+        """Hand the next queued run to this worker; None if none is queued. Nobody else has a lease of it then."""
+        with self._database.reading() as connection:  # so that idle workers, which ask often, do not lock the file
+            if connection.execute("SELECT 1 FROM runs WHERE state = 'queued' LIMIT 1").fetchone() is None:
+                return None
+        with self._database.writing(durable=True) as connection:
+            order = changes.queue_order(connection)
+            if not order:
+                return None
+            query = (
+                "UPDATE runs SET state = 'running', worker = ?, started = ?, heartbeat = ?, attempt = attempt + 1 "
+                "WHERE id = ? RETURNING attempt"
+            )
+            now = time.time()
+            (attempt,) = connection.execute(query, (worker, now, now, order[0])).fetchone()
+        return Lease(order[0], worker, attempt)
+
+    def append(self, lease: Lease, *events: Event) -> None:
+        """Add events to the run, all or none. JobError if the lease is over: the worker was given up, or the run ended.
+
+        The first events of a later attempt replace what it does again: all that is known of the run, or, if the very
+        first is `Resumed`, what came after the events that it counts.
+        """
+        found = changes.files_of(self.folder(lease.run), events)
+        # a checkpoint may follow any event but a step, and must find the events that it counts also after a power cut
+        durable = not all(isinstance(event, TuningStep) for event in events)
+        with self._database.writing(durable) as connection:
+            if not changes.holds(connection, lease):
+                raise JobError(f"run {lease.run} is not this worker's any more: nothing can be added to it")
+            changes.begin_attempt(connection, lease, events[0])
+            changes.add_events(connection, lease.run, events)
+            changes.add_artefacts(connection, lease.run, found)
+
+    def finish(self, lease: Lease, event: Finished | Failed) -> bool:
+        """End a run with its last event. False, and nothing is written, if the lease is over."""
+        with self._database.writing(durable=True) as connection:
+            held = changes.holds(connection, lease)
+            if held:
+                changes.end_run(connection, lease.run, event)
+        return held
+
+    def heartbeat(self, lease: Lease) -> bool:
+        """Say that the run's worker lives. False if the lease is over: the worker should do nothing more."""
+        with self._database.writing() as connection:
+            held = changes.holds(connection, lease)
+            if held:
+                connection.execute("UPDATE runs SET heartbeat = ? WHERE id = ?", (time.time(), lease.run))
+        return held
 
     def stop_requested(self, run: str) -> bool:
         return self.run(run).stopping
 
-    def fail_queued(self, sentence: str) -> list[str]:
-        """End all queued runs as failed, because nobody can take them; returns their ids."""
-        return self._fail("state = 'queued'", (), sentence)
+    # What becomes of runs whose worker is gone
 
-    def fail_worker(self, worker: str, sentence: str) -> list[str]:
-        """End the run that this worker was carrying out as failed; returns its id, if there was one."""
-        return self._fail("state = 'running' AND worker = ?", (worker,), sentence)
+    def release(self, worker: str) -> list[str]:
+        """The worker has died: its run waits for another attempt, or has failed if that was the last; returns its id.
 
-    def fail_lost(self, older_than_s: float, sentence: str, alive: Collection[str] = ()) -> list[str]:
-        """End running runs whose last heartbeat is older than that, but not those of workers known to be alive."""
-        marks = ", ".join("?" * len(alive))
-        where = f"state = 'running' AND heartbeat < ? AND worker NOT IN ({marks})"
-        return self._fail(where, (time.time() - older_than_s, *alive), sentence)
+        A run that was asked to stop is stopped: nobody waits for more of it.
+        """
+        return self._release("worker = ?", (worker,))
 
-    def _fail(self, where: str, values: tuple[float | str, ...], sentence: str) -> list[str]:
-        query = f"SELECT id FROM runs WHERE {where} ORDER BY place"
-        with self._reading() as connection:  # asked often, nearly always in vain
+    def release_expired(self, alive: Collection[str] = ()) -> list[str]:
+        """`release` all whose worker has not been heard of for a lease's time, but not those known to be alive."""
+        where = f"heartbeat < ? AND worker NOT IN ({', '.join('?' * len(alive))})"
+        return self._release(where, (time.time() - self.limits.lease_s, *alive))
+
+    def hand_back(self, worker: str) -> list[str]:
+        """The worker was ended in good order: its run waits for the next one, and no attempt is counted as lost."""
+        with self._database.writing(durable=True) as connection:
+            rows = connection.execute(
+                "SELECT id FROM runs WHERE state = 'running' AND worker = ?", (worker,)
+            ).fetchall()
+            for (run,) in rows:
+                changes.queue_again(connection, run)
+        return [run for (run,) in rows]
+
+    def fail_queued(self, runs: Collection[str], sentence: str) -> list[str]:
+        """End those of the runs that are still queued as failed, because nobody can take them; returns their ids."""
+        with self._database.writing(durable=True) as connection:
+            query = f"SELECT id FROM runs WHERE state = 'queued' AND id IN ({', '.join('?' * len(runs))})"
+            queued = [run for (run,) in connection.execute(query, tuple(runs))]
+            for run in queued:
+                changes.end_run(connection, run, Failed(sentence))
+        return queued
+
+    def _release(self, where: str, values: tuple[float | str, ...]) -> list[str]:
+        query = f"SELECT id, stop, losses + 1 FROM runs WHERE state = 'running' AND {where} ORDER BY place"
+        with self._database.reading() as connection:  # asked often, nearly always in vain
             if connection.execute(query, values).fetchone() is None:
                 return []
-        with self._writing(durable=True) as connection:
-            runs = [run for (run,) in connection.execute(query, values).fetchall()]
-            for run in runs:
-                _end(connection, run, Failed(sentence))
-        return runs
+        with self._database.writing(durable=True) as connection:
+            lost = connection.execute(query, values).fetchall()
+            for run, stop, losses in lost:
+                connection.execute("UPDATE runs SET losses = ? WHERE id = ?", (losses, run))
+                if stop:
+                    changes.cut_short(connection, run, "its worker was lost while it was stopping")
+                elif losses < self.limits.attempts:
+                    changes.queue_again(connection, run)
+                else:
+                    changes.end_run(connection, run, Failed(_lost(losses)))
+        return [run for run, _, _ in lost]
 
-    def _open(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self.path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
-        end = time.monotonic() + BUSY_S
-        while True:
-            try:
-                connection.execute("PRAGMA journal_mode=WAL")
-                return connection
-            except sqlite3.OperationalError as error:
-                # SQLite does not wait here by itself when several processes open a fresh file at once
-                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > end:
-                    connection.close()
-                    raise
-                time.sleep(0.01)
+    def _change(self, run: str, column: str, value: str | bool) -> None:
+        with self._database.writing(durable=True) as connection:
+            if not connection.execute(f"UPDATE runs SET {column} = ? WHERE id = ?", (value, run)).rowcount:
+                raise self._unknown(run)
 
-    @contextmanager
-    def _reading(self) -> Generator[sqlite3.Connection]:
-        """A connection for the block; sqlite3's errors become a JobError that names the file."""
-        try:
-            try:
-                connection = self._free.pop()
-            except IndexError:
-                connection = self._open()
-            try:
-                yield connection
-            except BaseException:
-                connection.close()  # rolls back what was begun
-                raise
-            self._free.append(connection)
-        except sqlite3.Error as error:
-            raise self._unusable(str(error)) from error
-
-    @contextmanager
-    def _writing(self, durable: bool = False) -> Generator[sqlite3.Connection]:
-        """A transaction that holds the file's one write lock from its beginning to its end."""
-        with self._reading() as connection:
-            connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
-            connection.execute("BEGIN IMMEDIATE")
-            yield connection
-            connection.execute("COMMIT")
+    def _state(self, connection: sqlite3.Connection, run: str) -> RunState:
+        row = connection.execute("SELECT state FROM runs WHERE id = ?", (run,)).fetchone()
+        if row is None:
+            raise self._unknown(run)
+        return row[0]
 
     def _unknown(self, run: str) -> JobError:
         return JobError(f"there is no run {run} in {self.path}; choose one from the list of runs")
 
-    def _unusable(self, reason: str) -> JobError:
-        return JobError(
-            f"{self.home} cannot be used to keep runs ({reason}); make room and give write access there, or set "
-            "PRUNING_HOME to another folder"
-        )
+
+def _row(values: tuple[Any, ...]) -> RunRow:
+    *plain, title, stop, pinned, attempt = values
+    return RunRow(*plain, stopping=bool(stop), title=title, pinned=bool(pinned), attempt=attempt)
 
 
-def _row(values: tuple[str, str, str, RunState, str, float, float | None, float | None, int]) -> RunRow:
-    return RunRow(*values[:-1], stopping=bool(values[-1]))
-
-
-def _add(connection: sqlite3.Connection, run: str, events: Collection[Event]) -> None:
-    (last,) = connection.execute("SELECT coalesce(max(seq), 0) FROM events WHERE run = ?", (run,)).fetchone()
-    rows = [(run, seq, json.dumps(event_to_dict(event))) for seq, event in enumerate(events, last + 1)]
-    connection.executemany("INSERT INTO events (run, seq, event) VALUES (?, ?, ?)", rows)
-
-
-def _end(connection: sqlite3.Connection, run: str, event: Finished | Failed) -> bool:
-    """The last event and the state it means, so that nobody sees one without the other."""
-    failed = isinstance(event, Failed)
-    state: RunState = "failed" if failed else "stopped" if event.stopped else "finished"
-    changed = connection.execute(
-        "UPDATE runs SET state = ?, sentence = ?, finished = ? WHERE id = ? AND state IN ('queued', 'running')",
-        (state, event.sentence if failed else "", time.time(), run),
+def _lost(times: int) -> str:
+    return (
+        f"worker lost: {times} of {times} processes that carried the run out have ended before it was over, for which "
+        "too little memory is the usual reason; choose a smaller model or a lower tuning.batch_size and start it again"
     )
-    if changed.rowcount:
-        _add(connection, run, [event])
-    return changed.rowcount == 1

@@ -1,4 +1,4 @@
-"""Entry of both kinds of worker: `python -m pruning.jobs.worker`, started by the local backend.
+"""Entry of both kinds of worker: `python -m pruning.jobs.worker`, started by the local backend; on Ray, `equipment`.
 
 The one file of this folder that may know the sample models.
 """
@@ -8,9 +8,15 @@ import gc
 import logging
 import os
 import sys
+from typing import TYPE_CHECKING
 
 from pruning.errors import JobError
 from pruning.jobs.link import Assignment, Link
+from pruning.jobs.store import Store
+
+if TYPE_CHECKING:
+    from pruning.jobs.serving import CarryOut
+    from pruning.workload import Workloads
 
 
 def main() -> None:
@@ -27,7 +33,15 @@ def main() -> None:
         from pruning.runs import carry_out
 
         gc.freeze()
-        serve_runs(link, MODELS, carry_out)
+        serve_runs(link, Store(link.home), MODELS, carry_out)
+
+
+def equipment() -> "tuple[Workloads, CarryOut]":
+    """What a worker on a node of a cluster works on, and how it carries out a run."""
+    from pruning.runs import carry_out
+    from sample_models import MODELS
+
+    return MODELS, carry_out
 
 
 def report() -> Link:

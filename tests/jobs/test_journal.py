@@ -1,5 +1,6 @@
 """How a run's events get from its worker into the store."""
 
+import threading
 import time
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import pytest
 from pruning.errors import JobError
 from pruning.events import Event, Failed, Finished, TuningStep, Warned
 from pruning.jobs import serving
+from pruning.jobs.limits import Limits
+from pruning.jobs.records import Lease
 from pruning.jobs.serving import Journal
 from pruning.jobs.store import Store
 from pruning.recipe import Recipe
@@ -19,49 +22,53 @@ def store(tmp_path: Path) -> Store:
 
 
 @pytest.fixture
-def run(store: Store) -> str:
+def lease(store: Store) -> Lease:
     store.create(Recipe("mlp"), "s")
-    run = store.claim("w")
-    assert run is not None
-    return run
+    lease = store.claim("w")
+    assert lease is not None
+    return lease
+
+
+def never() -> None:
+    raise AssertionError("the run was not given up")
 
 
 def step(number: int) -> TuningStep:
     return TuningStep(0, 0, number, 0.5)
 
 
-def written(store: Store, run: str) -> list[Event]:
-    return [event for _, event in store.events(run)]
+def written(store: Store, lease: Lease) -> list[Event]:
+    return [event for _, event in store.events(lease.run)]
 
 
-def test_steps_wait_for_each_other_and_other_events_do_not(store: Store, run: str, monkeypatch: pytest.MonkeyPatch):
+def test_steps_wait_for_each_other_and_other_events_do_not(store: Store, lease: Lease, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(serving, "WRITE_S", 60.0)
     monkeypatch.setattr(serving, "BEAT_S", 60.0)
-    with Journal(store, run) as journal:
+    with Journal(store, lease, never) as journal:
         journal.add(Warned("begun"))
         journal.add(step(1))
         journal.add(step(2))
-        assert written(store, run) == [Warned("begun")]
+        assert written(store, lease) == [Warned("begun")]
         journal.add(Warned("look"))
-        assert written(store, run) == [Warned("begun"), step(1), step(2), Warned("look")]
+        assert written(store, lease) == [Warned("begun"), step(1), step(2), Warned("look")]
         journal.add(step(3))
         journal.add(Finished(False, 1.0))
         assert journal.over
-    assert written(store, run)[-2:] == [step(3), Finished(False, 1.0)]
-    assert store.run(run).state == "finished"
+    assert written(store, lease)[-2:] == [step(3), Finished(False, 1.0)]
+    assert store.run(lease.run).state == "finished"
 
 
-def test_a_thousand_steps_are_few_writes(store: Store, run: str, monkeypatch: pytest.MonkeyPatch):
+def test_a_thousand_steps_are_few_writes(store: Store, lease: Lease, monkeypatch: pytest.MonkeyPatch):
     writes: list[int] = []
     append = store.append
 
-    def counted(run: str, *events: Event) -> None:
+    def counted(lease: Lease, *events: Event) -> None:
         writes.append(len(events))
-        append(run, *events)
+        append(lease, *events)
 
     monkeypatch.setattr(store, "append", counted)
     begun = time.monotonic()
-    with Journal(store, run) as journal:
+    with Journal(store, lease, never) as journal:
         for number in range(1000):
             journal.add(step(number))
         journal.add(Warned("end"))
@@ -70,49 +77,66 @@ def test_a_thousand_steps_are_few_writes(store: Store, run: str, monkeypatch: py
     assert len(writes) <= seconds / serving.WRITE_S + seconds / serving.BEAT_S + 3
 
 
-def test_the_heartbeat_writes_what_waits(store: Store, run: str, monkeypatch: pytest.MonkeyPatch):
+def test_the_heartbeat_writes_what_waits(store: Store, lease: Lease, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(serving, "WRITE_S", 60.0)
     monkeypatch.setattr(serving, "BEAT_S", 0.05)
-    with Journal(store, run) as journal:
+    with Journal(store, lease, never) as journal:
         journal.add(Warned("begun"))
         journal.add(step(1))
         end = time.monotonic() + 30
-        while len(written(store, run)) < 2 and time.monotonic() < end:
+        while len(written(store, lease)) < 2 and time.monotonic() < end:
             time.sleep(0.01)
-        assert written(store, run) == [Warned("begun"), step(1)]
-        assert store.fail_lost(5.0, "worker lost") == []
+        assert written(store, lease) == [Warned("begun"), step(1)]
+        assert Store(store.home, Limits(lease_s=5.0)).release_expired() == []
 
 
-def test_a_stop_is_heard_and_stays(store: Store, run: str, monkeypatch: pytest.MonkeyPatch):
+def test_a_stop_is_heard_and_stays(store: Store, lease: Lease, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(serving, "ASK_STOP_S", 0.0)
-    with Journal(store, run) as journal:
+    with Journal(store, lease, never) as journal:
         assert not journal.stop()
-        store.request_stop(run)
+        store.request_stop(lease.run)
         assert journal.stop()
         assert journal.stop()
 
 
-def test_the_store_is_not_asked_at_every_step(store: Store, run: str, monkeypatch: pytest.MonkeyPatch):
+def test_the_store_is_not_asked_at_every_step(store: Store, lease: Lease, monkeypatch: pytest.MonkeyPatch):
     asked: list[str] = []
     monkeypatch.setattr(store, "stop_requested", asked.append)
     monkeypatch.setattr(serving, "ASK_STOP_S", 60.0)
-    with Journal(store, run) as journal:
+    with Journal(store, lease, never) as journal:
         for _ in range(1000):
             journal.stop()
-    assert asked == [run]
+    assert asked == [lease.run]
 
 
-def test_a_worker_that_was_given_up_stops(store: Store, run: str, monkeypatch: pytest.MonkeyPatch):
+def test_a_worker_that_was_given_up_hears_of_it_and_writes_nothing(
+    store: Store, lease: Lease, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(serving, "BEAT_S", 0.05)
     monkeypatch.setattr(serving, "ASK_STOP_S", 60.0)
-    with Journal(store, run) as journal:
-        journal.stop()
-        store.fail_worker("w", "worker lost")
-        end = time.monotonic() + 30
-        while not journal.stop() and time.monotonic() < end:
-            time.sleep(0.01)
-        assert journal.stop()
-        with pytest.raises(JobError, match="nothing can be added"):
-            journal.add(Warned("late"))
-        journal.add(Failed("late"))
-    assert written(store, run) == [Failed("worker lost")]
+    heard = threading.Event()
+    with Journal(store, lease, heard.set) as journal:
+        assert not heard.wait(0.2)
+        store.release("w")
+        assert heard.wait(30)
+        for late in (Warned("late"), Failed("late")):
+            with pytest.raises(JobError, match="nothing can be added"):
+                journal.add(late)
+    assert written(store, lease) == []
+    assert store.run(lease.run).state == "queued"
+
+
+def test_what_could_not_be_written_is_written_later(store: Store, lease: Lease, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(serving, "BEAT_S", 60.0)
+    append = store.append
+
+    def busy(lease: Lease, *events: Event) -> None:
+        monkeypatch.setattr(store, "append", append)
+        raise JobError("database is locked")
+
+    monkeypatch.setattr(store, "append", busy)
+    with Journal(store, lease, never) as journal:
+        with pytest.raises(JobError):
+            journal.add(Warned("one"))
+        journal.add(Warned("two"))
+    assert written(store, lease) == [Warned("one"), Warned("two")]

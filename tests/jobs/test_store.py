@@ -1,13 +1,11 @@
-import multiprocessing
+"""What a page asks of the store, and that it keeps what it is told."""
+
 import sqlite3
-import threading
-import time
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from pruning.amounts import Sparsity
 from pruning.errors import JobError, RecipeError
 from pruning.events import (
     EVENTS,
@@ -17,6 +15,7 @@ from pruning.events import (
     Finished,
     Masked,
     Measured,
+    Resumed,
     Stage,
     StageMeasured,
     Started,
@@ -25,12 +24,10 @@ from pruning.events import (
     Verified,
     Warned,
 )
+from pruning.jobs.records import Lease
 from pruning.jobs.store import Store, default_home
-from pruning.recipe import Recipe
-from tests.jobs.claimer import claim_and_write
+from tests.jobs.leasing import GENEROUS, OTHER, RECIPE, claimed, over, running
 
-RECIPE = Recipe("mlp", amount=Sparsity(0.5))
-OTHER = Recipe("mlp", amount=Sparsity(0.7))
 ALL_EVENTS: list[Event] = [
     Started("mlp", "cpu (x86_64)", 1, 12, ("a", "b")),
     StageMeasured("dense", Stage(0.91, 0.92, 300, 76, 76, 64, 800, 500, (0.9, 0.92))),
@@ -41,6 +38,7 @@ ALL_EVENTS: list[Event] = [
     SurgeryChecked("tuned", 1e-7, 0.5, 0.4),
     Exported({"pt": "/tmp/x.pt"}),
     Verified(0.91, 0.91, True),
+    Resumed(3, 0, 7),
     Finished(False, 12.5),
     Failed("no memory; lower tuning.batch_size"),
 ]
@@ -48,14 +46,7 @@ ALL_EVENTS: list[Event] = [
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "home")
-
-
-def running(store: Store, recipe: Recipe = RECIPE, worker: str = "w") -> str:
-    store.create(recipe, "s")
-    run = store.claim(worker)
-    assert run is not None
-    return run
+    return Store(tmp_path / "home", GENEROUS)
 
 
 def test_ids_are_the_recipes_name_and_count_its_runs(store: Store):
@@ -69,10 +60,11 @@ def test_a_run_goes_from_queued_over_running_to_finished(store: Store):
     run = store.create(RECIPE, "session 1")
     row = store.run(run)
     assert (row.state, row.session, row.recipe, row.started, row.over) == ("queued", "session 1", RECIPE, None, False)
-    assert store.claim("w") == run
+    lease = store.claim("w")
+    assert lease == Lease(run, "w", 1)
     row = store.run(run)
     assert row.state == "running" and row.started is not None and row.started >= row.created
-    assert store.finish(run, Finished(False, 2.0))
+    assert store.finish(lease, Finished(False, 2.0))
     row = store.run(run)
     assert row.state == "finished" and row.finished is not None and row.over and row.sentence == ""
     assert store.events(run) == [(1, Finished(False, 2.0))]
@@ -87,33 +79,35 @@ def test_runs_can_be_had_by_state(store: Store):
 
 def test_every_kind_of_event_comes_back_as_it_was(store: Store):
     assert {type(event) for event in ALL_EVENTS} == set(EVENTS.values())
-    run = running(store)
-    store.append(run, *ALL_EVENTS[:4])
-    store.append(run, *ALL_EVENTS[4:])
-    assert store.events(run) == list(enumerate(ALL_EVENTS, 1))
-    assert store.events(run, after=9) == [(10, ALL_EVENTS[9]), (11, ALL_EVENTS[10])]
-    assert Store(store.home).events(run) == store.events(run)
+    lease = running(store)
+    store.append(lease, *ALL_EVENTS[:4])
+    store.append(lease, *ALL_EVENTS[4:])
+    assert store.events(lease.run) == list(enumerate(ALL_EVENTS, 1))
+    assert store.events(lease.run, after=10) == [(11, ALL_EVENTS[10]), (12, ALL_EVENTS[11])]
+    assert Store(store.home).events(lease.run) == store.events(lease.run)
+    assert store.milestones(lease.run) == [event for event in ALL_EVENTS if not isinstance(event, TuningStep)]
 
 
 def test_events_of_one_run_are_not_anothers(store: Store):
     one, two = running(store), running(store, OTHER)
     store.append(one, Warned("one"))
     store.append(two, Warned("two"))
-    assert store.events(one) == [(1, Warned("one"))]
-    assert store.events(two) == [(1, Warned("two"))]
+    assert store.events(one.run) == [(1, Warned("one"))]
+    assert store.events(two.run) == [(1, Warned("two"))]
 
 
 def test_what_is_over_stays_as_it_is(store: Store):
-    run = running(store)
-    assert store.finish(run, Failed("no"))
-    assert not store.finish(run, Finished(False, 1.0))
-    store.request_stop(run)
-    with pytest.raises(JobError, match=f"{run} is failed"):
-        store.append(run, Warned("late"))
-    assert not store.heartbeat(run)
-    row = store.run(run)
+    lease = running(store)
+    assert store.finish(lease, Failed("no"))
+    assert not store.finish(lease, Finished(False, 1.0))
+    store.request_stop(lease.run)
+    assert store.end(lease.run) is None
+    with pytest.raises(JobError, match=f"{lease.run} is not this worker's any more"):
+        store.append(lease, Warned("late"))
+    assert not store.heartbeat(lease)
+    row = store.run(lease.run)
     assert (row.state, row.sentence, row.stopping) == ("failed", "no", False)
-    assert store.events(run) == [(1, Failed("no"))]
+    assert store.events(lease.run) == [(1, Failed("no"))]
 
 
 def test_a_queued_run_stops_at_once_and_a_running_one_is_asked(store: Store):
@@ -121,97 +115,112 @@ def test_a_queued_run_stops_at_once_and_a_running_one_is_asked(store: Store):
     store.request_stop(second)
     assert store.run(second).state == "stopped"
     assert store.events(second) == [(1, Finished(True, 0.0))]
-    assert store.claim("w") == first
-    assert store.claim("w") is None
+    lease = claimed(store)
+    assert lease.run == first and store.claim("w") is None
     assert not store.stop_requested(first)
     store.request_stop(first)
     assert store.stop_requested(first)
     assert store.run(first).state == "running"
-    store.finish(first, Finished(True, 1.0))
+    store.finish(lease, Finished(True, 1.0))
     assert store.run(first).state == "stopped"
 
 
-def test_an_old_heartbeat_is_a_lost_worker_unless_it_is_known_to_live(store: Store):
-    dead, alive = running(store, worker="dead"), running(store, worker="alive")
-    assert store.fail_lost(10.0, "worker lost") == []
-    assert store.fail_lost(-1.0, "worker lost", ["alive"]) == [dead]
-    row = store.run(dead)
-    assert (row.state, row.sentence) == ("failed", "worker lost")
-    assert store.events(dead) == [(1, Failed("worker lost"))]
-    assert store.heartbeat(alive)
+def test_artefacts_are_listed_with_size_and_fingerprint(store: Store):
+    lease = running(store)
+    folder = store.folder(lease.run)
+    folder.mkdir(parents=True)
+    (folder / "model.pt").write_bytes(b"abc")
+    assert store.artefacts(lease.run) == []
+    store.append(lease, Exported({"pt": str(folder / "model.pt"), "elsewhere": "/nowhere/model.onnx"}))
+    (artefact,) = store.artefacts(lease.run)
+    assert (artefact.kind, artefact.path, artefact.bytes) == ("pt", folder / "model.pt", 3)
+    assert artefact.sha256 == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2
+    store.end(lease.run)
+    assert store.run(lease.run).sentence == "ended at once: the files it had written are kept"
 
 
-def test_a_heartbeat_keeps_a_run(store: Store):
-    run = running(store)
-    time.sleep(0.3)
-    assert store.heartbeat(run)
-    assert store.fail_lost(0.2, "worker lost") == []
-    time.sleep(0.3)
-    assert store.fail_lost(0.2, "worker lost") == [run]
+def test_artefacts_move_with_their_home(tmp_path: Path):
+    store = Store(tmp_path / "old")
+    lease = running(store)
+    store.folder(lease.run).mkdir(parents=True)
+    (store.folder(lease.run) / "model.pt").touch()
+    store.append(lease, Exported({"pt": str(store.folder(lease.run) / "model.pt")}))
+    store.close()
+    moved = Store((tmp_path / "old").rename(tmp_path / "new"))
+    assert [artefact.path for artefact in moved.artefacts(lease.run)] == [moved.folder(lease.run) / "model.pt"]
 
 
-def test_a_workers_death_fails_its_run_only(store: Store):
-    mine, theirs = running(store, worker="mine"), running(store, worker="theirs")
-    store.create(OTHER, "s")
-    assert store.fail_worker("mine", "worker lost") == [mine]
-    assert store.fail_worker("mine", "worker lost") == []
-    assert store.run(theirs).state == "running"
-    assert store.fail_queued("nobody can take it") == [f"{OTHER.name}-1"]
+def test_a_title_is_stripped_and_kept_short(store: Store):
+    run = store.create(RECIPE, "s")
+    assert store.run(run).title == ""
+    store.rename(run, "  halves  ")
+    assert store.run(run).title == "halves"
+    store.rename(run, "x" * 79 + " yz")
+    assert store.run(run).title == "x" * 79
+    store.rename(run, " ")
+    assert store.run(run).title == ""
 
 
-def test_threads_never_claim_one_run_twice(store: Store):
-    runs = [store.create(RECIPE, "s") for _ in range(40)]
-    start = threading.Barrier(8)
-
-    def claim_all(worker: int) -> list[str]:
-        start.wait()
-        return list(iter(lambda: store.claim(str(worker)), None))
-
-    with ThreadPoolExecutor(8) as pool:
-        claimed = [run for part in pool.map(claim_all, range(8)) for run in part]
-    assert sorted(claimed) == sorted(runs)
+def test_pinned_runs_come_first_then_the_newest(store: Store):
+    first, second, third = (store.create(RECIPE, "s") for _ in range(3))
+    store.pin(first, True)
+    assert [row.id for row in store.runs()] == [first, third, second]
+    assert [row.pinned for row in store.runs()] == [True, False, False]
+    store.pin(first, False)
+    assert [row.id for row in store.runs()] == [third, second, first]
 
 
-def test_processes_share_a_fresh_store_and_never_claim_one_run_twice(tmp_path: Path):
-    spawn = multiprocessing.get_context("spawn")
-    store = Store(tmp_path)
-    runs = [store.create(RECIPE, "s") for _ in range(30)]
-    workers = [spawn.Process(target=claim_and_write, args=(tmp_path, str(i))) for i in range(2)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join(60)
-    assert [worker.exitcode for worker in workers] == [0, 0]
-    for run in runs:
-        events = store.events(run)
-        assert [seq for seq, _ in events] == list(range(1, 12))
-        assert len({event.sentence for _, event in events if isinstance(event, Warned)}) == 1
-        assert store.run(run).state == "finished"
+def test_search_wants_every_word_somewhere_in_whatever_case(store: Store):
+    first, second = store.create(RECIPE, "s"), store.create(replace(OTHER, workload="lenet"), "s")
+    store.rename(first, "Für die GRÖSSTE 50% Übung")
+
+    def found(search: str) -> list[str]:
+        return [row.id for row in store.runs(search=search)]
+
+    assert found("") == found("  ") == [second, first]
+    assert found("übung für") == found("grösste mLp") == found("50%") == [first]
+    assert found("LENET magnitude") == found(second) == [second]
+    assert found("magnitude") == [second, first]
+    assert found("übung lenet") == found("%%") == []
+    assert [row.id for row in store.runs(["finished"], "magnitude")] == []
 
 
-def test_many_open_a_fresh_store_at_once(tmp_path: Path):
-    start = threading.Barrier(12)
+def test_a_deleted_run_is_gone_with_its_files_and_its_id_is_not_given_again(store: Store):
+    run = over(store)
+    store.folder(run).mkdir(parents=True)
+    (store.folder(run) / "model.pt").touch()
+    store.delete(run)
+    assert not store.folder(run).exists() and store.runs() == [] and store.events(run) == []
+    with pytest.raises(JobError, match="no run"):
+        store.run(run)
+    assert store.create(RECIPE, "s") == f"{RECIPE.name}-2"
 
-    def make(home: Path) -> str:
-        start.wait()
-        return Store(home).create(RECIPE, "s")
 
-    with ThreadPoolExecutor(12) as pool:
-        for attempt in range(5):
-            assert len(set(pool.map(make, [tmp_path / str(attempt)] * 12))) == 12
+def test_a_live_run_is_not_deleted(store: Store):
+    run = store.create(RECIPE, "s")
+    with pytest.raises(JobError, match=f"{run} is queued; stop it first"):
+        store.delete(run)
+    claimed(store)
+    with pytest.raises(JobError, match=f"{run} is running; stop it first"):
+        store.delete(run)
+    assert store.run(run).state == "running"
 
 
-def test_two_writers_of_one_run_do_not_lose_or_mix_numbers(store: Store):
-    run = running(store)
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda step: store.append(run, TuningStep(0, 0, step, 0.5)), range(80)))
-    events = store.events(run)
-    assert [seq for seq, _ in events] == list(range(1, 81))
-    assert sorted(event.step for _, event in events if isinstance(event, TuningStep)) == list(range(80))
+def test_sweeping_deletes_only_what_nobody_needs(store: Store):
+    done, live = over(store), running(store).run
+    for name in (done, live, "0123abcd-7", "my own folder"):
+        (store.home / "runs" / name / "checkpoints").mkdir(parents=True)
+        (store.home / "runs" / name / "model.pt").touch()
+    store.sweep()
+    kept = sorted(str(path.relative_to(store.home / "runs")) for path in (store.home / "runs").rglob("*"))
+    checkpoints = [f"{live}/checkpoints", "my own folder/checkpoints"]
+    models = [f"{name}/model.pt" for name in (done, live, "my own folder")]
+    assert kept == sorted([done, live, "my own folder", *checkpoints, *models])
 
 
 def test_an_unknown_run_is_named(store: Store):
-    for ask in (store.run, store.stop_requested, store.request_stop, lambda run: store.append(run, Warned("x"))):
+    asks = (store.run, store.stop_requested, store.request_stop, store.end, store.delete, store.place_in_queue)
+    for ask in (*asks, lambda run: store.rename(run, "x"), lambda run: store.pin(run, True)):
         with pytest.raises(JobError, match=r"no run nothing-1 .*choose one"):
             ask("nothing-1")
 
@@ -223,25 +232,6 @@ def test_a_recipe_that_cannot_be_read_does_not_spoil_the_list(store: Store):
     (row,) = store.runs()
     with pytest.raises(RecipeError, match=r"criterion\.kind is \"magic\""):
         _ = row.recipe
-
-
-def test_a_home_below_a_file_names_it_and_the_way_out(tmp_path: Path):
-    (tmp_path / "file").touch()
-    with pytest.raises(JobError, match=r"file/home cannot be used .*set PRUNING_HOME to another folder"):
-        Store(tmp_path / "file" / "home")
-
-
-def test_a_damaged_store_names_its_folder_and_the_way_out(tmp_path: Path):
-    (tmp_path / "store.sqlite").write_bytes(b"not a database, but long enough to be looked at" * 100)
-    with pytest.raises(JobError, match=f"{tmp_path} cannot be used .*set PRUNING_HOME"):
-        Store(tmp_path)
-
-
-def test_a_store_of_another_version_is_left_alone(store: Store):
-    with sqlite3.connect(store.path) as connection:
-        connection.execute("PRAGMA user_version=99")
-    with pytest.raises(JobError, match=r"version 99 .*move it away"):
-        Store(store.home)
 
 
 def test_home_is_what_the_environment_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):

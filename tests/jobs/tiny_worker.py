@@ -6,41 +6,81 @@ yet another process.
 
 import gc
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Generator
+from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import torch
 
+from pruning import runs
 from pruning.engine import prune
+from pruning.errors import ExportError
 from pruning.events import Event, Exported, Finished, Warned
 from pruning.jobs.answering import serve_calls
-from pruning.jobs.serving import serve_runs
+from pruning.jobs.serving import CarryOut, serve_runs
+from pruning.jobs.store import Store
 from pruning.jobs.worker import report
 from pruning.recipe import Recipe
 from pruning.schedules import Polynomial
 from pruning.tuning import Tuning
-from pruning.workload import Workload
+from pruning.workload import Workload, Workloads
 from tests.networks import tiny
 
 QUICK = Recipe("mlp", tuning=Tuning(epochs=1, batch_size=50))
 LONG = Recipe("mlp", schedule=Polynomial(rounds=2), tuning=Tuning(epochs=100_000, batch_size=50))
-WORKLOADS = {"mlp": lambda: tiny("mlp"), "no_memory": lambda: tiny("mlp"), "bug": lambda: tiny("mlp")}
+WHOLE = Recipe("whole", schedule=Polynomial(rounds=2), tuning=Tuning(epochs=5, batch_size=50))
+TORN = replace(WHOLE, workload="torn")
+WORKLOADS = {
+    name: lambda: tiny("mlp") for name in ("mlp", "no_memory", "bug", "deadly", "children", "counting", "whole", "torn")
+}
+"""All the same; the names say what the run does beside, or instead of, pruning.
+
+`whole` is the product's own run, but for the verification; `torn` too, and its worker is killed in the ninth epoch.
+"""
 
 
 def carry_out(
-    workload: Workload, recipe: Recipe, out: Path, reference: str, stop: Callable[[], bool]
+    workload: Workload, recipe: Recipe, out: Path, reference: str, stop: Callable[[], bool], *, checkpoints: Path
 ) -> Generator[Event, None, None]:
     """The engine's events, the model as a file, the end."""
+    if recipe.workload in ("whole", "torn"):
+        with mock.patch.object(runs, "rescore_afresh", side_effect=ExportError("the tests do not wait for it")):
+            for event in runs.carry_out(
+                workload, recipe, out, reference, stop, torch.device("cpu"), checkpoints=checkpoints
+            ):
+                yield event
+                if recipe.workload == "torn" and checkpoints.name == "1" and getattr(event, "step", 0) == 51:
+                    os.kill(os.getpid(), signal.SIGKILL)
+        return
     if recipe.workload == "no_memory":
         torch.empty(2**60)
     if recipe.workload == "bug":
         raise ZeroDivisionError("division by zero")
+    if recipe.workload == "deadly":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if recipe.workload == "children":
+        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+        yield Warned(f"pids {os.getpid()} {child.pid}")
+        child.wait()
+    if recipe.workload == "counting":
+        attempt = len(list(checkpoints.iterdir())) + 1
+        (checkpoints / str(attempt)).touch()
+        yield Warned(f"attempt {attempt} {os.getpid()}")
     yield Warned(f"pid {os.getpid()}")
     pruned = yield from prune(workload, recipe, torch.device("cpu"), stop)
-    out.mkdir(parents=True)
+    out.mkdir(parents=True, exist_ok=True)
     torch.save(pruned.model.state_dict(), out / "model.pt")
     yield Exported({"pt": str(out / "model.pt")})
     yield Finished(pruned.stopped, 0.0)
+
+
+def equipment() -> tuple[Workloads, CarryOut]:
+    """The same for a worker on a node of a cluster."""
+    return WORKLOADS, carry_out
 
 
 def main() -> None:
@@ -50,7 +90,7 @@ def main() -> None:
     if link.kind == "calls":
         serve_calls(link, WORKLOADS)
     else:
-        serve_runs(link, WORKLOADS, carry_out)
+        serve_runs(link, Store(link.home), WORKLOADS, carry_out)
 
 
 if __name__ == "__main__":

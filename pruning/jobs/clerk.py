@@ -1,0 +1,61 @@
+"""What the server does with its store for the workers that cannot reach the store's file."""
+
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pruning.errors import JobError
+from pruning.jobs.link import log_file
+from pruning.jobs.records import Lease
+from pruning.jobs.store import Store
+
+
+class Clerk:
+    """Answers `remote.DistantStore`, one message after the other. Knows its verbs and no other."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._verbs: dict[str, Callable[..., Any]] = {
+            "claim": store.claim,
+            "run": store.run,
+            "append": store.append,
+            "finish": store.finish,
+            "heartbeat": store.heartbeat,
+            "stop_requested": store.stop_requested,
+            "receive": self._receive,
+            "received": self._received,
+        }
+
+    def answer(self, message: bytes) -> bytes:
+        """(answer, None) or (None, error), pickled."""
+        verb, arguments = pickle.loads(message)
+        try:
+            return pickle.dumps((self._verbs[verb](*arguments), None))
+        except Exception as error:
+            from pruning.jobs.faults import explain  # brings torch; see the package's docstring
+
+            home = self._store.home
+            return pickle.dumps((None, explain(error, f"the run's {verb}", "close other programs", log_file(home))))
+
+    def _receive(self, lease: Lease, name: str, chunk: bytes, begin: bool) -> None:
+        """The next piece of a file of the run, the first one with `begin`."""
+        partial = self._partial(lease, name)
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb" if begin else "ab") as file:
+            file.write(chunk)
+
+    def _received(self, lease: Lease, name: str) -> str:
+        """All of the file has come; returns its path. It is whole or not there, whoever is killed."""
+        partial = self._partial(lease, name)
+        with partial.open("rb+") as file:
+            os.fsync(file.fileno())
+        return str(partial.replace(partial.with_name(name)))
+
+    def _partial(self, lease: Lease, name: str) -> Path:
+        if not name.strip(".") or Path(name).name != name:
+            raise JobError(f"{name!r} is not a file's name; the run's files lie in one folder")
+        if not self._store.heartbeat(lease):
+            raise JobError(f"run {lease.run} is not this worker's any more: no file of it is taken")
+        return self._store.folder(lease.run) / f".{name}.partial"

@@ -1,0 +1,151 @@
+"""One SQLite file that any thread of any process may read and write: connections, transactions, versions."""
+
+import sqlite3
+import time
+from collections import deque
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pruning.errors import JobError
+
+BUSY_S = 10.0
+
+_VERSION_1 = """
+CREATE TABLE runs (
+    place INTEGER PRIMARY KEY,      -- the order in which runs were asked for
+    id TEXT NOT NULL UNIQUE,
+    name TEXT NOT NULL,             -- the recipe's
+    number INTEGER NOT NULL,        -- counts the runs of that recipe from 1
+    recipe TEXT NOT NULL,
+    session TEXT NOT NULL,
+    state TEXT NOT NULL DEFAULT 'queued',
+    sentence TEXT NOT NULL DEFAULT '',
+    created REAL NOT NULL,
+    started REAL,
+    finished REAL,
+    worker TEXT NOT NULL DEFAULT '',
+    heartbeat REAL,
+    stop INTEGER NOT NULL DEFAULT 0
+);
+CREATE INDEX runs_by_state ON runs (state, place);
+CREATE TABLE events (
+    run TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    event TEXT NOT NULL,
+    PRIMARY KEY (run, seq)
+) WITHOUT ROWID;
+"""
+
+_VERSION_2 = """
+ALTER TABLE runs ADD COLUMN title TEXT NOT NULL DEFAULT '';
+ALTER TABLE runs ADD COLUMN pinned INTEGER NOT NULL DEFAULT 0;
+-- counts the leases
+ALTER TABLE runs ADD COLUMN attempt INTEGER NOT NULL DEFAULT 0;
+-- the last attempt that has written an event
+ALTER TABLE runs ADD COLUMN told INTEGER NOT NULL DEFAULT 0;
+-- the attempts whose worker was lost
+ALTER TABLE runs ADD COLUMN losses INTEGER NOT NULL DEFAULT 0;
+UPDATE runs SET attempt = 1, told = 1 WHERE started IS NOT NULL;
+CREATE TABLE numbers (              -- outlives the runs, so that no id is ever given twice
+    name TEXT PRIMARY KEY,
+    number INTEGER NOT NULL
+) WITHOUT ROWID;
+INSERT INTO numbers SELECT name, max(number) FROM runs GROUP BY name;
+CREATE TABLE artefacts (
+    run TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    path TEXT NOT NULL,             -- relative to the run's folder where it lies in there
+    bytes INTEGER NOT NULL,
+    sha256 TEXT NOT NULL,
+    PRIMARY KEY (run, kind)
+) WITHOUT ROWID;
+"""
+
+MIGRATIONS = (_VERSION_1, _VERSION_2)
+"""Each brings a store from the version before it to its own; a fresh file is of version 0."""
+VERSION = len(MIGRATIONS)
+
+
+class Database:
+    """`home/store.sqlite`. WAL with synchronous=NORMAL, or FULL for what must survive a power cut too."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home.absolute()
+        self.path = self.home / "store.sqlite"
+        # a pool and not thread-local: the page's threads live for one script run each
+        self._free: deque[sqlite3.Connection] = deque()
+        try:
+            self.home.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise self._unusable(error.strerror or str(error)) from error
+        if self._version() != VERSION:
+            self._migrate()
+
+    def close(self) -> None:
+        """Close this process's connections. The database can be used again afterwards."""
+        while self._free:
+            self._free.pop().close()
+
+    @contextmanager
+    def reading(self) -> Generator[sqlite3.Connection]:
+        """A connection for the block; sqlite3's errors become a JobError that names the folder."""
+        try:
+            try:
+                connection = self._free.pop()
+            except IndexError:
+                connection = self._open()
+            try:
+                yield connection
+            except BaseException:
+                connection.close()  # rolls back what was begun
+                raise
+            self._free.append(connection)
+        except sqlite3.Error as error:
+            raise self._unusable(str(error)) from error
+
+    @contextmanager
+    def writing(self, durable: bool = False) -> Generator[sqlite3.Connection]:
+        """A transaction that holds the file's one write lock from its beginning to its end."""
+        with self.reading() as connection:
+            connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
+            connection.execute("BEGIN IMMEDIATE")
+            yield connection
+            connection.execute("COMMIT")
+
+    def _version(self) -> int:
+        with self.reading() as connection:
+            return connection.execute("PRAGMA user_version").fetchone()[0]
+
+    def _migrate(self) -> None:
+        with self.writing(durable=True) as connection:
+            (version,) = connection.execute("PRAGMA user_version").fetchone()  # another process may have been faster
+            if version > VERSION:
+                raise JobError(
+                    f"{self.path} is of version {version} and this program writes version {VERSION}; move it away or "
+                    "set PRUNING_HOME to another folder"
+                )
+            for script in MIGRATIONS[version:]:
+                for statement in script.split(";\n"):  # executescript() would commit what was begun
+                    connection.execute(statement)
+            connection.execute(f"PRAGMA user_version={VERSION}")
+
+    def _open(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self.path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+        end = time.monotonic() + BUSY_S
+        while True:
+            try:
+                connection.execute("PRAGMA journal_mode=WAL")
+                return connection
+            except sqlite3.OperationalError as error:
+                # SQLite does not wait here by itself when several processes open a fresh file at once
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                    connection.close()
+                    raise
+                time.sleep(0.01)
+
+    def _unusable(self, reason: str) -> JobError:
+        return JobError(
+            f"{self.home} cannot be used to keep runs ({reason}); make room and give write access there, or set "
+            "PRUNING_HOME to another folder"
+        )

@@ -1,0 +1,66 @@
+"""What the store hands out: a run, a worker's lease of it, the files that it left."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from pruning.recipe import Recipe
+
+RunState = Literal["queued", "running", "finished", "stopped", "failed"]
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """A run as the store knows it. Times are seconds since 1970, None until they have come.
+
+    `sentence` says why a run failed or what is left of one that was ended by force, else it is empty. `stopping` means
+    that somebody asked for it to end early. `title` is what a person calls it, "" = nothing.
+    """
+
+    id: str
+    recipe_json: str
+    session: str
+    state: RunState
+    sentence: str
+    created: float
+    started: float | None
+    """When the present attempt began; None again while a lost run waits for its next one."""
+    finished: float | None
+    stopping: bool
+    title: str
+    pinned: bool
+    attempt: int
+    """Counts how often the run was begun or resumed; 0 before the first time. Events are only ever added as long as it
+    stays the same: a reader who keeps them starts over when it changes."""
+
+    @cached_property
+    def recipe(self) -> "Recipe":
+        """The recipe; RecipeError if this version cannot read it, which must not spoil the list of all runs."""
+        from pruning.recipe import from_json  # brings torch; see the package's docstring
+
+        return from_json(self.recipe_json)
+
+    @property
+    def over(self) -> bool:
+        return self.state not in ("queued", "running")
+
+
+@dataclass(frozen=True)
+class Lease:
+    """A worker's right to carry a run out and to write down what happens. It lasts until the worker is given up."""
+
+    run: str
+    worker: str
+    attempt: int
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """A file that a run left. `sha256` (hexadecimal) is of the file as it was when the run said that it is there."""
+
+    kind: str
+    path: Path
+    bytes: int
+    sha256: str

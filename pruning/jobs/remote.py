@@ -1,0 +1,188 @@
+"""A worker on a node of a cluster: the same two kinds of work as on this machine, over an actor instead of a socket.
+
+Ray is not imported here: `pruning.jobs.cluster` makes the actor of `Station`.
+"""
+
+import gc
+import logging
+import os
+import pickle
+import queue
+import shutil
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pruning.events import Event, Exported, Failed, Finished
+from pruning.jobs.folders import SHARED
+from pruning.jobs.link import Kind
+from pruning.jobs.records import Lease, RunRow
+
+if TYPE_CHECKING:
+    from pruning.jobs.serving import CarryOut
+    from pruning.workload import Workloads
+
+CHUNK = 8 * 2**20
+
+Equip = Callable[[], "tuple[Workloads, CarryOut]"]
+"""Imported on the node by its name: what there is to work on, and how a run is carried out."""
+Said = tuple[Literal["message", "log", "end"], bytes]
+
+
+@dataclass(frozen=True)
+class Post:
+    """What a worker on a node is told when it starts: who it is, what it does, and with how many threads (0 = all).
+
+    `home` is the server's, for sentences that name it. `checkpoints` must be reachable from every node, else a run that
+    loses its node begins anew.
+    """
+
+    worker: str
+    kind: Kind
+    home: str
+    checkpoints: str
+    threads: int
+
+
+class Station:
+    """The actor. `serve` is its voice and `hear` its ear; they need a thread each (`max_concurrency=2`)."""
+
+    def __init__(self, post: Post, equip: Equip) -> None:
+        self._post = post
+        self._equip = equip
+        self._heard = queue.SimpleQueue[bytes]()
+        self._said = queue.SimpleQueue[Said]()
+
+    def serve(self) -> Generator[Said]:
+        """Work, and say for ever what there is to say: messages, and lines for the server's log of workers."""
+        threading.Thread(target=self._work, name="work", daemon=True).start()
+        while (said := self._said.get())[0] != "end":
+            yield said
+
+    def hear(self, message: bytes) -> None:
+        self._heard.put(message)
+
+    def _work(self) -> None:
+        logging.basicConfig(
+            format="%(asctime)s %(process)d %(name)s: %(message)s",
+            level=logging.WARNING,
+            handlers=[_Log(self._said)],
+            force=True,
+        )
+        try:
+            self._work_for_ever()
+        except Exception:
+            logging.exception("the worker for %s has ended", self._post.kind)
+        self._said.put(("end", b""))
+
+    def _work_for_ever(self) -> None:
+        _take_threads(self._post.threads)
+        os.environ[SHARED] = self._post.checkpoints
+        from pruning.jobs.answering import serve_calls  # brings torch, which reads the threads when it is loaded
+        from pruning.jobs.serving import serve_runs
+
+        line = NodeLine(self._post, self._heard, self._said)
+        workloads, carry_out = self._equip()
+        gc.freeze()
+        if self._post.kind == "calls":
+            serve_calls(line, workloads)
+            return
+        if sys.platform != "win32":
+            os.nice(10)
+        serve_runs(line, DistantStore(line), workloads, carry_out)
+
+
+class NodeLine:
+    """The worker's end of the line, as `link.Line` says."""
+
+    def __init__(self, post: Post, heard: "queue.SimpleQueue[bytes]", said: "queue.SimpleQueue[Said]") -> None:
+        self.worker = post.worker
+        self.home = Path(post.home)
+        self._heard = heard
+        self._said = said
+
+    def ready(self) -> None:
+        self.send(b"ready")
+
+    def send(self, message: bytes) -> None:
+        self._said.put(("message", message))
+
+    def receive(self) -> bytes:
+        return self._heard.get()
+
+
+class DistantStore:
+    """The store as `serving.Ledger` says, where its file is not: every verb is carried out by the server's `Clerk`.
+
+    The run writes its files into a folder of the node; they are sent to the server before it is told of them.
+    """
+
+    def __init__(self, line: NodeLine) -> None:
+        self._line = line
+        self._lock = threading.Lock()
+        self._scratch = Path(tempfile.mkdtemp(prefix="pruning-"))
+
+    def folder(self, run: str) -> Path:
+        return self._scratch / run
+
+    def claim(self, worker: str) -> Lease | None:
+        return self._ask("claim", worker)
+
+    def run(self, run: str) -> RunRow:
+        return self._ask("run", run)
+
+    def append(self, lease: Lease, *events: Event) -> None:
+        self._ask("append", lease, *(self._delivered(lease, event) for event in events))
+
+    def finish(self, lease: Lease, event: Finished | Failed) -> bool:
+        shutil.rmtree(self.folder(lease.run), ignore_errors=True)
+        return self._ask("finish", lease, event)
+
+    def heartbeat(self, lease: Lease) -> bool:
+        return self._ask("heartbeat", lease)
+
+    def stop_requested(self, run: str) -> bool:
+        return self._ask("stop_requested", run)
+
+    def _delivered(self, lease: Lease, event: Event) -> Event:
+        """The event with its files where the server has them."""
+        if not isinstance(event, Exported):
+            return event
+        return replace(event, artefacts={kind: self._deliver(lease, path) for kind, path in event.artefacts.items()})
+
+    def _deliver(self, lease: Lease, path: str) -> str:
+        with Path(path).open("rb") as file:
+            begin = True
+            while (chunk := file.read(CHUNK)) or begin:
+                self._ask("receive", lease, Path(path).name, chunk, begin)
+                begin = False
+        return self._ask("received", lease, Path(path).name)
+
+    def _ask(self, verb: str, *arguments: object) -> Any:
+        with self._lock:  # the heartbeat's thread asks too
+            self._line.send(pickle.dumps((verb, arguments)))
+            answer, error = pickle.loads(self._line.receive())
+        if error is not None:
+            raise error
+        return answer
+
+
+class _Log(logging.Handler):
+    def __init__(self, said: "queue.SimpleQueue[Said]") -> None:
+        super().__init__()
+        self._said = said
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._said.put(("log", f"{self.format(record)}\n".encode(errors="replace")))
+
+
+def _take_threads(threads: int) -> None:
+    """Ray allots one thread to what reserves no core; the processes that a run starts inherit what is set here."""
+    if threads:
+        os.environ["OMP_NUM_THREADS"] = str(threads)
+    else:
+        os.environ.pop("OMP_NUM_THREADS", None)

@@ -1,0 +1,292 @@
+"""The rounds of a run: cut, measure, tune, and again. How far they have come is a value that can be written down."""
+
+from collections.abc import Callable, Generator, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pruning.allocation import CostLeft
+from pruning.amounts import Amount
+from pruning.calibration import Calibration
+from pruning.costs import CostModel
+from pruning.criteria import unit_scores
+from pruning.errors import PruningError
+from pruning.events import Event, Masked, Measured, Stage, TuningStep, Warned
+from pruning.measure import judge_all
+from pruning.recipe import Recipe
+from pruning.schedules import Round
+from pruning.select import Position, Ranking, position, rank, select
+from pruning.tuning import Training
+from pruning.units import Keep, Masks, UnitGroup, apply_masks, masks_of
+from pruning.workload import Batch, Split, Workload
+
+Stop = Callable[[], bool]
+
+
+@dataclass(frozen=True, eq=False)
+class Bench:
+    """What stays the same throughout a run. The model is cut and tuned in place."""
+
+    workload: Workload
+    recipe: Recipe
+    device: torch.device
+    model: nn.Module
+    groups: list[UnitGroup]
+    cost: CostModel
+
+    @property
+    def example(self) -> Tensor:
+        return self.workload.example.to(self.device)
+
+    def asking(self, stop: Stop) -> "Bench":
+        """The same, but once `stop` is true whatever takes a batch ends with an exception that `in_rounds` knows."""
+        train, validation = (_Asking(split, stop) for split in (self.workload.train, self.workload.validation))
+        return replace(self, workload=replace(self.workload, train=train, validation=validation))
+
+    def ranked(self, keep: Keep, divisors: Mapping[str, float] | None = None) -> tuple[Ranking, Amount]:
+        """The units sorted by the scores that they have now, those fallen first, and the amount as it is for them."""
+        recipe = self.recipe
+        calibration = Calibration(self.workload, self.device, recipe.seed)
+        scores = unit_scores(recipe.criterion, self.model, self.groups, calibration)
+        fallen = {name: ~stays for name, stays in keep.items()}
+        ranking = rank(self.groups, scores, recipe.scope, recipe.amount, fallen, divisors)
+        return ranking, recipe.amount.settled(CostLeft(ranking, self.cost))
+
+    def validated(self, number: int, step: int, keep: Keep) -> Measured:
+        scores, _ = judge_all(self.model, self.workload.validation, self.workload.task, self.device)
+        return Measured(number, step, "validation", float(scores.double().mean()), fallen_share(keep))
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All parameters and buffers of the model by name, also those that a state dict leaves out: not copies."""
+        return {**dict(self.model.named_parameters()), **dict(self.model.named_buffers())}
+
+    @torch.no_grad()
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Give the model these values. In place: the optimiser and the memory layout stay as they are."""
+        for name, tensor in self.tensors().items():
+            tensor.copy_(tensors[name])
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What is settled before the first round: the rounds, the stages so far, and what scores are divided by."""
+
+    rounds: tuple[Round, ...]
+    stages: Mapping[str, Stage]
+    divisors: Mapping[str, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Before:
+    """The network before a round that may be taken back."""
+
+    keep: Keep
+    told: Masked
+    tensors: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Cut:
+    """What a round cuts: its number from 0, and the optimiser steps that were taken before it."""
+
+    number: int
+    done: int
+    keep: Keep
+    told: Masked
+    before: Before | None
+
+
+@dataclass(frozen=True, eq=False)
+class Progress:
+    """How far a run has come, after a validation: all that the rest of it depends on.
+
+    `score` is the latest on the validation split, `step` counts optimiser steps. The tensors are the ones that the run
+    goes on changing: write them down at once.
+    """
+
+    plan: Plan
+    cut: Cut
+    step: int
+    score: float
+    tensors: Mapping[str, Tensor]
+    training: Mapping[str, Any]
+
+
+Save = Callable[[Progress], Iterable[Event]]
+"""Writes down how far the run has come; gives what there is to say of that."""
+
+
+@dataclass(frozen=True, eq=False)
+class UnderWay:
+    """A round that is under way. `score` is the latest on the validation split, None if the cut is still to be made."""
+
+    cut: Cut
+    masks: Masks
+    training: Training
+    score: float | None = None
+
+
+class _StopAsked(Exception):
+    """Somebody asked for the run to end: what there is by then is its result."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Asking:
+    """A split that asks at every batch whether to go on: the one thing that scoring, tuning and judging all do."""
+
+    split: Split
+    stop: Stop
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def batch(self, index: Tensor, device: torch.device, generator: torch.Generator | None = None) -> Batch:
+        if self.stop():
+            raise _StopAsked
+        return self.split.batch(index, device, generator)
+
+
+def whole(bench: Bench) -> Keep:
+    """The decision by which nothing falls."""
+    return {group.name: torch.ones(group.units, dtype=torch.bool) for group in bench.groups}
+
+
+def first_cut(bench: Bench, plan: Plan, ranking: Ranking, amount: Amount) -> UnderWay:
+    """The first round, of the dense network."""
+    nothing = Cut(-1, 0, whole(bench), _told(0, 0.0, position(ranking, amount, 0.0)), None)
+    return _cut(bench, plan, nothing, ranking, amount, _training(bench, plan, 0))
+
+
+def gone_on(bench: Bench, progress: Progress) -> UnderWay:
+    """The round that was under way, its model and training as they were. PruningError if the network is another."""
+    shapes, written = ({n: t.shape for n, t in each.items()} for each in (bench.tensors(), progress.tensors))
+    if shapes != written:
+        raise PruningError(
+            f"the run was interrupted and cannot go on: the network of {bench.workload.name} has other layers now than "
+            "when it began; start the run anew"
+        )
+    bench.restore(progress.tensors)
+    training = _training(bench, progress.plan, progress.cut.number)
+    training.load(progress.training)
+    masks = masks_of(bench.groups, progress.cut.keep, bench.model)
+    return UnderWay(progress.cut, masks, training, progress.score)
+
+
+def in_rounds(bench: Bench, plan: Plan, run: UnderWay, stop: Stop, save: Save) -> Generator[Event, None, Keep]:
+    """Tune the round that is under way, cut and tune those after it; returns what was kept.
+
+    `save` is asked after each measurement, once its event has been consumed. The rounds end where they are when `stop`
+    is true, which a bench that is `asking` notices within a batch.
+    """
+    keep, drop = run.cut.keep, bench.recipe.schedule.max_drop
+    try:
+        while True:
+            score = yield from _round(bench, plan, run, save)
+            fall = plan.stages["dense"].validation - score
+            if run.cut.before is not None and drop is not None and fall > drop and not stop():
+                keep = run.cut.before.keep
+                yield from _gone_back(bench, run.cut, run.cut.before, fall, drop)
+                break
+            if run.cut.number + 1 == len(plan.rounds) or stop():
+                break
+            run = _next_cut(bench, plan, run)
+            keep = run.cut.keep
+    except _StopAsked:
+        pass
+    return keep
+
+
+def _training(bench: Bench, plan: Plan, number: int) -> Training:
+    """The training that the round belongs to, at its beginning."""
+    recipe, parts = bench.recipe, plan.rounds if bench.recipe.schedule.continuous else plan.rounds[:1]
+    seed = recipe.seed if recipe.schedule.continuous else recipe.seed + number
+    steps = sum(each.steps for each in parts)
+    return Training(bench.model, bench.workload, recipe.tuning, steps, bench.device, seed)
+
+
+def _next_cut(bench: Bench, plan: Plan, run: UnderWay) -> UnderWay:
+    """Score what is left, and decide on the next cut."""
+    ranking, amount = bench.ranked(run.cut.keep, plan.divisors)
+    continuous = bench.recipe.schedule.continuous
+    training = run.training if continuous else _training(bench, plan, run.cut.number + 1)
+    return _cut(bench, plan, run.cut, ranking, amount, training)
+
+
+def _cut(bench: Bench, plan: Plan, last: Cut, ranking: Ranking, amount: Amount, training: Training) -> UnderWay:
+    """The round after `last`."""
+    number = last.number + 1
+    progress = plan.rounds[number].progress
+    done = last.done + (plan.rounds[last.number].steps if number else 0)
+    before = None
+    if bench.recipe.schedule.max_drop is not None:
+        copies = {name: tensor.detach().clone() for name, tensor in bench.tensors().items()}
+        before = Before(last.keep, last.told, copies)
+    keep = select(ranking, amount, progress)
+    told = _told(number, progress, position(ranking, amount, progress))
+    return UnderWay(Cut(number, done, keep, told, before), masks_of(bench.groups, keep, bench.model), training)
+
+
+def _round(bench: Bench, plan: Plan, run: UnderWay, save: Save) -> Generator[Event, None, float]:
+    """Cut and measure, unless that was done, and take the steps that are left of the round; returns the last score."""
+    cut, training, score = run.cut, run.training, run.score
+    if score is None:
+        yield from _telling(cut.told)
+        apply_masks(bench.model, run.masks)
+        score = yield from _measured(bench, plan, run, cut.done, save)
+    begun = cut.done if bench.recipe.schedule.continuous else 0  # steps of the training before the round
+    for step in training.steps(begun + plan.rounds[cut.number].steps - training.done, run.masks):
+        after = cut.done + step.step + 1 - begun
+        _require_finite_loss(step.loss, bench.recipe)
+        yield TuningStep(cut.number, step.epoch, after, step.loss)
+        if (step.step + 1) % training.per_epoch == 0:
+            score = yield from _measured(bench, plan, run, after, save)
+    return score
+
+
+def _measured(bench: Bench, plan: Plan, run: UnderWay, step: int, save: Save) -> Generator[Event, None, float]:
+    measured = bench.validated(run.cut.number, step, run.cut.keep)
+    yield measured
+    yield from save(Progress(plan, run.cut, step, measured.score, bench.tensors(), run.training.state()))
+    return measured.score
+
+
+def _gone_back(bench: Bench, cut: Cut, before: Before, fall: float, drop: float) -> Generator[Event, None, None]:
+    """Make the network what it was before the last round, and say so; the last events then tell of what is returned."""
+    bench.restore(before.tensors)
+    back = f"of round {cut.number}" if cut.number else "before any cut"
+    yield Warned(
+        f"round {cut.number + 1}: validation accuracy fell by {100 * fall:.2f} points, more than {100 * drop:g}: "
+        f"the result is the network {back}"
+    )
+    yield from _telling(before.told)
+    yield bench.validated(before.told.round, cut.done, before.keep)
+
+
+def _told(number: int, progress: float, where: Position) -> Masked:
+    kept = {row.name: row.kept for row in where.shares}
+    return Masked(number, progress, where.asked, where.fallen, where.units, kept)
+
+
+def _telling(told: Masked) -> Generator[Event, None, None]:
+    yield told
+    if told.fallen < told.asked:
+        yield Warned(
+            f"round {told.round + 1}: {told.asked} units were asked to fall and {told.fallen} fell, "
+            "because every layer keeps at least one"
+        )
+
+
+def fallen_share(keep: Keep) -> float:
+    """Units fallen of all units, in [0, 1]."""
+    units = sum(len(stays) for stays in keep.values())
+    return sum(int((~stays).sum()) for stays in keep.values()) / units
+
+
+def _require_finite_loss(loss: float, recipe: Recipe) -> None:
+    if loss != loss or loss in (float("inf"), float("-inf")):
+        raise PruningError(
+            f"the loss became {loss} while tuning; lower tuning.learning_rate (it is {recipe.tuning.learning_rate}), "
+            "or look for NaN in the training data"
+        )

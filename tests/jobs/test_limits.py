@@ -1,0 +1,37 @@
+import pytest
+
+from pruning.errors import JobError
+from pruning.jobs.limits import Limits
+
+
+def test_nothing_set_means_the_defaults():
+    assert Limits.from_environment({}) == Limits()
+    assert Limits.from_environment({"PRUNING_ATTEMPTS": ""}) == Limits()
+
+
+def test_each_variable_sets_its_own():
+    environment = {
+        "PRUNING_RUNS_PER_SESSION": "2",
+        "PRUNING_INTERACTIVE": "3",
+        "PRUNING_RUN_WORKERS": "4",
+        "PRUNING_ATTEMPTS": "5",
+        "PRUNING_LEASE_S": "7.5",
+    }
+    assert Limits.from_environment(environment) == Limits(
+        runs_per_session=2, interactive_workers=3, run_workers=4, attempts=5, lease_s=7.5
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("PRUNING_RUN_WORKERS", "two", "PRUNING_RUN_WORKERS is 'two'; set it to a whole number of at least 1"),
+        ("PRUNING_RUN_WORKERS", "0", "PRUNING_RUN_WORKERS is '0'; set it to a whole number of at least 1"),
+        ("PRUNING_ATTEMPTS", "2.5", "PRUNING_ATTEMPTS is '2.5'; set it to a whole number"),
+        ("PRUNING_LEASE_S", "1", "PRUNING_LEASE_S is '1'; set it to a number of at least 3.0"),
+        ("PRUNING_LEASE_S", "nan", "PRUNING_LEASE_S is 'nan'"),
+    ],
+)
+def test_what_makes_no_sense_is_named(name: str, value: str, sentence: str):
+    with pytest.raises(JobError, match=sentence):
+        Limits.from_environment({name: value})

@@ -1,0 +1,463 @@
+"""An interrupted run that goes on ends with the same bits as one that nobody disturbed, and tells the same."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Generator, Iterable, Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from pruning import checkpoints, runs
+from pruning.amounts import Sparsity
+from pruning.checkpoints import FILE, Checkpoint, CheckpointError, Randomness
+from pruning.criteria import Magnitude, Taylor
+from pruning.engine import Pruned, prune
+from pruning.errors import ExportError, PruningError
+from pruning.events import (
+    Event,
+    Exported,
+    Finished,
+    Measured,
+    Resumed,
+    Started,
+    TuningStep,
+    Warned,
+    event_from_dict,
+)
+from pruning.granularities import Channels, Heads, Weights
+from pruning.recipe import Recipe, from_json
+from pruning.rescoring import rescore
+from pruning.rounds import Progress
+from pruning.runs import RunResult, carry_out
+from pruning.schedules import Polynomial, PolynomialDecay, Until
+from pruning.scopes import Global, Layer
+from pruning.tuning import Training, Tuning, tune
+from pruning.workload import Workload
+from pruning.workload_file import load_workload
+from tests.architectures import IMAGE as VIT_IMAGE
+from tests.architectures import ViT
+from tests.networks import CPU, VECTOR, conv_bn, seeded, tiny, workload
+from tests.own_workload import recipe_text, rescore_here, write_own
+
+TWO_EPOCHS = Tuning(epochs=2, batch_size=64, learning_rate=0.02)
+"""Ten steps: 300 samples in batches of 64."""
+
+
+def dropping() -> nn.Module:
+    return nn.Sequential(nn.Linear(6, 8), nn.Dropout(0.5), nn.ReLU(), nn.Linear(8, 3))
+
+
+def noisy(inputs: Tensor, generator: torch.Generator) -> Tensor:
+    """Augmentation that draws from the training's generator and, as careless code does, from the global one."""
+    return inputs + 0.1 * torch.randn(inputs.shape, generator=generator) + 0.1 * torch.randn(inputs.shape)
+
+
+def varied() -> Workload:
+    work = workload(lambda: seeded(dropping), VECTOR)
+    return replace(work, train=replace(work.train, augment=noisy))
+
+
+def trained() -> Workload:
+    """A network that has learnt something, so that a cut costs accuracy."""
+    work = tiny("conv_bn")
+    model = work.build()
+    list(tune(model, work, Tuning(epochs=12, batch_size=32, learning_rate=0.02), {}, CPU, 0))
+    state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+    def build() -> nn.Module:
+        fresh = seeded(conv_bn)
+        fresh.load_state_dict(state)
+        return fresh.eval()
+
+    return replace(work, build=build)
+
+
+DECAY = PolynomialDecay(0.2, 2, 8, 3)
+"""Cuts at steps 2, 5 and 8: one of them between two epochs, the others within one."""
+
+CASES: dict[str, tuple[Workload, Recipe]] = {
+    "one_shot, adamw, weights": (tiny("mlp"), Recipe("m", tuning=TWO_EPOCHS)),
+    "polynomial, sgd, channels": (
+        tiny("residual"),
+        Recipe("m", Taylor(), Channels(), Layer(), schedule=Polynomial(2), tuning=replace(TWO_EPOCHS, optimiser="sgd")),
+    ),
+    "polynomial, adamw, channels, divided scores": (
+        tiny("conv_bn"),
+        Recipe("m", Taylor(), Channels(), Global("mean"), schedule=Polynomial(3), tuning=TWO_EPOCHS, seed=5),
+    ),
+    "polynomial_decay, dropout, augmentation": (varied(), Recipe("m", Taylor(), schedule=DECAY, tuning=TWO_EPOCHS)),
+    "polynomial_decay, sgd, a part of the images": (
+        varied(),
+        Recipe("m", schedule=DECAY, tuning=Tuning(2, "sgd", 0.02, batch_size=32, images_per_epoch=160)),
+    ),
+    "polynomial, heads": (
+        workload(lambda: seeded(ViT), VIT_IMAGE, count=64),
+        Recipe("m", Magnitude(), Heads(), Layer(), schedule=Polynomial(2), tuning=replace(TWO_EPOCHS, batch_size=32)),
+    ),
+    "until, taken back": (
+        trained(),
+        Recipe("m", Magnitude(), Weights(), Layer(), Sparsity(0.9), Until(0.05, 4), TWO_EPOCHS),
+    ),
+    "cut only": (tiny("conv"), Recipe("m", schedule=Polynomial(3), tuning=Tuning(epochs=0))),
+}
+
+
+def finish(run: Generator[Event, None, Pruned]) -> tuple[list[Event], Pruned]:
+    events: list[Event] = []
+    while True:
+        try:
+            events.append(next(run))
+        except StopIteration as end:
+            return events, end.value
+
+
+def bits(result: Pruned) -> dict[str, bytes]:
+    tensors = {**result.model.state_dict(), **{f"keep {name}": stays for name, stays in result.keep.items()}}
+    return {name: tensor.contiguous().numpy().tobytes() for name, tensor in tensors.items()}
+
+
+def all_checkpoints(work: Workload, recipe: Recipe, folder: Path) -> tuple[list[Path], list[Event], Pruned]:
+    """An undisturbed run, with each of its checkpoints in a folder of its own."""
+    seen: list[Event] = []
+    folders: list[Path] = []
+
+    def save(progress: Progress) -> Sequence[Event]:
+        folders.append(folder / str(len(folders)))
+        checkpoint = Checkpoint(recipe, recipe, tuple(seen), 0.0, progress, Randomness.now(CPU))
+        checkpoints.write(folders[-1], checkpoint)
+        return ()
+
+    run = prune(work, recipe, CPU, save=save)
+    while True:
+        try:
+            seen.append(next(run))
+        except StopIteration as end:
+            return folders, seen, end.value
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_from_every_checkpoint_a_run_ends_as_if_nothing_had_happened(case, tmp_path):
+    work, recipe = CASES[case]
+    folders, told, undisturbed = all_checkpoints(work, recipe, tmp_path)
+    assert sum(isinstance(event, Warned) for event in told) == (case == "until, taken back")
+    measured = [place for place, event in enumerate(told) if isinstance(event, Measured)]
+    # what is measured after a round was taken back is not a step of the way
+    assert len(folders) == len(measured) - (case == "until, taken back") > 2
+    for folder, place in zip(folders, measured, strict=False):
+        found = checkpoints.read(folder, recipe)
+        assert found is not None and list(found.events) == told[: place + 1]
+        assert found.progress.step == told[place].step and found.progress.cut.number == told[place].round
+        torch.manual_seed(place)  # another process has drawn other numbers
+        rest, result = finish(prune(work, recipe, CPU, progress=found.progress))
+        assert [*found.events, *rest] == told
+        assert bits(result) == bits(undisturbed)
+        assert result.stages == undisturbed.stages and not result.stopped
+
+
+def test_at_most_one_epoch_is_done_again(tmp_path):
+    work, recipe = CASES["polynomial, sgd, channels"]
+    folders, _, _ = all_checkpoints(work, recipe, tmp_path)
+    steps = [checkpoints.read(folder, recipe).progress.step for folder in folders]
+    assert steps == [0, 5, 10, 10, 15, 20]  # five steps are an epoch; each round is measured before its first
+
+
+@pytest.mark.parametrize("optimiser", ["adamw", "sgd"])
+@pytest.mark.parametrize("before", range(11))
+def test_a_training_goes_on_in_the_middle_of_an_epoch(before, optimiser):
+    work, tuning = varied(), replace(TWO_EPOCHS, optimiser=optimiser)
+    whole = work.build()
+    list(tune(whole, work, tuning, {}, CPU, 7))
+    model = work.build()
+    first = Training(model, work, tuning, 10, CPU, 7)
+    list(first.steps(before, {}))
+    second = Training(model, work, tuning, 10, CPU, 7)
+    second.load(first.state())
+    global_state = torch.get_rng_state()
+    list(second.steps(10 - before, {}))
+    assert all(torch.equal(a, b) for a, b in zip(whole.state_dict().values(), model.state_dict().values(), strict=True))
+    assert torch.equal(global_state, torch.get_rng_state())
+
+
+# whole runs, with export
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    def rescored(files, _reference, device, _timeout_s):
+        return tuple(rescore(path, tiny("conv_bn"), device) for path in files)
+
+    monkeypatch.setattr(runs, "rescore_afresh", rescored)
+    monkeypatch.setattr("pruning.exporters.report.Report.content", lambda *_: b"")  # the slowest by far
+
+
+RUN = Recipe("tiny", Taylor(), Channels(), Layer(), schedule=Polynomial(2), tuning=TWO_EPOCHS)
+
+
+def started(folder: Path, recipe: Recipe = RUN) -> Generator[Event, None, RunResult]:
+    return carry_out(tiny("conv_bn"), recipe, folder / "out", "tiny", device=CPU, checkpoints=folder / "checkpoints")
+
+
+def ended(events: Generator[Event, None, RunResult]) -> tuple[list[Event], RunResult]:
+    seen: list[Event] = []
+    while True:
+        try:
+            seen.append(next(events))
+        except StopIteration as end:
+            return seen, end.value
+
+
+def told_by(events: Sequence[Event]) -> list[Event]:
+    """The events but for what may differ: seconds, folders, interruptions."""
+    same = [event for event in events if not isinstance(event, Resumed)]
+    return [replace(e, seconds=0.0) if isinstance(e, Finished) else Exported({}) if isinstance(e, Exported) else e
+            for e in same]  # fmt: skip
+
+
+def journal(attempts: Sequence[Sequence[Event]]) -> list[Event]:
+    """What a store keeps of the attempts' events."""
+    events: list[Event] = []
+    for attempt in attempts:
+        first = attempt[0]
+        events = [*(events[: first.events] if isinstance(first, Resumed) else []), *attempt]
+    return events
+
+
+def files(folder: Path) -> list[bytes]:
+    return [(folder / "out" / name).read_bytes() for name in ("model.safetensors", "model.pt", "recipe.json")]
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_run_closed_after_some_event_goes_on(tmp_path):
+    everything, undisturbed = ended(started(tmp_path / "whole"))
+    for after in range(1, len(everything), 3):
+        folder = tmp_path / str(after)
+        run = started(folder)
+        first = list(islice(run, after))
+        run.close()
+        torch.manual_seed(after)
+        second, result = ended(started(folder))
+        measured = [event for event in everything[: after - 1] if isinstance(event, Measured)]
+        if measured:  # the last event was not followed by a checkpoint: nobody had asked for more
+            last = everything.index(measured[-1])
+            assert second[0] == Resumed(last + 1, measured[-1].round, measured[-1].step)
+        else:
+            assert isinstance(second[0], Started)
+        assert told_by(journal([first, second])) == told_by(everything)
+        assert result.stages == undisturbed.stages and files(folder) == files(tmp_path / "whole")
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_run_interrupted_again_and_again_goes_on_each_time(tmp_path):
+    everything, _ = ended(started(tmp_path / "whole"))
+    attempts: list[list[Event]] = []
+    while not attempts or not isinstance(attempts[-1][-1], Finished):
+        run = started(tmp_path / "a")
+        attempts.append(list(islice(run, 7)))
+        run.close()
+    assert len(attempts) > 4
+    events = journal(attempts)
+    assert told_by(events) == told_by(everything) and files(tmp_path / "a") == files(tmp_path / "whole")
+    assert sum(isinstance(event, Resumed) for event in events) > 1
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_report_tells_of_the_whole_run(tmp_path, monkeypatch):
+    logs: list[tuple[Event, ...]] = []
+    monkeypatch.setattr(
+        "pruning.exporters.report.Report.content", lambda _self, record: logs.append(record.events) or b""
+    )
+    run = started(tmp_path)
+    first = list(islice(run, 12))
+    run.close()
+    second, _ = ended(started(tmp_path))
+    # the report is written before its own event, and knows of the end
+    assert [*logs[0][:-1], Exported({}), logs[0][-1]] == [
+        Exported({}) if isinstance(event, Exported) else event for event in journal([first, second])
+    ]
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_seconds_of_a_run_are_those_of_all_its_attempts(tmp_path):
+    run = started(tmp_path)
+    first = list(islice(run, 12))
+    run.close()
+    found = checkpoints.read(tmp_path / "checkpoints", RUN)
+    assert found is not None and found.seconds > 0 and first
+    longer = replace(found, seconds=1000.0)
+    checkpoints.write(tmp_path / "checkpoints", longer)
+    events, _ = ended(started(tmp_path))
+    assert events[-1].seconds > 1000
+
+
+def keep_some(folder: Path) -> Path:
+    """A run closed in the middle; the file of its checkpoint."""
+    run = started(folder)
+    list(islice(run, 12))
+    run.close()
+    return folder / "checkpoints" / FILE
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(
+    "harm, sentence",
+    [
+        (lambda content: b"", "damaged, or was written by another version"),
+        (lambda content: content[:1000], "checkpoint is damaged"),
+        (lambda content: content[:-1] + bytes([content[-1] ^ 1]), "checkpoint is damaged"),
+        (lambda content: content.replace(b"checkpoint 1", b"checkpoint 2", 1), "another version"),
+    ],
+)
+def test_a_checkpoint_that_is_no_good_is_not_gone_on_from(harm, sentence, tmp_path):
+    everything, _ = ended(started(tmp_path / "whole"))
+    file = keep_some(tmp_path)
+    file.write_bytes(harm(file.read_bytes()))
+    events, _ = ended(started(tmp_path))
+    assert isinstance(events[0], Warned) and sentence in events[0].sentence
+    assert events[0].sentence.endswith(": the run begins anew")
+    assert told_by(events[1:]) == told_by(everything)
+    assert files(tmp_path) == files(tmp_path / "whole")
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_checkpoint_of_another_recipe_is_not_gone_on_from(tmp_path):
+    keep_some(tmp_path)
+    other = replace(RUN, seed=1)
+    events, _ = ended(started(tmp_path, other))
+    assert events[0] == Warned("the run's checkpoint is of another recipe: the run begins anew")
+    assert told_by(events[1:]) == told_by(ended(started(tmp_path / "whole", other))[0])
+
+
+class Unwelcome:
+    def __reduce__(self):
+        return print, ("code from a checkpoint was run",)
+
+
+def test_a_checkpoint_runs_no_code(tmp_path, capsys):
+    work, recipe = CASES["cut only"]
+    folders, _, _ = all_checkpoints(work, recipe, tmp_path)
+    found = checkpoints.read(folders[0], recipe)
+    checkpoints.write(tmp_path, replace(found, progress=Unwelcome()))
+    with pytest.raises(CheckpointError, match="damaged"):
+        checkpoints.read(tmp_path, recipe)
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.usefixtures("quick")
+def test_what_a_killed_writer_left_is_swept(tmp_path):
+    file = keep_some(tmp_path)
+    stray = file.with_name(f".{FILE}.0123abcd.part")
+    stray.write_bytes(b"half")
+    ended(started(tmp_path))
+    assert [path.name for path in file.parent.iterdir()] == [FILE]
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_full_disk_costs_the_checkpoints_and_not_the_run(tmp_path, monkeypatch):
+    def full(_folder, _content):
+        raise ExportError("the folder cannot be written to") from OSError(28, "No space left on device")
+
+    everything, _ = ended(started(tmp_path / "whole"))
+    monkeypatch.setattr(checkpoints, "write_whole", full)
+    events, _ = ended(started(tmp_path))
+    (warning,) = [event for event in events if isinstance(event, Warned)]
+    assert "No space left on device" in warning.sentence
+    assert told_by([event for event in events if event != warning]) == told_by(everything)
+
+
+def test_a_network_of_other_layers_is_refused_by_name(tmp_path):
+    work, recipe = CASES["cut only"]
+    folders, _, _ = all_checkpoints(work, recipe, tmp_path)
+    progress = checkpoints.read(folders[0], recipe).progress
+    with pytest.raises(PruningError, match="other layers now"):
+        finish(prune(tiny("conv_bn"), recipe, CPU, progress=progress))
+
+
+@pytest.mark.usefixtures("quick")
+def test_half_the_batch_stays_half_after_an_interruption(tmp_path, monkeypatch):
+    real = runs.prune
+
+    def short_of_memory(workload, recipe, *rest):
+        if recipe.tuning.batch_size > 32:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return (yield from real(workload, recipe, *rest))
+
+    monkeypatch.setattr(runs, "prune", short_of_memory)
+    everything, _ = ended(started(tmp_path / "whole"))
+    run = started(tmp_path)
+    first = list(islice(run, 14))
+    run.close()
+    second, _ = ended(started(tmp_path))
+    assert isinstance(second[0], Resumed) and not any("memory" in e.sentence for e in second if isinstance(e, Warned))
+    assert told_by(journal([first, second])) == told_by(everything)
+    assert files(tmp_path) == files(tmp_path / "whole")
+    assert from_json((tmp_path / "out" / "recipe.json").read_text()).tuning.batch_size == 32
+
+
+@pytest.mark.usefixtures("quick")
+def test_memory_that_runs_out_a_second_time_after_an_interruption_ends_the_run(tmp_path, monkeypatch):
+    real, most = runs.prune, [32]
+
+    def short_of_memory(workload, recipe, *rest):
+        if recipe.tuning.batch_size > most[0]:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return (yield from real(workload, recipe, *rest))
+
+    monkeypatch.setattr(runs, "prune", short_of_memory)
+    run = started(tmp_path)
+    list(islice(run, 14))
+    run.close()
+    most[0] = 16
+    with pytest.raises(torch.OutOfMemoryError):
+        ended(started(tmp_path))
+
+
+CHILD = """
+import json, sys, torch
+from pathlib import Path
+from pruning import runs
+from pruning.events import event_to_dict
+from pruning.recipe import from_json
+from pruning.workload_file import load_workload
+from tests.own_workload import rescore_here
+
+torch.set_num_threads(1)
+runs.rescore_afresh = rescore_here
+folder, reference, recipe = Path(sys.argv[1]), sys.argv[2], from_json(sys.argv[3])
+for event in runs.carry_out(load_workload(reference), recipe, folder / "out", reference, device=torch.device("cpu"),
+                       checkpoints=folder / "checkpoints"):
+    print(json.dumps(event_to_dict(event)), flush=True)
+"""
+
+
+def test_a_run_that_is_killed_goes_on_in_another_process(tmp_path, monkeypatch):
+    reference = write_own(tmp_path)
+    recipe = recipe_text(tuning={"epochs": 3, "batch_size": 20})  # 2 rounds of 3 epochs of 15 steps
+
+    def child() -> subprocess.Popen[str]:
+        arguments = [sys.executable, "-c", CHILD, str(tmp_path / "killed"), reference, recipe]
+        return subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
+
+    def read(lines: Iterable[str]) -> list[Event]:
+        return [event_from_dict(json.loads(line)) for line in lines]
+
+    with child() as process:
+        first = read(islice(process.stdout, 14))
+        os.kill(process.pid, signal.SIGKILL)
+        first += read(line for line in process.stdout if line.endswith("\n"))
+    assert process.returncode == -signal.SIGKILL
+    with child() as process:
+        second = read(process.stdout)
+    assert isinstance(second[0], Resumed) and second[0].step >= 15
+    monkeypatch.setattr(runs, "rescore_afresh", rescore_here)
+    whole = carry_out(load_workload(reference), from_json(recipe), tmp_path / "whole" / "out", reference, device=CPU)
+    assert told_by(journal([first, second])) == told_by(ended(whole)[0])
+    assert files(tmp_path / "killed") == files(tmp_path / "whole")
+    last_step = max(event.step for event in first if isinstance(event, TuningStep))
+    assert last_step - second[0].step <= 15  # no more than an epoch is done again
