@@ -9,6 +9,8 @@ st.set_page_config(page_title="Pruning Explorer", layout="wide", initial_sidebar
 PAGES = [
     st.Page("views/lab.py", title=_("Lab"), default=True),
     st.Page("views/compare.py", title=_("Compare"), url_path="compare"),
+    st.Page("views/sensitivity.py", title=_("Sensitivity"), url_path="sensitivity"),
+    st.Page("views/runs.py", title=_("Runs"), url_path="runs"),
 ]
 
 st.html(

@@ -12,15 +12,33 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import criteria, healing, selection, slider, start
+from benchmarks import (
+    calibration,
+    cluster,
+    criteria,
+    durability,
+    healing,
+    live,
+    preview,
+    selection,
+    sensitivity,
+    start,
+    tuning,
+)
 from benchmarks.report import Report
 
 BENCHMARKS: dict[str, Callable[[], Report]] = {
+    "calibration": calibration.measure,
     "criteria": criteria.measure,
+    "durability": durability.measure,
     "healing": healing.measure,
+    "live": live.measure,
+    "preview": preview.measure,
+    "ray": cluster.measure,
     "selection": selection.measure,
-    "slider": slider.measure,
+    "sensitivity": sensitivity.measure,
     "start": start.measure,
+    "tuning": tuning.measure,
 }
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pruning.events import Event, Finished, Masked, Measured, Stage, StageMeasured, Started, TuningStep
+from pruning.events import Event, Finished, Masked, Measured, Resumed, Stage, StageMeasured, Started, TuningStep
 from pruning.numbers import count, percent, points, relative, si, significant
 
 STAGES = ("dense", "pruned", "tuned", "exported")
@@ -77,10 +77,12 @@ class Progress:
 
 
 def progress(events: Iterable[Event], elapsed_s: float) -> Progress:
-    """How far the run is, `elapsed_s` seconds after it began."""
+    """How far the run is, `elapsed_s` seconds after it began or was resumed."""
     events = latest(events)
     fraction = _fraction(events)
-    left = elapsed_s * (1 - fraction) / fraction if "pruned" in stages_of(events) else None
+    resumed = max((place for place, event in enumerate(events) if isinstance(event, Resumed)), default=0)
+    done = fraction - _fraction(events[:resumed])  # in that time: what was done before tells nothing of the speed
+    left = elapsed_s * (1 - fraction) / done if "pruned" in stages_of(events) and done > 0 else None
     return Progress(fraction, left, _phase(events))
 
 

@@ -102,10 +102,10 @@ def curve_figure(curve: Curve) -> go.Figure:
         )
     titles = ("accuracy, % (validation)", "fallen, %", "training loss")
     for row, title in enumerate(titles, start=1):
-        figure.update_yaxes(title={"text": title}, row=row, col=1, **_AXIS)
-    figure.update_xaxes(**_AXIS)
+        figure.update_yaxes(title={"text": title}, row=row, col=1, **AXIS)
+    figure.update_xaxes(**AXIS)
     figure.update_xaxes(title={"text": "optimiser steps"}, row=3, col=1)
-    return _dressed(figure, 560)
+    return dressed(figure, 560)
 
 
 def size_figure(points: Sequence[SizePoint]) -> go.Figure:
@@ -128,9 +128,9 @@ def size_figure(points: Sequence[SizePoint]) -> go.Figure:
             text=["file", "gzipped"],
             hovertemplate=f"{point.stage}, %{{text}}: %{{x:.1f}} kB, %{{y:.2f}} %<extra></extra>",
         )
-    figure.update_xaxes(title={"text": "kB: large mark the file, small mark gzipped"}, rangemode="tozero", **_AXIS)
-    figure.update_yaxes(title={"text": "accuracy, % (test)"}, **_AXIS)
-    return _dressed(figure, 340)
+    figure.update_xaxes(title={"text": "kB: large mark the file, small mark gzipped"}, rangemode="tozero", **AXIS)
+    figure.update_yaxes(title={"text": "accuracy, % (test)"}, **AXIS)
+    return dressed(figure, 340)
 
 
 def comparison_figure(rows: Sequence[Compared], dense: float) -> go.Figure:
@@ -151,8 +151,8 @@ def comparison_figure(rows: Sequence[Compared], dense: float) -> go.Figure:
     figure.update_yaxes(
         categoryorder="array", categoryarray=[row.kind.replace("_", " ") for row in reversed(rows)], automargin=True
     )
-    figure.update_xaxes(title={"text": "accuracy, % (validation); dashed: dense"}, range=[0, 100], **_AXIS)
-    figure = _dressed(figure, 90 + 24 * len(rows))
+    figure.update_xaxes(title={"text": "accuracy, % (validation); dashed: dense"}, range=[0, 100], **AXIS)
+    figure = dressed(figure, 90 + 24 * len(rows))
     figure.update_layout(margin={"t": 10})
     figure.update_yaxes(range=[-0.6, len(rows) - 0.4])
     return figure
@@ -178,7 +178,7 @@ def agreement_figure(kinds: Sequence[str], values: Sequence[Sequence[float]], lo
     )
     figure.update_yaxes(autorange="reversed", automargin=True)
     figure.update_xaxes(tickangle=-40, automargin=True)
-    figure = _dressed(figure, 130 + 26 * len(names))
+    figure = dressed(figure, 130 + 26 * len(names))
     figure.update_layout(margin={"t": 10})
     return figure
 
@@ -203,14 +203,14 @@ def units_figure(scores: Sequence[float], fallen: Sequence[bool], names: Sequenc
             hovertemplate="unit %{customdata[0]}: %{y:.4g}, %{customdata[1]}<extra></extra>",
         )
     )
-    figure.update_xaxes(title={"text": "units by importance; hatched: fallen"}, **_AXIS)
+    figure.update_xaxes(title={"text": "units by importance; hatched: fallen"}, **AXIS)
     if len(order) <= MOST_UNITS:
         figure.update_xaxes(
             tickvals=list(range(1, len(order) + 1)), ticktext=[names[unit] if names else str(unit) for unit in order]
         )
-    figure.update_yaxes(title={"text": "importance"}, **_AXIS)
+    figure.update_yaxes(title={"text": "importance"}, **AXIS)
     figure.update_layout(bargap=0.15 if len(order) <= MOST_BARS else 0)
-    figure = _dressed(figure, 260)
+    figure = dressed(figure, 260)
     figure.update_layout(margin={"t": 10})
     return figure
 
@@ -241,15 +241,15 @@ def unit_matrix_figure(
     )
     figure.update_xaxes(title={"text": title})
     figure.update_yaxes(autorange="reversed", automargin=True, type="category")
-    figure = _dressed(figure, 110 + 34 * len(rows))
+    figure = dressed(figure, 110 + 34 * len(rows))
     figure.update_layout(margin={"t": 10})
     return figure
 
 
-_AXIS: dict[str, Any] = {"gridcolor": GRID, "zeroline": False, "linecolor": GREY, "ticks": "outside", "tickcolor": GREY}
+AXIS: dict[str, Any] = {"gridcolor": GRID, "zeroline": False, "linecolor": GREY, "ticks": "outside", "tickcolor": GREY}
 
 
-def _dressed(figure: go.Figure, height: int) -> go.Figure:
+def dressed(figure: go.Figure, height: int) -> go.Figure:
     """Transparent, so that the page's own light or dark ground shows through."""
     figure.update_layout(
         height=height,

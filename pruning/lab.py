@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from pruning.allocation import erk, uniform
 from pruning.amounts import PerLayer
 from pruning.answers import CELLS, Axis, Heatmap, Look, ModelView, Outcome, UnitsView
-from pruning.comparison import Agreement, Effort
+from pruning.comparison import Agreement, Compared, Effort
 from pruning.costs import file_bytes, gzip_size, nonzero_after
 from pruning.criteria import ANY
 from pruning.errors import PruningError, RecipeError
@@ -25,6 +25,7 @@ from pruning.histograms import Rows
 from pruning.layers import called_layer
 from pruning.recipe import Recipe
 from pruning.select import position, select
+from pruning.sensitivity import Sensitivity
 from pruning.units import group_of, masks_of
 from pruning.workbench import Lab, Opened
 
@@ -78,7 +79,7 @@ def look(lab: Lab, recipe: Recipe, axis: Axis) -> Look:
 def estimate(lab: Lab, recipe: Recipe, seconds: float) -> Outcome:
     """Judge the cut on more of the validation split for about so many seconds, continuing where the last call ended."""
     trial = lab.trial(recipe)
-    if trial.gzip_bytes is None and trial.comparison.seen:
+    if trial.gzip_bytes is None and trial.comparison.samples:
         trial.gzip_bytes = gzip_size(file_bytes(trial.model.state_dict()))
     return Outcome(trial.comparison.advance(trial.model, seconds), trial.gzip_bytes)
 
@@ -112,9 +113,38 @@ def heatmap(lab: Lab, recipe: Recipe, layer: str, window: tuple[int, int, int, i
     )
 
 
+def sensitivity(
+    lab: Lab,
+    recipe: Recipe,
+    levels: tuple[float, ...],
+    half_width: float,
+    seconds: float,
+    part: tuple[int, int] = (0, 1),
+) -> Sensitivity:
+    """Sharpen the map of the recipe's criterion and granularity for about so many seconds, from where it was left.
+
+    `half_width` in [0, 1] is how narrow each cell's 95 % interval shall be; 0 judges all samples. `part` (i, n) takes
+    every nth row from row i on: n workers make a map together.
+    """
+    return lab.sensing(recipe, levels, part).advance(seconds, half_width)
+
+
 def effort(lab: Lab, recipe: Recipe) -> Effort:
     """What scoring the recipe's units took the first time; scores them if that has not been done."""
     return lab.scored(recipe.workload, recipe.criterion, recipe.granularity, recipe.seed)[2]
+
+
+def know_more(lab: Lab, row: Compared | None, recipe: Recipe | None, seconds: float) -> Compared | None:
+    """A comparison's row with its units scored, or else judged on more samples; None is nothing to do."""
+    if row is None or recipe is None:
+        return None
+    try:
+        if row.effort is not None:
+            return replace(row, estimate=estimate(lab, recipe, seconds).estimate)
+        now = look(lab, recipe, "score")
+        return replace(row, effort=effort(lab, recipe), units=now.units, fallen=now.fallen)
+    except PruningError as error:
+        return replace(row, problem=str(error))
 
 
 def agree(lab: Lab, recipes: Mapping[str, Recipe]) -> Agreement:

@@ -48,6 +48,12 @@ def points(change: float, decimals: int = 2) -> str:
     return f"{sign}{abs(rounded):.{decimals}f}{THIN}points"
 
 
+def bare_points(change: float, decimals: int = 1) -> str:
+    """As `points`, where a heading says the unit: `−0.8`, `+12.3`, `0.0`."""
+    text = f"{100 * change:+.{decimals}f}"
+    return text.replace("-", MINUS) if text.strip("+-0.") else text[1:]
+
+
 def relative(before: float, after: float) -> str:
     """A relative change, signed: `−79.9 %`; `±0 %` where nothing changed."""
     if before == after or before == 0:

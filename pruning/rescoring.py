@@ -76,7 +76,9 @@ def rescore_afresh(
             encoding="utf-8",
             errors="replace",
             timeout=timeout_s,
-            start_new_session=True,  # Ctrl-C stops the run, whose last act is this; it must not end here too
+            # Ctrl-C stops the run, whose last act is this; it must not end here too. But a worker, which no key
+            # reaches, must be able to end with all that it has started
+            start_new_session=_at_a_terminal(),
             check=False,
         )
     except subprocess.TimeoutExpired:
@@ -108,6 +110,14 @@ def differences(network: Stage, tensors: Mapping[str, Tensor], files: Sequence[R
         if file.fingerprint != expected:
             found.append(f"{name} holds other values than the run's network")
     return found
+
+
+def _at_a_terminal() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY))
+    except OSError:
+        return False
+    return True
 
 
 def _environment() -> dict[str, str]:

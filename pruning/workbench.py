@@ -22,14 +22,16 @@ from pruning.eligible import allowed, scorable
 from pruning.errors import PatienceError, RecipeError
 from pruning.granularities import Granularity
 from pruning.histograms import Bins, binned
+from pruning.judging import Comparison
+from pruning.known import Known, known_of
 from pruning.layers import layer_table, prunable_weights
-from pruning.measure import Comparison, judge_all
 from pruning.memory import bytes_of
 from pruning.opening import open_model
 from pruning.recipe import Recipe
 from pruning.schedules import OneShot
 from pruning.scopes import Scope
 from pruning.select import Ranking, rank, select
+from pruning.sensing import Sensing
 from pruning.surgery import cut_out
 from pruning.tuning import Tuning
 from pruning.units import UnitGroup
@@ -38,13 +40,13 @@ from pruning.workload import Workload, Workloads
 
 @dataclass(frozen=True, eq=False)
 class Opened:
-    """A model that somebody looked at. `dense` are its per-sample scores on the validation split."""
+    """A model that somebody looked at, and what is known of the validation split's samples."""
 
     workload: Workload
     model: nn.Module
     view: ModelView
     cost: CostModel
-    dense: Tensor
+    known: Known
 
 
 @dataclass(eq=False)
@@ -79,6 +81,7 @@ class Lab:
         self.ranges = self._kept(self._range)
         self.agreements = self._kept(self._agreement)
         self._trials = self._kept(self._trial)
+        self._sensings = self._kept(self._sensing)
 
     def _kept(self, compute: Callable[_P, _T]) -> Callable[_P, _T]:
         """The function, its answers kept in the one cache: what was asked longest ago goes first when bytes run out."""
@@ -90,19 +93,19 @@ class Lab:
         workload = self.workloads[name]()
         model = open_model(workload, self.device)
         example = workload.example.to(self.device)
-        dense, _ = judge_all(model, workload.validation, workload.task, self.device)
+        known = known_of(model, workload.validation, workload.task, self.device)
         view = ModelView(
             name=name,
             data=workload.data,
             device=describe(self.device),
             layers=tuple(layer_table(model, example)),
             classes=workload.task.classes,
-            score=float(dense.double().mean()),
-            samples=len(dense),
+            score=known.score,
+            samples=len(known.scores),
             costs=costs(model, example),
             checkpoints=tuple(workload.checkpoints),
         )
-        return Opened(workload, model, view, cost_model(model, example), dense)
+        return Opened(workload, model, view, cost_model(model, example), known)
 
     def scores(
         self, name: str, criterion: Criterion, granularity: Granularity, seed: int
@@ -201,7 +204,28 @@ class Lab:
         example = opened.workload.example.to(self.device)
         model = cut_out(opened.model, example, ranking.groups, keep, recipe.granularity.removable)
         split, task = opened.workload.validation, opened.workload.task
-        return Trial(model, Comparison(opened.dense, split, task, self.device))
+        return Trial(model, Comparison(opened.known, split, task, self.device))
+
+    def sensing(self, recipe: Recipe, levels: tuple[float, ...], part: tuple[int, int]) -> Sensing:
+        """The sensitivity map of the recipe's criterion and granularity, as far as it has been made."""
+        return self._sensings(recipe.workload, recipe.criterion, recipe.granularity, recipe.seed, levels, part)
+
+    def _sensing(
+        self,
+        name: str,
+        criterion: Criterion,
+        granularity: Granularity,
+        seed: int,
+        levels: tuple[float, ...],
+        part: tuple[int, int],
+    ) -> Sensing:
+        opened = self.opened(name)
+        groups, scores = self.scores(name, criterion, granularity, seed)
+        _, left_out = self.sorted_out(name, criterion, granularity)
+        split, task = opened.workload.validation, opened.workload.task
+        first, step = part
+        mine = groups[first::step]
+        return Sensing(opened.model, mine, scores, levels, opened.known, split, task, self.device, left_out)
 
 
 def _require_patience(criterion: Criterion, groups: Sequence[UnitGroup], macs: int) -> None:

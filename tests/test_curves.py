@@ -16,6 +16,7 @@ from pruning.events import (
     Finished,
     Masked,
     Measured,
+    Resumed,
     Stage,
     StageMeasured,
     Started,
@@ -73,6 +74,14 @@ def test_the_time_left_follows_from_the_time_taken() -> None:
     assert (at.fraction, at.seconds_left) == (0.5, 47.0)
     assert at.phase == "round 2 of 2"
     assert progress([*SO_FAR, TuningStep(1, 0, 21, 1.0)], 1.0).phase == "round 2 of 2, epoch 1"
+
+
+def test_a_resumed_runs_speed_is_that_since_it_was_resumed() -> None:
+    # of 80 steps' worth 20 + 5 · (2 + 1) = 35 were done before, 5 since: the 40 that are left take 8 times as long
+    events = [STARTED, DENSE, PRUNED, *ROUND_1, Resumed(8, 0, 20), *ROUND_2]
+    assert progress(events, 5.0).seconds_left == 40.0
+    assert progress(events[:-2], 5.0).seconds_left is None
+    assert curve(events) == curve(SO_FAR)
 
 
 def test_progress_only_grows_and_ends_at_one() -> None:

@@ -182,13 +182,24 @@ def test_a_stop_between_rounds_keeps_the_share_of_the_first():
     assert zeros == round(0.25 * round(0.8 * 312))
 
 
+@pytest.mark.parametrize("calls", range(1, 90, 8))
+def test_a_stop_within_scoring_tuning_or_judging_keeps_a_whole_round(calls):
+    recipe = Recipe("conv", Taylor(), amount=Sparsity(0.8), schedule=Polynomial(4, 1), tuning=QUICK)
+    events, result = carried_out(tiny("conv"), recipe, after(calls))
+    zeros = sum(int((result.model.get_submodule(name).weight == 0).sum()) for name in result.keep)
+    fallen = sum(int((~stays).sum()) for stays in result.keep.values())
+    masked = [event for event in events if isinstance(event, Masked)]
+    assert result.stopped and zeros == fallen == masked[-1].fallen > 0
+    assert len(masked) < 4 or not [e for e in events if isinstance(e, TuningStep) and e.step == 40]
+
+
 def test_what_fell_in_one_round_stays_fallen_in_the_next_whatever_its_new_score(monkeypatch):
     draw = torch.Generator().manual_seed(0)
 
     def scores_anew(_criterion, _model, groups, _calibration):
         return {group.name: torch.rand(group.units, generator=draw) for group in groups}
 
-    monkeypatch.setattr("pruning.engine.unit_scores", scores_anew)
+    monkeypatch.setattr("pruning.rounds.unit_scores", scores_anew)
     recipe = Recipe("conv", amount=Sparsity(0.6), schedule=Polynomial(4, 1), tuning=CUT_ONLY)
     _, result = carried_out(tiny("conv"), recipe)
     # a weight that came back would be kept and yet be zero: more zeros than have fallen

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from pruning import engine
+from pruning import engine, rounds
 from pruning.amounts import Budget, RelativeThreshold, Sparsity, Threshold
 from pruning.criteria import Magnitude, Taylor
 from pruning.errors import RecipeError
@@ -88,13 +88,13 @@ def test_one_cycle_of_the_learning_rate_goes_through_all_cuts_of_a_continuous_sc
 
 def test_a_continuous_schedule_is_one_training_and_others_are_one_in_each_round(monkeypatch):
     made: list[tuple[int, int]] = []
-    real = engine.Training
+    real = rounds.Training
 
     def counted(*arguments):
         made.append((arguments[3], arguments[5]))
         return real(*arguments)
 
-    monkeypatch.setattr(engine, "Training", counted)
+    monkeypatch.setattr(rounds, "Training", counted)
     carried_out(tiny("mlp"), Recipe("mlp", schedule=PolynomialDecay(0.0, 4, 16, 3), tuning=TWENTY_STEPS))
     assert made == [(20, 0)]
     made.clear()
@@ -109,7 +109,7 @@ SCHEDULES = [Linear(4), Polynomial(4), PolynomialDecay(0.2, 4, 16, 3), Geometric
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda schedule: type(schedule).__name__)
 def test_no_unit_comes_back_in_a_later_round_whatever_its_new_score(schedule, granularity, monkeypatch):
     draw, keeps = torch.Generator().manual_seed(0), []
-    real = engine.select
+    real = rounds.select
 
     def noted(*arguments):
         keeps.append(real(*arguments))
@@ -118,15 +118,15 @@ def test_no_unit_comes_back_in_a_later_round_whatever_its_new_score(schedule, gr
     def scores_anew(_criterion, _model, groups, _calibration):
         return {group.name: torch.rand(group.units, generator=draw) for group in groups}
 
-    monkeypatch.setattr(engine, "select", noted)
-    monkeypatch.setattr(engine, "unit_scores", scores_anew)
+    monkeypatch.setattr(rounds, "select", noted)
+    monkeypatch.setattr(rounds, "unit_scores", scores_anew)
     recipe = Recipe("conv", Magnitude(), granularity, Layer(), Sparsity(0.6), schedule, TWENTY_STEPS)
     events, _ = carried_out(tiny("conv"), recipe)
-    rounds = keeps[1:]  # the first is of the whole amount, for the stage that the preview shows
-    assert len(rounds) == len(of_type(events, Masked)) > 2
-    for before, after in pairwise(rounds):
+
+    assert len(keeps) == len(of_type(events, Masked)) > 2
+    for before, after in pairwise(keeps):
         assert all(bool((before[name] | ~after[name]).all()) for name in before)
-    assert any(not torch.equal(before[name], after[name]) for before, after in pairwise(rounds) for name in before)
+    assert any(not torch.equal(before[name], after[name]) for before, after in pairwise(keeps) for name in before)
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda schedule: type(schedule).__name__)

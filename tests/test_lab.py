@@ -14,7 +14,7 @@ from pruning.costs import costs, file_bytes, gzip_size
 from pruning.criteria import CRITERIA, Largest, Magnitude, Random, Taylor
 from pruning.errors import PruningError, RecipeError
 from pruning.granularities import GRANULARITIES, Channels, Weights
-from pruning.lab import allocation, estimate, look, open_workload, score_range, units
+from pruning.lab import allocation, estimate, look, open_workload, score_range, sensitivity, units
 from pruning.layers import prunable_weights
 from pruning.measure import judge_all
 from pruning.recipe import Recipe
@@ -22,6 +22,7 @@ from pruning.rules import fits
 from pruning.schedules import Polynomial
 from pruning.scopes import SCOPES, Blocks, Global, Layer, Row
 from pruning.select import select
+from pruning.sensitivity import merged
 from pruning.tuning import Tuning
 from pruning.units import masks_of
 from pruning.workbench import Lab
@@ -234,23 +235,42 @@ def test_an_estimate_sharpens_until_it_is_measured(granularity):
     outcomes = [estimate(BENCH, recipe, 0.0)]
     while not outcomes[-1].estimate.measured:
         outcomes.append(estimate(BENCH, recipe, 0.0))
-    assert [outcome.estimate.samples for outcome in outcomes] == [250, 700]
-    assert outcomes[0].estimate.half_width > outcomes[1].estimate.half_width == 0.0
+    seen = [outcome.estimate.samples for outcome in outcomes]
+    assert seen == sorted(seen) and seen[0] == 100 and seen[-1] == 700
+    assert outcomes[0].estimate.half_width > outcomes[-1].estimate.half_width == 0.0
     assert outcomes[0].gzip_bytes is None
     trial = BENCH.trial(recipe_key(recipe))
-    assert outcomes[1].gzip_bytes == gzip_size(file_bytes(trial.model.state_dict()))
+    assert outcomes[-1].gzip_bytes == gzip_size(file_bytes(trial.model.state_dict()))
     work = tiny("conv", count=700)
     full = float(judge_all(trial.model, work.validation, work.task, CPU)[0].double().mean())
-    assert outcomes[1].estimate.score == full
-    assert outcomes[1].estimate.change == pytest.approx(full - open_workload(BENCH, "conv").score, abs=1e-12)
-    assert estimate(BENCH, recipe, 0.0) == outcomes[1]
+    assert outcomes[-1].estimate.score == full
+    assert outcomes[-1].estimate.change == pytest.approx(full - open_workload(BENCH, "conv").score, abs=1e-12)
+    assert estimate(BENCH, recipe, 0.0) == outcomes[-1]
 
 
 def test_an_estimate_goes_on_where_it_was_whatever_the_tuning():
     recipe = Recipe("mlp", amount=Sparsity(0.35))
-    estimate(BENCH, recipe, 0.0)
+    first = estimate(BENCH, recipe, 0.0).estimate.samples
     later = replace(recipe, tuning=Tuning(epochs=7), schedule=Polynomial(4))
-    assert estimate(BENCH, later, 0.0).estimate.measured
+    assert estimate(BENCH, later, 0.0).estimate.samples > first
+
+
+def test_a_sensitivity_map_goes_on_where_it_was_whatever_the_amount():
+    recipe = Recipe("conv_bn", amount=Sparsity(0.35))
+    first = sensitivity(BENCH, recipe, (0.5, 0.9), 0.0, 0.0)
+    later = replace(recipe, amount=Sparsity(0.9), schedule=Polynomial(4))
+    while not (sensed := sensitivity(BENCH, later, (0.5, 0.9), 0.0, 0.05)).done:
+        assert sensed.spent > first.spent
+    assert sensed.spent == 2 * 700 * len(sensed.rows)
+    assert sensed.dense == open_workload(BENCH, "conv_bn").score
+
+
+def test_parts_of_a_map_are_its_rows_dealt_out():
+    recipe = Recipe("residual")
+    parts = [sensitivity(BENCH, recipe, (0.5,), 0.0, 60.0, (i, 4)) for i in range(4)]
+    whole = sensitivity(BENCH, recipe, (0.5,), 0.0, 60.0)
+    assert [len(part.rows) for part in parts] == [2, 2, 1, 1]
+    assert replace(merged(parts), seconds=0.0) == replace(whole, seconds=0.0)
 
 
 def test_the_dense_model_is_untouched_by_all_of_it():

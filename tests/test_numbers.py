@@ -45,6 +45,13 @@ def test_points(change: float, text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("change", "text"), [(-0.0084, "-0.8"), (0.1234, "+12.3"), (0.0, "0.0"), (-0.0004, "0.0"), (0.0004, "0.0")]
+)
+def test_points_under_a_heading_are_bare(change: float, text: str) -> None:
+    assert plain(numbers.bare_points(change)) == text
+
+
+@pytest.mark.parametrize(
     ("before", "after", "text"), [(100, 20, "-80.0 %"), (100, 100, "±0 %"), (50, 75, "+50.0 %"), (0, 3, "±0 %")]
 )
 def test_relative(before: float, after: float, text: str) -> None:

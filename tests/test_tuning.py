@@ -1,12 +1,16 @@
 import copy
+from contextlib import nullcontext
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
+from pruning import tuning
+from pruning.devices import place
 from pruning.errors import RecipeError
 from pruning.granularities import GRANULARITIES
-from pruning.tuning import Training, Tuning, steps_per_epoch, tune
+from pruning.tuning import WHOLE_NUMBERS, Training, Tuning, masker, steps_per_epoch, tune
 from pruning.units import Masks, apply_masks, masks_of
 from pruning.workload import Workload
 from tests.every_granularity import tiny_for
@@ -210,3 +214,75 @@ def test_only_the_training_split_is_seen():
 def test_bad_values_are_refused_by_name(how, sentence):
     with pytest.raises(RecipeError, match=sentence):
         Tuning(**how)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+def test_what_has_fallen_becomes_zero_also_where_it_is_not_a_number(dtype):
+    model = nn.Sequential(nn.Linear(3, 2)).to(dtype)
+    values = torch.tensor([[float("nan"), float("inf"), -3.0], [float("nan"), -0.0, 1e-3]], dtype=dtype)
+    model[0].weight.data.copy_(values)
+    stays = torch.tensor([[False, False, False], [True, True, True]])
+    masker(model, {"0.weight": stays}, CPU)()
+    assert model[0].weight[0].tolist() == [0.0, 0.0, 0.0] and not bool(model[0].weight[0].signbit().any())
+    whole_numbers = WHOLE_NUMBERS[values.element_size()]
+    assert torch.equal(model[0].weight[1].detach().view(whole_numbers), values[1].view(whole_numbers))
+
+
+def test_masks_fit_weights_that_lie_channels_last():
+    model = nn.Sequential(nn.Conv2d(2, 3, 3)).to(memory_format=torch.channels_last)
+    stays = torch.rand(3, 2, 3, 3, generator=torch.Generator().manual_seed(0)) < 0.5
+    expected = torch.where(stays, model[0].weight.detach(), 0.0)
+    masker(model, {"0.weight": stays}, CPU)()
+    assert torch.equal(model[0].weight, expected) and 0 < int(stays.sum()) < stays.numel()
+
+
+@pytest.mark.parametrize("optimiser", ["adamw", "sgd"])
+def test_a_step_is_the_one_that_torch_takes_without_its_fast_kernel(optimiser, monkeypatch):
+    monkeypatch.setattr(tuning, "mixed_precision", lambda _: nullcontext())
+    work, ends = tiny("conv"), []
+    for fused in (True, False):
+        model = place(work.build(), work.example, CPU)  # channels last: a kernel that ignored it would mix values up
+        training = Training(model, work, replace(FAST, optimiser=optimiser), 10, CPU, 0)
+        for group in training._optimiser.param_groups:
+            assert group["fused"]
+            group["fused"] = fused
+        list(training.steps(5, {}))
+        ends.append(model.state_dict())
+    moved = work.build().state_dict()
+    for name, tensor in ends[0].items():
+        assert torch.allclose(tensor.double(), ends[1][name].double(), rtol=1e-4, atol=1e-5)
+    assert any(not torch.allclose(ends[0][name], moved[name], atol=1e-2) for name in moved)
+
+
+class NoHalf(nn.Module):
+    """Has an operation that torch knows in float32 alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(6, 3)
+        self.seen: list[torch.dtype] = []
+
+    def forward(self, vectors: torch.Tensor) -> torch.Tensor:
+        logits = self.fc(vectors)
+        self.seen.append(logits.dtype)
+        if logits.dtype == torch.bfloat16:
+            raise RuntimeError("\"something\" not implemented for 'BFloat16'")
+        return logits
+
+
+def test_a_network_that_does_not_run_in_bf16_is_tuned_in_float32(monkeypatch):
+    monkeypatch.setattr(tuning, "mixed_precision", lambda _: torch.autocast("cpu", dtype=torch.bfloat16))
+    work = workload(lambda: seeded(NoHalf), VECTOR)
+    model = work.build()
+    assert len(list(tune(model, work, FAST, {}, CPU, 0, every=1))) == 10
+    assert model.seen == [torch.bfloat16] + 10 * [torch.float32]
+
+
+def test_one_that_does_is_tuned_in_bf16_with_weights_in_float32(monkeypatch):
+    monkeypatch.setattr(tuning, "mixed_precision", lambda _: torch.autocast("cpu", dtype=torch.bfloat16))
+    seen: list[torch.dtype] = []
+    work = tiny("mlp")
+    model = work.build()
+    model[0].register_forward_hook(lambda _module, _inputs, output: seen.append(output.dtype))
+    list(tune(model, work, FAST, {}, CPU, 0))
+    assert set(seen) == {torch.bfloat16} and {p.dtype for p in model.parameters()} == {torch.float32}

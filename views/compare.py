@@ -11,12 +11,12 @@ from pruning.comparison import Compared, candidates
 from pruning.criteria import CRITERIA
 from pruning.errors import PruningError
 from pruning.figures import agreement_figure, comparison_figure
-from pruning.lab import agree, effort, estimate, look, open_workload
+from pruning.lab import agree, know_more, open_workload
 from pruning.numbers import count, duration, percent, points
 from pruning.recipe import Recipe, kind_of
 from views import controls
 from views.language import _
-from views.server import ask
+from views.server import ask, backend, share_out
 
 POLL_S = 0.25
 A_POLL_S = 0.2  # how long one poll lets the worker judge samples
@@ -114,20 +114,25 @@ def _measure(model: ModelView, recipes: dict[str, Recipe], ready: bool, scored: 
 
 
 def _ask_more(recipes: dict[str, Recipe]) -> None:
-    """For the time of a poll: score the units of criteria not yet scored, then judge more samples."""
+    """For the time of a poll: score the units of criteria not yet scored, then judge more samples.
+
+    The criteria are dealt out to the workers; each has its next one at a time.
+    """
     end = time.monotonic() + A_POLL_S
-    while time.monotonic() < end and (kind := _next(_known(recipes))) is not None:
-        cut = _cut(recipes[kind])
-        row = st.session_state.comparison_of[cut]
+    while time.monotonic() < end:
+        rows, workers = _known(recipes), backend().workers
+        hands = [dict(list(rows.items())[place::workers]) for place in range(workers)]
+        kinds = [_next(hand) for hand in hands]
+        if not any(kinds):
+            return
+        asked = [(rows[kind], _cut(recipes[kind]), STEP_S) if kind else (None, None, 0.0) for kind in kinds]
         try:
-            if row.effort is None:
-                now = ask(look, cut, "score")
-                row = replace(row, effort=ask(effort, cut), units=now.units, fallen=now.fallen)
-            else:
-                row = replace(row, estimate=ask(estimate, cut, STEP_S).estimate)
+            answers = share_out(know_more, asked)
         except PruningError as error:
-            row = replace(row, problem=str(error))
-        st.session_state.comparison_of[cut] = row
+            answers = [replace(row, problem=str(error)) if row else None for row, *_rest in asked]
+        for (_before, cut, _time), row in zip(asked, answers, strict=True):
+            if cut is not None and row is not None:
+                st.session_state.comparison_of[cut] = row
 
 
 def _next(rows: dict[str, Compared]) -> str | None:
@@ -200,7 +205,7 @@ def _agreement(recipes: dict[str, Recipe]) -> None:
     if len(recipes) < 2:
         return
     try:
-        found = ask(agree, recipes)
+        [found] = share_out(agree, [(recipes,)])
     except PruningError as error:
         st.error(str(error))
         return

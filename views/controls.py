@@ -69,8 +69,7 @@ def restore() -> str:
             recipe = from_json(text)  # what was changed since the run began is not lost
         elif run is not None:
             recipe = run.recipe
-        if recipe.workload not in MODELS:
-            raise RecipeError(f"workload is {recipe.workload!r}; use one of {', '.join(MODELS)}")
+        _require_known(recipe)
     except PruningError as error:
         problem = str(error)
         st.query_params.pop("run", None)
@@ -78,6 +77,19 @@ def restore() -> str:
         recipe = start()
     load(recipe)
     return problem
+
+
+def reopen(recipe: Recipe) -> None:
+    """Make the recipe the one that the Lab shows next. RecipeError if this server does not have its workload."""
+    _require_known(recipe)
+    forget_layers()
+    load(recipe)
+    st.session_state.last_recipe = recipe
+
+
+def _require_known(recipe: Recipe) -> None:
+    if recipe.workload not in MODELS:
+        raise RecipeError(f"workload is {recipe.workload!r}; use one of {', '.join(MODELS)}")
 
 
 def load(recipe: Recipe) -> None:
@@ -103,7 +115,7 @@ def load(recipe: Recipe) -> None:
 
 def choose() -> Choice:
     """Draw the sidebar and return what it says."""
-    for choice in (*TABLES, "tuning", "workload", "seed"):
+    for choice in (*TABLES, "tuning", "workload", "seed", "sensitivity"):
         forms.hold(choice)
     with st.sidebar:
         model()

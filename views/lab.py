@@ -36,7 +36,7 @@ def page() -> None:
     with right:
         run_panel.show()
     if (row := run_panel.shown()) is not None:
-        result.show(row.id)
+        result.show(row)
 
 
 def _network(choice: controls.Choice, top: DeltaGenerator, middle: DeltaGenerator, left: DeltaGenerator) -> None:

@@ -7,9 +7,10 @@ import streamlit as st
 
 from pruning.curves import ClassChange, StageRow, stage_rows, stages_of, worst_classes
 from pruning.events import Event, Exported, Stage, Started, Verified
+from pruning.jobs.records import RunRow
 from pruning.numbers import percent, points
 from views.language import _
-from views.run_panel import events_of
+from views.run_events import events_of, name_of
 
 CSS = """<style>
 .result { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: 14px; }
@@ -27,13 +28,13 @@ MIME = {
 }
 
 
-def show(run: str) -> None:
+def show(row: RunRow) -> None:
     """Side by side, worst classes, downloads. Nothing is drawn before the stages are measured."""
-    events = events_of(run)
+    events = events_of(row)
     stages = stages_of(events)
     if "tuned" not in stages:
         return
-    st.subheader(_("Result of run {id}").format(id=run))
+    st.subheader(_("Result of run {name}").format(name=name_of(row)))
     left, right = st.columns([3, 2], gap="large")
     with left:
         st.html(CSS + stages_html(stages))
@@ -45,7 +46,7 @@ def show(run: str) -> None:
     with right:
         classes = next((event.classes for event in events if isinstance(event, Started)), ())
         _classes(worst_classes(stages["dense"], stages["tuned"], classes, 4))
-        _downloads(run, events)
+        _downloads(row.id, events)
 
 
 def stages_html(stages: dict[str, Stage]) -> str:

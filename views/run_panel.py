@@ -8,14 +8,15 @@ import streamlit as st
 
 from pruning.curves import Curve, curve, progress
 from pruning.errors import PruningError
-from pruning.events import Event, Failed, Verified, Warned
-from pruning.jobs.store import RunRow
+from pruning.events import Event, Failed, Resumed, Verified, Warned
+from pruning.jobs.records import RunRow
 from pruning.numbers import duration, percent
-from pruning.recipe import Recipe
+from pruning.recipe import Recipe, to_json
 from views.language import _
+from views.run_events import events_of, name_of
+from views.run_queue import waiting
 from views.server import backend
 
-LIVE = ("queued", "running")
 POLL_S = 0.5
 # Okabe-Ito, the same hue and dash for the same thing in every chart
 SERIES = {"accuracy": ("#0072B2", [1, 0]), "sparsity": ("#D55E00", [6, 3]), "loss": ("#009E73", [2, 2])}
@@ -24,16 +25,17 @@ SERIES = {"accuracy": ("#0072B2", [1, 0]), "sparsity": ("#D55E00", [6, 3]), "los
 def start_button(recipe: Recipe, problem: str) -> None:
     """Run, in the sidebar under the choices that it carries out."""
     with st.sidebar:
-        busy = (row := shown()) is not None and row.state in LIVE
+        # another recipe may be queued behind it; the same one twice is a click too many
+        busy = (row := shown()) is not None and not row.over and row.recipe_json == to_json(recipe)
         if st.button(_("Run"), type="primary", width="stretch", disabled=bool(problem) or busy, key="run_button"):
             try:
-                st.query_params["run"] = backend().start(recipe, _session())
+                st.query_params["run"] = backend().start(recipe, session())
             except PruningError as error:
                 st.error(str(error))
             else:
                 st.rerun()
         if busy:
-            st.caption(_("a run is going on: stop it or wait for it"))
+            st.caption(_("this recipe is being carried out: stop it or wait for it"))
 
 
 def shown() -> RunRow | None:
@@ -50,7 +52,7 @@ def shown() -> RunRow | None:
 def show() -> None:
     """The panel, polling only while the run is live; when it ends the whole page is drawn once more, with the result."""
     row = shown()
-    live = row is not None and row.state in LIVE
+    live = row is not None and not row.over
     st.fragment(_panel, run_every=POLL_S if live else None, key="run_panel")(live)
 
 
@@ -64,34 +66,36 @@ def _panel(was_live: bool) -> None:
             )
         )
         return
-    events = events_of(row.id)
-    live = row.state in LIVE
+    events = events_of(row)
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        st.subheader(_("Run {id}").format(id=row.id))
-        words = _("Ends after the current step and keeps what there is.")
-        if live and st.button(_("Stop"), shortcut="Esc", key="stop_button", help=words, disabled=row.stopping):
-            try:
-                backend().cancel(row.id)
-            except PruningError as error:
-                st.error(str(error))
+        st.subheader(_("Run {name}").format(name=name_of(row)))
+        if not row.over:
+            _stop(row)
     _where(row, events)
     _curves(curve(events))
     for event in events:
+        if isinstance(event, Resumed):
+            words = _("note: resumed at round {round}, step {step}, from the last checkpoint")
+            st.caption(words.format(round=event.round + 1, step=event.step))
         if isinstance(event, Warned):
             st.caption(_("note: {sentence}").format(sentence=event.sentence))
-    if was_live and not live:
+    if was_live and row.over:
         st.rerun()
 
 
-def events_of(run: str) -> list[Event]:
-    """The run's events so far. What this session has read once is kept, so that a poll reads only what is new."""
-    known, events, last = st.session_state.get("events", ("", [], 0))
-    if known != run:
-        events, last = [], 0
-    new = backend().store.events(run, after=last)
-    events = [*events, *(event for _seq, event in new)]
-    st.session_state.events = (run, events, new[-1][0] if new else last)
-    return events
+def _stop(row: RunRow) -> None:
+    """Stop, and once it was pressed a way to end the run at once."""
+    try:
+        with st.container(horizontal=True, width="content"):
+            # beside Stop and not in its place: a second click shall not end what the first one wants to keep
+            words = _("Does not wait for the measurement: the run ends within 5 s, without a result.")
+            if row.stopping and st.button(_("End now"), key="end_button", help=words):
+                backend().end(row.id)
+            words = _("Ends after the current step and keeps what there is.")
+            if st.button(_("Stop"), shortcut="Esc", key="stop_button", help=words, disabled=row.stopping):
+                backend().cancel(row.id)
+    except PruningError as error:
+        st.error(str(error))
 
 
 def _where(row: RunRow, events: list[Event]) -> None:
@@ -101,7 +105,7 @@ def _where(row: RunRow, events: list[Event]) -> None:
         st.error(_("failed: {sentence}").format(sentence=sentence))
         return
     if row.state == "queued":
-        st.progress(0.0, _("waiting for the worker"))
+        st.progress(0.0, waiting(row))
         return
     if row.state == "stopped" and row.started is None:
         st.caption(_("stopped while it was waiting: there is no result"))
@@ -116,7 +120,8 @@ def _where(row: RunRow, events: list[Event]) -> None:
         )
         text = f"{at.phase}, {left}"
     elif row.state == "stopped":
-        text = _("stopped after {time}; the partial result is kept").format(time=duration(elapsed))
+        kept = row.sentence or _("the partial result is kept")
+        text = _("stopped after {time}; {kept}").format(time=duration(elapsed), kept=kept)
     else:
         verified = next((event for event in reversed(events) if isinstance(event, Verified)), None)
         check = (
@@ -165,6 +170,6 @@ def _lines(rows: list[tuple[int, str, float]], names: list[str], title: str, hei
     )
 
 
-def _session() -> str:
+def session() -> str:
     """A name for this browser session, so that its runs can be told from others'."""
     return st.session_state.setdefault("session", f"{time.time_ns():x}")

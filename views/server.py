@@ -1,13 +1,18 @@
 """The one backend of this server, shared by all sessions, and how a page asks it something."""
 
 import gc
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
-from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import streamlit as st
 
 from pruning.errors import JobError
+from pruning.jobs.backend import Backend
+from pruning.jobs.limits import Limits
 from pruning.jobs.local import LocalBackend
 from pruning.jobs.store import default_home
 
@@ -20,10 +25,37 @@ Arguments = ParamSpec("Arguments")
 Answer = TypeVar("Answer")
 
 
+def _local(home: Path, limits: Limits) -> Backend:
+    return LocalBackend(home, limits.interactive_workers, limits=limits)
+
+
+def _ray(home: Path, limits: Limits) -> Backend:
+    try:
+        from pruning.jobs.cluster import RayBackend
+    except ImportError as error:
+        raise JobError(
+            "PRUNING_BACKEND is 'ray' and Ray is not installed; run pip install -r requirements-ray.txt, or set it to "
+            "nothing"
+        ) from error
+    return RayBackend(home, limits.interactive_workers, limits=limits)
+
+
+BACKENDS: dict[str, Callable[[Path, Limits], Backend]] = {"local": _local, "ray": _ray}
+"""What PRUNING_BACKEND may be."""
+
+
+def made_backend(home: Path, environment: Mapping[str, str] = os.environ) -> Backend:
+    """The backend that `PRUNING_BACKEND` names. JobError if there is none of that name, or it cannot start."""
+    name = environment.get("PRUNING_BACKEND") or "local"
+    if name not in BACKENDS:
+        raise JobError(f"PRUNING_BACKEND is {name!r}; set it to one of {', '.join(BACKENDS)}, or to nothing")
+    return BACKENDS[name](home, Limits.from_environment(environment))
+
+
 @st.cache_resource(show_spinner=False)
-def backend() -> LocalBackend:
+def backend() -> Backend:
     """Workers start here, once, when the first page is opened. `PRUNING_HOME` says where runs are kept."""
-    made = LocalBackend(default_home())
+    made = made_backend(default_home())
     gc.collect()
     gc.freeze()  # what is imported by now stays for good: later collections need not walk it
     return made
@@ -32,8 +64,16 @@ def backend() -> LocalBackend:
 def ask(
     function: "Callable[Concatenate[Lab, Arguments], Answer]", *arguments: Arguments.args, **named: Arguments.kwargs
 ) -> Answer:
-    """The answer of a function of `pruning.lab`, computed in the interactive worker. PruningError if it cannot answer."""
-    future = backend().call(function, *arguments, **named)
+    """The answer of a function of `pruning.lab` that a page needs at once. PruningError if it cannot answer."""
+    return _waited(backend().call(function, *arguments, **named))
+
+
+def share_out(function: "Callable[..., Answer]", parts: Sequence[tuple[Any, ...]]) -> list[Answer]:
+    """The answers of `function(lab, *part)`, each by a worker that no slider waits for: part i always by the same."""
+    return [_waited(answer) for answer in backend().fan_out(function, parts)]
+
+
+def _waited(future: "Future[Answer]") -> Answer:
     try:
         return future.result(LONGEST_S)
     except FutureTimeout:

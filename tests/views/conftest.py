@@ -11,6 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from pruning.errors import PruningError
 from pruning.events import Failed, Finished
+from pruning.jobs.records import Lease
 from pruning.jobs.store import Store
 from pruning.recipe import Recipe
 from pruning.runs import carry_out
@@ -28,6 +29,7 @@ class InProcess:
         self.store = Store(home)
         self.lab = Lab(MODELS, torch.device("cpu"))
         self.recipes: list[Recipe] = []
+        self.leases: dict[str, Lease] = {}
 
     def call(self, function: Callable[..., Any], *arguments: Any) -> "Future[Any]":
         answer: Future[Any] = Future()
@@ -37,14 +39,26 @@ class InProcess:
             answer.set_exception(error)
         return answer
 
+    @property
+    def workers(self) -> int:
+        return 1
+
+    def fan_out(self, function: Callable[..., Any], parts: list[tuple[Any, ...]]) -> "list[Future[Any]]":
+        return [self.call(function, *part) for part in parts]
+
     def start(self, recipe: Recipe, session: str) -> str:
         self.recipes.append(recipe)
         run = self.store.create(recipe, session)
-        self.store.claim("test")
+        lease = self.store.claim("test")
+        assert lease is not None
+        self.leases[lease.run] = lease
         return run
 
     def cancel(self, run: str) -> None:
         self.store.request_stop(run)
+
+    def end(self, run: str) -> None:
+        self.store.end(run)
 
     def finish(self, run: str) -> None:
         """Carry the run out, as a worker would."""
@@ -52,12 +66,12 @@ class InProcess:
         workload = MODELS[recipe.workload]()
         for event in carry_out(workload, recipe, self.store.folder(run), recipe.workload):
             if isinstance(event, Finished):
-                self.store.finish(run, event)
+                self.store.finish(self.leases[run], event)
             else:
-                self.store.append(run, event)
+                self.store.append(self.leases[run], event)
 
     def fail(self, run: str, sentence: str) -> None:
-        self.store.finish(run, Failed(sentence))
+        self.store.finish(self.leases[run], Failed(sentence))
 
 
 @pytest.fixture(scope="session")
@@ -70,8 +84,8 @@ def backend(tmp_path: Path, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Iterat
     made = InProcess(tmp_path)
     made.lab = lab  # opened models and rankings are shared by the tests
     monkeypatch.setattr(server, "backend", lambda: made)
-    for module in ("views.controls", "views.run_panel"):
-        monkeypatch.setattr(f"{module}.backend", lambda: made)
+    for module in ("controls", "run_panel", "run_events", "run_queue", "runs_detail"):
+        monkeypatch.setattr(f"views.{module}.backend", lambda: made)
     yield made
     made.store.close()
 

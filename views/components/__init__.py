@@ -1,4 +1,4 @@
-"""Two components of our own, drawn in the browser from plain numbers: the layer panel and the heatmap.
+"""Components of our own, drawn in the browser from plain numbers: the layer panel, the heatmap, the list of runs.
 
 Their HTML, CSS and JavaScript are the files beside this one. What they are given is data: texts are set as text, never
 as markup.
@@ -21,6 +21,7 @@ def _component(name: str) -> Callable[..., Any]:
 
 _layers = _component("layers")
 _heatmap = _component("heatmap")
+_runs = _component("runs")
 
 
 def layers(data: dict[str, Any], on_edit: Callable[[], None], on_heatmap: Callable[[], None]) -> None:
@@ -31,6 +32,11 @@ def layers(data: dict[str, Any], on_edit: Callable[[], None], on_heatmap: Callab
 def heatmap(data: dict[str, Any], on_window: Callable[[], None]) -> None:
     """The heatmap. Its trigger lies in the session state under `heatmap`: `window`, or None for the whole layer."""
     _heatmap(key="heatmap", data=data, on_window_change=on_window)
+
+
+def runs(data: dict[str, Any], on_pick: Callable[[], None]) -> None:
+    """The list of runs. Its trigger lies in the session state under `runs_list`: `pick`, with all runs then selected."""
+    _runs(key="runs_list", data=data, on_pick_change=on_pick)
 
 
 def packed(array: Any) -> str:

@@ -1,0 +1,95 @@
+"""Plotly figures of several runs. A run has hue (Okabe-Ito), dash and mark in every chart: never hue alone."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import plotly.graph_objects as go
+
+from pruning.curves import Curve
+from pruning.figures import AXIS, Style, dressed
+from pruning.history import Placed, Size
+
+HUES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
+MARKS: Mapping[str, str] = {
+    "circle": "●",
+    "square": "■",
+    "diamond": "◆",
+    "triangle-up": "▲",
+    "triangle-down": "▼",
+    "star": "★",
+    "cross": "✚",
+}
+"""Plotly's name of a mark -> the letter that looks like it, for tables."""
+
+AXIS_TITLES: Mapping[Size, tuple[str, float]] = {
+    "gzip_bytes": ("size of the file, gzipped, kB", 1e3),
+    "bytes": ("size of the file, kB", 1e3),
+    "macs": ("MACs per sample, millions", 1e6),
+    "nonzero": ("parameters that are not zero, thousands", 1e3),
+}
+
+
+def run_style(place: int) -> Style:
+    """How the run at this place of a comparison looks. Hue, dash and mark together come again only after 210 runs."""
+    marks = tuple(MARKS)
+    return Style(HUES[place % len(HUES)], DASHES[place % len(DASHES)], marks[place % len(marks)])
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A run in the charts: what it is called, its curve, and its dense and tuned networks against size."""
+
+    name: str
+    curve: Curve
+    placed: tuple[Placed, ...]
+
+
+def accuracy_figure(runs: Sequence[Drawn]) -> go.Figure:
+    """Validation accuracy over optimiser steps, a line a run."""
+    figure = go.Figure()
+    for place, run in enumerate(runs):
+        style = run_style(place)
+        figure.add_scatter(
+            x=[point.step for point in run.curve.scores],
+            y=[100 * point.score for point in run.curve.scores],
+            customdata=[100 * point.sparsity for point in run.curve.scores],
+            name=run.name,
+            mode="lines+markers",
+            line={"color": style.hue, "dash": style.dash, "width": 1.8},
+            marker={"symbol": style.mark, "size": 7},
+            cliponaxis=False,
+            hovertemplate="%{y:.2f} % after step %{x}, %{customdata:.1f} % fallen",
+        )
+    figure.update_xaxes(title={"text": "optimiser steps"}, rangemode="tozero", **AXIS)
+    figure.update_yaxes(title={"text": "accuracy, % (validation)"}, **AXIS)
+    return dressed(figure, 380)
+
+
+def accuracy_size_figure(runs: Sequence[Drawn], size: Size) -> go.Figure:
+    """Test accuracy against size: a line a run, its tuned network full, its dense one hollow."""
+    title, unit = AXIS_TITLES[size]
+    figure = go.Figure()
+    for place, run in enumerate(runs):
+        style = run_style(place)
+        points = run.placed[::-1]  # the legend shows the first
+        hollow = [point.stage == "dense" for point in points]
+        figure.add_scatter(
+            x=[point.size / unit for point in points],
+            y=[100 * point.score for point in points],
+            text=[point.stage for point in points],
+            name=run.name,
+            mode="lines+markers",
+            line={"color": style.hue, "dash": style.dash, "width": 1},
+            marker={
+                "symbol": [f"{style.mark}-open" if open_ else style.mark for open_ in hollow],
+                "size": [9 if open_ else 12 for open_ in hollow],
+                "opacity": 1,
+                "line": {"width": 1.5, "color": style.hue},
+            },
+            cliponaxis=False,
+            hovertemplate="%{text}: %{y:.2f} % at %{x:.4g}",
+        )
+    figure.update_xaxes(title={"text": f"{title}; hollow: dense"}, rangemode="tozero", **AXIS)
+    figure.update_yaxes(title={"text": "accuracy, % (test)"}, **AXIS)
+    return dressed(figure, 380)

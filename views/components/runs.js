@@ -1,0 +1,124 @@
+// The history: a row a run, with a box to select several and a name to select one alone.
+// Rows are made once and updated in place, so that a poll moves nothing and takes no focus.
+
+const PATIENCE_MS = 3000; // how long a selection made here outlives one that the server has not heard of
+
+function make(tag, className, parent) {
+  const node = document.createElement(tag);
+  if (className) node.className = className;
+  if (parent) parent.appendChild(node);
+  return node;
+}
+
+function role(node, name) {
+  node.setAttribute("role", name); // a narrow screen lays the table out as cards, which would take its meaning away
+  return node;
+}
+
+function choose(state, runs) {
+  state.chosen = runs;
+  state.until = performance.now() + PATIENCE_MS;
+  mark(state);
+  state.send("pick", { runs });
+}
+
+function build(state, row) {
+  const node = role(make("tr", ""), "row");
+  node.dataset.run = row.id;
+  const box = make("input", "", role(make("td", "pick", node), "cell"));
+  box.type = "checkbox";
+  const head = role(make("th", "run", node), "rowheader");
+  head.scope = "row";
+  const name = make("button", "", head);
+  name.type = "button";
+  const id = make("div", "sub", head);
+  const mine = make("span", "badge", head);
+  const pinned = make("span", "badge", head);
+  const status = role(make("td", "state", node), "cell");
+  const sign = make("span", "sign", status);
+  sign.setAttribute("aria-hidden", "true");
+  const word = make("span", "word", status);
+  const note = make("div", "sub", status);
+  const bar = make("div", "bar", status);
+  const cells = state.data.heads.map((told) => {
+    const cell = role(make("td", `cell${told.number ? " num" : ""}${told.wide ? " wide" : ""}`, node), "cell");
+    cell.dataset.head = told.text;
+    return { cell, main: make("div", "", cell), sub: make("div", "sub", cell) };
+  });
+  box.addEventListener("change", () =>
+    choose(state, box.checked ? [...state.chosen, row.id] : state.chosen.filter((run) => run !== row.id)));
+  node.addEventListener("click", (event) => {
+    if (event.target !== box && !event.target.closest(".pick")) choose(state, [row.id]);
+  });
+  return { node, box, name, mine, pinned, id, status, sign, word, note, bar, fill: make("i", "", bar), cells };
+}
+
+function update(parts, row, texts) {
+  parts.name.textContent = row.name;
+  parts.box.setAttribute("aria-label", `${texts.select} ${row.name}`);
+  parts.id.textContent = row.sub;
+  for (const badge of ["mine", "pinned"]) {
+    parts[badge].textContent = texts[badge];
+    parts[badge].hidden = !row[badge];
+  }
+  parts.status.className = `state ${row.state}`;
+  parts.sign.textContent = row.sign;
+  parts.word.textContent = row.word;
+  parts.note.textContent = row.note;
+  parts.bar.hidden = row.fraction === null;
+  parts.fill.style.width = `${100 * (row.fraction ?? 0)}%`;
+  row.cells.forEach(([main, sub], i) => {
+    parts.cells[i].cell.classList.toggle("none", main === "");
+    parts.cells[i].main.textContent = main;
+    parts.cells[i].sub.textContent = sub;
+  });
+}
+
+function mark(state) {
+  for (const [run, parts] of state.rows) {
+    const on = state.chosen.includes(run);
+    parts.box.checked = on;
+    parts.node.classList.toggle("selected", on);
+    parts.name.setAttribute("aria-pressed", String(on));
+  }
+}
+
+function skeleton(parent, data) {
+  const list = make("div", "list", parent);
+  const table = role(make("table", "", list), "table");
+  table.setAttribute("aria-label", data.texts.label);
+  const head = role(make("tr", "", make("thead", "", table)), "row");
+  for (const text of ["", data.texts.run, data.texts.state]) role(make("th", "", head), "columnheader").textContent = text;
+  for (const told of data.heads) role(make("th", told.number ? "num" : "", head), "columnheader").textContent = told.text;
+  list.state = { rows: new Map(), body: make("tbody", "", table), chosen: data.selected, until: 0 };
+  return list;
+}
+
+function isDark(node) {
+  const [red, green, blue] = getComputedStyle(node).color.match(/[\d.]+/g).map(Number);
+  return red + green + blue > 384;
+}
+
+export default function (component) {
+  const { data, parentElement, setTriggerValue } = component;
+  const list = parentElement.querySelector(".list") ?? skeleton(parentElement, data);
+  const state = list.state;
+  state.data = data;
+  state.send = setTriggerValue;
+  list.classList.toggle("dark", isDark(list));
+  const there = new Set(data.rows.map((row) => row.id));
+  for (const [run, parts] of state.rows) {
+    if (there.has(run)) continue;
+    parts.node.remove();
+    state.rows.delete(run);
+  }
+  data.rows.forEach((row, place) => {
+    if (!state.rows.has(row.id)) state.rows.set(row.id, build(state, row));
+    const parts = state.rows.get(row.id);
+    if (state.body.children[place] !== parts.node) state.body.insertBefore(parts.node, state.body.children[place] ?? null);
+    update(parts, row, data.texts);
+  });
+  const same = data.selected.length === state.chosen.length && data.selected.every((run) => state.chosen.includes(run));
+  if (same || performance.now() > state.until) state.chosen = data.selected;
+  mark(state);
+}

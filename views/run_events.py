@@ -1,0 +1,61 @@
+"""What the pages know of runs: their events, read from the store once and then only what is new."""
+
+from functools import lru_cache
+
+import streamlit as st
+
+from pruning.errors import PruningError
+from pruning.events import Event
+from pruning.history import Summary, summary
+from pruning.jobs.records import RunRow
+from views.server import backend
+
+MOST_KEPT = 8  # runs whose events a session keeps
+MOST_TOLD = 2000  # runs whose milestones the server keeps
+
+
+def name_of(row: RunRow) -> str:
+    """What the run is called: its title, else its id."""
+    return row.title or row.id
+
+
+def row_of(run: str) -> RunRow | None:
+    """The run, or None where there is none of that id (any more)."""
+    try:
+        return backend().store.run(run)
+    except PruningError:
+        return None
+
+
+def events_of(row: RunRow) -> list[Event]:
+    """The run's events so far. What this session has read once is kept, so that a poll reads only what is new.
+
+    A further attempt goes on from a checkpoint: what came after it is done again, so its events are read anew.
+    """
+    kept: dict[tuple[str, int], tuple[list[Event], int]] = st.session_state.setdefault("events", {})
+    key = (row.id, row.attempt)
+    events, last = kept.pop(key, ([], 0))
+    new = backend().store.events(row.id, after=last)
+    events = [*events, *(event for _seq, event in new)] if new else events
+    kept[key] = (events, new[-1][0] if new else last)  # at the end: what was asked for last
+    for old in list(kept)[:-MOST_KEPT]:
+        del kept[old]
+    return events
+
+
+def milestones_of(row: RunRow) -> tuple[Event, ...]:
+    """The run's events but for optimiser steps. Those of a run that is over are read once for all sessions."""
+    if row.over:
+        return _of_ended(str(backend().store.home), row.id)
+    return tuple(backend().store.milestones(row.id))
+
+
+def summary_of(row: RunRow) -> Summary:
+    """What the run came to by now."""
+    return summary(milestones_of(row))
+
+
+@lru_cache(maxsize=MOST_TOLD)
+def _of_ended(home: str, run: str) -> tuple[Event, ...]:
+    """No id is given twice in one home, and a run that is over stays as it is."""
+    return tuple(backend().store.milestones(run))

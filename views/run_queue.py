@@ -1,0 +1,66 @@
+"""The queue in words: a run's place and about how long until it starts."""
+
+import time
+
+from pruning.curves import progress
+from pruning.errors import PruningError
+from pruning.history import plain_recipe, typical_s, until_start_s
+from pruning.jobs.records import RunRow
+from pruning.numbers import duration
+from views.language import _
+from views.run_events import events_of
+from views.server import backend
+
+RECENT = 50  # finished runs that tell how long a run takes
+
+
+def waiting(row: RunRow) -> str:
+    """`next in the queue, starts in about 40 s`; of a run that lost its worker, that it will go on."""
+    try:
+        place = backend().store.place_in_queue(row.id)
+        seconds = _until_start(place)
+    except PruningError:  # it was deleted or taken out of the queue meanwhile
+        return _("waiting for the worker")
+    words = _("next in the queue") if place == 0 else _("{n} ahead of it in the queue").format(n=place)
+    if seconds is not None and seconds < 1:
+        words += _(", starts in a moment")
+    elif seconds is not None:
+        words += _(", starts in about {time}").format(time=duration(seconds))
+    return _("its worker was lost, it goes on: {words}").format(words=words) if row.attempt else words
+
+
+def _until_start(place: int) -> float | None:
+    """Seconds until the run at this place starts, from what the running ones have left and from runs like those ahead."""
+    store = backend().store
+    live = store.runs(("queued", "running"))
+    past = [
+        (_workload(row), row.finished - row.started)
+        for row in store.runs(("finished",))[:RECENT]
+        if row.finished and row.started
+    ]
+    left: list[float] = []
+    for row in live:
+        if row.state != "running":
+            continue
+        elapsed = time.time() - (row.started or time.time())
+        at = progress(events_of(row), elapsed)
+        likely = typical_s(past, _workload(row))
+        if at.seconds_left is not None:
+            past.append((_workload(row), elapsed + at.seconds_left))
+            left.append(at.seconds_left)
+        elif likely is not None:
+            left.append(max(likely - elapsed, 0.0))
+        else:
+            return None
+    ahead: list[float] = []
+    for row in live:
+        if row.state == "queued" and store.place_in_queue(row.id) < place:
+            likely = typical_s(past, _workload(row))
+            if likely is None:
+                return None
+            ahead.append(likely)
+    return until_start_s(left, ahead)
+
+
+def _workload(row: RunRow) -> str:
+    return str(plain_recipe(row.recipe_json).get("workload", ""))

@@ -1,0 +1,117 @@
+"""Runs: the history. Find one, watch it, reopen its recipe in the Lab, compare several. Reads as the page looks."""
+
+from collections import Counter
+
+import streamlit as st
+
+from pruning.errors import PruningError
+from pruning.jobs.records import RunRow, RunState
+from views import runs_comparison, runs_detail, runs_table
+from views.language import _
+from views.run_events import row_of
+from views.run_panel import session
+from views.server import backend
+
+POLL_S = 1.0
+A_PAGE = 50
+STATES: dict[str, tuple[RunState, ...]] = {
+    "all": (),
+    "live": ("queued", "running"),
+    "finished": ("finished",),
+    "ended early": ("stopped", "failed"),
+}
+STATES_IN_ORDER: tuple[RunState, ...] = ("running", "queued", "finished", "stopped", "failed")
+
+
+def page() -> None:
+    _follow_the_url()
+    st.subheader(_("Runs"))
+    with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
+        st.text_input(
+            _("search"), key="runs_search", label_visibility="collapsed", width=320,
+            placeholder=_("search: title, id, model, criterion"),
+            help=_("Every word must occur in the title, the id or the recipe; Enter searches."),
+        )  # fmt: skip
+        st.segmented_control(
+            _("state"), list(STATES), key="runs_states", default="all", required=True, format_func=_,
+            label_visibility="collapsed",
+        )  # fmt: skip
+        st.checkbox(_("only mine"), key="runs_mine", help=_("Those that this browser window started."))
+    try:
+        live = bool(backend().store.runs(("queued", "running")))
+        with st.sidebar:
+            st.fragment(_counts, run_every=POLL_S if live else None, key="runs_counts")()
+        st.fragment(_list, run_every=POLL_S if live else None, key="runs")(live, list(runs_table.selected()))
+    except PruningError as error:
+        st.error(str(error))
+        return
+    _selected()
+
+
+def _follow_the_url() -> None:
+    """The run that the URL names is the one shown on every page; one that was opened elsewhere meanwhile is selected."""
+    run = st.query_params.get("run")
+    if run is not None and run != st.session_state.get("runs_followed"):
+        st.session_state.runs_followed = run
+        st.session_state.runs_selected = [run]
+
+
+def _list(was_live: bool, drawn: list[str]) -> None:
+    """The list, polled only while a run is live. A new selection, or the end of the last live run, draws the page anew."""
+    rows = _found()
+    most = st.session_state.setdefault("runs_most", A_PAGE)
+    if rows:
+        runs_table.show(rows[:most])
+    else:
+        _empty()
+    if len(rows) > most and st.button(_("show {n} more").format(n=min(A_PAGE, len(rows) - most))):
+        st.session_state.runs_most = most + A_PAGE
+        st.rerun(scope="fragment")
+    picked = runs_table.selected()
+    if picked != drawn or was_live != bool(backend().store.runs(("queued", "running"))):
+        st.rerun()
+
+
+def _counts() -> None:
+    """In the sidebar: what goes on on this server, and what is kept."""
+    states = Counter(row.state for row in backend().store.runs())
+    st.subheader(_("On this server"))
+    lines = [f"{states[state]}&ensp;{_(state)}" for state in STATES_IN_ORDER]
+    st.html("<div style='font-variant-numeric: tabular-nums; line-height: 1.7'>" + "<br>".join(lines) + "</div>")
+    most = backend().store.limits.run_workers
+    st.caption(_("{n} at a time, in turns between those who asked. Closing the page stops none.").format(n=most))
+
+
+def _found() -> list[RunRow]:
+    """The runs that the controls above ask for: pinned first, then the newest."""
+    rows = backend().store.runs(STATES[st.session_state.runs_states], st.session_state.runs_search)
+    return [row for row in rows if row.session == session()] if st.session_state.runs_mine else rows
+
+
+def _empty() -> None:
+    if backend().store.runs():
+        st.info(_("No run matches. Take words out of the search, or show all states."))
+    else:
+        st.info(_("No run yet. Choose a recipe in the Lab and press Run: it appears here, and stays."))
+        st.page_link("views/lab.py", label=_("Open the Lab"))
+
+
+def _selected() -> None:
+    """Below the list: the run that is selected, or several side by side."""
+    picked = runs_table.selected()
+    rows = [row for row in map(row_of, picked) if row is not None]
+    if gone := [run for run in picked if run not in {row.id for row in rows}]:
+        st.info(_("There is no run {runs} any more: it was deleted.").format(runs=", ".join(gone)))
+        st.session_state.runs_selected = [row.id for row in rows]
+        if st.query_params.get("run") in gone:
+            runs_detail.forget()
+    if len(rows) == 1:
+        st.session_state.runs_followed = st.query_params["run"] = rows[0].id
+        runs_detail.show(rows[0])
+    elif rows:
+        runs_comparison.show(rows)
+    elif not gone and backend().store.runs():
+        st.caption(_("Select a run to see it; tick two or more to compare them."))
+
+
+page()

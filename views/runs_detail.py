@@ -1,0 +1,117 @@
+"""One run on the page Runs: its name, what can be done with it, its panel and its result."""
+
+from html import escape
+
+import streamlit as st
+
+from pruning.errors import PruningError
+from pruning.history import plain_recipe, settings
+from pruning.jobs.records import RunRow
+from views import controls, result, run_panel
+from views.language import _
+from views.runs_comparison import CSS
+from views.server import backend
+
+LONGEST_TITLE = 80
+
+
+def show(row: RunRow) -> None:
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        _title(row)
+        st.button(
+            _("Unpin") if row.pinned else _("Pin"),
+            key="pin",
+            on_click=_pin,
+            args=(row,),
+            help=_("Pinned runs stay on top of the list."),
+        )
+        reopen = st.button(_("Open in the Lab"), key="reopen", help=_("Sets the Lab's controls to this run's recipe."))
+        words = _("Stop it first.") if not row.over else _("Removes the run and its files; asks once more.")
+        st.button(_("Delete"), key="delete", on_click=_ask_to_delete, args=(row.id,), disabled=not row.over, help=words)
+    if st.session_state.get("deleting") == row.id and row.over:
+        _confirm(row)
+    if problem := st.session_state.pop("run_problem", ""):
+        st.error(problem)
+    if reopen:
+        _reopen(row)
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        run_panel.show()
+    with right:
+        _recipe(row)
+    result.show(row)
+
+
+def forget() -> None:
+    """The run is gone: no page shows it any more."""
+    st.query_params.pop("run", None)
+    for key in ("shown_run", "runs_followed"):
+        st.session_state.pop(key, None)
+
+
+def _title(row: RunRow) -> None:
+    """The title where it stands: what is typed is kept at once. What another tab typed meanwhile is shown."""
+    key = f"title_{row.id}"
+    if st.session_state.get("title_known") != (row.id, row.title):
+        st.session_state.title_known = (row.id, row.title)
+        st.session_state[key] = row.title
+    st.text_input(
+        _("title"), key=key, placeholder=_("give {id} a title").format(id=row.id), max_chars=LONGEST_TITLE,
+        label_visibility="collapsed", on_change=_rename, args=(row.id, key), width=320,
+    )  # fmt: skip
+
+
+def _rename(run: str, key: str) -> None:
+    try:
+        backend().store.rename(run, st.session_state[key] or "")
+    except PruningError as error:
+        st.session_state.run_problem = str(error)
+
+
+def _pin(row: RunRow) -> None:
+    try:
+        backend().store.pin(row.id, not row.pinned)
+    except PruningError as error:
+        st.session_state.run_problem = str(error)
+
+
+def _ask_to_delete(run: str) -> None:
+    st.session_state.deleting = run
+
+
+def _confirm(row: RunRow) -> None:
+    with st.container(border=True, horizontal=True, vertical_alignment="center"):
+        st.markdown(_("Delete this run, its curves and its files? They cannot be brought back."), width="content")
+        st.button(_("Delete for good"), key="delete_for_good", type="primary", on_click=_delete, args=(row.id,))
+        st.button(_("Keep it"), key="keep", on_click=_ask_to_delete, args=("",))
+
+
+def _delete(run: str) -> None:
+    st.session_state.deleting = ""
+    try:
+        backend().store.delete(run)
+    except PruningError as error:
+        st.session_state.run_problem = str(error)
+        return
+    st.session_state.runs_selected = []
+    forget()
+
+
+def _reopen(row: RunRow) -> None:
+    try:
+        controls.reopen(row.recipe)
+    except PruningError as error:
+        st.error(_("{sentence}. The run itself stays as it is.").format(sentence=str(error).rstrip(".")))
+    else:
+        st.switch_page("views/lab.py")
+
+
+def _recipe(row: RunRow) -> None:
+    """Every setting, by the name that it has in the recipe's file."""
+    with st.expander(_("Recipe"), expanded=row.over):
+        lines = "".join(
+            f"<tr><th scope='row'>{escape(setting.name)}</th><td>{escape(setting.values[0] or '')}</td></tr>"
+            for setting in settings([plain_recipe(row.recipe_json)])
+            if setting.name != "version"
+        )
+        st.html(f"{CSS}<div class='scroll'><table class='runs'>{lines}</table></div>")

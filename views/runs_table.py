@@ -1,0 +1,151 @@
+"""The list of runs: a row each, with its state in words, its recipe and what it came to."""
+
+import time
+from datetime import datetime, timedelta, tzinfo
+from functools import lru_cache
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import streamlit as st
+
+from pruning.curves import progress
+from pruning.errors import RecipeError
+from pruning.events import Stage
+from pruning.history import Summary, how_much, plain_recipe, what_falls
+from pruning.jobs.records import RunRow
+from pruning.numbers import duration, percent, points, relative, si
+from pruning.recipe import from_json
+from views import components
+from views.language import _
+from views.run_events import events_of, name_of, summary_of
+from views.run_panel import session
+from views.run_queue import waiting
+
+SIGNS = {"queued": "○", "running": "◐", "finished": "●", "stopped": "■", "failed": "×"}
+
+
+def show(rows: list[RunRow]) -> None:
+    """The list. What is picked in it becomes the session's selection."""
+    components.runs(table_data(rows, selected()), _pick)
+
+
+def selected() -> list[str]:
+    """The runs that are selected, in the order in which they were."""
+    return st.session_state.setdefault("runs_selected", [])
+
+
+def _pick() -> None:
+    if picked := st.session_state.runs_list.pick:
+        st.session_state.runs_selected = [str(run) for run in picked["runs"]]
+
+
+def table_data(rows: list[RunRow], picked: list[str]) -> dict[str, Any]:
+    """What the component draws: plain values and texts."""
+    return {
+        "texts": {
+            "label": _("runs"), "run": _("run"), "state": _("state"), "select": _("select"),
+            "mine": _("yours"), "pinned": _("pinned"),
+        },
+        "heads": [
+            {"text": _("recipe"), "number": False, "wide": True},
+            {"text": _("accuracy (test)"), "number": True, "wide": False},
+            {"text": _("size, gzipped"), "number": True, "wide": False},
+            {"text": _("MACs"), "number": True, "wide": False},
+            {"text": _("file"), "number": False, "wide": False},
+            {"text": _("started"), "number": True, "wide": False},
+        ],
+        "rows": [_row(row) for row in rows],
+        "selected": picked,
+    }  # fmt: skip
+
+
+def _row(row: RunRow) -> dict[str, Any]:
+    note, fraction = _live(row)
+    found = summary_of(row)
+    return {
+        "id": row.id,
+        "name": name_of(row),
+        "sub": row.id if row.title else "",
+        "mine": row.session == session(),
+        "pinned": row.pinned,
+        "state": row.state,
+        "sign": SIGNS[row.state],
+        "word": _("stopping") if row.state == "running" and row.stopping else _(row.state),
+        "note": note,
+        "fraction": fraction,
+        "cells": [recipe_words(row), *_numbers(found), _verified(found), _when(row)],
+    }
+
+
+def _live(row: RunRow) -> tuple[str, float | None]:
+    """How far a live run is: in words, and as a share of the whole where it has begun."""
+    if row.state == "queued":
+        return waiting(row), None
+    if row.state != "running":
+        return "", None
+    at = progress(events_of(row), time.time() - (row.started or time.time()))
+    left = "" if at.seconds_left is None else _(", {time} left").format(time=duration(at.seconds_left))
+    return at.phase + left, at.fraction
+
+
+def recipe_words(row: RunRow) -> tuple[str, str]:
+    """The workload; units, criterion, scope and amount. Of a recipe of another version only that it cannot be read."""
+    try:
+        return _words(row.recipe_json)
+    except RecipeError:
+        workload = str(plain_recipe(row.recipe_json).get("workload", "?"))
+        return workload, _("this version cannot read the recipe")
+
+
+@lru_cache(maxsize=2000)  # a recipe takes 2 ms to read, and the list is drawn once a second
+def _words(recipe_json: str) -> tuple[str, str]:
+    recipe = from_json(recipe_json)
+    return f"{recipe.workload} · {how_much(recipe.amount)}", what_falls(recipe)
+
+
+def _numbers(found: Summary) -> list[tuple[str, str]]:
+    """Accuracy, size and MACs before → after; empty where they are not measured."""
+    dense, now = found.dense, found.tuned
+    if dense is None:
+        return [("", "")] * 3
+    if now is None:
+        return [(f"{100 * dense.score:.1f} → …", ""), ("", ""), ("", "")]
+    return [
+        (f"{100 * dense.score:.1f} → {percent(now.score)}", points(now.score - dense.score)),
+        _fewer(dense, now, dense.gzip_bytes, now.gzip_bytes, "B"),
+        _fewer(dense, now, dense.macs, now.macs, ""),
+    ]
+
+
+def _fewer(dense: Stage, now: Stage, before: int, after: int, unit: str) -> tuple[str, str]:
+    return f"{si(before, unit)} → {si(after, unit)}", relative(before, after)
+
+
+def _verified(found: Summary) -> tuple[str, str]:
+    if found.verified is None:
+        return "", ""
+    return (_("✓ verified"), "") if found.verified else (_("× not verified"), _("see the notes"))
+
+
+def _when(row: RunRow) -> tuple[str, str]:
+    began = row.started or row.created
+    took = duration(row.finished - row.started) if row.finished and row.started else ""
+    return when(began, datetime.now(_zone())), took
+
+
+def when(seconds: float, now: datetime) -> str:
+    """A moment as a person at the page reads it: `14:05`, `yesterday 14:05`, `3 Nov 14:05`, `3 Nov 2025`."""
+    then = datetime.fromtimestamp(seconds, now.tzinfo)
+    if then.date() == now.date():
+        return f"{then:%H:%M}"
+    if then.date() == now.date() - timedelta(days=1):
+        return _("yesterday {time}").format(time=f"{then:%H:%M}")
+    return f"{then.day} {then:%b %H:%M}" if then.year == now.year else f"{then.day} {then:%b %Y}"
+
+
+def _zone() -> tzinfo | None:
+    """The reader's, else the server's."""
+    try:
+        return ZoneInfo(st.context.timezone) if st.context.timezone else None
+    except (KeyError, ValueError, OSError):
+        return None
