@@ -43,8 +43,7 @@ def measure() -> Report:
         page.evaluate(WATCH)
         quiet = _moves(page)
         page.get_by_role("button", name="Run", exact=True).click()
-        page.wait_for_function("/accuracy|measuring|left/.test(document.body.innerText)")
-        page.wait_for_timeout(3000)
+        page.wait_for_function("/epoch \\d/.test(document.body.innerText)", timeout=60_000)
         busy = _moves(page, while_running=True)
     figures: dict[str, float] = {}
     for when, waits in (("", quiet), (", a run training", busy)):

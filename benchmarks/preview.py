@@ -138,7 +138,7 @@ def _slide(times: Times, names: tuple[str, str], ranking: Ranking, cost: CostMod
 
 
 def _answered(ranking: Ranking, amount: Amount, cost: CostModel) -> tuple[Position, dict[str, float], int, Size]:
-    """What the page shows at once: each layer's kept share, the weights that are not zero, and the sizes."""
+    """A position: each layer's kept share and cut, the weights that are not zero, and the sizes. No mask is made."""
     found = position(ranking, amount)
     return found, {row.name: row.kept for row in found.shares}, found.units - found.fallen, cost.after([], {})
 

@@ -35,7 +35,7 @@ from pruning.units import Masks, UnitGroup, masks_of
 from pruning.workload import Split, Task, Workload
 
 PIECES = (8, 32, 64, 128, 256, 512, 1024, 2048)  # samples judged at once
-KEPT_BYTES = 512 * 2**20  # of cut tensors, so that they need not be made anew for every piece
+KEPT_BYTES = 128 * 2**20  # of cut tensors, so that they need not be made anew for every piece
 
 
 @dataclass(eq=False)
@@ -109,10 +109,19 @@ class Sensing:
         self.levels = tuple(sorted(set(self.levels)))
         self._work = copy.deepcopy(self.model).eval()
 
+    @property
+    def most_bytes(self) -> int:
+        """Of memory: cut tensors, masks of all cuts, scores of all samples, and the copy of the network."""
+        weights = sum(parameter.numel() for parameter in self.model.parameters())
+        judged = 4 * len(self.split) * len(self.groups) * len(self.levels)
+        return KEPT_BYTES + weights * (len(self.levels) + 8) + judged
+
     @torch.no_grad()
     def advance(self, seconds: float, half_width: float) -> Sensitivity:
         """Judge more samples for about so many seconds, or until every half-width is at most this; 0: all samples."""
         begun = time.monotonic()
+        if half_width == 0 != self._half_width:
+            self._forget_what_was_rounded()
         if half_width != self._half_width or self._going_on is None:
             self._going_on, self._half_width = self._sweeps(half_width), half_width
         with full_precision():
@@ -121,6 +130,11 @@ class Sensing:
                     break
         self.seconds += time.monotonic() - begun
         return self._map(half_width)
+
+    def _forget_what_was_rounded(self) -> None:
+        """The exact map is that of the very operations of a full evaluation: sparse kernels round differently."""
+        for cut in (cut for row in self._rows for cut in row.cuts if cut.sparse):
+            cut.seen, cut.samples, cut.estimate = [], 0, self._at_first(cut.fallen)
 
     def judged(self) -> Iterator[Tensor]:
         """Per-sample scores [n], in the split's order, of every cut of which all samples have been judged."""
@@ -226,7 +240,6 @@ class Sensing:
         whole = {name: param.data for name, param in params.items()}
         for name, param in params.items():
             param.data = cut.kept[name] if cut.kept else whole[name].masked_fill(cut.gone[name], 0.0)
-        # the exact map is that of the very operations of a full evaluation
         with computed_by(self._work, cut.sparse if self._half_width else {}):
             try:
                 yield

@@ -9,6 +9,7 @@ from typing import Any
 from pruning.amounts import PerLayer
 from pruning.measure import Estimate
 from pruning.recipe import Recipe
+from pruning.scopes import Layer
 
 LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 """Sparsities of one layer alone."""
@@ -78,9 +79,9 @@ def merged(parts: Sequence[Sensitivity]) -> Sensitivity:
 
 
 def largest_cuts(sensed: Sensitivity, max_drop: float) -> dict[str, float]:
-    """Row -> largest level that costs at most `max_drop` (in [0, 1]) for sure, and so do all lower levels; 0.0 if none.
+    """Row -> largest level that costs at most `max_drop` (in [0, 1]), as do all lower levels; 0.0 if there is none.
 
-    For sure: the far end of the interval counts.
+    The far end of each cell's 95 % interval counts: of a hundred cells about five may cost more.
     """
     cuts: dict[str, float] = {}
     for row in sensed.rows:
@@ -95,10 +96,12 @@ def largest_cuts(sensed: Sensitivity, max_drop: float) -> dict[str, float]:
 def suggested(sensed: Sensitivity, recipe: Recipe, max_drop: float) -> Recipe:
     """The recipe with each layer at its largest cut, but for those that the recipe keeps whole.
 
-    Together they cost more than alone: measure it, tune it.
+    Units compete within their layer, as in the map. Together the cuts cost more than alone: measure it, tune it.
     """
     cuts = largest_cuts(sensed, max_drop)
-    return replace(recipe, amount=PerLayer({name: cuts[name] for name in cuts if name not in recipe.keep_whole}))
+    whole = {row.name for row in sensed.rows if {row.name, *row.members} & set(recipe.keep_whole)}
+    shares = {name: share for name, share in cuts.items() if name not in whole}
+    return replace(recipe, scope=Layer(), amount=PerLayer(shares))
 
 
 def to_dict(sensed: Sensitivity) -> dict[str, Any]:

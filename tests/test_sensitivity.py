@@ -5,6 +5,7 @@ import json
 from pruning.amounts import PerLayer
 from pruning.measure import Estimate
 from pruning.recipe import Recipe
+from pruning.scopes import Layer
 from pruning.sensitivity import Cell, Row, Sensitivity, largest_cuts, suggested, to_csv, to_dict
 
 
@@ -22,7 +23,7 @@ MAP = Sensitivity(
 )  # fmt: skip
 
 
-def test_the_largest_cut_costs_at_most_so_much_for_sure_and_so_do_all_below_it():
+def test_the_largest_cut_costs_at_most_so_much_and_so_do_all_below_it():
     # conv1: 0.4 points at 0.2, 1.2 at 0.5. conv2: 0.7 + 0.4 at 0.5 might be 1.1. fc: 2 points at 0.2, whatever follows
     assert largest_cuts(MAP, 0.01) == {"conv1": 0.2, "conv2": 0.2, "fc": 0.0}
     assert largest_cuts(MAP, 0.012) == {"conv1": 0.5, "conv2": 0.8, "fc": 0.0}
@@ -41,6 +42,12 @@ def test_the_suggestion_is_the_recipe_with_a_share_for_each_layer():
     found = suggested(MAP, recipe, 0.01)
     assert found.amount == PerLayer({"conv1": 0.2, "conv2": 0.2, "fc": 0.0})
     assert found.seed == 4 and found.criterion == recipe.criterion
+    assert found.scope == Layer()  # that of the map, whatever the recipe's
+
+
+def test_rows_with_a_layer_that_is_kept_whole_are_left_out_of_the_suggestion():
+    found = suggested(MAP, Recipe("tiny", keep_whole=("conv3",)), 0.012)
+    assert found.amount == PerLayer({"conv1": 0.5, "fc": 0.0})
 
 
 def test_a_cell_of_the_csv_is_a_line():

@@ -121,7 +121,9 @@ def _ask_more(recipes: dict[str, Recipe]) -> None:
     end = time.monotonic() + A_POLL_S
     while time.monotonic() < end:
         rows, workers = _known(recipes), backend().workers
-        hands = [dict(list(rows.items())[place::workers]) for place in range(workers)]
+        # by its place in the table, so that it stays with its worker when others are ticked
+        dealt = {kind: place % workers for place, kind in enumerate(CRITERIA)}
+        hands = [{kind: row for kind, row in rows.items() if dealt[kind] == place} for place in range(workers)]
         kinds = [_next(hand) for hand in hands]
         if not any(kinds):
             return

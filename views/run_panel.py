@@ -8,7 +8,7 @@ import streamlit as st
 
 from pruning.curves import Curve, curve, progress
 from pruning.errors import PruningError
-from pruning.events import Event, Failed, Resumed, Verified, Warned
+from pruning.events import Event, Failed, Finished, Resumed, Verified, Warned
 from pruning.jobs.records import RunRow
 from pruning.numbers import duration, percent
 from pruning.recipe import Recipe, to_json
@@ -112,6 +112,8 @@ def _where(row: RunRow, events: list[Event]) -> None:
         return
     elapsed = (row.finished or time.time()) - (row.started or time.time())
     at = progress(events, elapsed)
+    # a resumed run tells at its end how long all its attempts took
+    elapsed = next((event.seconds for event in reversed(events) if isinstance(event, Finished)), elapsed)
     if row.state == "running" and row.stopping:
         text = _("stopping: measuring what there is")
     elif row.state == "running":

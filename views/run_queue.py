@@ -2,6 +2,8 @@
 
 import time
 
+import streamlit as st
+
 from pruning.curves import progress
 from pruning.errors import PruningError
 from pruning.history import plain_recipe, typical_s, until_start_s
@@ -17,8 +19,9 @@ RECENT = 50  # finished runs that tell how long a run takes
 def waiting(row: RunRow) -> str:
     """`next in the queue, starts in about 40 s`; of a run that lost its worker, that it will go on."""
     try:
-        place = backend().store.place_in_queue(row.id)
-        seconds = _until_start(place)
+        order = backend().store.queue()
+        place = order.index(row.id) if row.id in order else 0
+        seconds = _until_start(order[:place])
     except PruningError:  # it was deleted or taken out of the queue meanwhile
         return _("waiting for the worker")
     words = _("next in the queue") if place == 0 else _("{n} ahead of it in the queue").format(n=place)
@@ -29,15 +32,17 @@ def waiting(row: RunRow) -> str:
     return _("its worker was lost, it goes on: {words}").format(words=words) if row.attempt else words
 
 
-def _until_start(place: int) -> float | None:
-    """Seconds until the run at this place starts, from what the running ones have left and from runs like those ahead."""
-    store = backend().store
-    live = store.runs(("queued", "running"))
-    past = [
-        (_workload(row), row.finished - row.started)
-        for row in store.runs(("finished",))[:RECENT]
-        if row.finished and row.started
-    ]
+@st.cache_data(ttl=10, show_spinner=False)
+def _past() -> list[tuple[str, float]]:
+    """Workload and seconds of the latest finished runs; the same for all sessions, and asked for every row."""
+    rows = backend().store.runs(("finished",))[:RECENT]
+    return [(_workload(row), row.finished - row.started) for row in rows if row.finished and row.started]
+
+
+def _until_start(before: list[str]) -> float | None:
+    """Seconds until the runs `before` it are done, from what the running ones have left and from runs like those."""
+    live = backend().store.runs(("queued", "running"))
+    past = list(_past())
     left: list[float] = []
     for row in live:
         if row.state != "running":
@@ -54,7 +59,7 @@ def _until_start(place: int) -> float | None:
             return None
     ahead: list[float] = []
     for row in live:
-        if row.state == "queued" and store.place_in_queue(row.id) < place:
+        if row.id in before:
             likely = typical_s(past, _workload(row))
             if likely is None:
                 return None

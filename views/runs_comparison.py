@@ -11,7 +11,7 @@ from pruning.jobs.records import RunRow
 from pruning.numbers import count, duration, percent, points, relative, si
 from pruning.run_figures import MARKS, Drawn, accuracy_figure, accuracy_size_figure, run_style
 from views.language import _
-from views.run_events import milestones_of, name_of
+from views.run_events import milestones_of, name_of, row_of
 
 POLL_S = 1.0
 SIZE_WORDS: dict[Size, str] = {
@@ -35,10 +35,13 @@ CSS = """<style>
 def show(rows: list[RunRow]) -> None:
     """Polled while one of them is live."""
     live = any(not row.over for row in rows)
-    st.fragment(_show, run_every=POLL_S if live else None, key="runs_comparison")(rows)
+    st.fragment(_show, run_every=POLL_S if live else None, key="runs_comparison")(rows, live)
 
 
-def _show(rows: list[RunRow]) -> None:
+def _show(drawn_rows: list[RunRow], was_live: bool) -> None:
+    rows = [row_of(row.id) or row for row in drawn_rows]
+    if was_live and all(row.over for row in rows):
+        st.rerun()
     with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
         st.subheader(_("{n} runs compared").format(n=len(rows)), width="content")
         size: Size = st.selectbox(

@@ -18,6 +18,7 @@ from views.sensitivity_asking import Known, Question
 from views.server import ask
 
 POLL_S = 0.25
+LEAVE_S = 0.3  # longer than an answer to a poll is under way
 SHARPNESS = {0.01: "± 1 point", 0.005: "± 0.5", 0.0: "exact"}  # half-width of every cell's interval
 
 
@@ -42,10 +43,25 @@ def page() -> None:
     except PruningError as error:
         st.error(str(error))
         return
-    polling = _open(known, choice.recipe)
+    polling = not _leaving() and _open(known, choice.recipe)
     st.fragment(_sharpen, run_every=POLL_S if polling else None, key="sensitivity")(
         model, choice.recipe, question, polling
     )
+    if _leaving():
+        st.fragment(_leave, run_every=LEAVE_S, key="sensitivity_leave")()
+
+
+def _leaving() -> bool:
+    """Whether the suggestion was loaded into the Lab, where this page goes next."""
+    return "sensitivity_leaving" in st.session_state
+
+
+def _leave() -> None:
+    """Go to the Lab, not now but at the first tick: a poll that arrives while Streamlit switches leaves a blank page."""
+    if st.session_state.sensitivity_leaving == "drawn":
+        del st.session_state.sensitivity_leaving
+        st.switch_page("views/lab.py")
+    st.session_state.sensitivity_leaving = "drawn"
 
 
 def _sharpness() -> float:
@@ -79,13 +95,17 @@ def _open(known: Known, recipe: Recipe) -> bool:
 
 def _sharpen(model: ModelView, recipe: Recipe, question: Question, polling: bool) -> None:
     """The map and what follows from it, sharper at every poll; when nothing is open the page is drawn once more."""
+    if polling and _leaving():
+        st.rerun()  # without polls
     known, drawn = sensitivity_asking.known_of(question), st.session_state.get("sensitivity_drawn") == question
     # an empty place would blank the line for as long as a poll takes: only before there is anything to show
     place = st.empty() if known.map is None else st.container()
     if known.map is None:
         with place:
             _progress(known)
-    if drawn or known.map is None:  # what is known by now is shown before the first question is asked
+    if (
+        drawn or known.map is None
+    ) and not _leaving():  # what is known by now is shown before the first question is asked
         sensitivity_asking.ask_more(question)
         _ask_together(question, recipe)
     st.session_state.sensitivity_drawn = question
@@ -96,7 +116,7 @@ def _sharpen(model: ModelView, recipe: Recipe, question: Question, polling: bool
         _show(model, known.map, recipe)
     elif known.before is not None:
         _map(known.before, {}, stale=True)
-    if polling != _open(known, recipe):
+    if not _leaving() and polling != _open(known, recipe):
         st.rerun()
 
 

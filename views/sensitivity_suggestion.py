@@ -90,8 +90,6 @@ def slider() -> None:
 def show(model: ModelView, sensed: Sensitivity, recipe: Recipe, cuts: Mapping[str, float]) -> None:
     """The largest cut of each layer, what they leave together, and where to take them. `recipe` is the suggestion."""
     st.container(key="sensitivity_cuts").html(CSS + cuts_html(sensed, cuts))
-    if not any(cuts.values()):
-        st.caption(_("No layer can lose anything for so little, as far as is known: allow more points, or wait."))
     st.markdown(_("**All these cuts together**, without tuning"))
     now = together(recipe)
     if now.problem:
@@ -102,9 +100,11 @@ def show(model: ModelView, sensed: Sensitivity, recipe: Recipe, cuts: Mapping[st
         strip.show([*tiles, *strip.sizes(model, now.look, now.outcome)])
     else:
         st.caption(_("judging the first samples"))
-    st.caption(
-        _("Cuts together cost more than each alone: the limit holds for each. Tuning in the Lab wins much of it back.")
+    together_cost = _(
+        "Cuts together cost more than each alone: the limit holds for each. Tuning in the Lab wins much of it back."
     )
+    none_fits = _("No layer can lose anything for so little, as far as is known: allow more points, or wait.")
+    st.caption(together_cost if any(cuts.values()) else none_fits)  # one place for both: nothing below it moves
     _take_home(sensed, recipe, ready=any(cuts.values()))
 
 
@@ -139,8 +139,6 @@ def _take_home(sensed: Sensitivity, recipe: Recipe, ready: bool) -> None:
             _("Load into the Lab"), type="primary", key="sensitivity_load", disabled=not ready, help=words,
             on_click=_load, args=(recipe,),
         )  # fmt: skip
-        if st.session_state.pop("sensitivity_to_lab", False):
-            st.switch_page("views/lab.py")
         stem = f"{recipe.workload}.sensitivity" + ("" if sensed.done else ".unfinished")
         for kind, label, mime, content in (
             ("csv", _("CSV"), "text/csv", partial(to_csv, sensed)),
@@ -153,7 +151,7 @@ def _take_home(sensed: Sensitivity, recipe: Recipe, ready: bool) -> None:
 
 def _load(recipe: Recipe) -> None:
     controls.reopen(recipe)
-    st.session_state.sensitivity_to_lab = True
+    st.session_state.sensitivity_leaving = "asked"
 
 
 def json_of(sensed: Sensitivity, recipe: Recipe) -> str:

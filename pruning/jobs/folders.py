@@ -19,6 +19,8 @@ def take_over(folder: Path, attempt: int) -> Path:
     Each attempt has a folder of its own, so that a worker that was given up, but does not know it yet, cannot put its
     checkpoint in the place of its successor's.
     """
+    if attempt == 1:
+        discard_checkpoints(folder)  # in a shared folder there may be those of another home's run of the same name
     mine = _checkpoints(folder) / str(attempt)
     mine.parent.mkdir(parents=True, exist_ok=True)
     earlier = [int(path.name) for path in mine.parent.iterdir() if path.name.isdigit() and int(path.name) < attempt]

@@ -96,6 +96,8 @@ class Resident(ABC):
                 failed_starts = 0 if self._one_life() else failed_starts + 1
         except JobError as error:
             sentence = str(error)
+        except Exception:
+            log.exception("the place of a worker for %s", self._kind)
         with self._lock:
             self._keeper = None
         if not self._closed:
@@ -113,9 +115,10 @@ class WorkerProcess(Resident):
         self._connection: Connection | None = None
 
     def send(self, message: bytes) -> None:
+        connection = self._connection  # which the thread that listens may take away at any moment
         try:
-            if self._connection is not None:
-                self._connection.send_bytes(message)
+            if connection is not None:
+                connection.send_bytes(message)
         except OSError:
             pass  # the thread that reads from it finds out too
 

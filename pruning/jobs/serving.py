@@ -5,7 +5,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Generator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
@@ -95,8 +95,11 @@ def _carry_out(store: Ledger, lease: Lease, workloads: Workloads, carry_out: Car
             if not journal.over:
                 raise JobError(f"the run ended without a result; this is a fault of the program, see {log_file(home)}")
         except Exception as error:
+            if journal.broken:
+                raise  # this worker ends; the run is queued again and goes on from its checkpoint
             journal.add(Failed(str(explain(error, "the run", less_memory, log_file(home)))))
-    discard_checkpoints(folder)
+    if journal.told_the_end:
+        discard_checkpoints(folder)
 
 
 class Journal:
@@ -109,7 +112,11 @@ class Journal:
 
     def __init__(self, store: Ledger, lease: Lease, given_up: Callable[[], object]) -> None:
         self.over = False
-        """Whether the last event has been written."""
+        """Whether the last event has been given to the store."""
+        self.told_the_end = False
+        """Whether the store took it: else the run is another worker's by now."""
+        self.broken = False
+        """Whether the store could not be written or read when the run had to."""
         self._store = store
         self._lease = lease
         self._given_up = given_up
@@ -133,22 +140,35 @@ class Journal:
 
     def add(self, event: Event) -> None:
         if isinstance(event, Finished | Failed):
-            self._flush()
-            self._store.finish(self._lease, event)
+            with self._watched():
+                self._flush()
+            self._ended.set()  # no heartbeat may find the run over and take this worker for one that was given up
+            with self._watched():
+                self.told_the_end = self._store.finish(self._lease, event)
             self.over = True
             return
         with self._lock:
             self._waiting.append(event)
         if not isinstance(event, TuningStep) or time.monotonic() - self._written >= WRITE_S:
-            self._flush()
+            with self._watched():
+                self._flush()
 
     def stop(self) -> bool:
         """Whether somebody asked for the run to end early. Asks the store now and then; once true, it stays so."""
         now = time.monotonic()
         if not self._stop and now - self._asked >= ASK_STOP_S:
             self._asked = now
-            self._stop = self._store.stop_requested(self._lease.run)
+            with self._watched():
+                self._stop = self._store.stop_requested(self._lease.run)
         return self._stop
+
+    @contextmanager
+    def _watched(self) -> Generator[None]:
+        try:
+            yield
+        except JobError:
+            self.broken = True
+            raise
 
     def _flush(self) -> None:
         with self._lock:

@@ -130,11 +130,14 @@ class Store:
 
     def place_in_queue(self, run: str) -> int:
         """How many runs start before it, 0 = it is the next one or waits no longer. JobError for an unknown run."""
-        if self.run(run).state != "queued":
-            return 0
-        with self._database.reading() as connection:
-            order = changes.queue_order(connection)
+        self.run(run)
+        order = self.queue()
         return order.index(run) if run in order else 0
+
+    def queue(self) -> list[str]:
+        """The queued runs in the order in which they will start."""
+        with self._database.reading() as connection:
+            return changes.queue_order(connection)
 
     def rename(self, run: str, title: str) -> None:
         """Give the run a title of at most 80 characters, "" = none."""
@@ -179,7 +182,11 @@ class Store:
         """Delete what killed processes left: folders of deleted runs, checkpoints of runs that are over."""
         found = folders.run_folders(self.home / "runs")  # before the rows: a folder is made after its row
         rows = self.runs()
-        folders.sweep(found, {row.id for row in rows}, {row.id for row in rows if not row.over})
+        with self._database.reading() as connection:
+            given = dict(connection.execute("SELECT name, number FROM numbers").fetchall())
+        # a folder that this store has never heard of is another store's: somebody moved or restored the file
+        ours = [path for path in found if int(path.name.partition("-")[2]) <= given.get(path.name.partition("-")[0], 0)]
+        folders.sweep(ours, {row.id for row in rows}, {row.id for row in rows if not row.over})
 
     # What a worker does
 

@@ -119,7 +119,7 @@ def test_ctrl_c_twice_aborts(tmp_path: Path) -> None:
     recipe = recipe_file(tmp_path, tuning={"epochs": 10_000, "batch_size": 2})
     command = [sys.executable, "-m", "pruning", "run", recipe, "--workload", write_own(tmp_path), "--out", "out"]
     begin = "def forward(self, images):\n"
-    wait = "        if self.training:\n            print('a step', file=sys.stderr, flush=True)\n            time.sleep(3)\n"
+    wait = "        if self.training:\n            print('a step', file=sys.stderr, flush=True); time.sleep(3)\n"
     slow = "import sys, time\n" + Path(tmp_path / "own.py").read_text().replace(begin, begin + wait)
     write_own(tmp_path, slow)
     process = subprocess.Popen(

@@ -207,15 +207,17 @@ def test_a_live_run_is_not_deleted(store: Store):
 
 
 def test_sweeping_deletes_only_what_nobody_needs(store: Store):
-    done, live = over(store), running(store).run
-    for name in (done, live, "0123abcd-7", "my own folder"):
+    done, deleted, live = over(store), over(store), running(store).run
+    store.delete(deleted)
+    for name in (done, deleted, live, "0123abcd-7", "my own folder"):
         (store.home / "runs" / name / "checkpoints").mkdir(parents=True)
         (store.home / "runs" / name / "model.pt").touch()
     store.sweep()
     kept = sorted(str(path.relative_to(store.home / "runs")) for path in (store.home / "runs").rglob("*"))
-    checkpoints = [f"{live}/checkpoints", "my own folder/checkpoints"]
-    models = [f"{name}/model.pt" for name in (done, live, "my own folder")]
-    assert kept == sorted([done, live, "my own folder", *checkpoints, *models])
+    # 0123abcd-7 is of a run that this store has never had: somebody moved the store's file and began anew
+    checkpoints = [f"{name}/checkpoints" for name in (live, "0123abcd-7", "my own folder")]
+    models = [f"{name}/model.pt" for name in (done, live, "0123abcd-7", "my own folder")]
+    assert kept == sorted([done, live, "0123abcd-7", "my own folder", *checkpoints, *models])
 
 
 def test_an_unknown_run_is_named(store: Store):

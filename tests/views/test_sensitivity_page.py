@@ -172,6 +172,7 @@ def test_the_suggestion_is_what_the_library_suggests_and_is_loaded_into_the_lab(
     assert cuts["fc1"] > 0.0
     assert f"<td>{100 * cuts['fc1']:.0f}\u202f%</td>" in cuts_of(app)
     app.button(key="sensitivity_load").click().run()
+    app.run()  # it goes at the first tick, once polls have ended
     assert not app.exception
     recipe = from_json(app.query_params["recipe"])
     assert recipe == suggested(sensed, CHANNELS, 0.03)
