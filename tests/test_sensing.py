@@ -123,11 +123,11 @@ def test_a_map_may_be_interrupted_between_any_two_steps():
     work = tiny("residual", count=250)
     whole, bit_by_bit = sensing(work).advance(60.0, 0.0), sensing(work)
     steps, sensed = 0, whole
-    while steps < 100 or not sensed.done:
+    while steps < 100 or sensed.half_width or not sensed.done:
         sensed = bit_by_bit.advance(0.0, (0.3, 0.2, 0.1)[steps % 3] if steps < 100 else 0.0)
         steps += 1
         assert steps < 20_000
-    assert steps > 120 and cells(sensed) == cells(whole)
+    assert steps > 100 and cells(sensed) == cells(whole)
 
 
 def test_work_in_the_middle_leaves_the_network_alone():
