@@ -115,7 +115,7 @@ def load(recipe: Recipe) -> None:
 
 def choose() -> Choice:
     """Draw the sidebar and return what it says."""
-    for choice in (*TABLES, "tuning", "workload", "seed", "sensitivity"):
+    for choice in (*TABLES, "tuning", "workload", "seed"):
         forms.hold(choice)
     with st.sidebar:
         model()

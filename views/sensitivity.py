@@ -43,11 +43,12 @@ def page() -> None:
     except PruningError as error:
         st.error(str(error))
         return
-    polling = not _leaving() and _open(known, choice.recipe)
+    leaving = _leaving()
+    polling = not leaving and _open(known, choice.recipe)
     st.fragment(_sharpen, run_every=POLL_S if polling else None, key="sensitivity")(
-        model, choice.recipe, question, polling
+        model, choice.recipe, question, polling, leaving
     )
-    if _leaving():
+    if leaving:
         st.fragment(_leave, run_every=LEAVE_S, key="sensitivity_leave")()
 
 
@@ -65,14 +66,14 @@ def _leave() -> None:
 
 
 def _sharpness() -> float:
-    first = next(iter(SHARPNESS))
-    st.session_state.setdefault("sensitivity.sharpness", first)
+    kept = st.session_state.get("sensitivity_half_width", next(iter(SHARPNESS)))  # a page's controls are forgotten
     chosen = st.segmented_control(
-        _("sharpness"), list(SHARPNESS), key="sensitivity.sharpness", required=True,
+        _("sharpness"), list(SHARPNESS), key="sensitivity_sharpness", default=kept, required=True,
         format_func=lambda half_width: _(SHARPNESS[half_width]),
         help=_("How narrow the 95 % interval of every cell becomes, in points. exact: all samples are judged, as a loop over layers and levels would."),
     )  # fmt: skip
-    return first if chosen is None else chosen
+    st.session_state.sensitivity_half_width = chosen
+    return chosen
 
 
 def _stop_button(known: Known) -> None:
@@ -93,9 +94,9 @@ def _open(known: Known, recipe: Recipe) -> bool:
     return not sensitivity_suggestion.together(sensitivity_suggestion.suggestion(known.map, recipe)).known
 
 
-def _sharpen(model: ModelView, recipe: Recipe, question: Question, polling: bool) -> None:
+def _sharpen(model: ModelView, recipe: Recipe, question: Question, polling: bool, leaving: bool) -> None:
     """The map and what follows from it, sharper at every poll; when nothing is open the page is drawn once more."""
-    if polling and _leaving():
+    if _leaving() and not leaving:
         st.rerun()  # without polls
     known, drawn = sensitivity_asking.known_of(question), st.session_state.get("sensitivity_drawn") == question
     # an empty place would blank the line for as long as a poll takes: only before there is anything to show
@@ -116,7 +117,7 @@ def _sharpen(model: ModelView, recipe: Recipe, question: Question, polling: bool
         _show(model, known.map, recipe)
     elif known.before is not None:
         _map(known.before, {}, stale=True)
-    if not _leaving() and polling != _open(known, recipe):
+    if not leaving and polling != _open(known, recipe):
         st.rerun()
 
 
@@ -207,11 +208,11 @@ def _curves(sensed: Sensitivity) -> None:
     """Accuracy over the level for the chosen layers. Keyed, so that updates keep the chart in place."""
     st.subheader(_("Curves"))
     names = [row.name for row in sensed.rows]
-    chosen = [name for name in st.session_state.get("sensitivity.rows", ()) if name in names]
-    if chosen != st.session_state.get("sensitivity.rows") or not chosen:
-        st.session_state["sensitivity.rows"] = chosen or names[:1]
+    chosen = [name for name in st.session_state.get("sensitivity_rows", ()) if name in names]
+    if chosen != st.session_state.get("sensitivity_rows") or not chosen:
+        st.session_state["sensitivity_rows"] = chosen or names[:1]
     picked = st.multiselect(
-        _("layers"), names, key="sensitivity.rows", max_selections=MOST_CURVES,
+        _("layers"), names, key="sensitivity_rows", max_selections=MOST_CURVES,
         help=_("Up to {n}, to be compared; bands are 95 % intervals.").format(n=MOST_CURVES),
     )  # fmt: skip
     rows = [row for name in picked for row in sensed.rows if row.name == name]

@@ -51,7 +51,13 @@ class Together:
 
 def suggestion(sensed: Sensitivity, recipe: Recipe) -> Recipe:
     """The recipe with each layer at the largest cut that the slider allows."""
-    return suggested(sensed, recipe, st.session_state.get("sensitivity.max_drop", MAX_DROP) / 100)
+    return suggested(sensed, recipe, _limit() / 100)
+
+
+def _limit() -> float:
+    """Points. The slider knows first, where it is drawn by now."""
+    state = st.session_state
+    return state.get("sensitivity_max_drop", state.get("sensitivity_limit", MAX_DROP))
 
 
 def cuts_of(recipe: Recipe) -> Mapping[str, float]:
@@ -80,9 +86,9 @@ def ask_more(recipe: Recipe) -> None:
 
 def slider() -> None:
     """The limit: how many points each layer's cut may cost."""
-    st.session_state.setdefault("sensitivity.max_drop", MAX_DROP)
-    st.slider(
-        _("each layer alone costs at most"), LOWEST, HIGHEST, step=0.1, format=_("%.1f points"), key="sensitivity.max_drop",
+    kept = st.session_state.get("sensitivity_limit", MAX_DROP)  # a page's controls are forgotten
+    st.session_state.sensitivity_limit = st.slider(
+        _("each layer alone costs at most"), LOWEST, HIGHEST, kept, 0.1, format=_("%.1f points"), key="sensitivity_max_drop",
         help=_("Of a layer's levels the largest is taken that, with all lower ones, costs no more: the far end of its 95 % interval counts."),
     )  # fmt: skip
 

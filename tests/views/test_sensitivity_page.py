@@ -124,7 +124,7 @@ def strip(app: AppTest) -> str:
 
 def test_the_map_is_what_the_library_measures(app: AppTest, backend: InProcess) -> None:
     opened(app)
-    app.segmented_control(key="sensitivity.sharpness").set_value(0.0)
+    app.segmented_control(key="sensitivity_sharpness").set_value(0.0)
     finished(app.run())
     expected = sensitivity(backend.lab, CHANNELS, LEVELS, 0.0, 60.0)
     assert expected.done
@@ -141,7 +141,7 @@ def test_the_map_is_what_the_library_measures(app: AppTest, backend: InProcess) 
 def test_a_sharper_map_continues_from_what_is_known(app: AppTest) -> None:
     opened(app)
     finished(app)
-    app.segmented_control(key="sensitivity.sharpness").set_value(0.005).run()
+    app.segmented_control(key="sensitivity_sharpness").set_value(0.005).run()
     assert "<table class='sensed'" in map_of(app)  # not greyed: what it says is true
     finished(app)
     widths = [float(text.split("±")[1]) for _, text in cells_of(map_of(app))["fc1"] if "±" in text]
@@ -149,7 +149,7 @@ def test_a_sharper_map_continues_from_what_is_known(app: AppTest) -> None:
 
 
 def test_stop_keeps_the_map_and_go_on_continues(app: AppTest) -> None:
-    app.session_state["sensitivity.sharpness"] = 0.0
+    app.session_state["sensitivity_half_width"] = 0.0
     opened(app, replace(QUICK, criterion=Random(), seed=11))
     app.button(key="sensitivity_stop").click().run()
     before = map_of(app), progress(app)
@@ -164,7 +164,7 @@ def test_the_suggestion_is_what_the_library_suggests_and_is_loaded_into_the_lab(
     app: AppTest, backend: InProcess
 ) -> None:
     opened(app)
-    app.slider(key="sensitivity.max_drop").set_value(3.0)
+    app.slider(key="sensitivity_max_drop").set_value(3.0)
     finished(app.run())
     sensed = sensitivity(backend.lab, replace(CHANNELS, amount=Sparsity(0.0)), LEVELS, 0.01, 0.2)
     assert sensed.done
@@ -181,9 +181,9 @@ def test_the_suggestion_is_what_the_library_suggests_and_is_loaded_into_the_lab(
 
 
 def test_a_limit_that_no_layer_keeps_says_so(app: AppTest) -> None:
-    app.session_state["sensitivity.sharpness"] = 0.0
+    app.session_state["sensitivity_half_width"] = 0.0
     opened(app, replace(QUICK, criterion=Random(), seed=12))
-    app.slider(key="sensitivity.max_drop").set_value(0.1)
+    app.slider(key="sensitivity_max_drop").set_value(0.1)
     app.button(key="sensitivity_stop").click().run()
     assert any("No layer can lose anything" in caption.value for caption in app.caption)
     assert app.button(key="sensitivity_load").disabled
