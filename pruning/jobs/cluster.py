@@ -19,8 +19,8 @@ from typing import Any
 # before Ray is imported: else a late call, after the end, would start a cluster that nobody asked for
 os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")
 
-import ray
-from ray.exceptions import RayError
+import ray  # pyright: ignore[reportMissingImports]  # optional
+from ray.exceptions import RayError  # pyright: ignore[reportMissingImports]
 
 from pruning.errors import JobError
 from pruning.jobs.clerk import Clerk
