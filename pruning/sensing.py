@@ -173,7 +173,10 @@ class Sensing:
                 kept = self._kept(gone)
                 cuts[fallen] = _Cut(fallen, gone, kept, sparse_linears(self._work, kept), self._at_first(fallen))
             of_level.append(list(cuts).index(fallen))
-        middle = list(cuts.values())[len(cuts) // 2]
+        real = [cut for cut in cuts.values() if cut.fallen]
+        if not real:  # nothing is cut at any level, and nothing need be judged
+            return _Row(group, list(cuts.values()), of_level, None, "")
+        middle = real[len(real) // 2]  # of which something is left: that tells more than a network of zeros
         tail = walk.tail(list(middle.gone), middle.gone)
         found, why = (tail, "") if isinstance(tail, Tail) else (None, f"each cut is a full pass: {tail}")
         return _Row(group, list(cuts.values()), of_level, found, why)

@@ -156,6 +156,7 @@ def test_a_level_at_which_nothing_falls_is_the_dense_network_and_costs_nothing()
     dense = float(judge_all(work.build(), work.validation, work.task, CPU)[0].double().mean())
     assert all(cell.estimate.score == dense and cell.fallen == 0 for row in sensed.rows for cell in row.cells)
     assert sensed.spent == 0 and sensed.done
+    assert all(row.full_passes == "" for row in sensed.rows)
 
 
 def test_levels_that_let_as_many_fall_are_judged_once():

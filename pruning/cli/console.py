@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 import typer
 from rich import box
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Table
 
 from pruning.curves import STAGES, stage_rows
@@ -56,6 +57,12 @@ def table(*heads: str, left: int = 1) -> Table:
     for position, head in enumerate(heads):
         made.add_column(head, justify="left" if position < left else "right")
     return made
+
+
+def progress_bar(screen: Console) -> Progress:
+    """A line that is gone in the end; its tasks have the field `left`. Nothing where nobody looks at a terminal."""
+    columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[left]}")
+    return Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal)
 
 
 def print_stages(stages: Mapping[str, Stage], to: Console) -> None:

@@ -13,10 +13,9 @@ from typing import Any
 import torch
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from pruning.cli.catalogue import Catalogue
-from pruning.cli.console import fail, print_stages
+from pruning.cli.console import fail, print_stages, progress_bar
 from pruning.cli.lines import line
 from pruning.curves import STAGES, progress
 from pruning.errors import PruningError, RecipeError
@@ -120,9 +119,7 @@ def _watched(events: Generator[Event, None, RunResult], screen: Console, run: st
     """Show the events as they come and return what the run came to."""
     begun = drawn = time.monotonic()
     seen: list[Event] = []
-    columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[left]}")
-    bar = Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal)
-    with bar, closing(events):
+    with progress_bar(screen) as bar, closing(events):
         task = bar.add_task("starting", total=1.0, left="")
         try:
             while True:

@@ -10,9 +10,8 @@ from typing import Any
 import torch
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
-from pruning.cli.console import table
+from pruning.cli.console import progress_bar, table
 from pruning.cli.running import ABORTED, graceful_stop
 from pruning.errors import PruningError, RecipeError
 from pruning.exporters.writing import require_writable, write_whole
@@ -126,9 +125,7 @@ def _cuts(sensed: Sensitivity, question: Asked) -> dict[str, Any]:
 
 def _watched(maps: Generator[Sensitivity, None, Sensitivity], stop: Callable[[], bool], screen: Console) -> Sensitivity:
     """Show how far the map is until it is done, or until it is stopped."""
-    columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[left]}")
-    bar = Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal)
-    with bar, closing(maps):
+    with progress_bar(screen) as bar, closing(maps):
         task = bar.add_task("scoring units", total=1.0, left="")
         try:
             while True:
@@ -169,7 +166,8 @@ def _print(sensed: Sensitivity, question: Asked, console: Console) -> None:
         console.print(f"{name} stays whole: {why}", markup=False, highlight=False, soft_wrap=True)
     console.print(
         f"Changes of accuracy in points on {count(sensed.total)} validation samples, ± 95 % intervals; dense: "
-        f"{percent(sensed.dense, 2)}. Largest cut: costs at most {_points(question.max_drop)}, for sure. "
+        f"{percent(sensed.dense, 2)}. Largest cut: costs at most {_points(question.max_drop)} "
+        "at the far end of its interval. "
         f"{count(sensed.spent)} samples in {duration(sensed.seconds)}.",
         highlight=False,
     )
