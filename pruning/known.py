@@ -6,14 +6,14 @@ takes the judged samples' regression on these to all samples (a model-assisted e
 1992, chapter 6): what the predictors explain costs no samples. It stays right where they explain nothing.
 """
 
-import math
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pruning.boundary import repeated_z
+from pruning.boundary import AtAllLooks, Interval
 from pruning.devices import full_precision
 from pruning.measure import Estimate, batches
 from pruning.workload import Split, Task
@@ -22,28 +22,36 @@ MOST_CLASSES = 50
 SAMPLES_PER_PREDICTOR = 20
 
 
+def judging_order(total: int) -> Tensor:
+    """The one random order, int64 [total], in which a split's samples are judged."""
+    return torch.randperm(total, generator=torch.Generator().manual_seed(0))
+
+
 @dataclass(frozen=True, eq=False)
 class Known:
     """The dense network's score of every sample, float32 [n], and predictors of any cut's, float64 [n, p].
 
     The first two predictors are 1 and the dense score. `order` int64 [n] is the one random order in which samples are
     judged; `chance` is the score of whoever always answers with the commonest class, 0 where there are no classes.
+    `judged` of the samples, the first in `order`, are known so far: all but in a map's first moments.
     """
 
     scores: Tensor
     predictors: Tensor
     chance: float = 0.0
     order: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.long))
-    _designs: dict[int, "_Design"] = field(init=False, default_factory=dict["int", "_Design"])
+    judged: int = 0
+    _designs: dict[tuple[int, float], "_Design"] = field(init=False, default_factory=dict[tuple[int, float], "_Design"])
 
     def __post_init__(self) -> None:
         if not len(self.order):
-            order = torch.randperm(len(self.scores), generator=torch.Generator().manual_seed(0))
-            object.__setattr__(self, "order", order)
+            object.__setattr__(self, "order", judging_order(len(self.scores)))
+        if not self.judged:
+            object.__setattr__(self, "judged", len(self.scores))
 
     @property
     def score(self) -> float:
-        return float(self.scores.double().mean())
+        return float(self.scores[self.order[: self.judged]].double().mean())
 
     def estimate(self, seen: Tensor) -> Estimate:
         """The score on all samples from those of the first few in `order`, float [samples], with its 95 % interval.
@@ -51,21 +59,36 @@ class Known:
         The interval holds at all looks of `boundary.looks` together. Once all samples are seen it is of width 0 and the
         score is the full evaluation's to the last digit.
         """
-        samples, total = len(seen), len(self.scores)
-        if samples == total:
-            whole = torch.empty(total, dtype=torch.float64).index_put_((self.order,), seen.double())
-            return Estimate(float(whole.mean()), 0.0, float(whole.mean()) - self.score, total, total)
-        score, variance = self._design(samples).fitted(seen.double())
-        half = repeated_z(total) * math.sqrt(variance / samples * (1 - samples / total))
-        score = min(max(score, 0.0), 1.0)
-        return Estimate(score, half, score - self.score, samples, total)
+        return self.estimates(seen[None], AtAllLooks(len(self.scores)))[0]
 
-    def _design(self, samples: int) -> "_Design":
-        if samples not in self._designs:
+    def estimates(self, seen: Tensor, interval: Interval) -> list[Estimate]:
+        """Those of several cuts, float [cuts, samples], as wide as the interval's boundary makes them."""
+        samples, total, dense = seen.shape[1], len(self.scores), self.score
+        if samples == total:
+            whole = torch.empty(len(seen), total, dtype=torch.float64)
+            whole[:, self.order] = seen.double()
+            means = [float(scores.mean()) for scores in whole]
+            return [Estimate(mean, 0.0, mean - dense, total, total) for mean in means]
+        scores, variances = self._design(samples, interval.z).fitted(seen.double())
+        # the judged are a sample of the known ones, and those are a sample of all
+        variances = variances / samples * (1 - samples / self.judged)
+        if self.judged < total:
+            variances += seen.double().var(dim=1) / self.judged * (1 - self.judged / total)
+        return [
+            Estimate(score, interval.half_width(variance), score - dense, samples, total)
+            for score, variance in zip(scores.clamp(0.0, 1.0).tolist(), variances.tolist(), strict=True)
+        ]
+
+    def _design(self, samples: int, z: float) -> "_Design":
+        if (samples, z) not in self._designs:
             width = self.predictors.shape[1] if samples >= SAMPLES_PER_PREDICTOR * self.predictors.shape[1] else 2
-            known = self.predictors[:, :width]
-            self._designs[samples] = _Design(known[self.order[:samples]], known.mean(dim=0), repeated_z(len(known)))
-        return self._designs[samples]
+            known = self._in_order[:, :width]
+            self._designs[samples, z] = _Design(known[:samples], known.mean(dim=0), z)
+        return self._designs[samples, z]
+
+    @cached_property
+    def _in_order(self) -> Tensor:
+        return self.predictors[self.order[: self.judged]]
 
 
 class _Design:
@@ -76,22 +99,57 @@ class _Design:
         self._rows, self._means, self._z = rows, means, z
         # a little is added so that predictors which say the same do not spoil it
         square = rows.T @ rows + 1e-6 * samples * torch.eye(width, dtype=torch.float64)
-        self._solve = torch.linalg.solve(square, rows.T)
+        self._solve = torch.linalg.inv(square) @ rows.T
         leverage = (rows * self._solve.T).sum(dim=1)
         self._swell = 1 / (1 - leverage).clamp(min=0.1)
 
-    def fitted(self, seen: Tensor) -> tuple[float, float]:
-        """The estimate of the mean over all samples and the variance of a sample's residual.
+    def fitted(self, seen: Tensor) -> tuple[Tensor, Tensor]:
+        """Of cuts [cuts, samples]: estimates of the mean over all samples [cuts], variances of a sample's residual.
 
         Residuals count as they would be had the sample not been fitted to. As Agresti and Coull (1998) do for a
         proportion, z² samples are added of which half are residuals of 1: few samples without any surprise are not
         taken for certainty.
         """
-        slopes = self._solve @ seen
-        residuals = seen - self._rows @ slopes
-        score = float(self._means @ slopes + residuals.mean())
-        surprise = (residuals * self._swell).square().sum() + self._z**2 / 2
-        return score, float(surprise) / (len(seen) + self._z**2)
+        slopes = seen @ self._solve.T
+        residuals = seen - slopes @ self._rows.T
+        scores = slopes @ self._means + residuals.mean(dim=1)
+        surprise = (residuals * self._swell).square().sum(dim=1) + self._z**2 / 2
+        return scores, surprise / (seen.shape[1] + self._z**2)
+
+
+class Dense:
+    """Gathers what the dense network says of a split, batch by batch; `known` is what follows from it so far."""
+
+    def __init__(self, task: Task, total: int) -> None:
+        self.judged = 0
+        self._task, self._total = task, total
+        self._index: list[Tensor] = []
+        self._scores: list[Tensor] = []
+        self._outputs: list[Tensor] = []
+        self._targets: list[Tensor] = []
+
+    def add(self, index: Tensor, output: Tensor, target: Tensor) -> None:
+        """The outputs for the samples at `index`: the next in the judging order, or else all samples in the end."""
+        self._index.append(index)
+        self._scores.append(self._task.judge(output, target).float().cpu())
+        self._outputs.append(output.cpu())
+        self._targets.append(target.cpu())
+        self.judged += len(index)
+
+    def known(self) -> Known:
+        index, judged, target = torch.cat(self._index), torch.cat(self._scores), torch.cat(self._targets)
+        known = [torch.ones(len(judged), 1, dtype=torch.float64), judged.double()[:, None]]
+        chance, classes = 0.0, len(self._task.classes)
+        if _are_classes(self._outputs[0], target, classes):
+            known += _class_predictors(torch.cat(self._outputs).double(), target, classes)
+            chance = float(torch.bincount(target).max()) / len(target)
+        predictors = torch.cat(known, dim=1)
+        return Known(
+            judged.new_zeros(self._total).index_put_((index,), judged),
+            predictors.new_zeros(self._total, predictors.shape[1]).index_put_((index,), predictors),
+            chance,
+            judged=len(judged),
+        )
 
 
 @torch.no_grad()
@@ -99,24 +157,13 @@ def known_of(model: nn.Module, split: Split, task: Task, device: torch.device) -
     """Judge the dense network on a whole split and keep what predicts how cuts of it will do."""
     training = model.training
     model.eval()
-    scores: list[Tensor] = []
-    outputs: list[Tensor] = []
-    targets: list[Tensor] = []
+    dense = Dense(task, len(split))
     with full_precision():
         for part in batches(torch.arange(len(split)), device):
             inputs, target = split.batch(part, device)
-            output = model(inputs)
-            scores.append(task.judge(output, target).float().cpu())
-            outputs.append(output.cpu())
-            targets.append(target.cpu())
+            dense.add(part, model(inputs), target)
     model.train(training)
-    judged = torch.cat(scores)
-    known = [torch.ones(len(judged), 1, dtype=torch.float64), judged.double()[:, None]]
-    if not _are_classes(outputs[0], targets[0], len(task.classes)):
-        return Known(judged, torch.cat(known, dim=1))
-    target = torch.cat(targets)
-    known += _class_predictors(torch.cat(outputs).double(), target, len(task.classes))
-    return Known(judged, torch.cat(known, dim=1), float(torch.bincount(target).max()) / len(target))
+    return dense.known()
 
 
 def _are_classes(output: Tensor, target: Tensor, classes: int) -> bool:

@@ -1,58 +1,64 @@
 """The sensitivity map: every row cut alone to every level, judged on as few samples as it takes to know.
 
-Work that cells share is done once: what a layer sees is computed once for all its levels (`tails`), levels that let as
-many units fall are one cut, and a cut that lets none fall is the dense network. Samples come in sweeps over all cells,
-each to the next look; a cell that is known well enough drops out. Cells of a row that has surely collapsed to chance
-come last.
+Work that cells share is done once: one pass of the dense network keeps what each layer sees, only what follows a layer
+is computed for its cuts (`tails`), levels that let as many units fall are one cut, and a cut that lets none fall is the
+dense network. Samples come in batches, each judged for all cells that need it; a cell that is known well enough drops
+out. Cells of a row that has surely collapsed to chance come last.
 """
 
-import copy
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from pruning.amounts import Sparsity
-from pruning.boundary import looks
+from pruning.boundary import FIRST_LOOK, AtAllLooks, Interval, UntilNarrow, looks
 from pruning.calibration import Calibration
 from pruning.criteria import unit_scores
+from pruning.cuts import KEPT_BYTES, Bench, Cut, Cuts, bytes_of_largest
 from pruning.devices import default_device, full_precision
 from pruning.eligible import scorable
-from pruning.judging import CHUNK_S
-from pruning.known import Known, known_of
-from pruning.measure import Estimate
+from pruning.known import Dense, Known, judging_order
+from pruning.measure import BATCH_ON_ACCELERATOR, Estimate
 from pruning.opening import open_model
 from pruning.recipe import Recipe
-from pruning.scopes import Layer
-from pruning.select import rank, select
 from pruning.sensitivity import LEVELS, Cell, Row, Sensitivity
-from pruning.sparse_linear import SparseLinear, computed_by, sparse_linears
-from pruning.tails import Tail, Walk
-from pruning.units import Masks, UnitGroup, masks_of
+from pruning.tails import Tail, Walk, copied, tensors_in
+from pruning.units import UnitGroup
 from pruning.workload import Split, Task, Workload
 
-PIECES = (8, 32, 64, 128, 256, 512, 1024, 2048)  # samples judged at once
-KEPT_BYTES = 128 * 2**20  # of cut tensors, so that they need not be made anew for every piece
+CACHED_BYTES = 5 * 2**20  # of a batch's largest activations: those of two cores' caches
+SEEN_BYTES = 256 * 2**20  # of what layers see, kept for all their cuts
+FIRST_KNOWN = 2000  # samples of the dense network that the first look goes by
+
+
+@dataclass(frozen=True, eq=False)
+class _Batch:
+    """Samples from `at` to `upto` of the order; `seen` is what each tail takes, empty where that is not kept."""
+
+    at: int
+    upto: int
+    inputs: Tensor
+    target: Tensor
+    seen: dict[Tail, tuple[Any, ...]]
 
 
 @dataclass(eq=False)
-class _Cut:
-    """One layer cut so far that `fallen` units fell.
+class _Judged:
+    """How far a cut has come: scores float32 [total] of the first `samples` of the order, and the latest look.
 
-    `gone` (parameter -> bool) is what becomes zero, `kept` (parameter -> its values then) is empty where they are many,
-    `sparse` are the layers of which so little is left that a sparse kernel is faster.
+    `enough` is after about how many samples it will be as narrow as asked.
     """
 
-    fallen: int
-    gone: Masks
-    kept: dict[str, Tensor]
-    sparse: dict[str, SparseLinear]
+    cut: Cut
+    scores: Tensor
     estimate: Estimate
-    seen: list[Tensor] = field(default_factory=list[Tensor])
     samples: int = 0
+    enough: int = 0
 
     def wide(self, half_width: float) -> bool:
         """Whether more samples are needed for an interval of that half-width."""
@@ -61,18 +67,12 @@ class _Cut:
 
 @dataclass(eq=False)
 class _Row:
-    """A unit group with its cuts, the smallest first, and for each level which of them it is."""
+    cuts: Cuts
+    judged: list[_Judged]
 
-    group: UnitGroup
-    cuts: list[_Cut]
-    of_level: list[int]
-    tail: Tail | None
-    full_passes: str
-
-    def collapsed(self, cut: _Cut, chance: float) -> bool:
+    def collapsed(self, one: _Judged, chance: float) -> bool:
         """Whether a smaller cut has surely left no more than chance, so that little is to be learnt from this one."""
-        place = self.cuts.index(cut)
-        return any(_at_chance(smaller.estimate, chance) for smaller in self.cuts[:place])
+        return any(_at_chance(smaller.estimate, chance) for smaller in self.judged[: self.judged.index(one)])
 
 
 def _at_chance(estimate: Estimate, chance: float) -> bool:
@@ -83,47 +83,46 @@ def _at_chance(estimate: Estimate, chance: float) -> bool:
 class Sensing:
     """A map in the making. `model` is the dense network, `scores` are those of the groups' units.
 
-    It may be asked for a narrower map at any time, and goes on from the samples that it has judged.
+    It may be asked for a narrower map at any time, and goes on from the samples that it has judged. What is `known` of
+    the dense network need not be told: then its pass is the first work.
     """
 
     model: nn.Module
     groups: Sequence[UnitGroup]
     scores: Mapping[str, Tensor]
     levels: tuple[float, ...]
-    known: Known
+    known: Known | None
     split: Split
     task: Task
     device: torch.device
     left_out: Mapping[str, str] = field(default_factory=dict[str, str])
     seconds: float = 0.0
     spent: int = 0
-    _work: nn.Module = field(init=False)
-    _walk: Walk | None = None
-    _rows: list[_Row] = field(default_factory=list[_Row])
-    _piece: int = PIECES[0]
-    _bytes_left: int = KEPT_BYTES
-    _going_on: Iterator[None] | None = None
-    _half_width: float = 0.0
+    _rows: list[_Row] = field(init=False, default_factory=list[_Row])
+    _kept: dict[int, _Batch] = field(init=False, default_factory=dict[int, _Batch])
+    _going_on: Iterator[None] | None = field(init=False, default=None)
+    _half_width: float = field(init=False, default=0.0)
 
     def __post_init__(self) -> None:
         self.levels = tuple(sorted(set(self.levels)))
-        self._work = copy.deepcopy(self.model).eval()
+        self._order = judging_order(len(self.split)) if self.known is None else self.known.order
+        self._bench = Bench(self.model)
+        self._dense = Dense(self.task, len(self.split))
+        self._room = SEEN_BYTES
 
     @property
     def most_bytes(self) -> int:
-        """Of memory: cut tensors, masks of all cuts, scores of all samples, and the copy of the network."""
+        """Of memory: what layers see, cut tensors, masks of all cuts, all samples' scores, the copy of the network."""
         weights = sum(parameter.numel() for parameter in self.model.parameters())
         judged = 4 * len(self.split) * len(self.groups) * len(self.levels)
-        return KEPT_BYTES + weights * (len(self.levels) + 8) + judged
+        return SEEN_BYTES + KEPT_BYTES + weights * (len(self.levels) + 8) + judged
 
     @torch.no_grad()
     def advance(self, seconds: float, half_width: float) -> Sensitivity:
         """Judge more samples for about so many seconds, or until every half-width is at most this; 0: all samples."""
         begun = time.monotonic()
-        if half_width == 0 != self._half_width:
-            self._forget_what_was_rounded()
         if half_width != self._half_width or self._going_on is None:
-            self._going_on, self._half_width = self._sweeps(half_width), half_width
+            self._going_on, self._half_width = self._work(half_width), half_width
         with full_precision():
             for _ in self._going_on:
                 if time.monotonic() - begun >= seconds:
@@ -131,175 +130,174 @@ class Sensing:
         self.seconds += time.monotonic() - begun
         return self._map(half_width)
 
-    def _forget_what_was_rounded(self) -> None:
-        """The exact map is that of the very operations of a full evaluation: sparse kernels round differently."""
-        for cut in (cut for row in self._rows for cut in row.cuts if cut.sparse):
-            cut.seen, cut.samples, cut.estimate = [], 0, self._at_first(cut.fallen)
-
     def judged(self) -> Iterator[Tensor]:
         """Per-sample scores [n], in the split's order, of every cut of which all samples have been judged."""
-        for cut in (cut for row in self._rows for cut in row.cuts):
-            if cut.samples == len(self.split):
-                scores = torch.cat(cut.seen)
-                yield torch.empty_like(scores).index_put_((self.known.order,), scores)
+        for one in (one for row in self._rows for one in row.judged):
+            if one.samples == len(self.split):
+                yield torch.empty_like(one.scores).index_put_((self._order,), one.scores)
 
-    def _sweeps(self, half_width: float) -> Iterator[None]:
+    def _work(self, half_width: float) -> Iterator[None]:
         """All the work that is left, in small steps."""
-        if self._walk is None:
-            self._piece = self._best_piece()
-            self._walk = Walk(self.model, self._work, self._inputs(0, min(16, len(self.split)))[0])
-        walk = self._walk
-        for group in self.groups[len(self._rows) :]:  # all at once: a map has all its rows from the first moment
-            self._rows.append(self._row(group, walk))
-        chance = self.known.chance
+        if not self._rows:
+            self._begin()
+        interval = UntilNarrow(half_width) if half_width else AtAllLooks(len(self.split))
+        self._look_anew(interval)
         for last in (False, True):  # rows that have collapsed wait until all else is known
-            for look in looks(len(self.split)):
-                wanted = {
-                    row.group.name: cuts
-                    for row in self._rows
-                    if (cuts := [c for c in row.cuts if c.wide(half_width) and row.collapsed(c, chance) <= last])
-                }
-                yield from self._sweep(walk, look, wanted)
+            for at, upto in self._batches:
+                yield from self._know(FIRST_KNOWN if upto <= FIRST_LOOK else len(self.split))
+                wanted = {row: some for row in self._rows if (some := self._wanted(row, at, last))}
+                if wanted:
+                    yield from self._judge(wanted, at, upto)
+                    self._look([one for some in wanted.values() for one in some], upto, interval)
 
-    def _row(self, group: UnitGroup, walk: Walk) -> _Row:
-        ranking = rank([group], self.scores, Layer(), Sparsity(0.0))
-        cuts: dict[int, _Cut] = {}
-        of_level: list[int] = []
-        for level in self.levels:
-            keep = select(ranking, Sparsity(level))
-            fallen = int((~keep[group.name]).sum())
-            if fallen not in cuts:
-                gone = {name: ~stays.to(self.device) for name, stays in masks_of([group], keep, self.model).items()}
-                kept = self._kept(gone)
-                cuts[fallen] = _Cut(fallen, gone, kept, sparse_linears(self._work, kept), self._at_first(fallen))
-            of_level.append(list(cuts).index(fallen))
-        real = [cut for cut in cuts.values() if cut.fallen]
-        if not real:  # nothing is cut at any level, and nothing need be judged
-            return _Row(group, list(cuts.values()), of_level, None, "")
-        middle = real[len(real) // 2]  # of which something is left: that tells more than a network of zeros
-        tail = walk.tail(list(middle.gone), middle.gone)
-        found, why = (tail, "") if isinstance(tail, Tail) else (None, f"each cut is a full pass: {tail}")
-        return _Row(group, list(cuts.values()), of_level, found, why)
+    def _begin(self) -> None:
+        """Make all rows and cuts, and know enough for a first look: a map has all its rows from the first moment."""
+        example, _ = self._inputs(0, min(16, len(self.split)))
+        self._walk = Walk(self.model, self._bench.work, example)
+        rows = [self._bench.row(group, self.scores, self.levels, self._walk) for group in self.groups]
+        self._tails = [row.tail for row in rows if row.tail is not None]
+        most = BATCH_ON_ACCELERATOR
+        if self.device.type == "cpu":  # there it matters much whether a network's activations fit the cache
+            most = min(max(CACHED_BYTES // bytes_of_largest(self._bench.work, example), 16), most)
+        self._batches = _batches(len(self.split), most)
+        for _ in self._know(FIRST_KNOWN):
+            pass
+        self._rows = [_Row(row, [self._at_first(cut) for cut in row.cuts]) for row in rows]
 
-    def _kept(self, gone: Masks) -> dict[str, Tensor]:
-        """The cut tensors, as long as there is room for them."""
-        params = {name: self.model.get_parameter(name).detach() for name in gone}
-        self._bytes_left -= sum(param.numel() * param.element_size() for param in params.values())
-        if self._bytes_left < 0:
-            return {}
-        return {name: param.masked_fill(gone[name], 0.0) for name, param in params.items()}
+    def _at_first(self, cut: Cut) -> _Judged:
+        """Nothing, but where no unit falls: that is the dense network."""
+        total = len(self.split)
+        estimate = Estimate(0.0, 1.0, 0.0, 0, total) if cut.fallen else Estimate(0.0, 0.0, 0.0, total, total)
+        return _Judged(cut, torch.zeros(total), estimate, enough=total)
 
-    def _at_first(self, fallen: int) -> Estimate:
-        """Nothing, but where no unit falls: that is the dense network, which has been judged."""
-        if not fallen:
-            return self.known.estimate(self.known.scores[self.known.order])
-        return Estimate(0.0, 1.0, 0.0, 0, len(self.split))
+    def _know(self, samples: int) -> Iterator[None]:
+        """Let the dense network judge at least so many samples, if it has not."""
+        if self.known is not None and self.known.judged >= min(samples, len(self.split)):
+            return
+        for at, upto in self._batches:
+            if self._dense.judged <= at < samples:
+                self._judge_dense(at, upto)
+                yield
+        self.known = self._dense.known()
 
-    def _sweep(self, walk: Walk, look: int, wanted: Mapping[str, list[_Cut]]) -> Iterator[None]:
-        """Judge the wanted cuts on their next samples, up to the look; then look."""
-        rows = [row for row in self._rows if row.group.name in wanted]
-        at = min((cut.samples for cuts in wanted.values() for cut in cuts), default=look)
-        while at < look:
-            # not past a cut that was left with more samples than the others
-            ahead = [cut.samples for cuts in wanted.values() for cut in cuts if cut.samples > at]
-            upto = min(at + self._piece, look, *ahead)
-            now = {row.group.name: [cut for cut in wanted[row.group.name] if cut.samples == at] for row in rows}
-            yield from self._judge(walk, rows, now, at, upto)
-            at = upto
-        for cuts in wanted.values():
-            for cut in cuts:
-                if cut.samples == look:
-                    cut.estimate = self.known.estimate(torch.cat(cut.seen))
-
-    def _judge(
-        self, walk: Walk, rows: Sequence[_Row], wanted: Mapping[str, list[_Cut]], at: int, upto: int
-    ) -> Iterator[None]:
-        """Judge the cuts on the samples from `at` to `upto` of the order: the dense network once, and every tail."""
+    def _judge_dense(self, at: int, upto: int) -> None:
         inputs, target = self._inputs(at, upto)
-        whole = [row for row in rows if row.tail is None and wanted[row.group.name]]
-        for row in whole:
-            yield from self._cuts(row, wanted[row.group.name], None, inputs, target)
-        of_tail = {row.tail: row for row in rows if row.tail is not None and wanted[row.group.name]}
-        for tail, values in walk.stops(inputs, list(of_tail)):
-            row = of_tail[tail]
-            yield from self._cuts(row, wanted[row.group.name], values, inputs, target)
+        if not self._tails:
+            output = self.model(inputs)
+        elif self._room > 0:
+            seen = dict(self._stops(inputs, [*self._tails, self._walk.end]))
+            (output,) = seen.pop(self._walk.end)
+            self._keep(_Batch(at, upto, inputs, target, seen))
+        else:
+            ((_, (output,)),) = self._walk.stops(inputs, [self._walk.end])
+        self._dense.add(self._order[at:upto], output, target)
 
-    def _cuts(
-        self, row: _Row, cuts: Sequence[_Cut], values: tuple[object, ...] | None, inputs: Tensor, target: Tensor
-    ) -> Iterator[None]:
-        """Judge the row's cuts on a batch."""
-        for cut in cuts:
-            with self._cut(cut):
-                output = self._work(inputs) if row.tail is None or values is None else row.tail(values)
-            cut.seen.append(self.task.judge(output, target).float().cpu())
-            cut.samples += len(inputs)
-            self.spent += len(inputs)
+    def _stops(self, inputs: Tensor, tails: Sequence[Tail]) -> Iterator[tuple[Tail, tuple[Any, ...]]]:
+        """What the tails take, safe from what the network overwrites later."""
+        for tail, values in self._walk.stops(inputs, tails):
+            yield tail, copied(values) if tail.overwrites else values
+
+    def _keep(self, batch: _Batch) -> _Batch:
+        """What layers see in the batch is kept as long as there is room."""
+        tensors = {id(each): each for values in batch.seen.values() for each in tensors_in(values)}
+        self._room -= sum(each.numel() * each.element_size() for each in tensors.values())
+        if self._room >= 0:
+            self._kept[batch.at] = batch
+        return batch
+
+    def _batch(self, at: int, upto: int) -> _Batch:
+        if at in self._kept:
+            return self._kept[at]
+        inputs, target = self._inputs(at, upto)
+        if not self._tails or self._room <= 0:
+            return _Batch(at, upto, inputs, target, {})
+        return self._keep(_Batch(at, upto, inputs, target, dict(self._stops(inputs, self._tails))))
+
+    def _wanted(self, row: _Row, at: int, last: bool) -> list[_Judged]:
+        """The row's cuts that have come as far as `at` and shall be judged further."""
+        assert self.known is not None
+        here = [one for one in row.judged if one.samples == at and one.wide(self._half_width)]
+        return [one for one in here if row.collapsed(one, self.known.chance) <= last]
+
+    def _judge(self, wanted: Mapping[_Row, Sequence[_Judged]], at: int, upto: int) -> Iterator[None]:
+        """Judge the cuts on a batch, each by what follows its layer."""
+        batch = self._batch(at, upto)
+        of_tail = {row.cuts.tail: row for row in wanted if row.cuts.tail is not None}
+        for row in wanted:
+            if row.cuts.tail is None:
+                yield from self._cuts(row, wanted[row], partial(self._bench.work, batch.inputs), batch)
+        if batch.seen:
+            stops = iter([(tail, batch.seen[tail]) for tail in of_tail])
+        else:
+            stops = self._walk.stops(batch.inputs, list(of_tail))
+        for tail, values in stops:
+            row = of_tail[tail]
+            yield from self._cuts(row, wanted[row], partial(tail, values), batch)
+
+    def _cuts(self, row: _Row, some: Sequence[_Judged], run: Callable[[], Tensor], batch: _Batch) -> Iterator[None]:
+        """Judge a row's cuts on a batch, the deepest first; `run` runs the network on it, or what follows the layer."""
+        for one in reversed(some):
+            with self._bench.cut(row.cuts, one.cut, exactly=not self._half_width):
+                output = run()
+            one.scores[batch.at : batch.upto] = self.task.judge(output, batch.target)
+            one.samples = batch.upto
+            self.spent += len(batch.target)
             yield
 
-    @contextmanager
-    def _cut(self, cut: _Cut) -> Generator[None]:
-        """The working copy is cut while the block runs. Kept values are put in its parameters' place, not copied."""
-        params = {name: self._work.get_parameter(name) for name in cut.gone}
-        whole = {name: param.data for name, param in params.items()}
-        for name, param in params.items():
-            param.data = cut.kept[name] if cut.kept else whole[name].masked_fill(cut.gone[name], 0.0)
-        with computed_by(self._work, cut.sparse if self._half_width else {}):
-            try:
-                yield
-            finally:
-                for name, param in params.items():
-                    param.data = whole[name]
+    def _look(self, some: Sequence[_Judged], upto: int, interval: Interval) -> None:
+        """Estimate those of the cuts that are due: all at a look, else those that may be known well enough."""
+        assert self.known is not None
+        due = [one for one in some if one.samples == upto and (upto in looks(len(self.split)) or one.enough <= upto)]
+        if not due:
+            return
+        estimates = self.known.estimates(torch.stack([one.scores[:upto] for one in due]), interval)
+        for one, estimate in zip(due, estimates, strict=True):
+            one.estimate = estimate
+            one.enough = interval.enough(estimate.half_width, upto, estimate.total)
 
-    def _best_piece(self) -> int:
-        """How many samples to judge at once: as many as are clearly faster, in no more than about a chunk's time.
-
-        On a CPU that depends on whether a network's activations fit its cache.
-        """
-        pace: dict[int, float] = {}
-        self._work(self._inputs(0, min(PIECES[0], len(self.split)))[0])
-        for size in PIECES:
-            inputs, _ = self._inputs(0, min(size, len(self.split)))
-            start = time.monotonic()
-            self._work(inputs)
-            took = time.monotonic() - start
-            pace[size] = took / size
-            if took > CHUNK_S / 2 or pace[size] > 1.2 * min(pace.values()):
-                break
-        return next(size for size in pace if pace[size] <= 1.1 * min(pace.values()))
+    def _look_anew(self, interval: Interval) -> None:
+        """At all that has been looked at, by another interval. What a sparse kernel rounded is not for an exact map."""
+        for row in self._rows:
+            for one in (one for one in row.judged if one.samples):
+                if row.cuts.ladders and not self._half_width:
+                    one.samples, one.estimate = 0, self._at_first(one.cut).estimate
+                elif one.samples >= looks(len(self.split))[0]:  # also what was judged, but not looked at before a break
+                    one.enough = 0
+                    self._look([one], one.samples, interval)
 
     def _inputs(self, at: int, upto: int) -> tuple[Tensor, Tensor]:
-        return self.split.batch(self.known.order[at:upto], self.device)
+        return self.split.batch(self._order[at:upto], self.device)
 
     def _map(self, half_width: float) -> Sensitivity:
-        rows = tuple(
-            Row(
-                row.group.name,
-                row.group.members,
-                row.group.units,
-                tuple(
-                    Cell(level, row.group.units, cut.fallen, cut.estimate, not cut.wide(half_width))
-                    for level, cut in zip(self.levels, (row.cuts[i] for i in row.of_level), strict=True)
-                ),
-                row.full_passes,
-            )
-            for row in self._rows
-        )
-        left = sum(self._needed(cut, half_width) for row in self._rows for cut in row.cuts)
+        assert self.known is not None
+        dense = self.known.score
+        rows: list[Row] = []
+        for row in self._rows:
+            group, cells = row.cuts.group, list[Cell]()
+            for level, one in zip(self.levels, (row.judged[i] for i in row.cuts.of_level), strict=True):
+                estimate = one.estimate if one.cut.fallen else replace(one.estimate, score=dense)
+                cells.append(Cell(level, group.units, one.cut.fallen, estimate, not one.wide(half_width)))
+            rows.append(Row(group.name, group.members, group.units, tuple(cells), row.cuts.full_passes))
+        left = sum(max(one.enough - one.samples, 1) for row in self._rows for one in row.judged if one.wide(half_width))
         return Sensitivity(
-            rows, self.levels, self.known.score, len(self.split), half_width, self.spent, self.spent + left,
-            self.seconds, self.left_out,
+            tuple(rows), self.levels, dense, len(self.split), half_width, self.spent, self.spent + left, self.seconds,
+            self.left_out,
         )  # fmt: skip
 
-    def _needed(self, cut: _Cut, half_width: float) -> int:
-        """About how many more samples the cut needs: an interval narrows with the square root of its samples."""
-        if not cut.wide(half_width):
-            return 0
-        total = len(self.split)
-        if half_width == 0 or not cut.estimate.samples:
-            return total - cut.samples
-        seen = cut.estimate.samples / (1 - cut.estimate.samples / total)
-        needed = seen * (cut.estimate.half_width / half_width) ** 2
-        return max(int(needed / (1 + needed / total)) - cut.samples, 1)
+
+def _batches(total: int, most: int) -> list[tuple[int, int]]:
+    """From where to where in the order samples are judged at once, at most `most`; some end at each look.
+
+    Few and small ones at first, so that all cells are soon looked at; later some between looks, for a cell may be known
+    well enough there.
+    """
+    ends = [look for n, look in enumerate(looks(total)) if n % 2 == 0 or look > 4 * FIRST_LOOK or look == total]
+    batches: list[tuple[int, int]] = []
+    for begin, end in pairwise([0, *ends]):
+        parts = max(-(-(end - begin) // most), min((end - begin) // 200, 3), 1)
+        cuts = [begin + (end - begin) * part // parts for part in range(parts + 1)]
+        batches += pairwise(cuts)
+    return batches
 
 
 def sensing_of(workload: Workload, recipe: Recipe, levels: tuple[float, ...], device: torch.device) -> Sensing:
@@ -307,8 +305,7 @@ def sensing_of(workload: Workload, recipe: Recipe, levels: tuple[float, ...], de
     model = open_model(workload, device)
     groups, left_out = scorable(recipe.criterion, recipe.granularity, model, workload.example.to(device))
     scores = unit_scores(recipe.criterion, model, groups, Calibration(workload, device, recipe.seed))
-    known = known_of(model, workload.validation, workload.task, device)
-    return Sensing(model, groups, scores, levels, known, workload.validation, workload.task, device, left_out)
+    return Sensing(model, groups, scores, levels, None, workload.validation, workload.task, device, left_out)
 
 
 def sense(

@@ -6,6 +6,7 @@ is still needed then (a residual branch), is computed once for all cuts of the l
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -30,7 +31,7 @@ class Tail:
     overwrites: bool = False
 
     def __call__(self, values: tuple[Any, ...]) -> Tensor:
-        return self.module(*(_copied(value) for value in values) if self.overwrites else values)
+        return self.module(*copied(values) if self.overwrites else values)
 
 
 class Walk:
@@ -67,8 +68,18 @@ class Walk:
         except Exception as error:  # as above
             return f"what follows it cannot be run alone ({describe(error)})"
 
+    @cached_property
+    def end(self) -> Tail:
+        """The tail behind everything: it takes the network's output, and that is what it gives."""
+        assert self._traced is not None
+        output = next(node for node in self._traced.graph.nodes if node.op == "output")
+        return self._behind(output)
+
     def stops(self, inputs: Tensor, tails: Collection[Tail]) -> Iterator[tuple[Tail, tuple[Any, ...]]]:
-        """The tails in the order of the network, each with the values that it takes."""
+        """The tails in the order of the network, each with the values that it takes.
+
+        They are the walk's own: where a tail `overwrites` them, so will the walk when it goes on.
+        """
         if self._traced is None or not tails:
             return
         waiting: dict[fx.Node, list[Tail]] = {}
@@ -133,9 +144,9 @@ class Walk:
                 self._work.get_parameter(name).masked_fill_(gone, 0.0)
             expected = self._work(self._example)
             (_, values), *_ = self.stops(self._example, [tail])
-            tensors = [value for value in values if isinstance(value, Tensor)]
+            tensors = tensors_in(values)
             before = [value._version for value in tensors]
-            copies = tuple(_copied(value) for value in values)
+            copies = copied(values)
             output = tail.module(*values)
             changed = any(value._version != version for value, version in zip(tensors, before, strict=True))
             tail = Tail(tail.start, tail.needs, tail.module, overwrites=changed)
@@ -148,6 +159,13 @@ class Walk:
         return "what follows it, run alone, gives something else than the whole network"
 
 
-def _copied(value: Any) -> Any:
-    """A copy of every tensor in a value; of views of one tensor too, which therefore must not be overwritten."""
-    return fx.node.map_aggregate(value, lambda part: part.clone() if isinstance(part, Tensor) else part)  # type: ignore[arg-type]
+def copied(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A copy of every tensor in the values; of views of one tensor too, which therefore must not be overwritten."""
+    return fx.node.map_aggregate(values, lambda part: part.clone() if isinstance(part, Tensor) else part)  # type: ignore[arg-type, return-value]
+
+
+def tensors_in(values: tuple[Any, ...]) -> list[Tensor]:
+    """Every tensor in the values, in tuples of them too."""
+    found: list[Tensor] = []
+    fx.node.map_aggregate(values, lambda part: found.append(part) if isinstance(part, Tensor) else None)  # type: ignore[arg-type]
+    return found

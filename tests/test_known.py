@@ -1,11 +1,12 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from pruning.boundary import looks, repeated_z
-from pruning.known import Known, known_of
+from pruning.boundary import AtAllLooks, UntilNarrow, looks
+from pruning.known import Dense, Known, known_of
 from pruning.measure import judge_all
 from pruning.workload import Classification, TensorSplit
 from tests.networks import CLASSES, CPU, mlp, samples, seeded
@@ -24,7 +25,7 @@ def test_an_estimate_worked_out_by_hand():
     # Σr² = 20·0.8² + 80·0.2² = 16; 16·(100/99)² = 16.3249; z² / 2 is added, and z² samples
     known = plain(torch.ones(400))
     seen = torch.cat([torch.zeros(20), torch.ones(80)])
-    z = repeated_z(400)
+    z = AtAllLooks(400).z
     variance = (16.3249 + z**2 / 2) / (100 + z**2)
     estimate = known.estimate(seen)
     assert estimate.score == pytest.approx(0.8, abs=1e-5)
@@ -84,6 +85,54 @@ def test_the_interval_holds_the_final_value_at_all_looks_in_95_of_100_cases(tota
     assert covered >= 0.92 * repetitions  # 95 %, and a standard error of 1.5 %
 
 
+@pytest.mark.parametrize("agree", [0.99, 0.9, 0.6])
+def test_an_interval_holds_also_while_little_is_known_of_the_dense_network(agree):
+    """500 of 3000 known, 200 of them judged: what the unknown ones may differ by is part of the width."""
+    draw, total, covered, widths = torch.Generator().manual_seed(0), 3000, 0, torch.zeros(2)
+    dense = (torch.arange(total) < 0.8 * total).float()
+    cut = torch.where(torch.rand(total, generator=draw) < agree, dense, 1 - dense)
+    for _ in range(200):
+        mixed = torch.randperm(total, generator=draw)
+        known = replace(plain(dense[mixed]), judged=500)
+        seen = cut[mixed][known.order][:200]
+        estimate = known.estimates(seen[None], AtAllLooks(total))[0]
+        covered += abs(estimate.score - float(cut.mean())) <= estimate.half_width
+        widths += torch.tensor([
+            estimate.half_width, plain(dense[mixed]).estimates(seen[None], AtAllLooks(total))[0].half_width
+        ])  # fmt: skip
+    assert covered >= 190 and widths[0] > 0.99 * widths[1]
+
+
+@pytest.mark.parametrize("right, agree", [(0.9, 0.99), (0.9, 0.9), (0.9, 0.5), (0.5, 0.5), (0.99, 0.999)])
+def test_an_interval_that_narrows_holds_at_all_looks_until_it_is_as_narrow_as_asked(right, agree):
+    draw, total, interval = torch.Generator().manual_seed(0), 5000, UntilNarrow(0.02)
+    dense = (torch.arange(total) < right * total).float()
+    cut = torch.where(torch.rand(total, generator=draw) < agree, dense, 1 - dense)
+    final, repetitions, covered = float(cut.double().mean()), 200, 0
+    for _ in range(repetitions):
+        mixed = torch.randperm(total, generator=draw)
+        known, held = plain(dense[mixed]), True
+        seen = cut[mixed][known.order]
+        for look in looks(total):
+            estimate = known.estimates(seen[None, :look], interval)[0]
+            held &= abs(estimate.score - final) <= estimate.half_width + 1e-12
+            if estimate.half_width <= 0.02:
+                break
+        covered += held
+    assert covered >= 0.9 * repetitions  # of 1000 repetitions 93 to 100 % held
+
+
+def test_several_cuts_at_once_are_estimated_as_each_alone():
+    draw = torch.Generator().manual_seed(3)
+    known = plain((torch.rand(1000, generator=draw) < 0.8).float())
+    seen = (torch.rand(4, 300, generator=draw) < 0.6).float()
+    together = known.estimates(seen, AtAllLooks(1000))
+    for each, estimate in zip(seen, together, strict=True):
+        alone = known.estimate(each)
+        assert alone.score == pytest.approx(estimate.score, abs=1e-12)
+        assert alone.half_width == pytest.approx(estimate.half_width, abs=1e-12)
+
+
 def test_what_is_known_of_a_classifier():
     model, split = seeded(mlp), samples((6,), 300, 1)
     known = known_of(model, split, TASK, CPU)
@@ -98,6 +147,25 @@ def test_what_is_known_of_a_classifier():
     assert bool((known.predictors[split.targets == 2, 5:] == torch.tensor([0.0, 1.0])).all())
     assert known.predictors.shape == (300, 2 + 3 + len(CLASSES) - 1)
     assert known.chance == max(int((split.targets == c).sum()) for c in range(3)) / 300
+
+
+def test_the_dense_network_may_become_known_bit_by_bit():
+    model, split = seeded(mlp), samples((6,), 300, 1)
+    whole, dense = known_of(model, split, TASK, CPU), Dense(TASK, 300)
+    for upto in (100, 300):
+        index = whole.order[dense.judged : upto]
+        with torch.no_grad():
+            dense.add(index, model(split.inputs[index]), split.targets[index])
+        known = dense.known()
+        assert known.judged == upto and torch.equal(known.order, whole.order)
+        first = known.order[:upto]
+        assert torch.equal(known.scores[first], whole.scores[first])
+        assert torch.allclose(known.predictors[first, :3], whole.predictors[first, :3], atol=1e-6)
+        assert known.score == float(whole.scores[first].double().mean())
+    assert torch.allclose(known.predictors[:, [0, 1, 2, 5, 6]], whole.predictors[:, [0, 1, 2, 5, 6]], atol=1e-6)
+    # samples of the same margin, here those that no unit fires on, are ranked as they come
+    assert torch.equal(known.predictors[:, 3].sort().values, whole.predictors[:, 3].sort().values)
+    assert known.chance == whole.chance
 
 
 def test_what_is_known_where_there_are_no_classes():

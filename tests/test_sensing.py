@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from pruning.amounts import Sparsity
-from pruning.boundary import looks
+from pruning.boundary import FIRST_LOOK, looks
 from pruning.calibration import Calibration
 from pruning.criteria import Magnitude, unit_scores
 from pruning.granularities import Channels, Weights
@@ -14,7 +14,7 @@ from pruning.measure import judge_all
 from pruning.recipe import Recipe
 from pruning.scopes import Layer
 from pruning.select import rank, select
-from pruning.sensing import Sensing, sense
+from pruning.sensing import Sensing, _batches, sense
 from pruning.sensitivity import Sensitivity
 from pruning.surgery import masked_copy
 from pruning.workload import Workload
@@ -103,7 +103,7 @@ def test_every_cell_becomes_as_narrow_as_asked_and_holds_the_exact_value(width):
         for cell in row.cells:
             seen = cell.estimate
             assert seen.measured or seen.half_width <= width
-            assert seen.samples in looks(3000)
+            assert seen.samples in {upto for _, upto in _batches(3000, 1000)}
             assert abs(seen.score - exact[row.name, cell.level][1]) <= max(seen.half_width, 1e-12)
     assert sensed.spent < 3000 * len(exact)
 
@@ -136,7 +136,7 @@ def test_work_in_the_middle_leaves_the_network_alone():
     before = {name: tensor.clone() for name, tensor in one.model.state_dict().items()}
     for _ in range(40):
         one.advance(0.0, 0.0)
-        for model in (one.model, one._work):  # cuts are made in the copy, and taken back after each batch
+        for model in (one.model, one._bench.work):  # cuts are made in the copy, and taken back after each batch
             assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
 
@@ -214,26 +214,73 @@ def part_of(one: Sensing, groups: list) -> Sensing:
     return Sensing(one.model, groups, one.scores, one.levels, one.known, one.split, one.task, one.device)
 
 
-def test_a_wide_linear_layer_of_which_little_is_left_is_estimated_by_a_sparse_kernel():
-    def wide() -> nn.Module:
-        return nn.Sequential(nn.Linear(6, 60), nn.ReLU(), nn.Linear(60, 40), nn.ReLU(), nn.Linear(40, 3))
+def wide() -> nn.Module:
+    return nn.Sequential(nn.Linear(6, 260), nn.ReLU(), nn.Linear(260, 260), nn.ReLU(), nn.Linear(260, 3))
 
+
+def test_wide_linear_layers_are_estimated_on_a_ladder():
+    levels = (0.1, 0.5, 0.6, 0.92, 0.97)
     work = workload(lambda: seeded(wide), (6,), count=2000)
-    exact = naive(work, Recipe("tiny"), (0.92, 0.97))
-    sensed = ended(work, Recipe("tiny"), (0.92, 0.97), 0.03)
-    for row in sensed.rows:
-        for cell in row.cells:
-            assert abs(cell.estimate.score - exact[row.name, cell.level][1]) <= cell.estimate.half_width
+    exact = naive(work, Recipe("tiny"), levels)
+    one = sensing(work, levels)
+    sensed = one.advance(60.0, 0.03)
+    assert [list(row.cuts.ladders) for row in one._rows] == [[], ["2"], []]
+    assert sensed.done and sensed.spent < 2000 * len(exact)
+    for cell, (_, score) in cells(sensed).items():
+        estimate = next(c.estimate for row in sensed.rows for c in row.cells if (row.name, c.level) == cell)
+        assert abs(score - exact[cell][1]) <= estimate.half_width
 
 
-def test_the_exact_map_keeps_nothing_that_a_sparse_kernel_rounded():
-    def wide() -> nn.Module:
-        return nn.Sequential(nn.Linear(6, 60), nn.ReLU(), nn.Linear(60, 3))
-
+def test_the_exact_map_keeps_nothing_that_a_ladder_rounded():
     one = sensing(workload(lambda: seeded(wide), (6,), count=600), (0.5, 0.95))
     one.advance(60.0, 0.05)
-    rounded, plain = one._rows[0].cuts[1], one._rows[0].cuts[0]
-    assert rounded.sparse and rounded.samples and not plain.sparse
-    spent = one.spent
+    climbed, plain = one._rows[1].judged, one._rows[0].judged
+    assert all(each.samples for each in climbed + plain)
+    spent, kept = one.spent, sum(each.samples for row in one._rows for each in row.judged if row is not one._rows[1])
     one.advance(60.0, 0.0)
-    assert one.spent - spent >= 600 and rounded.samples == 600
+    assert one.spent - spent == 600 * 6 - kept
+
+
+def test_the_dense_network_runs_once_where_it_is_not_known():
+    work = tiny("conv_bn", count=3000)
+    model, passed = work.build(), 0
+    groups, _ = Weights().sorted_out(model, work.example)
+    scores = unit_scores(Magnitude(), model, groups, Calibration(work, CPU, 0))
+    one = Sensing(model, groups, scores, LEVELS, None, work.validation, work.task, CPU)
+    first = next(module for module in model.modules() if isinstance(module, nn.Conv2d))
+    one.advance(0.0, 0.02)  # the network has been tried out on examples by now
+
+    def count(module, inputs, output):
+        nonlocal passed
+        passed += len(output)
+
+    first.register_forward_hook(count)
+    before = one.known.judged
+    coarse = one.advance(0.0, 0.02)
+    while not all(cell.estimate.samples for row in coarse.rows for cell in row.cells):
+        coarse = one.advance(0.0, 0.02)
+    assert before < 3000  # a first look does not wait for the whole pass
+    last = one.advance(60.0, 0.0)
+    assert last.done and passed == 3000 - before
+    assert cells(last) == naive(work, Recipe("tiny"), LEVELS)
+    assert last.dense == float(judge_all(model, work.validation, work.task, CPU)[0].double().mean())
+
+
+def test_what_layers_see_is_walked_anew_where_there_is_no_room(monkeypatch):
+    work = tiny("residual", count=700)
+    kept = sensing(work).advance(60.0, 0.0)
+    monkeypatch.setattr("pruning.sensing.SEEN_BYTES", 0)
+    assert cells(sensing(work).advance(60.0, 0.0)) == cells(kept)
+    unknown = sensing(work)
+    unknown.known = None
+    assert cells(unknown.advance(60.0, 0.0)) == cells(kept)
+    assert not unknown._kept
+
+
+@pytest.mark.parametrize("total, most", [(1, 1000), (150, 64), (700, 1000), (10_000, 1000), (10_000, 33)])
+def test_batches_cover_all_samples_and_some_end_at_looks(total, most):
+    batches = _batches(total, most)
+    assert [at for at, _ in batches] == [0] + [upto for _, upto in batches[:-1]] and batches[-1][1] == total
+    assert all(0 < upto - at <= most for at, upto in batches)
+    ends = {upto for _, upto in batches}
+    assert {look for look in looks(total) if look == FIRST_LOOK or look >= 400} <= ends

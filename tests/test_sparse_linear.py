@@ -1,51 +1,75 @@
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from pruning.sparse_linear import SparseLinear, computed_by, sparse_linears
+from pruning.sparse_linear import Ladder, climbing, ladders
 
-DRAW = torch.Generator().manual_seed(0)
-
-
-def layer(bias: bool = True) -> tuple[nn.Linear, torch.Tensor]:
-    """A Linear of 20 to 30 of which one weight in twenty is left."""
-    linear = nn.Linear(20, 30, bias)
-    gone = torch.rand(30, 20, generator=DRAW) > 0.05
-    return linear, linear.weight.detach().masked_fill(gone, 0.0)
+SHAPE = (260, 300)
 
 
-@pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("shape", [(7, 20), (2, 3, 20), (1, 20)])
-def test_a_sparse_linear_computes_what_the_dense_one_does(shape, bias):
-    linear, weight = layer(bias)
-    values = torch.randn(shape, generator=DRAW)
-    expected = nn.functional.linear(values, weight, linear.bias)
-    assert torch.allclose(SparseLinear(weight, linear.bias)(values), expected, atol=1e-6)
+def cuts(seed: int = 0) -> tuple[nn.Linear, dict[int, Tensor]]:
+    """A layer and what its cuts leave, each less: from nearly all to a hundredth."""
+    torch.manual_seed(seed)
+    chance = torch.rand(SHAPE)
+    left = {percent: chance >= percent / 100 for percent in (10, 20, 60, 90, 95, 99)}
+    return nn.Linear(SHAPE[1], SHAPE[0]), left
 
 
-def test_only_linear_weights_with_little_left_are_sparse():
-    linear, weight = layer()
-    model = nn.Sequential(linear, nn.Conv2d(1, 1, 1), nn.Linear(20, 30))
-    cut = {
-        "0.weight": weight,
-        "1.weight": torch.zeros(1, 1, 1, 1),
-        "2.weight": torch.ones(30, 20),
-        "0.bias": linear.bias,
-    }
-    assert list(sparse_linears(model, cut)) == ["0"]
+def expected(layer: nn.Linear, left: Tensor, inputs: Tensor) -> Tensor:
+    return nn.functional.linear(inputs, layer.weight * left, layer.bias)
 
 
-def test_the_cut_bias_is_used_where_there_is_one():
-    linear, weight = layer()
-    form = sparse_linears(nn.Sequential(linear), {"0.weight": weight, "0.bias": torch.zeros(30)})["0"]
-    assert torch.equal(form(torch.zeros(1, 20)), torch.zeros(1, 30))
+@pytest.mark.parametrize("order", [(99, 95, 90, 60, 20, 10), (60, 10), (10, 60, 99), (95,), (90, 90)])
+@pytest.mark.parametrize("shape", [(7, 300), (2, 3, 300), (1, 300)])
+def test_every_cut_in_every_order_is_what_the_dense_layer_computes(shape, order):
+    layer, left = cuts()
+    ladder = Ladder(layer, left)
+    for inputs in torch.randn(2, *shape):
+        for cut in order:
+            assert torch.allclose(ladder.output(cut, inputs), expected(layer, left[cut], inputs), atol=1e-5)
+
+
+def test_what_follows_may_overwrite_inputs_and_outputs():
+    layer, left = cuts()
+    ladder, inputs = Ladder(layer, left), torch.randn(5, 300)
+    ladder.output(99, inputs).zero_()
+    assert torch.allclose(ladder.output(95, inputs), expected(layer, left[95], inputs), atol=1e-5)
+    inputs.mul_(2.0)
+    assert torch.allclose(ladder.output(90, inputs), expected(layer, left[90], inputs), atol=1e-5)
+
+
+def test_a_layer_without_bias():
+    layer, left = cuts()
+    layer.bias = None
+    inputs = torch.randn(5, 300)
+    assert torch.allclose(Ladder(layer, left).output(95, inputs), expected(layer, left[95], inputs), atol=1e-5)
+
+
+def test_only_wide_linear_weights_whose_cuts_lie_within_one_another_have_ladders():
+    layer, left = cuts()
+    model = nn.Sequential(layer, nn.Conv2d(300, 300, 1), nn.Linear(20, 30), nn.Linear(300, 260), nn.Identity())
+    gone = {}
+    for percent in (20, 90):
+        fallen = ~left[percent]
+        gone[percent] = {
+            "0.weight": fallen,
+            "0.bias": torch.zeros(260, dtype=torch.bool),
+            "1.weight": torch.rand(300, 300, 1, 1) < percent / 100,
+            "2.weight": torch.rand(30, 20) < percent / 100,
+            "3.weight": torch.rand(SHAPE) < percent / 100,
+        }
+    assert list(ladders(model, gone)) == ["0"]
+    with torch.no_grad():
+        model[0] = nn.Linear(300, 260, dtype=torch.float64)
+    assert not ladders(model, gone)
 
 
 def test_the_layer_is_itself_again_after_the_block():
-    linear, weight = layer()
-    model, values = nn.Sequential(linear), torch.randn(4, 20, generator=DRAW)
-    before = model(values)
-    with pytest.raises(ValueError), computed_by(model, sparse_linears(model, {"0.weight": weight})):
-        assert torch.allclose(model(values), nn.functional.linear(values, weight, linear.bias), atol=1e-6)
+    layer, left = cuts()
+    model, inputs = nn.Sequential(layer), torch.randn(4, 300)
+    before = model(inputs)
+    climbed = ladders(model, {percent: {"0.weight": ~stays} for percent, stays in left.items()})
+    with pytest.raises(ValueError), climbing(model, climbed, 95):
+        assert torch.allclose(model(inputs), expected(layer, left[95], inputs), atol=1e-5)
         raise ValueError
-    assert torch.equal(model(values), before)
+    assert torch.equal(model(inputs), before)

@@ -1,0 +1,125 @@
+"""The rows of a sensitivity map: every unit group with its cuts, ready to be judged."""
+
+import copy
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from pruning.amounts import Sparsity
+from pruning.scopes import Layer
+from pruning.select import rank, select
+from pruning.sparse_linear import Ladder, climbing, ladders
+from pruning.tails import Tail, Walk
+from pruning.units import Masks, UnitGroup, masks_of
+
+KEPT_BYTES = 128 * 2**20  # of cut tensors, so that they need not be made anew for every batch
+
+
+@dataclass(eq=False)
+class Cut:
+    """One group cut so far that `fallen` units fell: `gone` (parameter -> bool) is what becomes zero."""
+
+    fallen: int
+    gone: Masks = field(default_factory=dict[str, Tensor])
+    kept: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
+
+
+@dataclass(eq=False)
+class Cuts:
+    """A unit group with its cuts, the shallowest first, and for each level which of them it is.
+
+    `tail` is what is computed anew for a cut; without one it is the whole network, and `full_passes` says why.
+    """
+
+    group: UnitGroup
+    cuts: list[Cut]
+    of_level: list[int]
+    tail: Tail | None
+    full_passes: str
+    ladders: dict[str, Ladder]
+
+
+class Bench:
+    """A copy of the network in which cuts are made and taken back."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.work = copy.deepcopy(model).eval()
+        self._left = KEPT_BYTES
+
+    def row(self, group: UnitGroup, scores: Mapping[str, Tensor], levels: Sequence[float], walk: Walk) -> Cuts:
+        """The group's cuts at the levels, lowest first. Levels at which as many units fall are one cut."""
+        ranking = rank([group], scores, Layer(), Sparsity(0.0))
+        cuts: dict[int, Cut] = {}
+        of_level: list[int] = []
+        for level in levels:
+            keep = select(ranking, Sparsity(level))
+            fallen = int((~keep[group.name]).sum())
+            if fallen not in cuts:
+                stay = masks_of([group], keep, self.work) if fallen else {}
+                gone = {name: ~stays.to(self.work.get_parameter(name).device) for name, stays in stay.items()}
+                cuts[fallen] = Cut(fallen, gone)
+            of_level.append(list(cuts).index(fallen))
+        real = [cut for cut in cuts.values() if cut.fallen]
+        if not real:  # nothing is cut at any level, and nothing need be judged
+            return Cuts(group, list(cuts.values()), of_level, None, "", {})
+        middle = real[len(real) // 2]  # of which something is left: that tells more than a network of zeros
+        tail = walk.tail(list(middle.gone), middle.gone)
+        found, why = (tail, "") if isinstance(tail, Tail) else (None, f"each cut is a full pass: {tail}")
+        climbed = ladders(self.work, {cut.fallen: cut.gone for cut in real})
+        return Cuts(group, list(cuts.values()), of_level, found, why, climbed)
+
+    @contextmanager
+    def cut(self, row: Cuts, cut: Cut, exactly: bool) -> Generator[None]:
+        """The copy is cut while the block runs; `exactly` as a full evaluation would compute it, to the last digit."""
+        climbed = {} if exactly else row.ladders
+        params = {
+            name: self.work.get_parameter(name) for name in cut.gone if name.removesuffix(".weight") not in climbed
+        }
+        whole = {name: param.data for name, param in params.items()}
+        for name, param in params.items():  # put in the parameters' place, not copied
+            param.data = self._zeroed(cut, name, param.data)
+        with climbing(self.work, climbed, cut.fallen):
+            try:
+                yield
+            finally:
+                for name, param in params.items():
+                    param.data = whole[name]
+
+    def _zeroed(self, cut: Cut, name: str, whole: Tensor) -> Tensor:
+        """The cut tensor, made once as long as there is room to keep it."""
+        if name in cut.kept:
+            return cut.kept[name]
+        values = _zeroed(whole, cut.gone[name])
+        self._left -= values.numel() * values.element_size()
+        if self._left >= 0:
+            cut.kept[name] = values
+        return values
+
+
+def _zeroed(values: Tensor, gone: Tensor) -> Tensor:
+    """The values with those that are gone set to zero, laid out in memory as they were.
+
+    `masked_fill` lays a convolution of one input channel out anew: all that follows it then takes twice the time.
+    """
+    return values.clone().masked_fill_(gone, 0.0)
+
+
+def bytes_of_largest(model: nn.Module, example: Tensor) -> int:
+    """Of the largest thing that a layer gives for one sample; that of the example where layers give no tensors."""
+    found = [example.numel() * example.element_size()]
+
+    def note(module: nn.Module, inputs: object, output: object) -> None:
+        if isinstance(output, Tensor):
+            found.append(output.numel() * output.element_size())
+
+    hooks = [module.register_forward_hook(note) for module in model.modules()]
+    try:
+        with torch.no_grad():
+            model(example)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return max(found) // len(example)
