@@ -120,13 +120,14 @@ def sensitivity(
     half_width: float,
     seconds: float,
     part: tuple[int, int] = (0, 1),
+    max_drop: float | None = None,
 ) -> Sensitivity:
     """Sharpen the map of the recipe's criterion and granularity for about so many seconds, from where it was left.
 
     `half_width` in [0, 1] is how narrow each cell's 95 % interval shall be; 0 judges all samples. `part` (i, n) takes
-    every nth row from row i on: n workers make a map together.
+    every nth row from row i on: n workers make a map together. `max_drop` as in `Sensing.advance`.
     """
-    return lab.sensing(recipe, levels, part).advance(seconds, half_width)
+    return lab.sensing(recipe, levels, part).advance(seconds, half_width, max_drop)
 
 
 def effort(lab: Lab, recipe: Recipe) -> Effort:

@@ -10,8 +10,6 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import pairwise
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,36 +20,26 @@ from pruning.criteria import unit_scores
 from pruning.cuts import KEPT_BYTES, Bench, Cut, Cuts, bytes_of_largest
 from pruning.devices import default_device, full_precision
 from pruning.eligible import scorable
-from pruning.known import Dense, Known, judging_order
+from pruning.known import Known
 from pruning.measure import BATCH_ON_ACCELERATOR, Estimate
 from pruning.opening import open_model
 from pruning.recipe import Recipe
+from pruning.seeing import SEEN_BYTES, Batch, Seeing
 from pruning.sensitivity import LEVELS, Cell, Row, Sensitivity
-from pruning.tails import Tail, Walk, copied, tensors_in
+from pruning.tails import Walk
 from pruning.units import UnitGroup
 from pruning.workload import Split, Task, Workload
 
 CACHED_BYTES = 5 * 2**20  # of a batch's largest activations: those of two cores' caches
-SEEN_BYTES = 256 * 2**20  # of what layers see, kept for all their cuts
 FIRST_KNOWN = 2000  # samples of the dense network that the first look goes by
-
-
-@dataclass(frozen=True, eq=False)
-class _Batch:
-    """Samples from `at` to `upto` of the order; `seen` is what each tail takes, empty where that is not kept."""
-
-    at: int
-    upto: int
-    inputs: Tensor
-    target: Tensor
-    seen: dict[Tail, tuple[Any, ...]]
 
 
 @dataclass(eq=False)
 class _Judged:
     """How far a cut has come: scores float32 [total] of the first `samples` of the order, and the latest look.
 
-    `enough` is after about how many samples it will be as narrow as asked.
+    `enough` is after about how many samples it will be as narrow as asked. `beyond` says that it is judged further than
+    that, for a decision: then its interval is one that holds wherever it stops, but no wider than it had become.
     """
 
     cut: Cut
@@ -59,6 +47,7 @@ class _Judged:
     estimate: Estimate
     samples: int = 0
     enough: int = 0
+    beyond: bool = False
 
     def wide(self, half_width: float) -> bool:
         """Whether more samples are needed for an interval of that half-width."""
@@ -73,6 +62,18 @@ class _Row:
     def collapsed(self, one: _Judged, chance: float) -> bool:
         """Whether a smaller cut has surely left no more than chance, so that little is to be learnt from this one."""
         return any(_at_chance(smaller.estimate, chance) for smaller in self.judged[: self.judged.index(one)])
+
+    def deciding(self, max_drop: float) -> _Judged | None:
+        """The smallest cut that may or may not cost at most `max_drop`, where all smaller ones surely do not cost more.
+
+        Whether the row's largest cut within the limit is larger depends on it alone.
+        """
+        first = next((one for one in self.judged if _highest_cost(one.estimate) > max_drop), None)
+        return first if first is not None and -first.estimate.change - first.estimate.half_width <= max_drop else None
+
+
+def _highest_cost(estimate: Estimate) -> float:
+    return estimate.half_width - estimate.change
 
 
 def _at_chance(estimate: Estimate, chance: float) -> bool:
@@ -99,16 +100,14 @@ class Sensing:
     seconds: float = 0.0
     spent: int = 0
     _rows: list[_Row] = field(init=False, default_factory=list[_Row])
-    _kept: dict[int, _Batch] = field(init=False, default_factory=dict[int, _Batch])
     _going_on: Iterator[None] | None = field(init=False, default=None)
     _half_width: float = field(init=False, default=0.0)
+    _max_drop: float | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.levels = tuple(sorted(set(self.levels)))
-        self._order = judging_order(len(self.split)) if self.known is None else self.known.order
         self._bench = Bench(self.model)
-        self._dense = Dense(self.task, len(self.split))
-        self._room = SEEN_BYTES
+        self._seeing = Seeing(self.model, self.known, self.split, self.task, self.device)
 
     @property
     def most_bytes(self) -> int:
@@ -118,100 +117,77 @@ class Sensing:
         return SEEN_BYTES + KEPT_BYTES + weights * (len(self.levels) + 8) + judged
 
     @torch.no_grad()
-    def advance(self, seconds: float, half_width: float) -> Sensitivity:
-        """Judge more samples for about so many seconds, or until every half-width is at most this; 0: all samples."""
+    def advance(self, seconds: float, half_width: float, max_drop: float | None = None) -> Sensitivity:
+        """Judge more samples for about so many seconds, or until every half-width is at most this; 0: all samples.
+
+        After that, until it is known of each row which is its largest cut that costs at most `max_drop`.
+        """
         begun = time.monotonic()
-        if half_width != self._half_width or self._going_on is None:
-            self._going_on, self._half_width = self._work(half_width), half_width
+        if self._going_on is None or (half_width, max_drop) != (self._half_width, self._max_drop):
+            for one in (one for row in self._rows for one in row.judged):
+                one.beyond &= half_width == self._half_width
+            self._going_on, self._half_width, self._max_drop = self._work(half_width, max_drop), half_width, max_drop
         with full_precision():
             for _ in self._going_on:
                 if time.monotonic() - begun >= seconds:
                     break
         self.seconds += time.monotonic() - begun
-        return self._map(half_width)
+        return self._map(half_width, max_drop)
 
     def judged(self) -> Iterator[Tensor]:
         """Per-sample scores [n], in the split's order, of every cut of which all samples have been judged."""
         for one in (one for row in self._rows for one in row.judged):
             if one.samples == len(self.split):
-                yield torch.empty_like(one.scores).index_put_((self._order,), one.scores)
+                yield self._seeing.in_order_of_the_split(one.scores)
 
-    def _work(self, half_width: float) -> Iterator[None]:
+    def _work(self, half_width: float, max_drop: float | None) -> Iterator[None]:
         """All the work that is left, in small steps."""
         if not self._rows:
             self._begin()
         interval = UntilNarrow(half_width) if half_width else AtAllLooks(len(self.split))
         self._look_anew(interval)
         for last in (False, True):  # rows that have collapsed wait until all else is known
-            for at, upto in self._batches:
+            for at, upto in self._seeing.batches:
                 yield from self._know(FIRST_KNOWN if upto <= FIRST_LOOK else len(self.split))
                 wanted = {row: some for row in self._rows if (some := self._wanted(row, at, last))}
                 if wanted:
                     yield from self._judge(wanted, at, upto)
                     self._look([one for some in wanted.values() for one in some], upto, interval)
+        while max_drop is not None and (open_ := self._deciding(max_drop)):
+            for one in open_.values():
+                one.beyond, one.enough = True, len(self.split)
+            at = min(one.samples for one in open_.values())
+            upto = next(upto for begin, upto in self._seeing.batches if begin == at)
+            now = {row: [one] for row, one in open_.items() if one.samples == at}
+            yield from self._judge(now, at, upto)
+            self._look([one for (one,) in now.values()], upto, AtAllLooks(len(self.split)))
+
+    def _deciding(self, max_drop: float) -> dict[_Row, _Judged]:
+        found = {row: row.deciding(max_drop) for row in self._rows}
+        return {row: one for row, one in found.items() if one is not None}
 
     def _begin(self) -> None:
         """Make all rows and cuts, and know enough for a first look: a map has all its rows from the first moment."""
-        example, _ = self._inputs(0, min(16, len(self.split)))
-        self._walk = Walk(self.model, self._bench.work, example)
-        rows = [self._bench.row(group, self.scores, self.levels, self._walk) for group in self.groups]
-        self._tails = [row.tail for row in rows if row.tail is not None]
+        example, _ = self._seeing.inputs(0, min(16, len(self.split)))
+        walk = Walk(self.model, self._bench.work, example)
+        rows = [self._bench.row(group, self.scores, self.levels, walk) for group in self.groups]
         most = BATCH_ON_ACCELERATOR
         if self.device.type == "cpu":  # there it matters much whether a network's activations fit the cache
             most = min(max(CACHED_BYTES // bytes_of_largest(self._bench.work, example), 16), most)
-        self._batches = _batches(len(self.split), most)
+        self._seeing.watch(walk, [row.tail for row in rows if row.tail is not None], most)
         for _ in self._know(FIRST_KNOWN):
             pass
         self._rows = [_Row(row, [self._at_first(cut) for cut in row.cuts]) for row in rows]
+
+    def _know(self, samples: int) -> Iterator[None]:
+        yield from self._seeing.know(samples)
+        self.known = self._seeing.known
 
     def _at_first(self, cut: Cut) -> _Judged:
         """Nothing, but where no unit falls: that is the dense network."""
         total = len(self.split)
         estimate = Estimate(0.0, 1.0, 0.0, 0, total) if cut.fallen else Estimate(0.0, 0.0, 0.0, total, total)
         return _Judged(cut, torch.zeros(total), estimate, enough=total)
-
-    def _know(self, samples: int) -> Iterator[None]:
-        """Let the dense network judge at least so many samples, if it has not."""
-        if self.known is not None and self.known.judged >= min(samples, len(self.split)):
-            return
-        for at, upto in self._batches:
-            if self._dense.judged <= at < samples:
-                self._judge_dense(at, upto)
-                yield
-        self.known = self._dense.known()
-
-    def _judge_dense(self, at: int, upto: int) -> None:
-        inputs, target = self._inputs(at, upto)
-        if not self._tails:
-            output = self.model(inputs)
-        elif self._room > 0:
-            seen = dict(self._stops(inputs, [*self._tails, self._walk.end]))
-            (output,) = seen.pop(self._walk.end)
-            self._keep(_Batch(at, upto, inputs, target, seen))
-        else:
-            ((_, (output,)),) = self._walk.stops(inputs, [self._walk.end])
-        self._dense.add(self._order[at:upto], output, target)
-
-    def _stops(self, inputs: Tensor, tails: Sequence[Tail]) -> Iterator[tuple[Tail, tuple[Any, ...]]]:
-        """What the tails take, safe from what the network overwrites later."""
-        for tail, values in self._walk.stops(inputs, tails):
-            yield tail, copied(values) if tail.overwrites else values
-
-    def _keep(self, batch: _Batch) -> _Batch:
-        """What layers see in the batch is kept as long as there is room."""
-        tensors = {id(each): each for values in batch.seen.values() for each in tensors_in(values)}
-        self._room -= sum(each.numel() * each.element_size() for each in tensors.values())
-        if self._room >= 0:
-            self._kept[batch.at] = batch
-        return batch
-
-    def _batch(self, at: int, upto: int) -> _Batch:
-        if at in self._kept:
-            return self._kept[at]
-        inputs, target = self._inputs(at, upto)
-        if not self._tails or self._room <= 0:
-            return _Batch(at, upto, inputs, target, {})
-        return self._keep(_Batch(at, upto, inputs, target, dict(self._stops(inputs, self._tails))))
 
     def _wanted(self, row: _Row, at: int, last: bool) -> list[_Judged]:
         """The row's cuts that have come as far as `at` and shall be judged further."""
@@ -221,20 +197,16 @@ class Sensing:
 
     def _judge(self, wanted: Mapping[_Row, Sequence[_Judged]], at: int, upto: int) -> Iterator[None]:
         """Judge the cuts on a batch, each by what follows its layer."""
-        batch = self._batch(at, upto)
+        batch = self._seeing.batch(at, upto)
         of_tail = {row.cuts.tail: row for row in wanted if row.cuts.tail is not None}
         for row in wanted:
             if row.cuts.tail is None:
                 yield from self._cuts(row, wanted[row], partial(self._bench.work, batch.inputs), batch)
-        if batch.seen:
-            stops = iter([(tail, batch.seen[tail]) for tail in of_tail])
-        else:
-            stops = self._walk.stops(batch.inputs, list(of_tail))
-        for tail, values in stops:
+        for tail, values in self._seeing.stops(batch, list(of_tail)):
             row = of_tail[tail]
             yield from self._cuts(row, wanted[row], partial(tail, values), batch)
 
-    def _cuts(self, row: _Row, some: Sequence[_Judged], run: Callable[[], Tensor], batch: _Batch) -> Iterator[None]:
+    def _cuts(self, row: _Row, some: Sequence[_Judged], run: Callable[[], Tensor], batch: Batch) -> Iterator[None]:
         """Judge a row's cuts on a batch, the deepest first; `run` runs the network on it, or what follows the layer."""
         for one in reversed(some):
             with self._bench.cut(row.cuts, one.cut, exactly=not self._half_width):
@@ -252,7 +224,8 @@ class Sensing:
             return
         estimates = self.known.estimates(torch.stack([one.scores[:upto] for one in due]), interval)
         for one, estimate in zip(due, estimates, strict=True):
-            one.estimate = estimate
+            narrow = min(estimate.half_width, self._half_width) if one.beyond else estimate.half_width
+            one.estimate = replace(estimate, half_width=narrow)
             one.enough = interval.enough(estimate.half_width, upto, estimate.total)
 
     def _look_anew(self, interval: Interval) -> None:
@@ -263,41 +236,25 @@ class Sensing:
                     one.samples, one.estimate = 0, self._at_first(one.cut).estimate
                 elif one.samples >= looks(len(self.split))[0]:  # also what was judged, but not looked at before a break
                     one.enough = 0
-                    self._look([one], one.samples, interval)
+                    self._look([one], one.samples, AtAllLooks(len(self.split)) if one.beyond else interval)
 
-    def _inputs(self, at: int, upto: int) -> tuple[Tensor, Tensor]:
-        return self.split.batch(self._order[at:upto], self.device)
-
-    def _map(self, half_width: float) -> Sensitivity:
+    def _map(self, half_width: float, max_drop: float | None) -> Sensitivity:
         assert self.known is not None
-        dense = self.known.score
+        dense, left = self.known.score, 0
+        open_ = set(self._deciding(max_drop).values()) if max_drop is not None else set[_Judged]()
         rows: list[Row] = []
         for row in self._rows:
+            unfinished = {one for one in row.judged if one.wide(half_width)} | (open_ & set(row.judged))
+            left += sum(max(one.enough - one.samples, 1) for one in unfinished)
             group, cells = row.cuts.group, list[Cell]()
             for level, one in zip(self.levels, (row.judged[i] for i in row.cuts.of_level), strict=True):
                 estimate = one.estimate if one.cut.fallen else replace(one.estimate, score=dense)
-                cells.append(Cell(level, group.units, one.cut.fallen, estimate, not one.wide(half_width)))
+                cells.append(Cell(level, group.units, one.cut.fallen, estimate, one not in unfinished))
             rows.append(Row(group.name, group.members, group.units, tuple(cells), row.cuts.full_passes))
-        left = sum(max(one.enough - one.samples, 1) for row in self._rows for one in row.judged if one.wide(half_width))
         return Sensitivity(
             tuple(rows), self.levels, dense, len(self.split), half_width, self.spent, self.spent + left, self.seconds,
-            self.left_out,
+            self.left_out, max_drop,
         )  # fmt: skip
-
-
-def _batches(total: int, most: int) -> list[tuple[int, int]]:
-    """From where to where in the order samples are judged at once, at most `most`; some end at each look.
-
-    Few and small ones at first, so that all cells are soon looked at; later some between looks, for a cell may be known
-    well enough there.
-    """
-    ends = [look for n, look in enumerate(looks(total)) if n % 2 == 0 or look > 4 * FIRST_LOOK or look == total]
-    batches: list[tuple[int, int]] = []
-    for begin, end in pairwise([0, *ends]):
-        parts = max(-(-(end - begin) // most), min((end - begin) // 200, 3), 1)
-        cuts = [begin + (end - begin) * part // parts for part in range(parts + 1)]
-        batches += pairwise(cuts)
-    return batches
 
 
 def sensing_of(workload: Workload, recipe: Recipe, levels: tuple[float, ...], device: torch.device) -> Sensing:
@@ -314,9 +271,13 @@ def sense(
     levels: tuple[float, ...] = LEVELS,
     half_width: float = 0.01,
     device: torch.device | None = None,
+    max_drop: float | None = None,
 ) -> Generator[Sensitivity, None, Sensitivity]:
-    """Make the whole map of the recipe's criterion and granularity; yields it about every 0.2 s as it sharpens."""
+    """Make the whole map of the recipe's criterion and granularity; yields it about every 0.2 s as it sharpens.
+
+    With `max_drop` the cells which decide what is each row's largest cut within it are judged until they have decided.
+    """
     sensing = sensing_of(workload, recipe, levels, device or default_device())
-    while not (sensed := sensing.advance(0.2, half_width)).done:
+    while not (sensed := sensing.advance(0.2, half_width, max_drop)).done:
         yield sensed
     return sensed

@@ -19,7 +19,7 @@ LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 class Cell:
     """One row cut alone to `level`: `fallen` of `units` fell; the estimate is on the validation split.
 
-    `done` means that the estimate is as narrow as was asked, or measured.
+    `done` means that the estimate is as narrow as was asked, or measured, and decides what it has to decide.
     """
 
     level: float
@@ -52,7 +52,8 @@ class Sensitivity:
     """The map so far: every row cut alone to every level, `dense` the uncut network's score on all `total` samples.
 
     `half_width` is how narrow the cells' 95 % intervals are asked to be, in [0, 1]; 0 asks for all samples. `spent` of
-    about `planned` samples have gone through the network; `left_out` says of layers without a row why.
+    about `planned` samples have gone through the network; `left_out` says of layers without a row why. Where there is a
+    `max_drop`, cells are judged further until it is known which is each row's largest cut that costs no more.
     """
 
     rows: tuple[Row, ...]
@@ -64,6 +65,7 @@ class Sensitivity:
     planned: int
     seconds: float
     left_out: Mapping[str, str] = field(default_factory=dict[str, str])
+    max_drop: float | None = None
 
     @property
     def done(self) -> bool:

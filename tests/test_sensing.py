@@ -13,9 +13,10 @@ from pruning.known import known_of
 from pruning.measure import judge_all
 from pruning.recipe import Recipe
 from pruning.scopes import Layer
+from pruning.seeing import _batches
 from pruning.select import rank, select
-from pruning.sensing import Sensing, _batches, sense
-from pruning.sensitivity import Sensitivity
+from pruning.sensing import Sensing, sense
+from pruning.sensitivity import Sensitivity, largest_cuts
 from pruning.surgery import masked_copy
 from pruning.workload import Workload
 from tests.architectures import IMAGE, LSTMClassifier, ViT
@@ -269,12 +270,12 @@ def test_the_dense_network_runs_once_where_it_is_not_known():
 def test_what_layers_see_is_walked_anew_where_there_is_no_room(monkeypatch):
     work = tiny("residual", count=700)
     kept = sensing(work).advance(60.0, 0.0)
-    monkeypatch.setattr("pruning.sensing.SEEN_BYTES", 0)
+    monkeypatch.setattr("pruning.seeing.SEEN_BYTES", 0)
     assert cells(sensing(work).advance(60.0, 0.0)) == cells(kept)
-    unknown = sensing(work)
-    unknown.known = None
+    one = sensing(work)
+    unknown = Sensing(one.model, one.groups, one.scores, one.levels, None, one.split, one.task, one.device)
     assert cells(unknown.advance(60.0, 0.0)) == cells(kept)
-    assert not unknown._kept
+    assert not unknown._seeing._kept
 
 
 @pytest.mark.parametrize("total, most", [(1, 1000), (150, 64), (700, 1000), (10_000, 1000), (10_000, 33)])
@@ -284,3 +285,38 @@ def test_batches_cover_all_samples_and_some_end_at_looks(total, most):
     assert all(0 < upto - at <= most for at, upto in batches)
     ends = {upto for _, upto in batches}
     assert {look for look in looks(total) if look == FIRST_LOOK or look >= 400} <= ends
+
+
+@pytest.mark.parametrize("max_drop", [0.005, 0.02, 0.1])
+def test_the_cells_that_decide_the_largest_cuts_are_judged_until_they_have(max_drop):
+    levels = (0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9)
+    work = tiny("conv_bn", count=6000)
+    plain = sensing(work, levels).advance(60.0, 0.03)
+    one = sensing(work, levels)
+    decided, exact = one.advance(60.0, 0.03, max_drop), naive(work, Recipe("tiny"), levels)
+    dense = decided.dense
+    assert decided.done and decided.max_drop == max_drop and plain.max_drop is None
+    truth = {}
+    for row in decided.rows:
+        fits = [dense - exact[row.name, level][1] <= max_drop + 1e-12 for level in levels]
+        truth[row.name] = next((levels[i - 1] if i else 0.0 for i, fit in enumerate(fits) if not fit), levels[-1])
+    assert largest_cuts(decided, max_drop) == truth
+    before = largest_cuts(plain, max_drop)
+    assert all(before[name] <= level for name, level in truth.items())
+    assert plain.spent <= decided.spent < 6000 * len(exact)
+    if max_drop == 0.005:  # what would be said too cautiously is decided, and that costs samples
+        assert before != truth and plain.spent < decided.spent
+
+
+def test_a_map_that_decides_may_be_interrupted_and_asked_for_another_limit():
+    work = tiny("conv_bn", count=3000)
+    one, whole = sensing(work), sensing(work).advance(60.0, 0.05, 0.02)
+    for step in range(300):
+        one.advance(0.0, 0.05, (0.02, 0.05)[step % 2])
+    sensed = one.advance(60.0, 0.05, 0.02)
+    assert sensed.done and largest_cuts(sensed, 0.02) == largest_cuts(whole, 0.02)
+    for limit in (0.001, 0.003, 0.01, 0.04, 0.08, 0.15, 0.3):
+        assert one.advance(60.0, 0.05, limit).done
+        assert one.advance(60.0, 0.05).done  # a cell that has decided is as narrow as before
+    undecided = [cell for row in sensing(work).advance(0.0, 0.05, 0.001).rows for cell in row.cells if not cell.done]
+    assert all(abs(cell.estimate.change + 0.001) <= cell.estimate.half_width for cell in undecided)

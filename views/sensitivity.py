@@ -1,6 +1,7 @@
 """Sensitivity: what each layer alone can lose. Reads top to bottom as the page looks."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from html import escape
 
 import streamlit as st
@@ -35,7 +36,7 @@ def page() -> None:
     if choice.problem:
         st.warning(_("The choices on the left do not fit together; the map is of the last that did."))
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        question = sensitivity_asking.question_of(choice.recipe, _sharpness())
+        question = sensitivity_asking.question_of(choice.recipe, _sharpness(), sensitivity_suggestion.limit())
         known = sensitivity_asking.known_of(question)
         _stop_button(known)
     try:
@@ -98,6 +99,7 @@ def _sharpen(model: ModelView, recipe: Recipe, question: Question, polling: bool
     """The map and what follows from it, sharper at every poll; when nothing is open the page is drawn once more."""
     if _leaving() and not leaving:
         st.rerun()  # without polls
+    question = replace(question, max_drop=sensitivity_suggestion.limit())  # its slider is in this part of the page
     known, drawn = sensitivity_asking.known_of(question), st.session_state.get("sensitivity_drawn") == question
     # an empty place would blank the line for as long as a poll takes: only before there is anything to show
     place = st.empty() if known.map is None else st.container()

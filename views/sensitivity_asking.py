@@ -18,10 +18,14 @@ TIMED_S = 1.0  # of so much measuring a time left can be told
 # not in the page's own file: Streamlit executes that anew at every run, and instances of two runs would never be equal
 @dataclass(frozen=True)
 class Question:
-    """What a map is of: the recipe without what does not change it, and how narrow its intervals shall be."""
+    """What a map is of: the recipe without what does not change it, how narrow its intervals shall be, and `max_drop`.
+
+    That is what a layer's largest cut may cost, in [0, 1].
+    """
 
     recipe: Recipe
     half_width: float
+    max_drop: float
 
 
 @dataclass(frozen=True)
@@ -43,16 +47,20 @@ class Known:
 
     @property
     def done(self) -> bool:
-        return self.map is not None and self.map.done and self.map.half_width == self.question.half_width
+        asked = self.question
+        if self.map is None or (self.map.half_width, self.map.max_drop) != (asked.half_width, asked.max_drop):
+            return False
+        return self.map.done
 
     @property
     def going_on(self) -> bool:
         return not self.problem and not self.stopped and not self.done
 
 
-def question_of(recipe: Recipe, half_width: float) -> Question:
+def question_of(recipe: Recipe, half_width: float, max_drop: float) -> Question:
     """Another scope, amount or tuning does not make another map."""
-    return Question(Recipe(recipe.workload, recipe.criterion, recipe.granularity, seed=recipe.seed), half_width)
+    same = Recipe(recipe.workload, recipe.criterion, recipe.granularity, seed=recipe.seed)
+    return Question(same, half_width, max_drop)
 
 
 def known_of(question: Question) -> Known:
@@ -63,7 +71,8 @@ def known_of(question: Question) -> Known:
     elif known.question.recipe != question.recipe:
         known = Known(question, before=known.map or known.before)
     elif known.question != question:
-        known = Known(question, known.map, known.before)
+        stopped = known.stopped and known.question.half_width == question.half_width  # another limit starts nothing
+        known = Known(question, known.map, known.before, stopped=stopped)
     st.session_state.sensitivity_known = known
     if st.session_state.pop("sensitivity_stop_asked", False):
         known = st.session_state.sensitivity_known = replace(known, stopped=True)
@@ -77,7 +86,8 @@ def ask_more(question: Question) -> None:
         return
     try:
         n = backend().workers
-        parts = [(question.recipe, LEVELS, question.half_width, A_POLL_S, (i, n)) for i in range(n)]
+        asked = (question.recipe, LEVELS, question.half_width, A_POLL_S)
+        parts = [(*asked, (i, n), question.max_drop) for i in range(n)]
         sensed = merged(share_out(sensitivity, parts))
     except PruningError as error:
         st.session_state.sensitivity_known = replace(known, problem=str(error))

@@ -51,13 +51,13 @@ class Together:
 
 def suggestion(sensed: Sensitivity, recipe: Recipe) -> Recipe:
     """The recipe with each layer at the largest cut that the slider allows."""
-    return suggested(sensed, recipe, _limit() / 100)
+    return suggested(sensed, recipe, limit())
 
 
-def _limit() -> float:
-    """Points. The slider knows first, where it is drawn by now."""
+def limit() -> float:
+    """What a layer's cut may cost, in [0, 1]. The slider knows first, where it is drawn by now."""
     state = st.session_state
-    return state.get("sensitivity_max_drop", state.get("sensitivity_limit", MAX_DROP))
+    return state.get("sensitivity_max_drop", state.get("sensitivity_limit", MAX_DROP)) / 100
 
 
 def cuts_of(recipe: Recipe) -> Mapping[str, float]:

@@ -68,7 +68,7 @@ def sensitivity(workload: Workload, question: Asked, out: Path, device: torch.de
     screen = Console(stderr=True)
     try:
         with graceful_stop(screen) as stop:
-            maps = sense(workload, question.recipe, question.levels, question.half_width, device)
+            maps = sense(workload, question.recipe, question.levels, question.half_width, device, question.max_drop)
             sensed = _watched(maps, stop, screen)
     except KeyboardInterrupt:
         screen.print("aborted; the map is not kept")

@@ -1,0 +1,123 @@
+"""What every layer of the dense network sees, in the order in which samples are judged: one pass serves all cuts."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pruning.boundary import FIRST_LOOK, looks
+from pruning.known import Dense, Known, judging_order
+from pruning.tails import Tail, Walk, copied, tensors_in
+from pruning.workload import Split, Task
+
+SEEN_BYTES = 256 * 2**20
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Samples from `at` to `upto` of the order; `seen` is what each tail takes, empty where that is not kept."""
+
+    at: int
+    upto: int
+    inputs: Tensor
+    target: Tensor
+    seen: dict[Tail, tuple[Any, ...]]
+
+
+class Seeing:
+    """Runs the dense network on a split, batch by batch, and keeps what the tails take while there is room.
+
+    What is `known` of the dense network need not be told: then the pass finds it out.
+    """
+
+    def __init__(self, model: nn.Module, known: Known | None, split: Split, task: Task, device: torch.device) -> None:
+        self.known = known
+        self.batches: list[tuple[int, int]] = []
+        self._model, self._split, self._device = model, split, device
+        self._order = judging_order(len(split)) if known is None else known.order
+        self._dense = Dense(task, len(split))
+        self._walk: Walk | None = None
+        self._tails: list[Tail] = []
+        self._kept: dict[int, Batch] = {}
+        self._room = SEEN_BYTES
+
+    def watch(self, walk: Walk, tails: Sequence[Tail], most: int) -> None:
+        """See from now on for these tails, in batches of at most so many samples."""
+        self._walk, self._tails = walk, list(tails)
+        self.batches = _batches(len(self._split), most)
+
+    def know(self, samples: int) -> Iterator[None]:
+        """Let the dense network judge at least so many samples, if it has not, in small steps."""
+        if self.known is not None and self.known.judged >= min(samples, len(self._split)):
+            return
+        for at, upto in self.batches:
+            if self._dense.judged <= at < samples:
+                self._judge(at, upto)
+                yield
+        self.known = self._dense.known()
+
+    def batch(self, at: int, upto: int) -> Batch:
+        """One of the batches; seen anew where it was not kept and there is room by now."""
+        if at in self._kept:
+            return self._kept[at]
+        inputs, target = self.inputs(at, upto)
+        if not self._tails or self._room <= 0:
+            return Batch(at, upto, inputs, target, {})
+        return self._keep(Batch(at, upto, inputs, target, dict(self._safe_stops(inputs, self._tails))))
+
+    def stops(self, batch: Batch, tails: Sequence[Tail]) -> Iterator[tuple[Tail, tuple[Any, ...]]]:
+        """Some of the tails with what they take of the batch, in the order of the network."""
+        if self._walk is None or batch.seen:
+            return iter([(tail, batch.seen[tail]) for tail in tails])
+        return self._walk.stops(batch.inputs, tails)
+
+    def inputs(self, at: int, upto: int) -> tuple[Tensor, Tensor]:
+        """Inputs and targets of the samples from `at` to `upto` of the order."""
+        return self._split.batch(self._order[at:upto], self._device)
+
+    def in_order_of_the_split(self, scores: Tensor) -> Tensor:
+        """Scores [n] of samples in the judging order."""
+        return torch.empty_like(scores).index_put_((self._order,), scores)
+
+    def _judge(self, at: int, upto: int) -> None:
+        inputs, target = self.inputs(at, upto)
+        if self._walk is None or not self._tails:
+            output = self._model(inputs)
+        elif self._room > 0:
+            seen = dict(self._safe_stops(inputs, [*self._tails, self._walk.end]))
+            (output,) = seen.pop(self._walk.end)
+            self._keep(Batch(at, upto, inputs, target, seen))
+        else:
+            ((_, (output,)),) = self._walk.stops(inputs, [self._walk.end])
+        self._dense.add(self._order[at:upto], output, target)
+
+    def _safe_stops(self, inputs: Tensor, tails: Sequence[Tail]) -> Iterator[tuple[Tail, tuple[Any, ...]]]:
+        """What the tails take, safe from what the network overwrites later."""
+        assert self._walk is not None
+        for tail, values in self._walk.stops(inputs, tails):
+            yield tail, copied(values) if tail.overwrites else values
+
+    def _keep(self, batch: Batch) -> Batch:
+        tensors = {id(each): each for values in batch.seen.values() for each in tensors_in(values)}
+        self._room -= sum(each.numel() * each.element_size() for each in tensors.values())
+        if self._room >= 0:
+            self._kept[batch.at] = batch
+        return batch
+
+
+def _batches(total: int, most: int) -> list[tuple[int, int]]:
+    """From where to where in the order samples are judged at once, at most `most`; some end at each look.
+
+    Few and small ones at first, so that all cells are soon looked at; later some between looks, for a cell may be known
+    well enough there.
+    """
+    ends = [look for n, look in enumerate(looks(total)) if n % 2 == 0 or look > 4 * FIRST_LOOK or look == total]
+    batches: list[tuple[int, int]] = []
+    for begin, end in pairwise([0, *ends]):
+        parts = max(-(-(end - begin) // most), min((end - begin) // 200, 3), 1)
+        cuts = [begin + (end - begin) * part // parts for part in range(parts + 1)]
+        batches += pairwise(cuts)
+    return batches
