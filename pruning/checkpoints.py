@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
+from pruning.devices import Randomness
 from pruning.errors import PruningError
 from pruning.events import Event, Masked, Stage, event_from_dict, event_to_dict
 from pruning.exporters.writing import UNFINISHED, write_whole
@@ -19,7 +19,7 @@ from pruning.rounds import Before, Cut, Plan, Progress
 from pruning.schedules import Round
 
 FILE = "run.checkpoint"
-VERSION = b"pruning checkpoint 1\n"
+VERSION = b"pruning checkpoint 2\n"
 """How the file begins; another number where the classes below, or those in `_KNOWN`, have changed."""
 
 
@@ -40,28 +40,13 @@ class Checkpoint:
     events: tuple[Event, ...]
     seconds: float
     progress: Progress
-    randomness: "Randomness"
-
-
-@dataclass(frozen=True, eq=False)
-class Randomness:
-    """The states of torch's global generators, uint8 [n] each. `accelerator` is None where the run was on a CPU."""
-
-    cpu: Tensor
-    accelerator: Tensor | None
-
-    @classmethod
-    def now(cls, device: torch.device) -> "Randomness":
-        return cls(torch.get_rng_state(), torch.cuda.get_rng_state(device) if device.type == "cuda" else None)
-
-    def restore(self, device: torch.device) -> None:
-        torch.set_rng_state(self.cpu)
-        if device.type == "cuda" and self.accelerator is not None:
-            torch.cuda.set_rng_state(self.accelerator, device)
 
 
 _KNOWN: list[Any] = [Randomness, Progress, Plan, Cut, Before, Masked, Round, Stage]
 """The classes that a checkpoint may hold besides tensors and plain values; no other is ever built from the file."""
+
+# once and for all: torch's context manager for this is undone for all threads when one of them leaves it
+torch.serialization.add_safe_globals(_KNOWN)
 
 
 def write(folder: Path, checkpoint: Checkpoint) -> None:
@@ -74,7 +59,6 @@ def write(folder: Path, checkpoint: Checkpoint) -> None:
             "events": json.dumps([event_to_dict(event) for event in checkpoint.events]),
             "seconds": checkpoint.seconds,
             "progress": checkpoint.progress,
-            "randomness": checkpoint.randomness,
         },
         body,
     )
@@ -102,8 +86,7 @@ def read(folder: Path, recipe: Recipe) -> Checkpoint | None:
     if hashlib.sha256(body).digest() != digest:
         raise CheckpointError("the run's checkpoint is damaged")
     try:
-        with torch.serialization.safe_globals(_KNOWN):
-            saved = torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
+        saved = torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:  # it holds a class that is none of ours
         raise CheckpointError("the run's checkpoint is damaged") from error
     if saved["recipe"] != to_json(recipe):
@@ -114,5 +97,4 @@ def read(folder: Path, recipe: Recipe) -> Checkpoint | None:
         tuple(event_from_dict(fields) for fields in json.loads(saved["events"])),
         saved["seconds"],
         saved["progress"],
-        saved["randomness"],
     )

@@ -42,7 +42,7 @@ class Cuts:
     ladders: dict[str, Ladder]
 
 
-class Bench:
+class Cutting:
     """A copy of the network in which cuts are made and taken back."""
 
     def __init__(self, model: nn.Module) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import platform
 from collections.abc import Generator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -72,6 +73,23 @@ def drawn_by(seed: int, device: torch.device) -> Generator[None]:
     finally:
         for generator, state in zip(generators, states, strict=True):
             generator.set_state(state)
+
+
+@dataclass(frozen=True, eq=False)
+class Randomness:
+    """The states of torch's global generators, uint8 [n] each. `accelerator` is None where the run was on a CPU."""
+
+    cpu: Tensor
+    accelerator: Tensor | None
+
+    @classmethod
+    def now(cls, device: torch.device) -> "Randomness":
+        return cls(torch.get_rng_state(), torch.cuda.get_rng_state(device) if device.type == "cuda" else None)
+
+    def restore(self, device: torch.device) -> None:
+        torch.set_rng_state(self.cpu)
+        if device.type == "cuda" and self.accelerator is not None:
+            torch.cuda.set_rng_state(self.accelerator, device)
 
 
 def place(model: nn.Module, example: Tensor, device: torch.device) -> nn.Module:

@@ -12,6 +12,7 @@ from pruning.amounts import Amount
 from pruning.calibration import Calibration
 from pruning.costs import CostModel
 from pruning.criteria import unit_scores
+from pruning.devices import Randomness
 from pruning.errors import PruningError
 from pruning.events import Event, Masked, Measured, Stage, TuningStep, Warned
 from pruning.measure import judge_all
@@ -112,6 +113,7 @@ class Progress:
     score: float
     tensors: Mapping[str, Tensor]
     training: Mapping[str, Any]
+    randomness: Randomness
 
 
 Save = Callable[[Progress], Iterable[Event]]
@@ -171,6 +173,7 @@ def gone_on(bench: Bench, progress: Progress) -> UnderWay:
     training = _training(bench, progress.plan, progress.cut.number)
     training.load(progress.training)
     masks = masks_of(bench.groups, progress.cut.keep, bench.model)
+    progress.randomness.restore(bench.device)  # last: building a network may draw
     return UnderWay(progress.cut, masks, training, progress.score)
 
 
@@ -248,7 +251,8 @@ def _round(bench: Bench, plan: Plan, run: UnderWay, save: Save) -> Generator[Eve
 def _measured(bench: Bench, plan: Plan, run: UnderWay, step: int, save: Save) -> Generator[Event, None, float]:
     measured = bench.validated(run.cut.number, step, run.cut.keep)
     yield measured
-    yield from save(Progress(plan, run.cut, step, measured.score, bench.tensors(), run.training.state()))
+    randomness = Randomness.now(bench.device)
+    yield from save(Progress(plan, run.cut, step, measured.score, bench.tensors(), run.training.state(), randomness))
     return measured.score
 
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 import torch
 
 from pruning import checkpoints as kept
-from pruning.checkpoints import Checkpoint, CheckpointError, Randomness
+from pruning.checkpoints import Checkpoint, CheckpointError
 from pruning.curves import stages_of
 from pruning.devices import default_device, describe
 from pruning.engine import Pruned, prune
@@ -65,9 +65,9 @@ def carry_out(
     log: list[Event] = []
     found = None
     if checkpoints is not None:
-        found = yield from _noted(log, _taken_up(checkpoints, recipe, device, log))
+        found = yield from _noted(log, _taken_up(checkpoints, recipe, log))
     begun -= found.seconds if found else 0.0
-    keeper = _Keeper(checkpoints, recipe, device, log, begun)
+    keeper = _Keeper(checkpoints, recipe, log, begun)
     carried_out, pruned = yield from _noted(log, _pruned(workload, device, stop, found, keeper))
 
     def record() -> Record:
@@ -94,7 +94,6 @@ class _Keeper:
 
     folder: Path | None
     recipe: Recipe
-    device: torch.device
     log: list[Event]
     begun: float
 
@@ -104,8 +103,8 @@ class _Keeper:
         def save(progress: Progress) -> Generator[Event, None, None]:
             if self.folder is None:
                 return
-            seconds, randomness = time.monotonic() - self.begun, Randomness.now(self.device)
-            checkpoint = Checkpoint(self.recipe, carried_out, tuple(self.log), seconds, progress, randomness)
+            seconds = time.monotonic() - self.begun
+            checkpoint = Checkpoint(self.recipe, carried_out, tuple(self.log), seconds, progress)
             try:
                 kept.write(self.folder, checkpoint)
             except ExportError as error:
@@ -117,9 +116,7 @@ class _Keeper:
         return save
 
 
-def _taken_up(
-    folder: Path, recipe: Recipe, device: torch.device, log: list[Event]
-) -> Generator[Event, None, Checkpoint | None]:
+def _taken_up(folder: Path, recipe: Recipe, log: list[Event]) -> Generator[Event, None, Checkpoint | None]:
     """The checkpoint that the run goes on from, if any; what the run had said by then is put into the log."""
     try:
         found = kept.read(folder, recipe)
@@ -129,7 +126,6 @@ def _taken_up(
     if found is not None:
         log.extend(found.events)
         yield Resumed(len(found.events), found.progress.cut.number, found.progress.step)
-        found.randomness.restore(device)
     return found
 
 

@@ -17,7 +17,7 @@ SEEN_BYTES = 256 * 2**20
 
 
 @dataclass(frozen=True, eq=False)
-class Batch:
+class Seen:
     """Samples from `at` to `upto` of the order; `seen` is what each tail takes, empty where that is not kept."""
 
     at: int
@@ -41,7 +41,7 @@ class Seeing:
         self._dense = Dense(task, len(split))
         self._walk: Walk | None = None
         self._tails: list[Tail] = []
-        self._kept: dict[int, Batch] = {}
+        self._kept: dict[int, Seen] = {}
         self._room = SEEN_BYTES
 
     def watch(self, walk: Walk, tails: Sequence[Tail], most: int) -> None:
@@ -59,16 +59,16 @@ class Seeing:
                 yield
         self.known = self._dense.known()
 
-    def batch(self, at: int, upto: int) -> Batch:
+    def batch(self, at: int, upto: int) -> Seen:
         """One of the batches; seen anew where it was not kept and there is room by now."""
         if at in self._kept:
             return self._kept[at]
         inputs, target = self.inputs(at, upto)
         if not self._tails or self._room <= 0:
-            return Batch(at, upto, inputs, target, {})
-        return self._keep(Batch(at, upto, inputs, target, dict(self._safe_stops(inputs, self._tails))))
+            return Seen(at, upto, inputs, target, {})
+        return self._keep(Seen(at, upto, inputs, target, dict(self._safe_stops(inputs, self._tails))))
 
-    def stops(self, batch: Batch, tails: Sequence[Tail]) -> Iterator[tuple[Tail, tuple[Any, ...]]]:
+    def stops(self, batch: Seen, tails: Sequence[Tail]) -> Iterator[tuple[Tail, tuple[Any, ...]]]:
         """Some of the tails with what they take of the batch, in the order of the network."""
         if self._walk is None or batch.seen:
             return iter([(tail, batch.seen[tail]) for tail in tails])
@@ -89,7 +89,7 @@ class Seeing:
         elif self._room > 0:
             seen = dict(self._safe_stops(inputs, [*self._tails, self._walk.end]))
             (output,) = seen.pop(self._walk.end)
-            self._keep(Batch(at, upto, inputs, target, seen))
+            self._keep(Seen(at, upto, inputs, target, seen))
         else:
             ((_, (output,)),) = self._walk.stops(inputs, [self._walk.end])
         self._dense.add(self._order[at:upto], output, target)
@@ -100,7 +100,7 @@ class Seeing:
         for tail, values in self._walk.stops(inputs, tails):
             yield tail, copied(values) if tail.overwrites else values
 
-    def _keep(self, batch: Batch) -> Batch:
+    def _keep(self, batch: Seen) -> Seen:
         tensors = {id(each): each for values in batch.seen.values() for each in tensors_in(values)}
         self._room -= sum(each.numel() * each.element_size() for each in tensors.values())
         if self._room >= 0:

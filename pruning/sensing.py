@@ -17,14 +17,14 @@ from torch import Tensor, nn
 from pruning.boundary import FIRST_LOOK, AtAllLooks, Interval, UntilNarrow, looks
 from pruning.calibration import Calibration
 from pruning.criteria import unit_scores
-from pruning.cuts import KEPT_BYTES, Bench, Cut, Cuts, bytes_of_largest
+from pruning.cuts import KEPT_BYTES, Cut, Cuts, Cutting, bytes_of_largest
 from pruning.devices import default_device, full_precision
 from pruning.eligible import scorable
 from pruning.known import Known
 from pruning.measure import BATCH_ON_ACCELERATOR, Estimate
 from pruning.opening import open_model
 from pruning.recipe import Recipe
-from pruning.seeing import SEEN_BYTES, Batch, Seeing
+from pruning.seeing import SEEN_BYTES, Seeing, Seen
 from pruning.sensitivity import LEVELS, Cell, Row, Sensitivity
 from pruning.tails import Walk
 from pruning.units import UnitGroup
@@ -106,7 +106,7 @@ class Sensing:
 
     def __post_init__(self) -> None:
         self.levels = tuple(sorted(set(self.levels)))
-        self._bench = Bench(self.model)
+        self._cutting = Cutting(self.model)
         self._seeing = Seeing(self.model, self.known, self.split, self.task, self.device)
 
     @property
@@ -169,11 +169,11 @@ class Sensing:
     def _begin(self) -> None:
         """Make all rows and cuts, and know enough for a first look: a map has all its rows from the first moment."""
         example, _ = self._seeing.inputs(0, min(16, len(self.split)))
-        walk = Walk(self.model, self._bench.work, example)
-        rows = [self._bench.row(group, self.scores, self.levels, walk) for group in self.groups]
+        walk = Walk(self.model, self._cutting.work, example)
+        rows = [self._cutting.row(group, self.scores, self.levels, walk) for group in self.groups]
         most = BATCH_ON_ACCELERATOR
         if self.device.type == "cpu":  # there it matters much whether a network's activations fit the cache
-            most = min(max(CACHED_BYTES // bytes_of_largest(self._bench.work, example), 16), most)
+            most = min(max(CACHED_BYTES // bytes_of_largest(self._cutting.work, example), 16), most)
         self._seeing.watch(walk, [row.tail for row in rows if row.tail is not None], most)
         for _ in self._know(FIRST_KNOWN):
             pass
@@ -201,15 +201,15 @@ class Sensing:
         of_tail = {row.cuts.tail: row for row in wanted if row.cuts.tail is not None}
         for row in wanted:
             if row.cuts.tail is None:
-                yield from self._cuts(row, wanted[row], partial(self._bench.work, batch.inputs), batch)
+                yield from self._cuts(row, wanted[row], partial(self._cutting.work, batch.inputs), batch)
         for tail, values in self._seeing.stops(batch, list(of_tail)):
             row = of_tail[tail]
             yield from self._cuts(row, wanted[row], partial(tail, values), batch)
 
-    def _cuts(self, row: _Row, some: Sequence[_Judged], run: Callable[[], Tensor], batch: Batch) -> Iterator[None]:
+    def _cuts(self, row: _Row, some: Sequence[_Judged], run: Callable[[], Tensor], batch: Seen) -> Iterator[None]:
         """Judge a row's cuts on a batch, the deepest first; `run` runs the network on it, or what follows the layer."""
         for one in reversed(some):
-            with self._bench.cut(row.cuts, one.cut, exactly=not self._half_width):
+            with self._cutting.cut(row.cuts, one.cut, exactly=not self._half_width):
                 output = run()
             one.scores[batch.at : batch.upto] = self.task.judge(output, batch.target)
             one.samples = batch.upto

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Generator, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 
 from pruning import checkpoints, runs
 from pruning.amounts import Sparsity
-from pruning.checkpoints import FILE, Checkpoint, CheckpointError, Randomness
+from pruning.checkpoints import FILE, Checkpoint, CheckpointError
 from pruning.criteria import Magnitude, Taylor
 from pruning.engine import Pruned, prune
 from pruning.errors import ExportError, PruningError
@@ -39,11 +40,11 @@ from pruning.runs import RunResult, carry_out
 from pruning.schedules import Polynomial, PolynomialDecay, Until
 from pruning.scopes import Global, Layer
 from pruning.tuning import Training, Tuning, tune
-from pruning.workload import Workload
+from pruning.workload import Classification, Workload
 from pruning.workload_file import load_workload
 from tests.architectures import IMAGE as VIT_IMAGE
 from tests.architectures import ViT
-from tests.networks import CPU, VECTOR, conv_bn, seeded, tiny, workload
+from tests.networks import CPU, VECTOR, conv_bn, mlp, seeded, tiny, workload
 from tests.own_workload import recipe_text, rescore_here, write_own
 
 TWO_EPOCHS = Tuning(epochs=2, batch_size=64, learning_rate=0.02)
@@ -62,6 +63,24 @@ def noisy(inputs: Tensor, generator: torch.Generator) -> Tensor:
 def varied() -> Workload:
     work = workload(lambda: seeded(dropping), VECTOR)
     return replace(work, train=replace(work.train, augment=noisy))
+
+
+class Drawing(Classification):
+    """Judges by lot which of the right answers count."""
+
+    def judge(self, output: Tensor, target: Tensor) -> Tensor:
+        return super().judge(output, target) * (torch.rand(len(target)) > 0.1)
+
+
+def drawing() -> Workload:
+    """Building the network draws from the global generator, and so does judging."""
+    work = workload(lambda: seeded(mlp), VECTOR)
+
+    def build() -> nn.Module:
+        torch.rand(3)
+        return work.build()
+
+    return replace(work, build=build, task=Drawing(work.task.classes))
 
 
 def trained() -> Workload:
@@ -105,6 +124,7 @@ CASES: dict[str, tuple[Workload, Recipe]] = {
         trained(),
         Recipe("m", Magnitude(), Weights(), Layer(), Sparsity(0.9), Until(0.05, 4), TWO_EPOCHS),
     ),
+    "building and judging draw": (drawing(), Recipe("m", schedule=Polynomial(2), tuning=TWO_EPOCHS)),
     "cut only": (tiny("conv"), Recipe("m", schedule=Polynomial(3), tuning=Tuning(epochs=0))),
 }
 
@@ -130,7 +150,7 @@ def all_checkpoints(work: Workload, recipe: Recipe, folder: Path) -> tuple[list[
 
     def save(progress: Progress) -> Sequence[Event]:
         folders.append(folder / str(len(folders)))
-        checkpoint = Checkpoint(recipe, recipe, tuple(seen), 0.0, progress, Randomness.now(CPU))
+        checkpoint = Checkpoint(recipe, recipe, tuple(seen), 0.0, progress)
         checkpoints.write(folders[-1], checkpoint)
         return ()
 
@@ -159,6 +179,15 @@ def test_from_every_checkpoint_a_run_ends_as_if_nothing_had_happened(case, tmp_p
         assert [*found.events, *rest] == told
         assert bits(result) == bits(undisturbed)
         assert result.stages == undisturbed.stages and not result.stopped
+
+
+def test_checkpoints_are_read_by_several_threads_at_once(tmp_path):
+    work, recipe = CASES["cut only"]
+    folders, _, _ = all_checkpoints(work, recipe, tmp_path)
+    steps = [checkpoints.read(folder, recipe).progress.step for folder in folders]
+    with ThreadPoolExecutor(8) as threads:
+        found = threads.map(lambda folder: checkpoints.read(folder, recipe).progress.step, folders * 50)
+    assert list(found) == steps * 50
 
 
 def test_at_most_one_epoch_is_done_again(tmp_path):

@@ -7,7 +7,7 @@ from torch import nn
 from pruning import cuts as cuts_module
 from pruning.calibration import Calibration
 from pruning.criteria import Magnitude, unit_scores
-from pruning.cuts import Bench, bytes_of_largest
+from pruning.cuts import Cutting, bytes_of_largest
 from pruning.granularities import Weights
 from pruning.tails import Walk
 from pruning.workload import Workload
@@ -20,9 +20,9 @@ def rows(work: Workload, levels: tuple[float, ...] = LEVELS):
     model = work.build()
     groups, _ = Weights().sorted_out(model, work.example)
     scores = unit_scores(Magnitude(), model, groups, Calibration(work, CPU, 0))
-    bench = Bench(model)
-    walk = Walk(model, bench.work, work.example)
-    return model, bench, [bench.row(group, scores, levels, walk) for group in groups]
+    cutting = Cutting(model)
+    walk = Walk(model, cutting.work, work.example)
+    return model, cutting, [cutting.row(group, scores, levels, walk) for group in groups]
 
 
 def grey() -> nn.Module:
@@ -33,44 +33,46 @@ def grey() -> nn.Module:
 
 @pytest.mark.parametrize("network", ["conv_bn", "residual"])
 def test_a_cut_lets_the_smallest_weights_fall_and_is_taken_back(network):
-    model, bench, made = rows(tiny(network))
+    model, cutting, made = rows(tiny(network))
     whole = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     for row in made:
         for level, cut in zip(LEVELS, (row.cuts[i] for i in row.of_level), strict=True):
             assert cut.fallen == min(round(level * row.group.units), row.group.units - 1)  # one unit stays
-            with pytest.raises(ValueError), bench.cut(row, cut, exactly=True):
+            with pytest.raises(ValueError), cutting.cut(row, cut, exactly=True):
                 (name,) = cut.gone or {f"{row.group.name}.weight": None}
-                inside = bench.work.get_parameter(name)
+                inside = cutting.work.get_parameter(name)
                 assert int((inside == 0).sum()) == cut.fallen
                 left = inside[inside != 0]
                 if cut.fallen and len(left):
                     assert left.abs().min() >= whole[name].abs().flatten().kthvalue(cut.fallen).values
                 raise ValueError
-            assert all(torch.equal(tensor, whole[name]) for name, tensor in bench.work.state_dict().items())
+            assert all(torch.equal(tensor, whole[name]) for name, tensor in cutting.work.state_dict().items())
     assert all(torch.equal(tensor, whole[name]) for name, tensor in model.state_dict().items())
 
 
 def test_cut_weights_lie_in_memory_as_the_networks_own():
     """Else the convolution of one input channel answers in another layout, and all that follows takes twice as long."""
     work = workload(grey, (1, 8, 8), count=60)
-    _, bench, made = rows(work, (0.5,))
+    _, cutting, made = rows(work, (0.5,))
     for row in made[:2]:
         (cut,) = row.cuts
-        with torch.no_grad(), bench.cut(row, cut, exactly=True):
-            assert bench.work.get_parameter(f"{row.group.name}.weight").is_contiguous(memory_format=torch.channels_last)
+        with torch.no_grad(), cutting.cut(row, cut, exactly=True):
+            assert cutting.work.get_parameter(f"{row.group.name}.weight").is_contiguous(
+                memory_format=torch.channels_last
+            )
             seen = work.example.expand(4, -1, -1, -1).contiguous(memory_format=torch.channels_last)
-            for layer in bench.work[: int(row.group.name) + 1]:
+            for layer in cutting.work[: int(row.group.name) + 1]:
                 seen = layer(seen)
             assert seen.is_contiguous(memory_format=torch.channels_last) and not seen.is_contiguous()
 
 
 def test_cut_tensors_are_kept_as_long_as_there_is_room(monkeypatch):
     monkeypatch.setattr(cuts_module, "KEPT_BYTES", 700)
-    _, bench, made = rows(tiny("mlp"))
+    _, cutting, made = rows(tiny("mlp"))
     for _ in range(2):
         for row in made:
             for cut in row.cuts:
-                with bench.cut(row, cut, exactly=True):
+                with cutting.cut(row, cut, exactly=True):
                     pass
     kept = [each for row in made for cut in row.cuts for each in cut.kept.values()]
     assert kept and sum(each.numel() * each.element_size() for each in kept) <= 700

@@ -137,7 +137,7 @@ def test_work_in_the_middle_leaves_the_network_alone():
     before = {name: tensor.clone() for name, tensor in one.model.state_dict().items()}
     for _ in range(40):
         one.advance(0.0, 0.0)
-        for model in (one.model, one._bench.work):  # cuts are made in the copy, and taken back after each batch
+        for model in (one.model, one._cutting.work):  # cuts are made in the copy, and taken back after each batch
             assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
 
