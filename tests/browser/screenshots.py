@@ -2,6 +2,7 @@
 
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -19,7 +20,7 @@ COMPARED = Recipe("fashion_cnn", amount=Sparsity(0.8))
 
 
 def main(folder: Path) -> None:
-    """`lab.png`, `narrow.png` and `lab-dark.png` with a finished run; `running.png` while it goes on; `compare.png`."""
+    """`lab.png`, `narrow.png` and `lab-dark.png` with a finished run, `running.png` while it goes on, and other pages."""
     folder.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory() as home, serving(Path(home)) as app, chromium() as browser:
         page = browser.new_page(viewport={"width": 1440, "height": 1100}, locale="en-GB")
@@ -37,6 +38,32 @@ def main(folder: Path) -> None:
         _shoot(page, address, 1440, folder / "lab-dark.png")
         page.emulate_media(color_scheme="light")
         _compare(page, app, folder / "compare.png")
+        _sensitivity(page, app, folder / "sensitivity.png")
+        _runs(page, app, folder / "runs.png")
+
+
+def _sensitivity(page: Page, app: str, file: Path) -> None:
+    page.set_viewport_size({"width": 1440, "height": 1300})
+    page.goto(address_of(app, COMPARED))
+    _measured(page)
+    page.get_by_role("link", name="Sensitivity").click()
+    expect(page.get_by_text(re.compile("^done: "))).to_be_visible(timeout=120_000)
+    expect(page.locator(".strip")).to_contain_text(re.compile(r"measured [\d.]+"))
+    page.wait_for_timeout(1500)
+    page.screenshot(path=file)
+
+
+def _runs(page: Page, app: str, file: Path) -> None:
+    """Two finished runs, compared."""
+    page.goto(address_of(app, replace(RECIPE, amount=Sparsity(0.95))))
+    _measured(page)
+    page.get_by_role("button", name="Run", exact=True).click()
+    expect(page.get_by_text(re.compile("Verified: this network"))).to_be_visible(timeout=240_000)
+    page.get_by_role("link", name="Runs").click()
+    page.locator("tr[data-run]").nth(1).get_by_role("checkbox").check()
+    expect(page.get_by_text("2 runs compared")).to_be_visible()
+    page.wait_for_timeout(3000)
+    page.screenshot(path=file)
 
 
 def _shoot(page: Page, address: str, width: int, file: Path) -> None:
