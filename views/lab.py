@@ -9,7 +9,7 @@ from pruning.lab import estimate, look, open_workload
 from pruning.recipe import Recipe
 from views import controls, layer_panel, result, run_panel, strip, units_panel
 from views.language import _
-from views.server import ask
+from views.server import ask, open_elsewhere
 
 FIRST_S, NEXT_S = 0.02, 0.2  # how long the worker judges samples before the page hears of it
 POLL_S = 0.25
@@ -72,6 +72,7 @@ def _accuracy(model: ModelView, now: Look, recipe: Recipe) -> None:
     if first.estimate.measured and first.gzip_bytes is not None:
         with place:
             _strip(model, now, first)
+        open_elsewhere(recipe.workload)  # not before: it would take the first measurement's time
         return
     with place.container():
         st.fragment(_sharpen, run_every=POLL_S, key="strip")(model, now, recipe, first)

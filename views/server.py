@@ -5,12 +5,13 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import streamlit as st
 
-from pruning.errors import JobError
+from pruning.errors import JobError, PruningError
 from pruning.jobs.backend import Backend
 from pruning.jobs.limits import Limits
 from pruning.jobs.local import LocalBackend
@@ -71,6 +72,15 @@ def ask(
 def share_out(function: "Callable[..., Answer]", parts: Sequence[tuple[Any, ...]]) -> list[Answer]:
     """The answers of `function(lab, *part)`, each by a worker that no slider waits for: part i always by the same."""
     return [_waited(answer) for answer in backend().fan_out(function, parts)]
+
+
+@st.cache_resource(show_spinner=False)
+def open_elsewhere(workload: str) -> None:
+    """Let the workers that share maps and comparisons open the model before they are asked: once for this server."""
+    from pruning.lab import open_workload
+
+    with suppress(PruningError):  # whoever asks them will be told
+        backend().fan_out(open_workload, [(workload,)] * backend().workers)
 
 
 def _waited(future: "Future[Answer]") -> Answer:

@@ -20,7 +20,7 @@ COMPARED = Recipe("fashion_cnn", amount=Sparsity(0.8))
 
 
 def main(folder: Path) -> None:
-    """`lab.png`, `narrow.png` and `lab-dark.png` with a finished run, `running.png` while it goes on, and other pages."""
+    """`lab.png`, `narrow.png` and `lab-dark.png` with a finished run, `running.png` before; and other pages."""
     folder.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory() as home, serving(Path(home)) as app, chromium() as browser:
         page = browser.new_page(viewport={"width": 1440, "height": 1100}, locale="en-GB")

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import pytest
 from streamlit.testing.v1 import AppTest
 
 from pruning.amounts import PerLayer, Sparsity, Threshold
@@ -15,6 +16,7 @@ from pruning.schedules import OneShot, Polynomial
 from pruning.scopes import Layer
 from pruning.tuning import Tuning
 from tests.views.conftest import InProcess
+from views import server
 
 QUICK = Recipe(
     "mlp_128",
@@ -77,6 +79,19 @@ def test_slider_moves_sizes_and_accuracy(app: AppTest, backend: InProcess) -> No
     assert now.fallen == sum(round(0.9 * units) for units in (784 * 128, 128 * 10))
     settled(app)
     assert "measured" in strip(app)
+
+
+def test_the_workers_of_other_pages_open_the_model_once_its_first_cut_is_measured(
+    app: AppTest, backend: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[object, tuple[str]]] = []
+    monkeypatch.setattr(backend, "fan_out", lambda function, parts: asked.extend((function, part) for part in parts))
+    server.open_elsewhere.clear()
+    while "measured" not in strip(opened(app, QUICK)):
+        assert not asked
+    for amount in (0.6, 0.7):
+        settled(opened(app, replace(QUICK, amount=Sparsity(amount))))
+    assert asked == [(open_workload, ("mlp_128",))]
 
 
 def test_threshold_is_in_the_criterions_own_units(app: AppTest, backend: InProcess) -> None:
