@@ -12,8 +12,9 @@ from benchmarks.report import Report, Target
 from pruning.boundary import AtAllLooks, UntilNarrow, looks
 from pruning.devices import default_device
 from pruning.known import Known
-from pruning.measure import Estimate
+from pruning.measure import BATCH_ON_ACCELERATOR, Estimate
 from pruning.recipe import Recipe
+from pruning.seeing import batches
 from pruning.sensing import sensing_of
 from pruning.sensitivity import LEVELS
 from sample_models import MODELS
@@ -74,17 +75,19 @@ class _Coverage:
         self._add_until_narrow(known, seen, final)
 
     def _add_until_narrow(self, known: Known, seen: Tensor, final: Sequence[float]) -> None:
-        """As the map goes: cut by cut only as far as it takes to be within a point."""
-        open_, wrong = set(range(len(seen))), set[int]()
-        for size in looks(seen.shape[1]):
-            some = sorted(open_)
-            estimates = known.estimates(seen[some, :size], UntilNarrow(WIDTH)) if some else []
+        """As the map goes, but for the ladders' rounding: each cut only as far as it takes to be within a point."""
+        interval, total = UntilNarrow(WIDTH), seen.shape[1]
+        enough, wrong = dict.fromkeys(range(len(seen)), total), set[int]()
+        for _, size in batches(total, BATCH_ON_ACCELERATOR):
+            some = [cut for cut, needed in enough.items() if size in looks(total) or needed <= size]
+            estimates = known.estimates(seen[some, :size], interval) if some else []
             for cut, estimate in zip(some, estimates, strict=True):
                 holds = _holds(estimate, final[cut])
+                enough[cut] = interval.enough(estimate.half_width, size, total)
                 if not holds:
                     wrong.add(cut)
                 if estimate.half_width <= WIDTH:
-                    open_.remove(cut)
+                    del enough[cut]
                     self.at_the_end += holds
         self.until_narrow += len(seen) - len(wrong)
 

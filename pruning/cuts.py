@@ -12,7 +12,7 @@ from pruning.amounts import Sparsity
 from pruning.scopes import Layer
 from pruning.select import rank, select
 from pruning.sparse_linear import Ladder, climbing, ladders
-from pruning.tails import Tail, Walk
+from pruning.tails import ATOL, RTOL, Tail, Walk
 from pruning.units import Masks, UnitGroup, masks_of
 
 KEPT_BYTES = 128 * 2**20  # of cut tensors, so that they need not be made anew for every batch
@@ -68,8 +68,23 @@ class Cutting:
         middle = real[len(real) // 2]  # of which something is left: that tells more than a network of zeros
         tail = walk.tail(list(middle.gone), middle.gone)
         found, why = (tail, "") if isinstance(tail, Tail) else (None, f"each cut is a full pass: {tail}")
-        climbed = ladders(self.work, {cut.fallen: cut.gone for cut in real})
-        return Cuts(group, list(cuts.values()), of_level, found, why, climbed)
+        row = Cuts(
+            group, list(cuts.values()), of_level, found, why, ladders(self.work, {c.fallen: c.gone for c in real})
+        )
+        if not all(self._climbs(row, cut, walk.example) for cut in (real[0], middle)):
+            row.ladders.clear()
+        return row
+
+    @torch.no_grad()
+    def _climbs(self, row: Cuts, cut: Cut, example: Tensor) -> bool:
+        """Whether the ladders give what cut weights give: not where a network uses them without calling the layer."""
+        if not row.ladders:
+            return True
+        with self.cut(row, cut, exactly=True):
+            expected = self.work(example)
+        with self.cut(row, cut, exactly=False):
+            climbed = self.work(example)
+        return torch.allclose(climbed, expected, RTOL, ATOL, equal_nan=True)
 
     @contextmanager
     def cut(self, row: Cuts, cut: Cut, exactly: bool) -> Generator[None]:
@@ -93,8 +108,9 @@ class Cutting:
         if name in cut.kept:
             return cut.kept[name]
         values = _zeroed(whole, cut.gone[name])
-        self._left -= values.numel() * values.element_size()
-        if self._left >= 0:
+        size = values.numel() * values.element_size()
+        if size <= self._left:
+            self._left -= size
             cut.kept[name] = values
         return values
 

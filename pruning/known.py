@@ -20,6 +20,7 @@ from pruning.workload import Split, Task
 
 MOST_CLASSES = 50
 SAMPLES_PER_PREDICTOR = 20
+DESIGNS = 16  # regressions that are kept: those of a slider's looks
 
 
 def judging_order(total: int) -> Tensor:
@@ -57,7 +58,7 @@ class Known:
         """The score on all samples from those of the first few in `order`, float [samples], with its 95 % interval.
 
         The interval holds at all looks of `boundary.looks` together. Once all samples are seen it is of width 0 and the
-        score is the full evaluation's to the last digit.
+        score is that of `seen` to the last digit: of a full evaluation, where that is what has been seen.
         """
         return self.estimates(seen[None], AtAllLooks(len(self.scores)))[0]
 
@@ -83,6 +84,8 @@ class Known:
         if (samples, z) not in self._designs:
             width = self.predictors.shape[1] if samples >= SAMPLES_PER_PREDICTOR * self.predictors.shape[1] else 2
             known = self._in_order[:, :width]
+            while len(self._designs) >= DESIGNS:
+                self._designs.pop(next(iter(self._designs)))
             self._designs[samples, z] = _Design(known[:samples], known.mean(dim=0), z)
         return self._designs[samples, z]
 
@@ -99,8 +102,8 @@ class _Design:
         self._rows, self._means, self._z = rows, means, z
         # a little is added so that predictors which say the same do not spoil it
         square = rows.T @ rows + 1e-6 * samples * torch.eye(width, dtype=torch.float64)
-        self._solve = torch.linalg.inv(square) @ rows.T
-        leverage = (rows * self._solve.T).sum(dim=1)
+        self._inverse = torch.linalg.inv(square)
+        leverage = (rows @ self._inverse * rows).sum(dim=1)
         self._swell = 1 / (1 - leverage).clamp(min=0.1)
 
     def fitted(self, seen: Tensor) -> tuple[Tensor, Tensor]:
@@ -110,10 +113,10 @@ class _Design:
         proportion, z² samples are added of which half are residuals of 1: few samples without any surprise are not
         taken for certainty.
         """
-        slopes = seen @ self._solve.T
-        residuals = seen - slopes @ self._rows.T
+        slopes = seen @ self._rows @ self._inverse
+        residuals = torch.addmm(seen, slopes, self._rows.T, alpha=-1)
         scores = slopes @ self._means + residuals.mean(dim=1)
-        surprise = (residuals * self._swell).square().sum(dim=1) + self._z**2 / 2
+        surprise = residuals.mul_(self._swell).square().sum(dim=1) + self._z**2 / 2
         return scores, surprise / (seen.shape[1] + self._z**2)
 
 

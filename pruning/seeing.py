@@ -36,7 +36,7 @@ class Seeing:
     def __init__(self, model: nn.Module, known: Known | None, split: Split, task: Task, device: torch.device) -> None:
         self.known = known
         self.batches: list[tuple[int, int]] = []
-        self._model, self._split, self._device = model, split, device
+        self._model, self._split, self._task, self._device = model, split, task, device
         self._order = judging_order(len(split)) if known is None else known.order
         self._dense = Dense(task, len(split))
         self._walk: Walk | None = None
@@ -47,7 +47,7 @@ class Seeing:
     def watch(self, walk: Walk, tails: Sequence[Tail], most: int) -> None:
         """See from now on for these tails, in batches of at most so many samples."""
         self._walk, self._tails = walk, list(tails)
-        self.batches = _batches(len(self._split), most)
+        self.batches = batches(len(self._split), most)
 
     def know(self, samples: int) -> Iterator[None]:
         """Let the dense network judge at least so many samples, if it has not, in small steps."""
@@ -58,9 +58,11 @@ class Seeing:
                 self._judge(at, upto)
                 yield
         self.known = self._dense.known()
+        if self.known.judged == len(self._split):
+            self._dense = Dense(self._task, len(self._split))  # its outputs are not needed any more
 
     def batch(self, at: int, upto: int) -> Seen:
-        """One of the batches; seen anew where it was not kept and there is room by now."""
+        """One of the batches."""
         if at in self._kept:
             return self._kept[at]
         inputs, target = self.inputs(at, upto)
@@ -95,29 +97,34 @@ class Seeing:
         self._dense.add(self._order[at:upto], output, target)
 
     def _safe_stops(self, inputs: Tensor, tails: Sequence[Tail]) -> Iterator[tuple[Tail, tuple[Any, ...]]]:
-        """What the tails take, safe from what the network overwrites later."""
+        """What the tails take, safe from what the network overwrites later, and nothing that keeps more in memory."""
         assert self._walk is not None
         for tail, values in self._walk.stops(inputs, tails):
-            yield tail, copied(values) if tail.overwrites else values
+            yield tail, copied(values) if tail.overwrites or any(map(_is_part, tensors_in(values))) else values
 
     def _keep(self, batch: Seen) -> Seen:
-        tensors = {id(each): each for values in batch.seen.values() for each in tensors_in(values)}
-        self._room -= sum(each.numel() * each.element_size() for each in tensors.values())
+        tensors = [batch.inputs, batch.target, *(each for seen in batch.seen.values() for each in tensors_in(seen))]
+        storages = {each.untyped_storage().data_ptr(): each.untyped_storage().nbytes() for each in tensors}
+        self._room -= sum(storages.values())
         if self._room >= 0:
             self._kept[batch.at] = batch
         return batch
 
 
-def _batches(total: int, most: int) -> list[tuple[int, int]]:
+def _is_part(tensor: Tensor) -> bool:
+    return tensor.untyped_storage().nbytes() > tensor.numel() * tensor.element_size()
+
+
+def batches(total: int, most: int) -> list[tuple[int, int]]:
     """From where to where in the order samples are judged at once, at most `most`; some end at each look.
 
     Few and small ones at first, so that all cells are soon looked at; later some between looks, for a cell may be known
     well enough there.
     """
     ends = [look for n, look in enumerate(looks(total)) if n % 2 == 0 or look > 4 * FIRST_LOOK or look == total]
-    batches: list[tuple[int, int]] = []
+    found: list[tuple[int, int]] = []
     for begin, end in pairwise([0, *ends]):
         parts = max(-(-(end - begin) // most), min((end - begin) // 200, 3), 1)
         cuts = [begin + (end - begin) * part // parts for part in range(parts + 1)]
-        batches += pairwise(cuts)
-    return batches
+        found += pairwise(cuts)
+    return found

@@ -6,6 +6,7 @@ dense network. Samples come in batches, each judged for all cells that need it; 
 out. Cells of a row that has surely collapsed to chance come last.
 """
 
+import copy
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -40,6 +41,7 @@ class _Judged:
 
     `enough` is after about how many samples it will be as narrow as asked. `beyond` says that it is judged further than
     that, for a decision: then its interval is one that holds wherever it stops, but no wider than it had become.
+    What is `rounded` came from ladders; `exactly` says that all samples are judged without, as what is measured is.
     """
 
     cut: Cut
@@ -48,6 +50,12 @@ class _Judged:
     samples: int = 0
     enough: int = 0
     beyond: bool = False
+    rounded: bool = False
+    exactly: bool = False
+
+    def begin_exactly(self) -> None:
+        """Judge all samples anew. The latest look stands until that is done."""
+        self.samples, self.enough, self.rounded, self.exactly = 0, self.estimate.total, False, True
 
     def wide(self, half_width: float) -> bool:
         """Whether more samples are needed for an interval of that half-width."""
@@ -68,7 +76,7 @@ class _Row:
 
         Whether the row's largest cut within the limit is larger depends on it alone.
         """
-        first = next((one for one in self.judged if _highest_cost(one.estimate) > max_drop), None)
+        first = next((one for one in self.judged if not _highest_cost(one.estimate) <= max_drop), None)
         return first if first is not None and -first.estimate.change - first.estimate.half_width <= max_drop else None
 
 
@@ -106,15 +114,20 @@ class Sensing:
 
     def __post_init__(self) -> None:
         self.levels = tuple(sorted(set(self.levels)))
+        if any(module.training for module in self.model.modules()):
+            self.model = copy.deepcopy(self.model).eval()
         self._cutting = Cutting(self.model)
         self._seeing = Seeing(self.model, self.known, self.split, self.task, self.device)
 
     @property
     def most_bytes(self) -> int:
-        """Of memory: what layers see, cut tensors, masks of all cuts, all samples' scores, the copy of the network."""
+        """Of memory: what layers see, cut tensors, masks of all cuts, all samples' scores, the copy of the network.
+
+        A ladder holds a weight once as it is and once in pieces, each value with its place.
+        """
         weights = sum(parameter.numel() for parameter in self.model.parameters())
         judged = 4 * len(self.split) * len(self.groups) * len(self.levels)
-        return SEEN_BYTES + KEPT_BYTES + weights * (len(self.levels) + 8) + judged
+        return SEEN_BYTES + KEPT_BYTES + weights * (len(self.levels) + 4 + 16) + judged
 
     @torch.no_grad()
     def advance(self, seconds: float, half_width: float, max_drop: float | None = None) -> Sensitivity:
@@ -127,9 +140,11 @@ class Sensing:
             for one in (one for row in self._rows for one in row.judged):
                 one.beyond &= half_width == self._half_width
             self._going_on, self._half_width, self._max_drop = self._work(half_width, max_drop), half_width, max_drop
+        going_on, self._going_on = self._going_on, None  # it is of no more use once it has ended or raised
         with full_precision():
-            for _ in self._going_on:
+            for _ in going_on:
                 if time.monotonic() - begun >= seconds:
+                    self._going_on = going_on
                     break
         self.seconds += time.monotonic() - begun
         return self._map(half_width, max_drop)
@@ -146,13 +161,14 @@ class Sensing:
             self._begin()
         interval = UntilNarrow(half_width) if half_width else AtAllLooks(len(self.split))
         self._look_anew(interval)
-        for last in (False, True):  # rows that have collapsed wait until all else is known
+        for last in (False, True, True):  # rows that have collapsed wait; what was rounded may be judged once more
             for at, upto in self._seeing.batches:
                 yield from self._know(FIRST_KNOWN if upto <= FIRST_LOOK else len(self.split))
                 wanted = {row: some for row in self._rows if (some := self._wanted(row, at, last))}
                 if wanted:
                     yield from self._judge(wanted, at, upto)
                     self._look([one for some in wanted.values() for one in some], upto, interval)
+        yield from self._know(len(self.split))
         while max_drop is not None and (open_ := self._deciding(max_drop)):
             for one in open_.values():
                 one.beyond, one.enough = True, len(self.split)
@@ -175,7 +191,7 @@ class Sensing:
         if self.device.type == "cpu":  # there it matters much whether a network's activations fit the cache
             most = min(max(CACHED_BYTES // bytes_of_largest(self._cutting.work, example), 16), most)
         self._seeing.watch(walk, [row.tail for row in rows if row.tail is not None], most)
-        for _ in self._know(FIRST_KNOWN):
+        for _ in self._know(FIRST_KNOWN if rows else len(self.split)):
             pass
         self._rows = [_Row(row, [self._at_first(cut) for cut in row.cuts]) for row in rows]
 
@@ -209,17 +225,25 @@ class Sensing:
     def _cuts(self, row: _Row, some: Sequence[_Judged], run: Callable[[], Tensor], batch: Seen) -> Iterator[None]:
         """Judge a row's cuts on a batch, the deepest first; `run` runs the network on it, or what follows the layer."""
         for one in reversed(some):
-            with self._cutting.cut(row.cuts, one.cut, exactly=not self._half_width):
+            exactly = one.exactly or not self._half_width
+            one.rounded |= bool(row.cuts.ladders) and not exactly
+            with self._cutting.cut(row.cuts, one.cut, exactly):
                 output = run()
             one.scores[batch.at : batch.upto] = self.task.judge(output, batch.target)
             one.samples = batch.upto
             self.spent += len(batch.target)
             yield
+        for ladder in row.cuts.ladders.values():
+            ladder.forget()
 
     def _look(self, some: Sequence[_Judged], upto: int, interval: Interval) -> None:
         """Estimate those of the cuts that are due: all at a look, else those that may be known well enough."""
         assert self.known is not None
-        due = [one for one in some if one.samples == upto and (upto in looks(len(self.split)) or one.enough <= upto)]
+        total = len(self.split)
+        here = [one for one in some if one.samples == upto and (not one.exactly or upto == total)]
+        for one in (one for one in here if one.rounded and upto == total):
+            one.begin_exactly()
+        due = [one for one in here if one.samples == upto and (upto in looks(total) or one.enough <= upto)]
         if not due:
             return
         estimates = self.known.estimates(torch.stack([one.scores[:upto] for one in due]), interval)
@@ -232,15 +256,15 @@ class Sensing:
         """At all that has been looked at, by another interval. What a sparse kernel rounded is not for an exact map."""
         for row in self._rows:
             for one in (one for one in row.judged if one.samples):
-                if row.cuts.ladders and not self._half_width:
-                    one.samples, one.estimate = 0, self._at_first(one.cut).estimate
+                if one.rounded and not self._half_width:
+                    one.begin_exactly()
                 elif one.samples >= looks(len(self.split))[0]:  # also what was judged, but not looked at before a break
                     one.enough = 0
                     self._look([one], one.samples, AtAllLooks(len(self.split)) if one.beyond else interval)
 
     def _map(self, half_width: float, max_drop: float | None) -> Sensitivity:
         assert self.known is not None
-        dense, left = self.known.score, 0
+        dense, left, known = self.known.score, 0, self.known.judged == len(self.split)
         open_ = set(self._deciding(max_drop).values()) if max_drop is not None else set[_Judged]()
         rows: list[Row] = []
         for row in self._rows:
@@ -249,7 +273,7 @@ class Sensing:
             group, cells = row.cuts.group, list[Cell]()
             for level, one in zip(self.levels, (row.judged[i] for i in row.cuts.of_level), strict=True):
                 estimate = one.estimate if one.cut.fallen else replace(one.estimate, score=dense)
-                cells.append(Cell(level, group.units, one.cut.fallen, estimate, one not in unfinished))
+                cells.append(Cell(level, group.units, one.cut.fallen, estimate, known and one not in unfinished))
             rows.append(Row(group.name, group.members, group.units, tuple(cells), row.cuts.full_passes))
         return Sensitivity(
             tuple(rows), self.levels, dense, len(self.split), half_width, self.spent, self.spent + left, self.seconds,

@@ -89,7 +89,7 @@ def largest_cuts(sensed: Sensitivity, max_drop: float) -> dict[str, float]:
     for row in sensed.rows:
         cuts[row.name] = 0.0
         for cell in row.cells:
-            if -cell.estimate.change + cell.estimate.half_width > max_drop:
+            if not cell.estimate.half_width - cell.estimate.change <= max_drop:  # nor where a score is NaN
                 break
             cuts[row.name] = cell.level
     return cuts

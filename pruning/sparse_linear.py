@@ -24,13 +24,16 @@ PAYS_BELOW = 0.2
 
 @dataclass(eq=False)
 class Ladder:
-    """The cuts of one layer, the shallowest first: how many units fell -> what of the weights [out, in] stays (bool).
+    """The cuts of one layer, the shallowest first: how many units fell -> which weights [out, in] are gone (bool).
 
-    Remembers the outputs for the latest inputs, and of which cut they are.
+    Remembers the outputs for the latest inputs, and of which cut they are, until it is told to forget them.
     """
 
     layer: nn.Linear
-    left: Mapping[int, Tensor]
+    gone: Mapping[int, Tensor]
+    _weight: Tensor = field(init=False)
+    _cuts: list[int] = field(init=False)
+    _left: list[int] = field(init=False)
     _rungs: dict[int, Tensor] = field(init=False, default_factory=dict[int, Tensor])
     _inputs: tuple[Tensor, int] | None = field(init=False, default=None)
     _columns: Tensor = field(init=False)
@@ -39,8 +42,13 @@ class Ladder:
 
     def __post_init__(self) -> None:
         self._weight = self.layer.weight.detach().clone()
-        self._cuts = list(self.left)
-        self._count = [int(left.sum()) for left in self.left.values()] + [0]
+        self._cuts = list(self.gone)
+        self._left = [gone.numel() - int(gone.sum()) for gone in self.gone.values()] + [0]
+        self.forget()
+
+    def forget(self) -> None:
+        """Let go of the latest inputs and outputs."""
+        self._inputs, self._columns, self._outputs = None, self._weight[:0], self._weight[:0]
 
     def output(self, fallen: int, inputs: Tensor) -> Tensor:
         """What the layer with its weights cut makes of the inputs [..., in], but for rounding."""
@@ -50,8 +58,8 @@ class Ladder:
             # the kernel is slow on any other layout
             self._columns = inputs.reshape(-1, inputs.shape[-1]).t().contiguous()
             self._outputs = inputs.new_zeros(len(self._weight), self._columns.shape[1])
-        if self._at < cut or self._count[cut] - self._count[self._at] > PAYS_BELOW * self._weight.numel():
-            self._outputs = torch.mm(self._weight * self.left[fallen], self._columns)
+        if self._at < cut or self._left[cut] - self._left[self._at] > PAYS_BELOW * self._weight.numel():
+            self._outputs = torch.mm(self._weight.masked_fill(self.gone[fallen], 0.0), self._columns)
         else:
             for rung in range(self._at - 1, cut - 1, -1):
                 self._outputs.addmm_(self._rung(rung), self._columns)
@@ -63,19 +71,20 @@ class Ladder:
     def _rung(self, cut: int) -> Tensor:
         """The weights that this cut leaves and the next deeper one does not, in compressed rows."""
         if cut not in self._rungs:
-            left = self.left[self._cuts[cut]]
+            absent = self.gone[self._cuts[cut]]
             if cut + 1 < len(self._cuts):
-                left = left & ~self.left[self._cuts[cut + 1]]
+                absent = absent | ~self.gone[self._cuts[cut + 1]]
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", message="Sparse CSR tensor support")
-                self._rungs[cut] = (self._weight * left).to_sparse_csr()
+                self._rungs[cut] = self._weight.masked_fill(absent, 0.0).to_sparse_csr()
         return self._rungs[cut]
 
 
 def ladders(model: nn.Module, gone: Mapping[int, Masks]) -> dict[str, Ladder]:
     """Path of a layer -> its ladder, for those of the cuts' weights that it pays for: on a CPU only.
 
-    `gone` is how many units fell -> (parameter -> bool) what the cut sets to zero, the shallowest cut first.
+    `gone` is how many units fell -> (parameter -> bool) what the cut sets to zero, the shallowest cut first. That the
+    network uses the weights by calling the layer, and in no other way, is the caller's to find out.
     """
     found: dict[str, Ladder] = {}
     for name in next(iter(gone.values())):
@@ -84,19 +93,23 @@ def ladders(model: nn.Module, gone: Mapping[int, Masks]) -> dict[str, Ladder]:
         if type(layer) is not nn.Linear or kind != "weight" or layer.weight.numel() < WIDE:
             continue
         if layer.weight.device.type == "cpu" and layer.weight.dtype == torch.float32:
-            left = {fallen: ~cut[name] for fallen, cut in gone.items()}
-            if all(bool((deeper <= shallower).all()) for shallower, deeper in pairwise(left.values())):
-                found[path] = Ladder(layer, left)
+            cuts = {fallen: cut[name] for fallen, cut in gone.items()}
+            if all(bool((shallower <= deeper).all()) for shallower, deeper in pairwise(cuts.values())):
+                found[path] = Ladder(layer, cuts)
     return found
 
 
 @contextmanager
 def climbing(model: nn.Module, ladders: Mapping[str, Ladder], fallen: int) -> Generator[None]:
     """The layers compute what the cut leaves of them, on their ladders, while the block runs."""
+    layers = {path: vars(model.get_submodule(path)) for path in ladders}
+    before = {path: attributes["forward"] for path, attributes in layers.items() if "forward" in attributes}
     for path, ladder in ladders.items():
-        vars(model.get_submodule(path))["forward"] = partial(ladder.output, fallen)
+        layers[path]["forward"] = partial(ladder.output, fallen)
     try:
         yield
     finally:
-        for path in ladders:
-            vars(model.get_submodule(path)).pop("forward", None)
+        for path, attributes in layers.items():
+            del attributes["forward"]
+            if path in before:
+                attributes["forward"] = before[path]

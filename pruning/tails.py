@@ -15,7 +15,7 @@ from torch import Tensor, fx, nn
 from pruning.opening import describe
 
 # outputs are those of the same operations in the same order; only a GPU may add up in another one
-_RTOL, _ATOL = 1e-4, 1e-5
+RTOL, ATOL = 1e-4, 1e-5
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +44,7 @@ class Walk:
         self.why_not = ""
         """Why the network cannot be followed; empty if it can."""
         self._model, self._work = model, work
-        self._example = example
+        self.example = example
         try:
             self._traced = fx.symbolic_trace(model)
         except Exception as error:  # whatever a stranger's forward raises on symbols
@@ -142,8 +142,8 @@ class Walk:
         try:
             for name, gone in trial.items():
                 self._work.get_parameter(name).masked_fill_(gone, 0.0)
-            expected = self._work(self._example)
-            (_, values), *_ = self.stops(self._example, [tail])
+            expected = self._work(self.example)
+            (_, values), *_ = self.stops(self.example, [tail])
             tensors = tensors_in(values)
             before = [value._version for value in tensors]
             copies = copied(values)
@@ -154,7 +154,7 @@ class Walk:
         finally:
             for name, values_before in kept.items():
                 self._work.get_parameter(name).copy_(values_before)
-        if output.shape == expected.shape and torch.allclose(output, expected, _RTOL, _ATOL, equal_nan=True):
+        if output.shape == expected.shape and torch.allclose(output, expected, RTOL, ATOL, equal_nan=True):
             return tail
         return "what follows it, run alone, gives something else than the whole network"
 

@@ -225,7 +225,13 @@ class Lab:
         split, task = opened.workload.validation, opened.workload.task
         first, step = part
         mine = groups[first::step]
-        return Sensing(opened.model, mine, scores, levels, opened.known, split, task, self.device, left_out)
+        sensing = Sensing(opened.model, mine, scores, levels, opened.known, split, task, self.device, left_out)
+        if sensing.most_bytes > CACHE_BYTES:  # the cache would not keep it, and every question would begin it anew
+            raise PatienceError(
+                f"a sensitivity map of {name} takes up to {sensing.most_bytes / 2**30:.1f} GiB of memory and a page's "
+                f"worker keeps {CACHE_BYTES / 2**30:.1f} GiB: make it with python -m pruning sensitivity"
+            )
+        return sensing
 
 
 def _require_patience(criterion: Criterion, groups: Sequence[UnitGroup], macs: int) -> None:

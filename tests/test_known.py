@@ -61,8 +61,13 @@ def test_a_score_never_leaves_its_range():
     dense = torch.cat([torch.ones(500), torch.zeros(500)])
     known = plain(dense)
     first = known.order[:100]
-    assert 0.0 <= known.estimate(torch.zeros(len(first))).score <= 1.0
-    assert known.estimate(torch.ones(len(first))).score <= 1.0
+    assert known.estimate(torch.zeros(len(first))).score == 0.0
+    assert known.estimate(torch.ones(len(first))).score == 1.0
+    # a predictor that grows with the judged scores, and is far larger among the samples to come
+    growing = torch.empty(1000).index_put_((known.order,), torch.arange(1000) / 100)
+    predictors = torch.stack([torch.ones(1000), dense, growing], dim=1).double()
+    for seen, end in (((torch.arange(100) > 50).float(), 1.0), ((torch.arange(100) < 50).float(), 0.0)):
+        assert Known(dense, predictors).estimate(seen).score == end
 
 
 @pytest.mark.parametrize("right, agree", [(0.9, 0.99), (0.9, 0.9), (0.9, 0.5), (0.5, 0.5), (0.99, 0.999)])

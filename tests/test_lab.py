@@ -12,7 +12,7 @@ from pruning.amounts import Budget, PerLayer, RelativeThreshold, Sparsity, Thres
 from pruning.answers import BINS
 from pruning.costs import costs, file_bytes, gzip_size
 from pruning.criteria import CRITERIA, Largest, Magnitude, Random, Taylor
-from pruning.errors import PruningError, RecipeError
+from pruning.errors import PatienceError, PruningError, RecipeError
 from pruning.granularities import GRANULARITIES, Channels, Weights
 from pruning.lab import allocation, estimate, look, open_workload, score_range, sensitivity, units
 from pruning.layers import prunable_weights
@@ -399,3 +399,9 @@ def test_every_row_has_units_or_says_why_not(granularity):
 def test_an_unknown_workload_is_answered_with_the_known_ones():
     with pytest.raises(RecipeError, match="workload is 'alexnet'; use one of concatenated, conv, conv_bn,"):
         open_workload(BENCH, "alexnet")
+
+
+def test_a_map_that_the_worker_could_not_keep_is_refused_with_a_sentence(monkeypatch):
+    monkeypatch.setattr("pruning.workbench.CACHE_BYTES", 2**20)
+    with pytest.raises(PatienceError, match=r"takes up to 0\.4 GiB .* python -m pruning sensitivity"):
+        sensitivity(Lab({"tiny": lambda: tiny("mlp")}, CPU), Recipe("tiny"), (0.5,), 0.0, 0.0)

@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+from dataclasses import replace
 
 from pruning.amounts import PerLayer
 from pruning.measure import Estimate
@@ -64,3 +65,9 @@ def test_the_dict_survives_json():
     assert read["version"] == 1 and read["done"] is True
     assert read["rows"][1]["members"] == ["conv2", "conv3"]
     assert read["rows"][1]["cells"][1]["estimate"]["change"] == -0.007
+
+
+def test_a_score_that_is_no_number_fits_no_limit():
+    row = MAP.rows[0]
+    cells = tuple(replace(cell, estimate=replace(cell.estimate, change=float("nan"))) for cell in row.cells)
+    assert largest_cuts(replace(MAP, rows=(replace(row, cells=cells),)), 1.0) == {row.name: 0.0}
