@@ -121,5 +121,5 @@ def _cover(name: str) -> _Coverage:
         assert known is not None
         if number:
             known = replace(known, order=torch.randperm(len(known.scores), generator=draw))
-        coverage.add(known, torch.stack(list(sensing.judged())))
+        coverage.add(known, torch.stack(list(sensing.all_scores())))
     return coverage

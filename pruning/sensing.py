@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from pruning.boundary import FIRST_LOOK, AtAllLooks, Interval, UntilNarrow, looks
 from pruning.calibration import Calibration
 from pruning.criteria import unit_scores
-from pruning.cuts import KEPT_BYTES, Cut, Cuts, Cutting, bytes_of_largest
+from pruning.cuts import KEPT_BYTES, Cut, Cutting, bytes_of_largest
 from pruning.devices import default_device, full_precision
 from pruning.eligible import scorable
 from pruning.known import Known
@@ -27,65 +27,13 @@ from pruning.opening import open_model
 from pruning.recipe import Recipe
 from pruning.seeing import SEEN_BYTES, Seeing, Seen
 from pruning.sensitivity import LEVELS, Cell, Row, Sensitivity
+from pruning.standings import Standing, Standings
 from pruning.tails import Walk
 from pruning.units import UnitGroup
 from pruning.workload import Split, Task, Workload
 
 CACHED_BYTES = 5 * 2**20  # of a batch's largest activations: those of two cores' caches
 FIRST_KNOWN = 2000  # samples of the dense network that the first look goes by
-
-
-@dataclass(eq=False)
-class _Judged:
-    """How far a cut has come: scores float32 [total] of the first `samples` of the order, and the latest look.
-
-    `enough` is after about how many samples it will be as narrow as asked. `beyond` says that it is judged further than
-    that, for a decision: then its interval is one that holds wherever it stops, but no wider than it had become.
-    What is `rounded` came from ladders; `exactly` says that all samples are judged without, as what is measured is.
-    """
-
-    cut: Cut
-    scores: Tensor
-    estimate: Estimate
-    samples: int = 0
-    enough: int = 0
-    beyond: bool = False
-    rounded: bool = False
-    exactly: bool = False
-
-    def begin_exactly(self) -> None:
-        """Judge all samples anew. The latest look stands until that is done."""
-        self.samples, self.enough, self.rounded, self.exactly = 0, self.estimate.total, False, True
-
-    def wide(self, half_width: float) -> bool:
-        """Whether more samples are needed for an interval of that half-width."""
-        return not self.estimate.measured and not 0 < self.estimate.half_width <= half_width
-
-
-@dataclass(eq=False)
-class _Row:
-    cuts: Cuts
-    judged: list[_Judged]
-
-    def collapsed(self, one: _Judged, chance: float) -> bool:
-        """Whether a smaller cut has surely left no more than chance, so that little is to be learnt from this one."""
-        return any(_at_chance(smaller.estimate, chance) for smaller in self.judged[: self.judged.index(one)])
-
-    def deciding(self, max_drop: float) -> _Judged | None:
-        """The smallest cut that may or may not cost at most `max_drop`, where all smaller ones surely do not cost more.
-
-        Whether the row's largest cut within the limit is larger depends on it alone.
-        """
-        first = next((one for one in self.judged if not _highest_cost(one.estimate) <= max_drop), None)
-        return first if first is not None and -first.estimate.change - first.estimate.half_width <= max_drop else None
-
-
-def _highest_cost(estimate: Estimate) -> float:
-    return estimate.half_width - estimate.change
-
-
-def _at_chance(estimate: Estimate, chance: float) -> bool:
-    return estimate.samples > 0 and estimate.score + estimate.half_width <= chance + 0.01
 
 
 @dataclass(eq=False)
@@ -107,7 +55,7 @@ class Sensing:
     left_out: Mapping[str, str] = field(default_factory=dict[str, str])
     seconds: float = 0.0
     spent: int = 0
-    _rows: list[_Row] = field(init=False, default_factory=list[_Row])
+    _rows: list[Standings] = field(init=False, default_factory=list[Standings])
     _going_on: Iterator[None] | None = field(init=False, default=None)
     _half_width: float = field(init=False, default=0.0)
     _max_drop: float | None = field(init=False, default=None)
@@ -137,7 +85,7 @@ class Sensing:
         """
         begun = time.monotonic()
         if self._going_on is None or (half_width, max_drop) != (self._half_width, self._max_drop):
-            for one in (one for row in self._rows for one in row.judged):
+            for one in (one for row in self._rows for one in row.standings):
                 one.beyond &= half_width == self._half_width
             self._going_on, self._half_width, self._max_drop = self._work(half_width, max_drop), half_width, max_drop
         going_on, self._going_on = self._going_on, None  # it is of no more use once it has ended or raised
@@ -149,9 +97,9 @@ class Sensing:
         self.seconds += time.monotonic() - begun
         return self._map(half_width, max_drop)
 
-    def judged(self) -> Iterator[Tensor]:
+    def all_scores(self) -> Iterator[Tensor]:
         """Per-sample scores [n], in the split's order, of every cut of which all samples have been judged."""
-        for one in (one for row in self._rows for one in row.judged):
+        for one in (one for row in self._rows for one in row.standings):
             if one.samples == len(self.split):
                 yield self._seeing.in_order_of_the_split(one.scores)
 
@@ -178,7 +126,7 @@ class Sensing:
             yield from self._judge(now, at, upto)
             self._look([one for (one,) in now.values()], upto, AtAllLooks(len(self.split)))
 
-    def _deciding(self, max_drop: float) -> dict[_Row, _Judged]:
+    def _deciding(self, max_drop: float) -> dict[Standings, Standing]:
         found = {row: row.deciding(max_drop) for row in self._rows}
         return {row: one for row, one in found.items() if one is not None}
 
@@ -193,25 +141,25 @@ class Sensing:
         self._seeing.watch(walk, [row.tail for row in rows if row.tail is not None], most)
         for _ in self._know(FIRST_KNOWN if rows else len(self.split)):
             pass
-        self._rows = [_Row(row, [self._at_first(cut) for cut in row.cuts]) for row in rows]
+        self._rows = [Standings(row, [self._at_first(cut) for cut in row.cuts]) for row in rows]
 
     def _know(self, samples: int) -> Iterator[None]:
         yield from self._seeing.know(samples)
         self.known = self._seeing.known
 
-    def _at_first(self, cut: Cut) -> _Judged:
+    def _at_first(self, cut: Cut) -> Standing:
         """Nothing, but where no unit falls: that is the dense network."""
         total = len(self.split)
         estimate = Estimate(0.0, 1.0, 0.0, 0, total) if cut.fallen else Estimate(0.0, 0.0, 0.0, total, total)
-        return _Judged(cut, torch.zeros(total), estimate, enough=total)
+        return Standing(cut, torch.zeros(total), estimate, enough=total)
 
-    def _wanted(self, row: _Row, at: int, last: bool) -> list[_Judged]:
+    def _wanted(self, row: Standings, at: int, last: bool) -> list[Standing]:
         """The row's cuts that have come as far as `at` and shall be judged further."""
         assert self.known is not None
-        here = [one for one in row.judged if one.samples == at and one.wide(self._half_width)]
+        here = [one for one in row.standings if one.samples == at and one.wide(self._half_width)]
         return [one for one in here if row.collapsed(one, self.known.chance) <= last]
 
-    def _judge(self, wanted: Mapping[_Row, Sequence[_Judged]], at: int, upto: int) -> Iterator[None]:
+    def _judge(self, wanted: Mapping[Standings, Sequence[Standing]], at: int, upto: int) -> Iterator[None]:
         """Judge the cuts on a batch, each by what follows its layer."""
         batch = self._seeing.batch(at, upto)
         of_tail = {row.cuts.tail: row for row in wanted if row.cuts.tail is not None}
@@ -222,7 +170,7 @@ class Sensing:
             row = of_tail[tail]
             yield from self._cuts(row, wanted[row], partial(tail, values), batch)
 
-    def _cuts(self, row: _Row, some: Sequence[_Judged], run: Callable[[], Tensor], batch: Seen) -> Iterator[None]:
+    def _cuts(self, row: Standings, some: Sequence[Standing], run: Callable[[], Tensor], batch: Seen) -> Iterator[None]:
         """Judge a row's cuts on a batch, the deepest first; `run` runs the network on it, or what follows the layer."""
         for one in reversed(some):
             exactly = one.exactly or not self._half_width
@@ -236,7 +184,7 @@ class Sensing:
         for ladder in row.cuts.ladders.values():
             ladder.forget()
 
-    def _look(self, some: Sequence[_Judged], upto: int, interval: Interval) -> None:
+    def _look(self, some: Sequence[Standing], upto: int, interval: Interval) -> None:
         """Estimate those of the cuts that are due: all at a look, else those that may be known well enough."""
         assert self.known is not None
         total = len(self.split)
@@ -255,7 +203,7 @@ class Sensing:
     def _look_anew(self, interval: Interval) -> None:
         """At all that has been looked at, by another interval. What a sparse kernel rounded is not for an exact map."""
         for row in self._rows:
-            for one in (one for one in row.judged if one.samples):
+            for one in (one for one in row.standings if one.samples):
                 if one.rounded and not self._half_width:
                     one.begin_exactly()
                 elif one.samples >= looks(len(self.split))[0]:  # also what was judged, but not looked at before a break
@@ -265,13 +213,13 @@ class Sensing:
     def _map(self, half_width: float, max_drop: float | None) -> Sensitivity:
         assert self.known is not None
         dense, left, known = self.known.score, 0, self.known.judged == len(self.split)
-        open_ = set(self._deciding(max_drop).values()) if max_drop is not None else set[_Judged]()
+        open_ = set(self._deciding(max_drop).values()) if max_drop is not None else set[Standing]()
         rows: list[Row] = []
         for row in self._rows:
-            unfinished = {one for one in row.judged if one.wide(half_width)} | (open_ & set(row.judged))
+            unfinished = {one for one in row.standings if one.wide(half_width)} | (open_ & set(row.standings))
             left += sum(max(one.enough - one.samples, 1) for one in unfinished)
             group, cells = row.cuts.group, list[Cell]()
-            for level, one in zip(self.levels, (row.judged[i] for i in row.cuts.of_level), strict=True):
+            for level, one in zip(self.levels, (row.standings[i] for i in row.cuts.of_level), strict=True):
                 estimate = one.estimate if one.cut.fallen else replace(one.estimate, score=dense)
                 cells.append(Cell(level, group.units, one.cut.fallen, estimate, known and one not in unfinished))
             rows.append(Row(group.name, group.members, group.units, tuple(cells), row.cuts.full_passes))

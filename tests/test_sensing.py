@@ -236,9 +236,9 @@ def test_wide_linear_layers_are_estimated_on_a_ladder():
 def test_the_exact_map_keeps_nothing_that_a_ladder_rounded():
     one = sensing(workload(lambda: seeded(wide), (6,), count=600), (0.5, 0.95))
     one.advance(60.0, 0.05)
-    climbed, plain = one._rows[1].judged, one._rows[0].judged
+    climbed, plain = one._rows[1].standings, one._rows[0].standings
     assert all(each.samples for each in climbed + plain)
-    spent, kept = one.spent, sum(each.samples for row in one._rows for each in row.judged if row is not one._rows[1])
+    spent, kept = one.spent, sum(each.samples for row in one._rows for each in row.standings if row is not one._rows[1])
     one.advance(60.0, 0.0)
     assert one.spent - spent == 600 * 6 - kept
 
@@ -392,12 +392,12 @@ def test_what_is_called_measured_is_no_ladders_sum():
     one = sensing(work, levels)
     sensed = one.advance(60.0, 0.01)
     assert sensed.done and cells(sensed) == naive(work, Recipe("tiny"), levels)
-    assert all(each.exactly and not each.rounded for each in one._rows[1].judged)
+    assert all(each.exactly and not each.rounded for each in one._rows[1].standings)
     deciding = sensing(workload(lambda: seeded(wide), (6,), count=2000), (0.3, 0.5, 0.6, 0.7, 0.8, 0.9))
     decided = deciding.advance(60.0, 0.05, 0.0123)
     assert decided.done
     for row in deciding._rows:
-        assert all(not each.rounded for each in row.judged if each.estimate.measured)
+        assert all(not each.rounded for each in row.standings if each.estimate.measured)
 
 
 def test_a_map_goes_on_after_an_error(monkeypatch):

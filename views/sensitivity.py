@@ -15,7 +15,7 @@ from pruning.sensitivity import Sensitivity
 from pruning.sensitivity_figures import MOST_CURVES, curve_points, curves_chart
 from views import controls, sensitivity_asking, sensitivity_suggestion, sensitivity_table
 from views.language import _
-from views.sensitivity_asking import Known, Question
+from views.sensitivity_asking import Question, Told
 from views.server import ask
 
 POLL_S = 0.25
@@ -37,7 +37,7 @@ def page() -> None:
         st.warning(_("The choices on the left do not fit together; the map is of the last that did."))
     with st.container(horizontal=True, vertical_alignment="bottom"):
         question = sensitivity_asking.question_of(choice.recipe, _sharpness(), sensitivity_suggestion.limit())
-        known = sensitivity_asking.known_of(question)
+        known = sensitivity_asking.told_of(question)
         _stop_button(known)
     try:
         model = ask(open_workload, choice.recipe.workload)
@@ -77,7 +77,7 @@ def _sharpness() -> float:
     return chosen
 
 
-def _stop_button(known: Known) -> None:
+def _stop_button(known: Told) -> None:
     """Stop keeps the map as it is; Go on continues where it ended."""
     if known.stopped or known.problem:
         st.button(_("Go on"), key="sensitivity_go_on", on_click=sensitivity_asking.go_on)
@@ -88,7 +88,7 @@ def _stop_button(known: Known) -> None:
         )  # fmt: skip
 
 
-def _open(known: Known, recipe: Recipe) -> bool:
+def _open(known: Told, recipe: Recipe) -> bool:
     """Whether there is more to be asked, of the map or of the suggestion."""
     if known.going_on or known.map is None or not known.map.rows:
         return known.going_on
@@ -100,7 +100,7 @@ def _sharpen(model: ModelView, recipe: Recipe, question: Question, polling: bool
     if _leaving() and not leaving:
         st.rerun()  # without polls
     question = replace(question, max_drop=sensitivity_suggestion.limit())  # its slider is in this part of the page
-    known, drawn = sensitivity_asking.known_of(question), st.session_state.get("sensitivity_drawn") == question
+    known, drawn = sensitivity_asking.told_of(question), st.session_state.get("sensitivity_drawn") == question
     # an empty place would blank the line for as long as a poll takes: only before there is anything to show
     place = st.empty() if known.map is None else st.container()
     if known.map is None:
@@ -112,7 +112,7 @@ def _sharpen(model: ModelView, recipe: Recipe, question: Question, polling: bool
         sensitivity_asking.ask_more(question)
         _ask_together(question, recipe)
     st.session_state.sensitivity_drawn = question
-    known = sensitivity_asking.known_of(question)
+    known = sensitivity_asking.told_of(question)
     with place:
         _progress(known)
     if known.map is not None:
@@ -125,7 +125,7 @@ def _sharpen(model: ModelView, recipe: Recipe, question: Question, polling: bool
 
 def _ask_together(question: Question, recipe: Recipe) -> None:
     """Judge the suggestion once it stays the same from one poll to the next."""
-    known = sensitivity_asking.known_of(question)
+    known = sensitivity_asking.told_of(question)
     if known.map is None or not known.map.rows:
         return
     wanted = sensitivity_suggestion.suggestion(known.map, recipe)
@@ -134,7 +134,7 @@ def _ask_together(question: Question, recipe: Recipe) -> None:
     st.session_state.sensitivity_suggested = wanted
 
 
-def _progress(known: Known) -> None:
+def _progress(known: Told) -> None:
     """One line and a bar: samples, layers, time left."""
     if known.problem:
         st.error(known.problem)
@@ -149,7 +149,7 @@ def _progress(known: Known) -> None:
         st.progress(share, _where(known, sensed))
 
 
-def _where(known: Known, sensed: Sensitivity) -> str:
+def _where(known: Told, sensed: Sensitivity) -> str:
     rows = sum(row.done for row in sensed.rows)
     if known.done:
         words = _("done: {spent} samples went through the network in {time}")

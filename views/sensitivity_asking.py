@@ -29,7 +29,7 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Known:
+class Told:
     """What this session has been told. `map` may still be as sharp as was asked before: what it says stays true.
 
     `before` is the map of another criterion or other units, shown greyed until there is one of these.
@@ -63,25 +63,25 @@ def question_of(recipe: Recipe, half_width: float, max_drop: float) -> Question:
     return Question(same, half_width, max_drop)
 
 
-def known_of(question: Question) -> Known:
+def told_of(question: Question) -> Told:
     """What this session has been told that bears on the question."""
-    known: Known | None = st.session_state.get("sensitivity_known")
+    known: Told | None = st.session_state.get("sensitivity_told")
     if known is None or known.question.recipe.workload != question.recipe.workload:
-        known = Known(question)
+        known = Told(question)
     elif known.question.recipe != question.recipe:
-        known = Known(question, before=known.map or known.before)
+        known = Told(question, before=known.map or known.before)
     elif known.question != question:
         stopped = known.stopped and known.question.half_width == question.half_width  # another limit starts nothing
-        known = Known(question, known.map, known.before, stopped=stopped)
-    st.session_state.sensitivity_known = known
+        known = Told(question, known.map, known.before, stopped=stopped)
+    st.session_state.sensitivity_told = known
     if st.session_state.pop("sensitivity_stop_asked", False):
-        known = st.session_state.sensitivity_known = replace(known, stopped=True)
+        known = st.session_state.sensitivity_told = replace(known, stopped=True)
     return known
 
 
 def ask_more(question: Question) -> None:
     """For the time of a poll, let the workers judge more samples, each in its share of the rows."""
-    known = known_of(question)
+    known = told_of(question)
     if not known.going_on:
         return
     try:
@@ -90,11 +90,11 @@ def ask_more(question: Question) -> None:
         parts = [(*asked, (i, n), question.max_drop) for i in range(n)]
         sensed = merged(share_out(sensitivity, parts))
     except PruningError as error:
-        st.session_state.sensitivity_known = replace(known, problem=str(error))
+        st.session_state.sensitivity_told = replace(known, problem=str(error))
         return
     if not known.began:
         known = replace(known, began=time.monotonic(), spent=sensed.spent)
-    st.session_state.sensitivity_known = replace(known, map=sensed)
+    st.session_state.sensitivity_told = replace(known, map=sensed)
 
 
 def stop() -> None:
@@ -103,12 +103,10 @@ def stop() -> None:
 
 
 def go_on() -> None:
-    st.session_state.sensitivity_known = replace(
-        st.session_state.sensitivity_known, stopped=False, problem="", began=0.0
-    )
+    st.session_state.sensitivity_told = replace(st.session_state.sensitivity_told, stopped=False, problem="", began=0.0)
 
 
-def seconds_left(known: Known) -> float | None:
+def seconds_left(known: Told) -> float | None:
     """By the pace since the measuring began or went on, polls and other sessions' questions included."""
     if known.map is None or not known.began:
         return None
