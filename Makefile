@@ -10,8 +10,10 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 run: $(VENV)/run.stamp
 	$(BIN)/python -m views --port $(PORT)
 
+# browsers and workers are processes already: their tests run one after the other
 test: check $(VENV)/test.stamp browser
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile --ignore tests/browser --ignore tests/jobs
+	$(BIN)/python -m pytest tests/browser tests/jobs
 
 check: $(VENV)/test.stamp
 	$(BIN)/ruff check .
