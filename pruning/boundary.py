@@ -71,7 +71,7 @@ class UntilNarrow:
     """Holds at all looks on the way to an interval of the half-width `asked`, in scores, at which one stops.
 
     What is known of the estimate, the inverse of its variance, is Brownian motion's time; where it ends is known
-    beforehand. So the looks on the way need take little of the 5 %, and the last is only a seventh wider than that of a
+    beforehand. So the looks on the way need take little of the 5 %, and the last is only a ninth wider than that of a
     sample looked at once: z·t^(-1/4) standard errors at the share t of the time (Wang and Tsiatis 1987). Of 10 000
     samples that takes 0.65 to 0.75 of those that `AtAllLooks` takes.
     """

@@ -52,7 +52,9 @@ class Known:
 
     @property
     def score(self) -> float:
-        return float(self.scores[self.order[: self.judged]].double().mean())
+        # in the split's order where all are known: a sum in another order may differ in the last digit
+        known = self.scores if self.judged == len(self.scores) else self.scores[self.order[: self.judged]]
+        return float(known.double().mean())
 
     def estimate(self, seen: Tensor) -> Estimate:
         """The score on all samples from those of the first few in `order`, float [samples], with its 95 % interval.
