@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pruning.errors import RecipeError
-from pruning.fields import Share, check
+from pruning.options.constraints import Share, check
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ import torch
 from pruning.devices import Randomness
 from pruning.errors import PruningError
 from pruning.events import Event, Masked, Stage, event_from_dict, event_to_dict
-from pruning.exporters.writing import UNFINISHED, write_whole
+from pruning.files.atomic_write import UNFINISHED, write_whole
 from pruning.recipe import Recipe, from_json, to_json
 from pruning.rounds import Before, Cut, Plan, Progress
 from pruning.schedules import Round

@@ -7,9 +7,9 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from pruning.amounts import AMOUNTS
 from pruning.criteria import ANY, CRITERIA
-from pruning.field_docs import field_docs, first_paragraph
-from pruning.fields import ranges
 from pruning.granularities import GRANULARITIES
+from pruning.options.constraints import ranges
+from pruning.options.docstrings import field_docs, first_paragraph
 from pruning.recipe import TABLES, to_plain
 from pruning.schedules import SCHEDULES
 from pruning.scopes import SCOPES

@@ -11,8 +11,8 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 from pruning.amounts import AMOUNTS, Amount, PerLayer, Rest, Sparsity
 from pruning.criteria import CRITERIA, Criterion, Magnitude
 from pruning.errors import RecipeError
-from pruning.fields import check
 from pruning.granularities import GRANULARITIES, Granularity, Weights
+from pruning.options.constraints import check
 from pruning.rules import why_apart
 from pruning.schedules import SCHEDULES, OneShot, Schedule
 from pruning.scopes import SCOPES, Global, Scope

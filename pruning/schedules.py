@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Annotated, ClassVar, Protocol
 
 from pruning.errors import RecipeError
-from pruning.fields import Between, Share, check
+from pruning.options.constraints import Between, Share, check
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal, Protocol
 import torch
 from torch import Tensor
 
-from pruning.fields import Between, check
+from pruning.options.constraints import Between, check
 from pruning.units import UnitGroup
 
 

@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 
 from pruning.devices import drawn_by, mixed_precision
 from pruning.errors import RecipeError
-from pruning.fields import Between, check
+from pruning.options.constraints import Between, check
 from pruning.units import Masks
 from pruning.workload import Batch, Split, Workload, shuffled
 

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pruning.exporters.writing import write_whole
+from pruning.files.atomic_write import write_whole
 from pruning.layers import model_macs
 from pruning.workload import Split, shuffled
 from sample_models import (

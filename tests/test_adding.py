@@ -16,8 +16,8 @@ from pruning.calibration import Calibration
 from pruning.cli.app import make_app
 from pruning.criteria import ANY, CRITERIA
 from pruning.errors import RecipeError
-from pruning.fields import Between
 from pruning.layers import PRUNABLE
+from pruning.options.constraints import Between
 from pruning.recipe import Recipe, from_json, to_json
 from pruning.starting_recipe import commented
 from pruning.units import UnitGroup

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from pruning.amounts import AMOUNTS, PerLayer, Rest
 from pruning.criteria import CRITERIA
 from pruning.errors import RecipeError
-from pruning.fields import Between, ranges
 from pruning.granularities import GRANULARITIES
+from pruning.options.constraints import Between, ranges
 from pruning.recipe import TABLES, Recipe, from_json, to_json
 from pruning.rules import why_apart
 from pruning.schedules import SCHEDULES

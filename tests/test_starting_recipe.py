@@ -6,7 +6,7 @@ import pytest
 from pruning.amounts import Sparsity
 from pruning.choices import CHOICES
 from pruning.criteria import CRITERIA
-from pruning.field_docs import field_docs, first_paragraph
+from pruning.options.docstrings import field_docs, first_paragraph
 from pruning.recipe import from_json
 from pruning.starting_recipe import commented, starting_recipe
 from pruning.tuning import Tuning

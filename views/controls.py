@@ -9,10 +9,10 @@ import streamlit as st
 from pruning.amounts import AMOUNTS, PerLayer, Sparsity
 from pruning.criteria import CRITERIA
 from pruning.errors import PruningError, RecipeError
-from pruning.fields import Between
 from pruning.granularities import GRANULARITIES
 from pruning.lab import allocation, open_workload, score_range
 from pruning.numbers import percent, si
+from pruning.options.constraints import Between
 from pruning.recipe import Recipe, from_json, to_json
 from pruning.schedules import SCHEDULES, Polynomial
 from pruning.scopes import SCOPES

@@ -7,8 +7,8 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import streamlit as st
 
-from pruning.field_docs import field_docs, first_paragraph
-from pruning.fields import Between, ranges
+from pruning.options.constraints import Between, ranges
+from pruning.options.docstrings import field_docs, first_paragraph
 from pruning.recipe import kind_of
 from views.language import _
 

@@ -14,7 +14,7 @@ from rich.console import Console
 from pruning.cli.console import progress_bar, table
 from pruning.cli.running import ABORTED, graceful_stop
 from pruning.errors import PruningError, RecipeError
-from pruning.exporters.writing import require_writable, write_whole
+from pruning.files.atomic_write import require_writable, write_whole
 from pruning.numbers import bare_points, count, duration, percent
 from pruning.recipe import Recipe, from_dict, to_dict, to_json
 from pruning.sensing import sense

@@ -12,8 +12,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from pruning.calibration import Calibration
 from pruning.derivatives import Loss
-from pruning.fields import Between, check
 from pruning.layers import PRUNABLE
+from pruning.options.constraints import Between, check
 from pruning.units import UnitGroup
 from pruning.workload import Batch, Task
 

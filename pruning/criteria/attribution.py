@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from pruning.calibration import Calibration
 from pruning.errors import PruningError, RecipeError, WorkloadError
-from pruning.fields import Between, check
 from pruning.layers import WITH_CHANNELS
 from pruning.opening import describe
+from pruning.options.constraints import Between, check
 from pruning.units import Slice, UnitGroup
 
 Method = Literal[

@@ -10,8 +10,8 @@ from pruning.calibration import Calibration
 from pruning.criteria.criterion import ANY
 from pruning.derivatives import gradients, ranked_params
 from pruning.errors import WorkloadError
-from pruning.fields import Between, check
 from pruning.layers import PRUNABLE
+from pruning.options.constraints import Between, check
 from pruning.units import UnitGroup
 from pruning.workload import Batch
 

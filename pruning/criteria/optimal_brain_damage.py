@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from pruning.calibration import Calibration
 from pruning.criteria.criterion import ANY
 from pruning.derivatives import Values, all_weights, fisher_diagonal, mean_hessian_product, ranked_params
-from pruning.fields import Between, check
 from pruning.layers import PRUNABLE
+from pruning.options.constraints import Between, check
 from pruning.units import UnitGroup
 
 

@@ -9,8 +9,8 @@ from torch.nn import functional as F
 
 from pruning.calibration import Calibration, input_sums, precise
 from pruning.errors import WorkloadError
-from pruning.fields import Between, check
 from pruning.layers import CONVOLUTIONS, WITH_CHANNELS
+from pruning.options.constraints import Between, check
 from pruning.units import UnitGroup
 
 HESSIAN_BYTES = 512 * 2**20

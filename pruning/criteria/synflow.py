@@ -10,9 +10,9 @@ from pruning.calibration import Calibration
 from pruning.criteria.criterion import ANY
 from pruning.derivatives import kernels, ranked_params
 from pruning.errors import RecipeError, WorkloadError
-from pruning.fields import Between, check
 from pruning.layers import PRUNABLE
 from pruning.opening import describe
+from pruning.options.constraints import Between, check
 from pruning.units import UnitGroup, apply_masks, masks_of
 
 

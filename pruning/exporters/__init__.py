@@ -7,7 +7,7 @@ from pruning.exporters.recipe_json import RecipeJson
 from pruning.exporters.report import Report
 from pruning.exporters.weights_pt import Pt
 from pruning.exporters.weights_safetensors import Safetensors
-from pruning.exporters.writing import require_writable, write_whole
+from pruning.files.atomic_write import require_writable, write_whole
 
 EXPORTERS: dict[str, type[Exporter]] = {
     "safetensors": Safetensors,

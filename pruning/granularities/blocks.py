@@ -3,8 +3,8 @@ from typing import Annotated, ClassVar
 
 from torch import Tensor, nn
 
-from pruning.fields import Between, check
 from pruning.layers import prunable_weights
+from pruning.options.constraints import Between, check
 from pruning.units import Tiles, UnitGroup
 
 

@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 from pruning.__main__ import app
 from pruning.choices import CHOICES
 from pruning.criteria import ANY
-from pruning.fields import ranges
 from pruning.granularities import GRANULARITIES
+from pruning.options.constraints import ranges
 from pruning.recipe import from_dict, to_dict
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from pruning.exporters.writing import write_whole
+from pruning.files.atomic_write import write_whole
 from pruning.workload import TensorSplit
 from sample_models import fashion_cnn, fashion_lstm, fashion_mnist, fashion_resnet, fashion_vit, mlp_128, shipped
 from sample_models.train import TRAININGS, RunningAverage, reproduce, train

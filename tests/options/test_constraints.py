@@ -6,7 +6,7 @@ import pytest
 
 from pruning.choices import CHOICES, takes
 from pruning.errors import RecipeError
-from pruning.fields import Between, Share, check, ranges
+from pruning.options.constraints import Between, Share, check, ranges
 
 
 @dataclass(frozen=True)
