@@ -10,9 +10,9 @@ from torch import Tensor
 
 from benchmarks.report import Report, Target
 from pruning.boundary import AtAllLooks, UntilNarrow, looks
-from pruning.devices import default_device
 from pruning.known import Known
 from pruning.measure import BATCH_ON_ACCELERATOR, Estimate
+from pruning.model.devices import default_device
 from pruning.recipe import Recipe
 from pruning.seeing import batches
 from pruning.sensing import sensing_of

@@ -14,17 +14,17 @@ from pruning.amounts import Sparsity
 from pruning.calibration import Calibration
 from pruning.comparison import timed_scores
 from pruning.criteria import CRITERIA, Criterion
-from pruning.devices import default_device
 from pruning.eligible import chosen_groups
 from pruning.errors import PruningError
 from pruning.granularities import GRANULARITIES
 from pruning.measure import judge_all
-from pruning.opening import open_model
+from pruning.model.devices import default_device
+from pruning.model.preparation import open_model
+from pruning.model.surgery import cut_out
 from pruning.recipe import Recipe
 from pruning.rules import fits
 from pruning.scopes import Global, Layer, Scope
 from pruning.select import rank, select
-from pruning.surgery import cut_out
 from pruning.workload import Workload
 from sample_models import MODELS
 

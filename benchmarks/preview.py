@@ -13,13 +13,13 @@ from torch.nn.utils import prune
 
 from benchmarks.report import Report, Target
 from pruning.amounts import Amount, Sparsity, Threshold
-from pruning.costs import CostModel, Size, cost_model
-from pruning.devices import default_device
 from pruning.granularities import Weights
-from pruning.memory import bytes_of
+from pruning.model.costs import CostModel, Size, cost_model
+from pruning.model.devices import default_device
+from pruning.model.memory import bytes_of
+from pruning.model.units import UnitGroup, apply_masks, masks_of
 from pruning.scopes import Global, Layer, Scope
 from pruning.select import Position, Ranking, position, rank, select
-from pruning.units import UnitGroup, apply_masks, masks_of
 
 LAYERS = 50
 WIDTHS = (1000, 500)

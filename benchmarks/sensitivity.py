@@ -12,7 +12,7 @@ from torch.nn.utils import prune
 from torch.utils.data import DataLoader, TensorDataset
 
 from benchmarks.report import Report, Target
-from pruning.devices import default_device
+from pruning.model.devices import default_device
 from pruning.recipe import Recipe
 from pruning.sensing import sense
 from pruning.sensitivity import LEVELS, Sensitivity

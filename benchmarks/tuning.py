@@ -14,10 +14,10 @@ from torch.nn.utils import prune
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from benchmarks.report import Report, Target
-from pruning.devices import default_device
-from pruning.opening import open_model
+from pruning.model.devices import default_device
+from pruning.model.preparation import open_model
+from pruning.model.units import Masks, apply_masks
 from pruning.tuning import Training, Tuning
-from pruning.units import Masks, apply_masks
 from pruning.workload import TensorSplit, Workload
 from sample_models import MODELS
 

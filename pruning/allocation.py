@@ -10,10 +10,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pruning.amounts import Amount, Measure
-from pruning.costs import CostModel
+from pruning.model.costs import CostModel
+from pruning.model.units import Slice, UnitGroup
 from pruning.select import Ranking, position
 from pruning.sorting import Pools
-from pruning.units import Slice, UnitGroup
 
 Shapes = Mapping[str, Sequence[int]]
 """Parameter name -> its shape."""

@@ -5,9 +5,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pruning.costs import Costs
-from pruning.layers import Layer
 from pruning.measure import Estimate
+from pruning.model.costs import Costs
+from pruning.model.layer_table import Layer
 
 BINS = 64
 CELLS = 128

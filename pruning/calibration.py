@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pruning.errors import WorkloadError
-from pruning.layers import WITH_CHANNELS
+from pruning.model.layer_table import WITH_CHANNELS
 from pruning.workload import Batch, Workload
 
 SAMPLES = 1024

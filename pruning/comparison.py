@@ -11,18 +11,18 @@ from torch import Tensor, nn
 
 from pruning.allocation import CostLeft
 from pruning.calibration import Calibration
-from pruning.costs import cost_model
 from pruning.criteria import CRITERIA, Criterion, unit_scores
 from pruning.eligible import chosen_groups
 from pruning.errors import PruningError, RecipeError, WorkloadError
 from pruning.measure import Estimate, judge_all
-from pruning.opening import describe, open_model
+from pruning.model.costs import cost_model
+from pruning.model.preparation import describe, open_model
+from pruning.model.surgery import cut_out
+from pruning.model.units import UnitGroup
 from pruning.passes import counted
 from pruning.recipe import Recipe, kind_of
 from pruning.rules import fits
 from pruning.select import rank, select
-from pruning.surgery import cut_out
-from pruning.units import UnitGroup
 from pruning.workload import Workload
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pruning.layers import CONVOLUTIONS, NORMS, WITH_CHANNELS, shared_parameters
-from pruning.tracing import channel_group, traced
-from pruning.units import Slice
+from pruning.model.dependency_graph import channel_group, traced
+from pruning.model.layer_table import CONVOLUTIONS, NORMS, WITH_CHANNELS, shared_parameters
+from pruning.model.units import Slice
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from pruning.amounts import Sparsity
+from pruning.model.units import Masks, UnitGroup, masks_of
 from pruning.scopes import Layer
 from pruning.select import rank, select
 from pruning.sparse_linear import Ladder, climbing, ladders
 from pruning.tails import ATOL, RTOL, Tail, Walk
-from pruning.units import Masks, UnitGroup, masks_of
 
 KEPT_BYTES = 128 * 2**20  # of cut tensors, so that they need not be made anew for every batch
 

@@ -16,9 +16,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from pruning.calibration import Calibration
 from pruning.errors import WorkloadError
-from pruning.layers import every_path, prunable_weights
-from pruning.opening import describe
-from pruning.units import UnitGroup
+from pruning.model.layer_table import every_path, prunable_weights
+from pruning.model.preparation import describe
+from pruning.model.units import UnitGroup
 from pruning.workload import Batch, Task
 
 Values = dict[str, Tensor]

@@ -9,10 +9,10 @@ from pruning.amounts import PerLayer
 from pruning.criteria import Criterion
 from pruning.errors import RecipeError
 from pruning.granularities import Granularity
-from pruning.layers import Layer, layer_table
+from pruning.model.layer_table import Layer, layer_table
+from pruning.model.units import UnitGroup, group_of
 from pruning.recipe import Recipe, kind_of
 from pruning.rules import unscored
-from pruning.units import UnitGroup, group_of
 from pruning.workload import Workload
 
 

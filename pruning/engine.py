@@ -7,18 +7,18 @@ import torch
 from torch import nn
 
 from pruning.amounts import Amount
-from pruning.costs import cost_model, costs
-from pruning.devices import default_device, describe, full_precision
 from pruning.eligible import chosen_groups
 from pruning.events import Event, Stage, StageMeasured, StageName, Started, SurgeryChecked, Warned
 from pruning.measure import class_scores, judge_all, latency_ms
-from pruning.opening import open_model
+from pruning.model.costs import cost_model, costs
+from pruning.model.devices import default_device, describe, full_precision
+from pruning.model.preparation import open_model
+from pruning.model.surgery import masked_copy, remove_units
+from pruning.model.units import Keep
 from pruning.recipe import Recipe
 from pruning.rounds import Bench, Plan, Progress, Save, Stop, fallen_share, first_cut, gone_on, in_rounds, whole
 from pruning.select import Ranking, position, select
-from pruning.surgery import masked_copy, remove_units
 from pruning.tuning import steps_per_epoch
-from pruning.units import Keep
 from pruning.workload import Workload
 
 

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from pruning.answers import BINS, Axis, LayerView
 from pruning.criteria import Magnitude
-from pruning.layers import Layer
+from pruning.model.layer_table import Layer
+from pruning.model.units import UnitGroup, Whole, group_of
 from pruning.recipe import Recipe
-from pruning.units import UnitGroup, Whole, group_of
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pruning.boundary import AtAllLooks, Interval
-from pruning.devices import full_precision
 from pruning.measure import Estimate, batches
+from pruning.model.devices import full_precision
 from pruning.workload import Split, Task
 
 MOST_CLASSES = 50

@@ -17,16 +17,16 @@ from pruning.allocation import erk, uniform
 from pruning.amounts import PerLayer
 from pruning.answers import CELLS, Axis, Heatmap, Look, ModelView, Outcome, UnitsView
 from pruning.comparison import Agreement, Compared, Effort
-from pruning.costs import file_bytes, gzip_size, nonzero_after
 from pruning.criteria import ANY
 from pruning.errors import PruningError, RecipeError
 from pruning.granularities import Weights
 from pruning.histograms import Rows
-from pruning.layers import called_layer
+from pruning.model.costs import file_bytes, gzip_size, nonzero_after
+from pruning.model.layer_table import called_layer
+from pruning.model.units import group_of, masks_of
 from pruning.recipe import Recipe
 from pruning.select import position, select
 from pruning.sensitivity import Sensitivity
-from pruning.units import group_of, masks_of
 from pruning.workbench import Lab, Opened
 
 

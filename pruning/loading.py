@@ -8,12 +8,12 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from pruning.devices import place
 from pruning.errors import WorkloadError
 from pruning.granularities import Channels
-from pruning.opening import describe, open_model, require_finite
-from pruning.surgery import remove_units
-from pruning.units import Slice, UnitGroup
+from pruning.model.devices import place
+from pruning.model.preparation import describe, open_model, require_finite
+from pruning.model.surgery import remove_units
+from pruning.model.units import Slice, UnitGroup
 from pruning.workload import Workload
 
 

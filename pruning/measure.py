@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from pruning.devices import full_precision
+from pruning.model.devices import full_precision
 from pruning.workload import Split, Task
 
 WARM_UP, TIMED = 5, 25  # forward passes of one sample

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from pruning.calibration import Calibration, features_last, input_sums, precise
-from pruning.layers import CONVOLUTIONS
-from pruning.units import Slice, UnitGroup
+from pruning.model.layer_table import CONVOLUTIONS
+from pruning.model.units import Slice, UnitGroup
 
 
 def mean_readings(

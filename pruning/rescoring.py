@@ -13,11 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pruning.costs import file_bytes
 from pruning.engine import measure_stage
 from pruning.errors import ExportError, WorkloadError
 from pruning.events import Stage
 from pruning.loading import load_network, read_tensors
+from pruning.model.costs import file_bytes
 from pruning.numbers import duration, percent
 from pruning.workload import Workload
 

@@ -10,17 +10,17 @@ from torch import Tensor, nn
 from pruning.allocation import CostLeft
 from pruning.amounts import Amount
 from pruning.calibration import Calibration
-from pruning.costs import CostModel
 from pruning.criteria import unit_scores
-from pruning.devices import Randomness
 from pruning.errors import PruningError
 from pruning.events import Event, Masked, Measured, Stage, TuningStep, Warned
 from pruning.measure import judge_all
+from pruning.model.costs import CostModel
+from pruning.model.devices import Randomness
+from pruning.model.units import Keep, Masks, UnitGroup, apply_masks, masks_of
 from pruning.recipe import Recipe
 from pruning.schedules import Round
 from pruning.select import Position, Ranking, position, rank, select
 from pruning.tuning import Training
-from pruning.units import Keep, Masks, UnitGroup, apply_masks, masks_of
 from pruning.workload import Batch, Split, Workload
 
 Stop = Callable[[], bool]

@@ -8,9 +8,9 @@ from torch import nn
 from pruning.amounts import Amount
 from pruning.criteria import ANY, CRITERIA, Criterion, LeavesOut
 from pruning.granularities import GRANULARITIES, Granularity
-from pruning.layers import called_layer
+from pruning.model.layer_table import called_layer
+from pruning.model.units import UnitGroup
 from pruning.scopes import SCOPES, Scope
-from pruning.units import UnitGroup
 
 
 def why_apart(criterion: Criterion, granularity: Granularity, scope: Scope, amount: Amount) -> str:

@@ -7,8 +7,8 @@ from typing import Annotated, ClassVar, Literal, Protocol
 import torch
 from torch import Tensor
 
+from pruning.model.units import UnitGroup
 from pruning.options.constraints import Between, check
-from pruning.units import UnitGroup
 
 
 @dataclass(frozen=True, eq=False)

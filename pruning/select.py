@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from pruning.amounts import Amount
+from pruning.model.units import UnitGroup
 from pruning.scopes import Scope
 from pruning.sorting import Pools, pools_of
-from pruning.units import UnitGroup
 
 
 @dataclass(frozen=True, eq=False)

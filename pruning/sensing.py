@@ -19,17 +19,17 @@ from pruning.boundary import FIRST_LOOK, AtAllLooks, Interval, UntilNarrow, look
 from pruning.calibration import Calibration
 from pruning.criteria import unit_scores
 from pruning.cuts import KEPT_BYTES, Cut, Cutting, bytes_of_largest
-from pruning.devices import default_device, full_precision
 from pruning.eligible import scorable
 from pruning.known import Known
 from pruning.measure import BATCH_ON_ACCELERATOR, Estimate
-from pruning.opening import open_model
+from pruning.model.devices import default_device, full_precision
+from pruning.model.preparation import open_model
+from pruning.model.units import UnitGroup
 from pruning.recipe import Recipe
 from pruning.seeing import SEEN_BYTES, Seeing, Seen
 from pruning.sensitivity import LEVELS, Cell, Row, Sensitivity
 from pruning.standings import Standing, Standings
 from pruning.tails import Walk
-from pruning.units import UnitGroup
 from pruning.workload import Split, Task, Workload
 
 CACHED_BYTES = 5 * 2**20  # of a batch's largest activations: those of two cores' caches

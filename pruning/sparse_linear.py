@@ -14,7 +14,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from pruning.units import Masks
+from pruning.model.units import Masks
 
 WIDE = 2**16  # weights: smaller layers take less time than it takes to call a sparse kernel
 PAYS_BELOW = 0.2

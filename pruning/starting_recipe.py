@@ -9,7 +9,7 @@ from torch import nn
 
 from pruning.amounts import Sparsity
 from pruning.choices import CHOICES, takes
-from pruning.layers import prunable_weights
+from pruning.model.layer_table import prunable_weights
 from pruning.options.docstrings import field_docs, first_paragraph
 from pruning.recipe import Recipe, to_dict
 from pruning.schedules import Polynomial

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from pruning.opening import describe
+from pruning.model.preparation import describe
 
 # outputs are those of the same operations in the same order; only a GPU may add up in another one
 RTOL, ATOL = 1e-4, 1e-5

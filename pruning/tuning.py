@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import OneCycleLR
 
-from pruning.devices import drawn_by, mixed_precision
 from pruning.errors import RecipeError
+from pruning.model.devices import drawn_by, mixed_precision
+from pruning.model.units import Masks
 from pruning.options.constraints import Between, check
-from pruning.units import Masks
 from pruning.workload import Batch, Split, Workload, shuffled
 
 

@@ -15,26 +15,26 @@ from pruning.amounts import Amount, PerLayer
 from pruning.answers import Axis, ModelView
 from pruning.calibration import Calibration
 from pruning.comparison import Agreement, Effort, agreement, timed_scores
-from pruning.costs import CostModel, cost_model, costs
 from pruning.criteria import Ablation, Criterion
-from pruning.devices import describe
 from pruning.eligible import allowed, scorable
 from pruning.errors import PatienceError, RecipeError
 from pruning.granularities import Granularity
 from pruning.histograms import Bins, binned
 from pruning.judging import Comparison
 from pruning.known import Known, known_of
-from pruning.layers import layer_table, prunable_weights
-from pruning.memory import bytes_of
-from pruning.opening import open_model
+from pruning.model.costs import CostModel, cost_model, costs
+from pruning.model.devices import describe
+from pruning.model.layer_table import layer_table, prunable_weights
+from pruning.model.memory import bytes_of
+from pruning.model.preparation import open_model
+from pruning.model.surgery import cut_out
+from pruning.model.units import UnitGroup
 from pruning.recipe import Recipe
 from pruning.schedules import OneShot
 from pruning.scopes import Scope
 from pruning.select import Ranking, rank, select
 from pruning.sensing import Sensing
-from pruning.surgery import cut_out
 from pruning.tuning import Tuning
-from pruning.units import UnitGroup
 from pruning.workload import Workload, Workloads
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from pruning.errors import WorkloadError
-from pruning.opening import describe, open_model
+from pruning.model.preparation import describe, open_model
 from pruning.workload import Workload
 
 FORM = "write FILE.py:NAME, where NAME is a Workload or a function that returns one"

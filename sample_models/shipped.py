@@ -12,8 +12,8 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from pruning.devices import drawn_by
 from pruning.errors import WorkloadError
+from pruning.model.devices import drawn_by
 from pruning.workload import Classification, Workload
 from sample_models import fashion_mnist
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pruning.files.atomic_write import write_whole
-from pruning.layers import model_macs
+from pruning.model.layer_table import model_macs
 from pruning.workload import Split, shuffled
 from sample_models import (
     fashion_cnn,

@@ -16,11 +16,11 @@ from pruning.calibration import Calibration
 from pruning.cli.app import make_app
 from pruning.criteria import ANY, CRITERIA
 from pruning.errors import RecipeError
-from pruning.layers import PRUNABLE
+from pruning.model.layer_table import PRUNABLE
+from pruning.model.units import UnitGroup
 from pruning.options.constraints import Between
 from pruning.recipe import Recipe, from_json, to_json
 from pruning.starting_recipe import commented
-from pruning.units import UnitGroup
 from tests.criteria import test_contract
 from tests.networks import carried_out, tiny
 from tests.views.conftest import InProcess, app, backend, lab

@@ -9,18 +9,18 @@ from torch import nn
 from pruning.allocation import CostLeft, erk, uniform
 from pruning.amounts import Amount, Budget, PerLayer, Sparsity
 from pruning.calibration import Calibration
-from pruning.costs import Costs, cost_model, costs
 from pruning.criteria import Magnitude, Random, unit_scores
 from pruning.errors import RecipeError
 from pruning.events import Warned
 from pruning.granularities import GRANULARITIES, Blocks, Channels, Granularity, Kernels, Weights
+from pruning.model.costs import Costs, cost_model, costs
+from pruning.model.surgery import remove_units
+from pruning.model.units import Slice, Tiles, UnitGroup, masks_of
 from pruning.recipe import Recipe
 from pruning.schedules import Linear
 from pruning.scopes import Global, Layer, Row, Scope
 from pruning.select import Ranking, position, rank, select
-from pruning.surgery import remove_units
 from pruning.tuning import Tuning
-from pruning.units import Slice, Tiles, UnitGroup, masks_of
 from pruning.workload import Workload
 from tests.every_granularity import tiny_for
 from tests.networks import CPU, NETWORKS, carried_out, tiny

@@ -18,8 +18,8 @@ from pruning.eligible import scorable
 from pruning.errors import RecipeError
 from pruning.events import StageMeasured
 from pruning.granularities import Channels, Weights
-from pruning.layers import prunable_weights
-from pruning.opening import open_model
+from pruning.model.layer_table import prunable_weights
+from pruning.model.preparation import open_model
 from pruning.passes import counted
 from pruning.recipe import Recipe, to_json
 from pruning.tuning import Tuning

@@ -19,16 +19,16 @@ from pruning.events import Event, Masked, SurgeryChecked, Warned
 from pruning.exporters import Record, export
 from pruning.granularities import Channels, Granularity, Weights
 from pruning.lab import look
-from pruning.layers import layer_table, prunable_weights
 from pruning.loading import load_network, read_tensors
-from pruning.opening import open_model
+from pruning.model.layer_table import layer_table, prunable_weights
+from pruning.model.preparation import open_model
+from pruning.model.surgery import remove_units
+from pruning.model.units import Slice, Tiles, UnitGroup, apply_masks, masks_of
 from pruning.recipe import Recipe
 from pruning.schedules import Linear
 from pruning.scopes import Global, Layer, Scope
 from pruning.select import position, rank, select
-from pruning.surgery import remove_units
 from pruning.tuning import Tuning
-from pruning.units import Slice, Tiles, UnitGroup, apply_masks, masks_of
 from pruning.workbench import Lab
 from pruning.workload import TensorSplit, Workload
 from tests.architectures import Encoder, GroupNormed, LSTMClassifier

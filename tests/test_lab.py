@@ -10,13 +10,14 @@ import torch
 from pruning.allocation import erk
 from pruning.amounts import Budget, PerLayer, RelativeThreshold, Sparsity, Threshold
 from pruning.answers import BINS
-from pruning.costs import costs, file_bytes, gzip_size
 from pruning.criteria import CRITERIA, Largest, Magnitude, Random, Taylor
 from pruning.errors import PatienceError, PruningError, RecipeError
 from pruning.granularities import GRANULARITIES, Channels, Weights
 from pruning.lab import allocation, estimate, look, open_workload, score_range, sensitivity, units
-from pruning.layers import prunable_weights
 from pruning.measure import judge_all
+from pruning.model.costs import costs, file_bytes, gzip_size
+from pruning.model.layer_table import prunable_weights
+from pruning.model.units import masks_of
 from pruning.recipe import Recipe
 from pruning.rules import fits
 from pruning.schedules import Polynomial
@@ -24,7 +25,6 @@ from pruning.scopes import SCOPES, Blocks, Global, Layer, Row
 from pruning.select import select
 from pruning.sensitivity import merged
 from pruning.tuning import Tuning
-from pruning.units import masks_of
 from pruning.workbench import Lab
 from pruning.workload import Workload
 from tests.every_granularity import tiny_for

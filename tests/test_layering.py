@@ -101,12 +101,12 @@ def test_every_folder_is_looked_at():
 @pytest.mark.parametrize(
     "path, source, what",
     [
-        ("pruning/units.py", "import streamlit as st", "imports streamlit"),
+        ("pruning/model/units.py", "import streamlit as st", "imports streamlit"),
         ("pruning/criteria/new.py", "from views.lab import page", "imports views.lab.page"),
-        ("pruning/units.py", "def f():\n    import app", "imports app"),
-        ("pruning/units.py", "from sample_models import MODELS", "imports sample_models.MODELS"),
-        ("pruning/units.py", "if TYPE_CHECKING:\n    import views.lab", "imports views.lab"),
-        ("pruning/units.py", "from importlib import import_module as i\nimport_module('app')", "imports app"),
+        ("pruning/model/units.py", "def f():\n    import app", "imports app"),
+        ("pruning/model/units.py", "from sample_models import MODELS", "imports sample_models.MODELS"),
+        ("pruning/model/units.py", "if TYPE_CHECKING:\n    import views.lab", "imports views.lab"),
+        ("pruning/model/units.py", "from importlib import import_module as i\nimport_module('app')", "imports app"),
         ("pruning/criteria/new.py", "from ..jobs import store", "imports pruning.jobs.store"),
         ("pruning/engine.py", "import pruning.jobs.local", "imports pruning.jobs.local"),
         ("pruning/engine.py", "from pruning import jobs", "imports pruning.jobs"),

@@ -6,11 +6,11 @@ import pytest
 import torch
 from safetensors.torch import load, save_file
 
-from pruning.costs import file_bytes
 from pruning.errors import WorkloadError
 from pruning.granularities import Channels
 from pruning.loading import load_network, read_tensors
-from pruning.surgery import remove_units
+from pruning.model.costs import file_bytes
+from pruning.model.surgery import remove_units
 from pruning.workload import Classification, TensorSplit, Workload
 from tests.architectures import inputs_of, made
 from tests.networks import CPU, NETWORKS, VECTOR, Tied, samples, seeded, tiny, workload

@@ -13,8 +13,8 @@ from pruning.eligible import chosen_groups, scorable
 from pruning.errors import RecipeError
 from pruning.granularities import GRANULARITIES, Channels, Weights
 from pruning.lab import look
-from pruning.layers import called_layer
-from pruning.opening import open_model
+from pruning.model.layer_table import called_layer
+from pruning.model.preparation import open_model
 from pruning.recipe import Recipe
 from pruning.rules import fits, unscored, why_apart
 from pruning.scopes import SCOPES, Layer

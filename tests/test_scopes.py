@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from pruning.errors import RecipeError
+from pruning.model.units import Tiles, UnitGroup
 from pruning.scopes import SCOPES, Blocks, Global, Layer, Row, Scope
-from pruning.units import Tiles, UnitGroup
 
 
 def weights(name: str, *layout: int) -> UnitGroup:

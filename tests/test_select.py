@@ -3,11 +3,11 @@ import torch
 from torch import Tensor
 
 from pruning.amounts import Amount, PerLayer, RelativeThreshold, Sparsity, Threshold, n_of_m
-from pruning.memory import bytes_of
+from pruning.model.memory import bytes_of
+from pruning.model.units import Tiles, UnitGroup
 from pruning.schedules import Linear, Polynomial, Schedule
 from pruning.scopes import Blocks, Global, Layer, Row, Scope
 from pruning.select import Position, Ranking, position, rank, select
-from pruning.units import Tiles, UnitGroup
 
 Scores = dict[str, list[float]]
 

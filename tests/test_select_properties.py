@@ -16,11 +16,11 @@ from torch import Tensor
 
 from pruning.allocation import CostLeft
 from pruning.amounts import STEPS, Amount, Budget, PerLayer, RelativeThreshold, Sparsity, Threshold, n_of_m
-from pruning.costs import CostModel
 from pruning.errors import RecipeError
+from pruning.model.costs import CostModel
+from pruning.model.units import Tiles, UnitGroup
 from pruning.scopes import SCOPES, Blocks, Global, Layer, Row, Scope
 from pruning.select import Ranking, position, rank, select
-from pruning.units import Tiles, UnitGroup
 
 DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int8]
 """What scores are made of before they are widened to float32."""

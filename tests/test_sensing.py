@@ -11,13 +11,13 @@ from pruning.criteria import Magnitude, unit_scores
 from pruning.granularities import Channels, Weights
 from pruning.known import known_of
 from pruning.measure import judge_all
+from pruning.model.surgery import masked_copy
 from pruning.recipe import Recipe
 from pruning.scopes import Layer
 from pruning.seeing import batches
 from pruning.select import rank, select
 from pruning.sensing import Sensing, sense
 from pruning.sensitivity import Sensitivity, largest_cuts
-from pruning.surgery import masked_copy
 from pruning.workload import Workload
 from tests.architectures import IMAGE, LSTMClassifier, ViT
 from tests.every_granularity import NETWORK_OF, tiny_for

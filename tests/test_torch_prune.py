@@ -13,11 +13,11 @@ from pruning.amounts import Sparsity
 from pruning.calibration import Calibration
 from pruning.criteria import Magnitude, unit_scores
 from pruning.granularities import Channels, Granularity, Weights
-from pruning.layers import prunable_weights
-from pruning.opening import open_model
+from pruning.model.layer_table import prunable_weights
+from pruning.model.preparation import open_model
+from pruning.model.units import Tiles, UnitGroup, masks_of
 from pruning.scopes import Global, Layer, Scope
 from pruning.select import position, rank, select
-from pruning.units import Tiles, UnitGroup, masks_of
 from tests.conftest import PROFILE
 from tests.networks import CPU, NETWORKS, tiny
 

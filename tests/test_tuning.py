@@ -7,11 +7,11 @@ import torch
 from torch import nn
 
 from pruning import tuning
-from pruning.devices import place
 from pruning.errors import RecipeError
 from pruning.granularities import GRANULARITIES
+from pruning.model.devices import place
+from pruning.model.units import Masks, apply_masks, masks_of
 from pruning.tuning import WHOLE_NUMBERS, Training, Tuning, masker, steps_per_epoch, tune
-from pruning.units import Masks, apply_masks, masks_of
 from pruning.workload import Workload
 from tests.every_granularity import tiny_for
 from tests.networks import CPU, VECTOR, samples, seeded, tiny, workload

@@ -8,7 +8,7 @@ from pruning.amounts import PerLayer, Sparsity
 from pruning.answers import Axis, Heatmap, LayerView, Look, ModelView
 from pruning.errors import PruningError
 from pruning.lab import heatmap
-from pruning.layers import Layer
+from pruning.model.layer_table import Layer
 from pruning.numbers import count, percent, si, significant
 from pruning.recipe import Recipe
 from views import components

@@ -39,7 +39,7 @@ def device_of(text: str | None) -> "torch.device":
     """The device that was asked for, else the machine's accelerator or the CPU. PruningError if it is not there."""
     import torch
 
-    from pruning.devices import default_device
+    from pruning.model.devices import default_device
 
     if text is None:
         return default_device()

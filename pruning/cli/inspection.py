@@ -9,13 +9,13 @@ from rich.console import Console
 from torch import nn
 
 from pruning.cli.console import table
-from pruning.costs import costs
 from pruning.errors import SurgeryError
 from pruning.granularities import Channels
-from pruning.layers import Layer, layer_table
+from pruning.model.costs import costs
+from pruning.model.layer_table import Layer, layer_table
+from pruning.model.preparation import open_model
+from pruning.model.units import UnitGroup, group_of
 from pruning.numbers import count, si
-from pruning.opening import open_model
-from pruning.units import UnitGroup, group_of
 from pruning.workload import Workload
 
 

@@ -20,9 +20,9 @@ from pruning.cli.lines import line
 from pruning.curves import STAGES, progress
 from pruning.errors import PruningError, RecipeError
 from pruning.events import Event, TuningStep
-from pruning.memory import out_of_memory
+from pruning.model.memory import out_of_memory
+from pruning.model.preparation import describe
 from pruning.numbers import duration
-from pruning.opening import describe
 from pruning.recipe import Recipe, from_json
 from pruning.runs import RunResult, carry_out
 

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from pruning.cli.console import table
 from pruning.curves import milliseconds
-from pruning.devices import describe
+from pruning.model.devices import describe
 from pruning.numbers import count, percent, si
 from pruning.rescoring import rescore, to_dict
 from pruning.workload import Workload

@@ -2,7 +2,7 @@
 
 import torch
 
-from pruning.opening import open_model
+from pruning.model.preparation import open_model
 from pruning.starting_recipe import commented, starting_recipe
 from pruning.workload import Workload
 

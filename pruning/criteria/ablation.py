@@ -12,9 +12,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from pruning.calibration import Calibration
 from pruning.derivatives import Loss
-from pruning.layers import PRUNABLE
+from pruning.model.layer_table import PRUNABLE
+from pruning.model.units import UnitGroup
 from pruning.options.constraints import Between, check
-from pruning.units import UnitGroup
 from pruning.workload import Batch, Task
 
 BYTES = 256 * 2**20

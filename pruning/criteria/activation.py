@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from pruning.calibration import Calibration
-from pruning.layers import WITH_CHANNELS
+from pruning.model.layer_table import WITH_CHANNELS
+from pruning.model.units import UnitGroup
 from pruning.readings import mean_readings
-from pruning.units import UnitGroup
 
 
 @dataclass(frozen=True)

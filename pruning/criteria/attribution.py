@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from pruning.calibration import Calibration
 from pruning.errors import PruningError, RecipeError, WorkloadError
-from pruning.layers import WITH_CHANNELS
-from pruning.opening import describe
+from pruning.model.layer_table import WITH_CHANNELS
+from pruning.model.preparation import describe
+from pruning.model.units import Slice, UnitGroup
 from pruning.options.constraints import Between, check
-from pruning.units import Slice, UnitGroup
 
 Method = Literal[
     "conductance", "integrated_gradients", "deep_lift", "gradient_x_activation", "grad_cam", "internal_influence"

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from pruning.calibration import Calibration
 from pruning.errors import WorkloadError
-from pruning.layers import NORMS, WITH_CHANNELS
-from pruning.units import Slice, UnitGroup
+from pruning.model.layer_table import NORMS, WITH_CHANNELS
+from pruning.model.units import Slice, UnitGroup
 
 
 @dataclass(frozen=True)

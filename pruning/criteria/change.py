@@ -8,8 +8,8 @@ from pruning.calibration import Calibration
 from pruning.criteria.criterion import ANY
 from pruning.derivatives import ranked_params
 from pruning.errors import RecipeError, WorkloadError
-from pruning.layers import PRUNABLE
-from pruning.units import UnitGroup
+from pruning.model.layer_table import PRUNABLE
+from pruning.model.units import UnitGroup
 from pruning.workload import Workload
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from pruning.calibration import Calibration
 from pruning.errors import WorkloadError
-from pruning.units import UnitGroup
+from pruning.model.units import UnitGroup
 
 ANY = ("any",)
 """What `fits` says of a criterion that gives every single weight a value: units of any kind add up what they own."""

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from pruning.calibration import Calibration
-from pruning.layers import WITH_CHANNELS
-from pruning.units import Slice, UnitGroup
+from pruning.model.layer_table import WITH_CHANNELS
+from pruning.model.units import Slice, UnitGroup
 
 PAIRS = 2**22
 """Distances held at a time: 16 MB."""

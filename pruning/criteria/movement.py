@@ -10,9 +10,9 @@ from pruning.calibration import Calibration
 from pruning.criteria.criterion import ANY
 from pruning.derivatives import gradients, ranked_params
 from pruning.errors import WorkloadError
-from pruning.layers import PRUNABLE
+from pruning.model.layer_table import PRUNABLE
+from pruning.model.units import UnitGroup
 from pruning.options.constraints import Between, check
-from pruning.units import UnitGroup
 from pruning.workload import Batch
 
 

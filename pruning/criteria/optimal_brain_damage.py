@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from pruning.calibration import Calibration
 from pruning.criteria.criterion import ANY
 from pruning.derivatives import Values, all_weights, fisher_diagonal, mean_hessian_product, ranked_params
-from pruning.layers import PRUNABLE
+from pruning.model.layer_table import PRUNABLE
+from pruning.model.units import UnitGroup
 from pruning.options.constraints import Between, check
-from pruning.units import UnitGroup
 
 
 @dataclass(frozen=True)

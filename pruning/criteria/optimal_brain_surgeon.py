@@ -9,9 +9,9 @@ from torch.nn import functional as F
 
 from pruning.calibration import Calibration, input_sums, precise
 from pruning.errors import WorkloadError
-from pruning.layers import CONVOLUTIONS, WITH_CHANNELS
+from pruning.model.layer_table import CONVOLUTIONS, WITH_CHANNELS
+from pruning.model.units import UnitGroup
 from pruning.options.constraints import Between, check
-from pruning.units import UnitGroup
 
 HESSIAN_BYTES = 512 * 2**20
 """All X Xᵀ that are gathered in one pass over the data; a layer that needs more has a pass of its own."""

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from pruning.calibration import Calibration
 from pruning.criteria.criterion import ANY
-from pruning.layers import PRUNABLE
-from pruning.units import UnitGroup
+from pruning.model.layer_table import PRUNABLE
+from pruning.model.units import UnitGroup
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from pruning.calibration import Calibration
 from pruning.criteria.criterion import ANY
 from pruning.derivatives import mean_gradients, ranked_params
-from pruning.layers import PRUNABLE
-from pruning.units import UnitGroup
+from pruning.model.layer_table import PRUNABLE
+from pruning.model.units import UnitGroup
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ from pruning.calibration import Calibration
 from pruning.criteria.criterion import ANY
 from pruning.derivatives import kernels, ranked_params
 from pruning.errors import RecipeError, WorkloadError
-from pruning.layers import PRUNABLE
-from pruning.opening import describe
+from pruning.model.layer_table import PRUNABLE
+from pruning.model.preparation import describe
+from pruning.model.units import UnitGroup, apply_masks, masks_of
 from pruning.options.constraints import Between, check
-from pruning.units import UnitGroup, apply_masks, masks_of
 
 
 @dataclass(frozen=True)

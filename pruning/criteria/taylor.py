@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from pruning.calibration import Calibration
 from pruning.criteria.criterion import ANY
 from pruning.derivatives import Values, gradients, ranked_params, squared_gradients
-from pruning.layers import PRUNABLE
-from pruning.units import UnitGroup
+from pruning.model.layer_table import PRUNABLE
+from pruning.model.units import UnitGroup
 from pruning.workload import Batch, Task
 
 

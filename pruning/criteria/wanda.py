@@ -5,8 +5,8 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from pruning.calibration import Calibration, features_last, input_sums, precise
-from pruning.layers import WITH_CHANNELS
-from pruning.units import UnitGroup
+from pruning.model.layer_table import WITH_CHANNELS
+from pruning.model.units import UnitGroup
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 from typing import ClassVar
 
-from pruning.costs import file_bytes
 from pruning.exporters.exporter import Record
+from pruning.model.costs import file_bytes
 
 
 class Safetensors:

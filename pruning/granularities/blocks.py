@@ -3,9 +3,9 @@ from typing import Annotated, ClassVar
 
 from torch import Tensor, nn
 
-from pruning.layers import prunable_weights
+from pruning.model.layer_table import prunable_weights
+from pruning.model.units import Tiles, UnitGroup
 from pruning.options.constraints import Between, check
-from pruning.units import Tiles, UnitGroup
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from pruning.granularities.embeddings import embedding_groups
-from pruning.units import UnitGroup
+from pruning.model.units import UnitGroup
 
 
 @dataclass(frozen=True)

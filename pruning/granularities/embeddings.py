@@ -3,8 +3,8 @@
 import torch
 from torch import nn
 
-from pruning.layers import prunable_weights
-from pruning.units import Slice, UnitGroup
+from pruning.model.layer_table import prunable_weights
+from pruning.model.units import Slice, UnitGroup
 
 
 def embedding_groups(model: nn.Module, dim: int) -> tuple[list[UnitGroup], dict[str, str]]:

@@ -4,7 +4,7 @@ from typing import ClassVar, Protocol
 
 from torch import Tensor, nn
 
-from pruning.units import UnitGroup
+from pruning.model.units import UnitGroup
 
 
 class Granularity(Protocol):

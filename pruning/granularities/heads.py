@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from pruning.granularities.trying import Call, calls_of, output_with
-from pruning.layers import prunable_weights, why_kept_whole
-from pruning.units import Slice, UnitGroup
+from pruning.model.layer_table import prunable_weights, why_kept_whole
+from pruning.model.units import Slice, UnitGroup
 
 # how modules of one's own name what attention is made of; a new habit is a new word here
 HEADS = ("num_heads", "n_heads", "n_head", "heads", "nhead", "num_attention_heads")

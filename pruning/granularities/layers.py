@@ -5,8 +5,8 @@ import torch
 from torch import Tensor, nn
 
 from pruning.granularities.trying import Call, calls_of, output_with
-from pruning.layers import prunable_weights, shared_outside
-from pruning.units import UnitGroup, Whole
+from pruning.model.layer_table import prunable_weights, shared_outside
+from pruning.model.units import UnitGroup, Whole
 
 
 @dataclass(frozen=True)

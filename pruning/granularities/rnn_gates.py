@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from pruning.granularities.recurrent import recurrent_rows
-from pruning.units import Slice, UnitGroup
+from pruning.model.units import Slice, UnitGroup
 
 
 @dataclass(frozen=True)

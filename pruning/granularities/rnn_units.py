@@ -5,8 +5,8 @@ import torch
 from torch import Tensor, nn
 
 from pruning.granularities.recurrent import Direction, recurrent_rows
-from pruning.layers import why_kept_whole
-from pruning.units import Slice, UnitGroup
+from pruning.model.layer_table import why_kept_whole
+from pruning.model.units import Slice, UnitGroup
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from pruning.layers import prunable_weights
-from pruning.units import Tiles, UnitGroup
+from pruning.model.layer_table import prunable_weights
+from pruning.model.units import Tiles, UnitGroup
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,9 @@
 import pickle
 from pathlib import Path
 
-from pruning.devices import default_device
 from pruning.jobs.faults import explain
 from pruning.jobs.link import Line, log_file
+from pruning.model.devices import default_device
 from pruning.workbench import Lab
 from pruning.workload import Workloads
 

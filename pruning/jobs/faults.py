@@ -4,8 +4,8 @@ import logging
 from pathlib import Path
 
 from pruning.errors import JobError, PruningError
-from pruning.memory import out_of_memory
-from pruning.opening import describe
+from pruning.model.memory import out_of_memory
+from pruning.model.preparation import describe
 
 log = logging.getLogger(__name__)
 

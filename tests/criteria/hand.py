@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from pruning.calibration import Calibration
 from pruning.criteria import Criterion, unit_scores
 from pruning.granularities import Channels, Granularity
-from pruning.units import UnitGroup
+from pruning.model.units import UnitGroup
 from pruning.workload import Classification, TensorSplit, Workload
 from tests.networks import CPU
 

@@ -12,8 +12,8 @@ from pruning.criteria import Ablation, ablation, unit_scores
 from pruning.eligible import scorable
 from pruning.errors import RecipeError
 from pruning.granularities import GRANULARITIES, Channels, RNNUnits
-from pruning.opening import open_model
-from pruning.units import UnitGroup, apply_masks, masks_of
+from pruning.model.preparation import open_model
+from pruning.model.units import UnitGroup, apply_masks, masks_of
 from pruning.workload import Batch, Classification, TensorSplit, Workload
 from tests.criteria.hand import scored, work
 from tests.networks import CLASSES, CPU, NETWORKS, VECTOR, mlp, seeded, workload

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from pruning.criteria import Activation, Apoz
 from pruning.errors import WorkloadError
 from pruning.granularities import Channels
-from pruning.units import Slice, UnitGroup
+from pruning.model.units import Slice, UnitGroup
 from tests.criteria.hand import scored, work
 from tests.networks import Residual, seeded, tiny, workload
 

@@ -16,14 +16,14 @@ from pruning.eligible import scorable
 from pruning.errors import RecipeError, WorkloadError
 from pruning.events import Masked
 from pruning.granularities import GRANULARITIES, Weights
-from pruning.layers import PRUNABLE
-from pruning.opening import open_model
+from pruning.model.layer_table import PRUNABLE
+from pruning.model.preparation import open_model
+from pruning.model.units import Keep, UnitGroup
 from pruning.recipe import Recipe, from_json, to_json
 from pruning.rules import fits
 from pruning.schedules import Linear, OneShot
 from pruning.scopes import Global, Layer
 from pruning.tuning import Tuning
-from pruning.units import Keep, UnitGroup
 from pruning.workload import Workload
 from tests.every_granularity import tiny_for
 from tests.networks import CPU, NETWORKS, carried_out, tiny

@@ -8,11 +8,11 @@ from pruning.amounts import Threshold
 from pruning.calibration import Calibration
 from pruning.criteria import Distribution, unit_scores
 from pruning.granularities import Channels, Weights
+from pruning.model.units import Slice, UnitGroup
 from pruning.recipe import Recipe
 from pruning.schedules import Linear, OneShot
 from pruning.scopes import Layer
 from pruning.tuning import Tuning
-from pruning.units import Slice, UnitGroup
 from tests.criteria.by_hand import calibration, one_layer, scored
 from tests.networks import CPU, carried_out, tiny
 

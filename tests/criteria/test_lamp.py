@@ -6,7 +6,7 @@ from pruning.calibration import Calibration
 from pruning.criteria import Lamp, Magnitude, unit_scores
 from pruning.criteria.lamp import shares_of_rest
 from pruning.granularities import Channels, Weights
-from pruning.opening import open_model
+from pruning.model.preparation import open_model
 from tests.criteria.by_hand import calibration, one_layer, scored
 from tests.networks import CPU, NETWORKS, tiny
 

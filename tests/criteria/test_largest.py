@@ -3,7 +3,7 @@ import torch
 from pruning.calibration import Calibration
 from pruning.criteria import Largest, Magnitude, unit_scores
 from pruning.granularities import Channels, Weights
-from pruning.opening import open_model
+from pruning.model.preparation import open_model
 from tests.criteria.by_hand import calibration, scored
 from tests.networks import CPU, tiny
 

@@ -5,8 +5,8 @@ from torch import Tensor, nn
 from pruning.calibration import Calibration
 from pruning.criteria import Magnitude, unit_scores
 from pruning.granularities import Channels, Weights
-from pruning.opening import open_model
-from pruning.units import Slice, Tiles, UnitGroup
+from pruning.model.preparation import open_model
+from pruning.model.units import Slice, Tiles, UnitGroup
 from tests.networks import CPU, Residual, seeded, tiny
 
 

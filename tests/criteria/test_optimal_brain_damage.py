@@ -5,7 +5,7 @@ from pruning.calibration import Calibration
 from pruning.criteria import OptimalBrainDamage, unit_scores
 from pruning.errors import RecipeError
 from pruning.granularities import Channels, Weights
-from pruning.opening import open_model
+from pruning.model.preparation import open_model
 from tests.criteria.by_hand import Loss, calibration, one_layer, scored
 from tests.networks import CPU, tiny
 

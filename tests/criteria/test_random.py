@@ -3,7 +3,7 @@ import torch
 from pruning.calibration import Calibration
 from pruning.criteria import Random, unit_scores
 from pruning.granularities import Weights
-from pruning.opening import open_model
+from pruning.model.preparation import open_model
 from tests.networks import CPU, tiny
 
 

@@ -6,7 +6,7 @@ from pruning.calibration import Calibration
 from pruning.criteria import Synflow, unit_scores
 from pruning.errors import RecipeError, WorkloadError
 from pruning.granularities import Channels, Weights
-from pruning.opening import open_model
+from pruning.model.preparation import open_model
 from tests.criteria.by_hand import calibration, one_layer, scored, two_layers
 from tests.networks import CPU, NETWORKS, seeded, tiny, workload
 

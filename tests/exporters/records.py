@@ -8,9 +8,9 @@ import torch
 from pruning.engine import measure_stage
 from pruning.events import Event, Finished, Masked, Measured, StageMeasured, Started, TuningStep, Verified, Warned
 from pruning.exporters import Record
-from pruning.opening import open_model
+from pruning.model.preparation import open_model
+from pruning.model.surgery import remove_units
 from pruning.recipe import from_json
-from pruning.surgery import remove_units
 from tests.networks import tiny
 from tests.own_workload import recipe_text
 

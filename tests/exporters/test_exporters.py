@@ -6,10 +6,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from pruning.costs import file_bytes
 from pruning.errors import ExportError
 from pruning.exporters import EXPORTERS, export, require_writable
 from pruning.files.atomic_write import write_whole
+from pruning.model.costs import file_bytes
 from pruning.recipe import from_json
 from tests.exporters.records import record
 

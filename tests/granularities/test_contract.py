@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from pruning.granularities import GRANULARITIES
-from pruning.layers import prunable_weights
-from pruning.surgery import remove_units
-from pruning.units import Slice, Tiles, UnitGroup, apply_masks, masks_of
+from pruning.model.layer_table import prunable_weights
+from pruning.model.surgery import remove_units
+from pruning.model.units import Slice, Tiles, UnitGroup, apply_masks, masks_of
 from tests.architectures import ARCHITECTURES, inputs_of, made
 from tests.networks import NETWORKS, samples, seeded
 

@@ -2,7 +2,7 @@ import torch
 from torch import nn
 
 from pruning.granularities import EmbeddingDimensions, EmbeddingRows
-from pruning.units import apply_masks, masks_of
+from pruning.model.units import apply_masks, masks_of
 from tests.architectures import WORDS, inputs_of, made
 
 

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pruning.granularities import Heads
-from pruning.units import apply_masks, masks_of
+from pruning.model.units import apply_masks, masks_of
 from tests.networks import seeded
 
 WIDTH, HEADS = 6, 3

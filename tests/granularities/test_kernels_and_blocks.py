@@ -6,7 +6,7 @@ from torch import nn
 
 from pruning.errors import RecipeError
 from pruning.granularities import Blocks, Kernels
-from pruning.units import apply_masks, masks_of
+from pruning.model.units import apply_masks, masks_of
 from tests.architectures import inputs_of, made
 from tests.networks import NETWORKS, seeded
 

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pruning.granularities import Layers
-from pruning.units import apply_masks, masks_of
+from pruning.model.units import apply_masks, masks_of
 from tests.architectures import inputs_of, made
 from tests.networks import seeded
 

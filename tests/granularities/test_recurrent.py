@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from pruning.granularities import RNNGates, RNNUnits
-from pruning.units import apply_masks, masks_of
+from pruning.model.units import apply_masks, masks_of
 from tests.networks import seeded
 
 KINDS = {

@@ -1,7 +1,7 @@
 import torch
 
 from pruning.granularities import Weights
-from pruning.units import Tiles, apply_masks, masks_of
+from pruning.model.units import Tiles, apply_masks, masks_of
 from tests.networks import NETWORKS, Tied, seeded
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from pruning.errors import WorkloadError
-from pruning.layers import model_macs
+from pruning.model.layer_table import model_macs
 from sample_models import (
     MODELS,
     card,

@@ -9,7 +9,7 @@ from pruning.calibration import Calibration
 from pruning.criteria import Attribution, unit_scores
 from pruning.errors import RecipeError, WorkloadError
 from pruning.loading import read_tensors
-from pruning.opening import open_model
+from pruning.model.preparation import open_model
 from pruning.recipe import from_dict
 from pruning.schedules import Polynomial
 from pruning.workload import TensorSplit

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize, prune, remove_spectral_norm, remove_weight_norm
 
-from pruning.devices import place
 from pruning.errors import WorkloadError
+from pruning.model.devices import place
 from pruning.workload import TensorSplit, Workload
 
 

@@ -7,11 +7,11 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from pruning.devices import place
 from pruning.errors import SurgeryError
-from pruning.opening import describe
-from pruning.tracing import cut, renumber_norms, traced
-from pruning.units import Keep, Piece, Slice, UnitGroup, apply_masks, masks_of
+from pruning.model.dependency_graph import cut, renumber_norms, traced
+from pruning.model.devices import place
+from pruning.model.preparation import describe
+from pruning.model.units import Keep, Piece, Slice, UnitGroup, apply_masks, masks_of
 
 _OUTPUT = "its units are the model's output: they always stay"
 

@@ -6,9 +6,9 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrizations, prune, spectral_norm, weight_norm
 
-from pruning.devices import place
 from pruning.errors import WorkloadError
-from pruning.opening import fold, open_model
+from pruning.model.devices import place
+from pruning.model.preparation import fold, open_model
 from tests.networks import CPU, IMAGE, NETWORKS, VECTOR, conv, mlp, seeded, tiny, workload
 
 

@@ -7,11 +7,11 @@ import torch
 from safetensors.torch import load
 from torch import nn
 
-from pruning.costs import OUTSIDE, cost_model, costs, file_bytes, gzip_size, nonzero_after
 from pruning.granularities import GRANULARITIES, Weights
-from pruning.layers import prunable_weights
-from pruning.surgery import remove_units
-from pruning.units import apply_masks, masks_of
+from pruning.model.costs import OUTSIDE, cost_model, costs, file_bytes, gzip_size, nonzero_after
+from pruning.model.layer_table import prunable_weights
+from pruning.model.surgery import remove_units
+from pruning.model.units import apply_masks, masks_of
 from tests.every_granularity import tiny_for
 from tests.networks import NETWORKS, Tied, seeded
 

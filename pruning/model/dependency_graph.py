@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from pruning.errors import SurgeryError
-from pruning.opening import describe
-from pruning.units import Slice, UnitGroup
+from pruning.model.preparation import describe
+from pruning.model.units import Slice, UnitGroup
 
 OPAQUE = (nn.RNNBase, nn.MultiheadAttention)
 """Layers that are traced as one operation each; what is coupled with them stays whole."""

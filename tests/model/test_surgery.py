@@ -7,10 +7,10 @@ from torch import nn
 
 from pruning.errors import SurgeryError
 from pruning.granularities import Channels
-from pruning.opening import open_model
-from pruning.surgery import remove_units
-from pruning.tracing import traced
-from pruning.units import Keep, Slice, UnitGroup, apply_masks, masks_of
+from pruning.model.dependency_graph import traced
+from pruning.model.preparation import open_model
+from pruning.model.surgery import remove_units
+from pruning.model.units import Keep, Slice, UnitGroup, apply_masks, masks_of
 from tests.networks import CPU, IMAGE, NETWORKS, VECTOR, Residual, conv_bn, mlp, samples, seeded, workload
 
 

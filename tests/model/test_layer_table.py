@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from pruning.layers import (
+from pruning.model.layer_table import (
     every_path,
     layer_macs,
     layer_table,

@@ -8,8 +8,8 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from pruning.layers import layer_macs, model_macs
-from pruning.units import Keep, Slice, UnitGroup, masks_of
+from pruning.model.layer_table import layer_macs, model_macs
+from pruning.model.units import Keep, Slice, UnitGroup, masks_of
 
 GZIP_LEVEL = 6  # what the gzip command uses unless told otherwise
 

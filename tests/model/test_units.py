@@ -3,7 +3,7 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from pruning.units import Slice, Tiles, UnitGroup, Whole, apply_masks, group_of, masks_of
+from pruning.model.units import Slice, Tiles, UnitGroup, Whole, apply_masks, group_of, masks_of
 
 
 def rows_of(param: str, units: int) -> Slice:

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from pruning.criteria import Magnitude
 from pruning.events import SurgeryChecked
 from pruning.granularities import Channels
+from pruning.model.surgery import remove_units
+from pruning.model.units import apply_masks, masks_of
 from pruning.recipe import Recipe
-from pruning.surgery import remove_units
 from pruning.tuning import Tuning
-from pruning.units import apply_masks, masks_of
 from tests.architectures import ARCHITECTURES, inputs_of, made
 from tests.networks import VECTOR, carried_out, seeded, workload
 
