@@ -11,9 +11,9 @@ import torch
 
 from benchmarks.report import Report
 from pruning.amounts import Sparsity
-from pruning.calibration import Calibration
 from pruning.comparison import timed_scores
 from pruning.criteria import CRITERIA, Criterion
+from pruning.criteria.calibration import Calibration
 from pruning.eligible import chosen_groups
 from pruning.errors import PruningError
 from pruning.granularities import GRANULARITIES

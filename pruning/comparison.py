@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from pruning.allocation import CostLeft
-from pruning.calibration import Calibration
 from pruning.criteria import CRITERIA, Criterion, unit_scores
+from pruning.criteria.calibration import Calibration
+from pruning.criteria.pass_counter import counted
 from pruning.eligible import chosen_groups
 from pruning.errors import PruningError, RecipeError, WorkloadError
 from pruning.measure import Estimate, judge_all
@@ -19,7 +20,6 @@ from pruning.model.costs import cost_model
 from pruning.model.preparation import describe, open_model
 from pruning.model.surgery import cut_out
 from pruning.model.units import UnitGroup
-from pruning.passes import counted
 from pruning.recipe import Recipe, kind_of
 from pruning.rules import fits
 from pruning.select import rank, select

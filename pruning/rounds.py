@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from pruning.allocation import CostLeft
 from pruning.amounts import Amount
-from pruning.calibration import Calibration
 from pruning.criteria import unit_scores
+from pruning.criteria.calibration import Calibration
 from pruning.errors import PruningError
 from pruning.events import Event, Masked, Measured, Stage, TuningStep, Warned
 from pruning.measure import judge_all

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from pruning.boundary import FIRST_LOOK, AtAllLooks, Interval, UntilNarrow, looks
-from pruning.calibration import Calibration
 from pruning.criteria import unit_scores
+from pruning.criteria.calibration import Calibration
 from pruning.cuts import KEPT_BYTES, Cut, Cutting, bytes_of_largest
 from pruning.eligible import scorable
 from pruning.known import Known

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from pruning.allocation import CostLeft
 from pruning.amounts import Amount, PerLayer
 from pruning.answers import Axis, ModelView
-from pruning.calibration import Calibration
 from pruning.comparison import Agreement, Effort, agreement, timed_scores
 from pruning.criteria import Ablation, Criterion
+from pruning.criteria.calibration import Calibration
 from pruning.eligible import allowed, scorable
 from pruning.errors import PatienceError, RecipeError
 from pruning.granularities import Granularity

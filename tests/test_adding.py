@@ -12,9 +12,9 @@ import pytest
 from torch import Tensor, nn
 from typer.testing import CliRunner
 
-from pruning.calibration import Calibration
 from pruning.cli.app import make_app
 from pruning.criteria import ANY, CRITERIA
+from pruning.criteria.calibration import Calibration
 from pruning.errors import RecipeError
 from pruning.model.layer_table import PRUNABLE
 from pruning.model.units import UnitGroup

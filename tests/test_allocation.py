@@ -8,8 +8,8 @@ from torch import nn
 
 from pruning.allocation import CostLeft, erk, uniform
 from pruning.amounts import Amount, Budget, PerLayer, Sparsity
-from pruning.calibration import Calibration
 from pruning.criteria import Magnitude, Random, unit_scores
+from pruning.criteria.calibration import Calibration
 from pruning.errors import RecipeError
 from pruning.events import Warned
 from pruning.granularities import GRANULARITIES, Blocks, Channels, Granularity, Kernels, Weights

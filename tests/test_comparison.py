@@ -11,16 +11,16 @@ import torch
 from torch import nn
 
 from pruning.amounts import Sparsity
-from pruning.calibration import Calibration
 from pruning.comparison import agreement, candidates, compare_all, timed_scores
 from pruning.criteria import Ablation, Magnitude, OptimalBrainDamage, Snip, Taylor
+from pruning.criteria.calibration import Calibration
+from pruning.criteria.pass_counter import counted
 from pruning.eligible import scorable
 from pruning.errors import RecipeError
 from pruning.events import StageMeasured
 from pruning.granularities import Channels, Weights
 from pruning.model.layer_table import prunable_weights
 from pruning.model.preparation import open_model
-from pruning.passes import counted
 from pruning.recipe import Recipe, to_json
 from pruning.tuning import Tuning
 from tests.every_granularity import tiny_for

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from pruning import cuts as cuts_module
-from pruning.calibration import Calibration
 from pruning.criteria import Magnitude, unit_scores
+from pruning.criteria.calibration import Calibration
 from pruning.cuts import Cutting, bytes_of_largest
 from pruning.granularities import Weights
 from pruning.tails import Walk

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations, prune, weight_norm
 
 from pruning.amounts import Amount, PerLayer, Sparsity, Threshold
-from pruning.calibration import Calibration
 from pruning.criteria import Activation, Apoz, Criterion, Magnitude, Taylor, unit_scores
+from pruning.criteria.calibration import Calibration
 from pruning.errors import RecipeError, SurgeryError, WorkloadError
 from pruning.events import Event, Masked, SurgeryChecked, Warned
 from pruning.exporters import Record, export

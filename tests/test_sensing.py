@@ -6,8 +6,8 @@ from torch import nn
 
 from pruning.amounts import Sparsity
 from pruning.boundary import FIRST_LOOK, looks
-from pruning.calibration import Calibration
 from pruning.criteria import Magnitude, unit_scores
+from pruning.criteria.calibration import Calibration
 from pruning.granularities import Channels, Weights
 from pruning.known import known_of
 from pruning.measure import judge_all

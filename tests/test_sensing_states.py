@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from pruning.calibration import Calibration
 from pruning.criteria import Magnitude, unit_scores
+from pruning.criteria.calibration import Calibration
 from pruning.granularities import Weights
 from pruning.measure import judge_all
 from pruning.recipe import Recipe

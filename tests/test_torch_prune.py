@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn.utils import prune
 
 from pruning.amounts import Sparsity
-from pruning.calibration import Calibration
 from pruning.criteria import Magnitude, unit_scores
+from pruning.criteria.calibration import Calibration
 from pruning.granularities import Channels, Granularity, Weights
 from pruning.model.layer_table import prunable_weights
 from pruning.model.preparation import open_model

@@ -16,7 +16,7 @@ from pruning.criteria.magnitude import Magnitude
 from pruning.criteria.movement import Movement
 from pruning.criteria.optimal_brain_damage import OptimalBrainDamage
 from pruning.criteria.optimal_brain_surgeon import OptimalBrainSurgeon
-from pruning.criteria.random import Random
+from pruning.criteria.random_scores import Random
 from pruning.criteria.signed_square import SignedSquare
 from pruning.criteria.snip import Snip
 from pruning.criteria.synflow import Synflow

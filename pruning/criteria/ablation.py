@@ -10,8 +10,8 @@ from torch.func import vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from pruning.calibration import Calibration
-from pruning.derivatives import Loss
+from pruning.criteria.calibration import Calibration
+from pruning.criteria.gradients import Loss
 from pruning.model.layer_table import PRUNABLE
 from pruning.model.units import UnitGroup
 from pruning.options.constraints import Between, check

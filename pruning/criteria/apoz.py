@@ -4,10 +4,10 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from pruning.calibration import Calibration
+from pruning.criteria.activations import mean_readings
+from pruning.criteria.calibration import Calibration
 from pruning.model.layer_table import WITH_CHANNELS
 from pruning.model.units import UnitGroup
-from pruning.readings import mean_readings
 
 
 @dataclass(frozen=True)

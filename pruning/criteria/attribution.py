@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from pruning.calibration import Calibration
+from pruning.criteria.calibration import Calibration
 from pruning.errors import PruningError, RecipeError, WorkloadError
 from pruning.model.layer_table import WITH_CHANNELS
 from pruning.model.preparation import describe

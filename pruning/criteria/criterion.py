@@ -6,7 +6,7 @@ from typing import ClassVar, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from pruning.calibration import Calibration
+from pruning.criteria.calibration import Calibration
 from pruning.errors import WorkloadError
 from pruning.model.units import UnitGroup
 

@@ -5,7 +5,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from pruning.calibration import Calibration
+from pruning.criteria.calibration import Calibration
 from pruning.criteria.criterion import ANY
 from pruning.model.layer_table import PRUNABLE
 from pruning.model.units import UnitGroup

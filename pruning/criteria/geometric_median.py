@@ -5,7 +5,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from pruning.calibration import Calibration
+from pruning.criteria.calibration import Calibration
 from pruning.model.layer_table import WITH_CHANNELS
 from pruning.model.units import Slice, UnitGroup
 

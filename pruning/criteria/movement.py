@@ -6,9 +6,9 @@ from typing import Annotated, ClassVar
 import torch
 from torch import Tensor, nn
 
-from pruning.calibration import Calibration
+from pruning.criteria.calibration import Calibration
 from pruning.criteria.criterion import ANY
-from pruning.derivatives import gradients, ranked_params
+from pruning.criteria.gradients import gradients, ranked_params
 from pruning.errors import WorkloadError
 from pruning.model.layer_table import PRUNABLE
 from pruning.model.units import UnitGroup

@@ -6,9 +6,9 @@ from typing import Annotated, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from pruning.calibration import Calibration
+from pruning.criteria.calibration import Calibration
 from pruning.criteria.criterion import ANY
-from pruning.derivatives import Values, all_weights, fisher_diagonal, mean_hessian_product, ranked_params
+from pruning.criteria.gradients import Values, all_weights, fisher_diagonal, mean_hessian_product, ranked_params
 from pruning.model.layer_table import PRUNABLE
 from pruning.model.units import UnitGroup
 from pruning.options.constraints import Between, check

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pruning.calibration import Calibration, input_sums, precise
+from pruning.criteria.calibration import Calibration, input_sums, precise
 from pruning.errors import WorkloadError
 from pruning.model.layer_table import CONVOLUTIONS, WITH_CHANNELS
 from pruning.model.units import UnitGroup

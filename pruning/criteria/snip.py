@@ -4,9 +4,9 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from pruning.calibration import Calibration
+from pruning.criteria.calibration import Calibration
 from pruning.criteria.criterion import ANY
-from pruning.derivatives import mean_gradients, ranked_params
+from pruning.criteria.gradients import mean_gradients, ranked_params
 from pruning.model.layer_table import PRUNABLE
 from pruning.model.units import UnitGroup
 

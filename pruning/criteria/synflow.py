@@ -6,9 +6,9 @@ from typing import Annotated, ClassVar
 import torch
 from torch import Tensor, nn
 
-from pruning.calibration import Calibration
+from pruning.criteria.calibration import Calibration
 from pruning.criteria.criterion import ANY
-from pruning.derivatives import kernels, ranked_params
+from pruning.criteria.gradients import kernels, ranked_params
 from pruning.errors import RecipeError, WorkloadError
 from pruning.model.layer_table import PRUNABLE
 from pruning.model.preparation import describe

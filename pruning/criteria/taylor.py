@@ -5,9 +5,9 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from pruning.calibration import Calibration
+from pruning.criteria.calibration import Calibration
 from pruning.criteria.criterion import ANY
-from pruning.derivatives import Values, gradients, ranked_params, squared_gradients
+from pruning.criteria.gradients import Values, gradients, ranked_params, squared_gradients
 from pruning.model.layer_table import PRUNABLE
 from pruning.model.units import UnitGroup
 from pruning.workload import Batch, Task

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from pruning.calibration import Calibration, features_last, input_sums, precise
+from pruning.criteria.calibration import Calibration, features_last, input_sums, precise
 from pruning.model.layer_table import WITH_CHANNELS
 from pruning.model.units import UnitGroup
 

@@ -3,7 +3,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from pruning.coupling import coupled_slices
+from pruning.granularities.coupling import coupled_slices
 from pruning.model.layer_table import WITH_CHANNELS, called_layer, prunable_weights
 from pruning.model.surgery import why_whole
 from pruning.model.units import Slice, UnitGroup

@@ -5,7 +5,7 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from pruning.granularities.trying import Call, calls_of, output_with
+from pruning.granularities.probing import Call, calls_of, output_with
 from pruning.model.layer_table import prunable_weights, why_kept_whole
 from pruning.model.units import Slice, UnitGroup
 

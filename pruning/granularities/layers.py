@@ -4,7 +4,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from pruning.granularities.trying import Call, calls_of, output_with
+from pruning.granularities.probing import Call, calls_of, output_with
 from pruning.model.layer_table import prunable_weights, shared_outside
 from pruning.model.units import UnitGroup, Whole
 

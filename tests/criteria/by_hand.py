@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pruning.calibration import Calibration
 from pruning.criteria import Criterion, unit_scores
+from pruning.criteria.calibration import Calibration
 from pruning.granularities import Granularity
 from pruning.workload import Batch, TensorSplit, Workload
 from tests.networks import CPU

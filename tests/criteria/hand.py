@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from pruning.calibration import Calibration
 from pruning.criteria import Criterion, unit_scores
+from pruning.criteria.calibration import Calibration
 from pruning.granularities import Channels, Granularity
 from pruning.model.units import UnitGroup
 from pruning.workload import Classification, TensorSplit, Workload

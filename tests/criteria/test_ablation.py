@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pruning.calibration import Calibration
 from pruning.criteria import Ablation, ablation, unit_scores
+from pruning.criteria.calibration import Calibration
 from pruning.eligible import scorable
 from pruning.errors import RecipeError
 from pruning.granularities import GRANULARITIES, Channels, RNNUnits

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from pruning.amounts import Sparsity
-from pruning.calibration import Calibration
 from pruning.criteria import ANY, CRITERIA, Criterion, unit_scores
+from pruning.criteria.calibration import Calibration
 from pruning.eligible import scorable
 from pruning.errors import RecipeError, WorkloadError
 from pruning.events import Masked

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from pruning.amounts import Threshold
-from pruning.calibration import Calibration
 from pruning.criteria import Distribution, unit_scores
+from pruning.criteria.calibration import Calibration
 from pruning.granularities import Channels, Weights
 from pruning.model.units import Slice, UnitGroup
 from pruning.recipe import Recipe

@@ -3,8 +3,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from pruning.calibration import Calibration
 from pruning.criteria import Grasp, unit_scores
+from pruning.criteria.calibration import Calibration
 from pruning.errors import WorkloadError
 from pruning.granularities import Channels, Weights
 from tests.criteria.by_hand import SQUARED, Attentive, Loss, Recurrent, calibration, scored

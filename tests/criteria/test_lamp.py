@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from pruning.calibration import Calibration
 from pruning.criteria import Lamp, Magnitude, unit_scores
+from pruning.criteria.calibration import Calibration
 from pruning.criteria.lamp import shares_of_rest
 from pruning.granularities import Channels, Weights
 from pruning.model.preparation import open_model

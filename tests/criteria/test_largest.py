@@ -1,7 +1,7 @@
 import torch
 
-from pruning.calibration import Calibration
 from pruning.criteria import Largest, Magnitude, unit_scores
+from pruning.criteria.calibration import Calibration
 from pruning.granularities import Channels, Weights
 from pruning.model.preparation import open_model
 from tests.criteria.by_hand import calibration, scored

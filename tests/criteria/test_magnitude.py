@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pruning.calibration import Calibration
 from pruning.criteria import Magnitude, unit_scores
+from pruning.criteria.calibration import Calibration
 from pruning.granularities import Channels, Weights
 from pruning.model.preparation import open_model
 from pruning.model.units import Slice, Tiles, UnitGroup

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from pruning.calibration import Calibration
 from pruning.criteria import Movement, unit_scores
+from pruning.criteria.calibration import Calibration
 from pruning.errors import RecipeError, WorkloadError
 from pruning.granularities import Channels, Weights
 from pruning.model.preparation import open_model

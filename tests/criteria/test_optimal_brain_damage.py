@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from pruning.calibration import Calibration
 from pruning.criteria import OptimalBrainDamage, unit_scores
+from pruning.criteria.calibration import Calibration
 from pruning.errors import RecipeError
 from pruning.granularities import Channels, Weights
 from pruning.model.preparation import open_model

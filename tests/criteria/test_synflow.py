@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from pruning.calibration import Calibration
 from pruning.criteria import Synflow, unit_scores
+from pruning.criteria.calibration import Calibration
 from pruning.errors import RecipeError, WorkloadError
 from pruning.granularities import Channels, Weights
 from pruning.model.preparation import open_model

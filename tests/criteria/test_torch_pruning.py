@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from torch_pruning.pruner.importance import FPGMImportance, Importance
 
 from pruning.amounts import Sparsity
-from pruning.calibration import Calibration
 from pruning.criteria import (
     BatchnormScale,
     Criterion,
@@ -28,6 +27,7 @@ from pruning.criteria import (
     Taylor,
     unit_scores,
 )
+from pruning.criteria.calibration import Calibration
 from pruning.granularities import Channels
 from pruning.scopes import Layer
 from pruning.select import rank, select

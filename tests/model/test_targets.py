@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from pruning.calibration import Calibration
 from pruning.criteria import Attribution, unit_scores
+from pruning.criteria.calibration import Calibration
 from pruning.errors import RecipeError, WorkloadError
 from pruning.loading import read_tensors
 from pruning.model.preparation import open_model

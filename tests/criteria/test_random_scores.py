@@ -1,7 +1,7 @@
 import torch
 
-from pruning.calibration import Calibration
 from pruning.criteria import Random, unit_scores
+from pruning.criteria.calibration import Calibration
 from pruning.granularities import Weights
 from pruning.model.preparation import open_model
 from tests.networks import CPU, tiny

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from pruning.calibration import Calibration, captured_inputs, features_last, input_sums
+from pruning.criteria.calibration import Calibration, captured_inputs, features_last, input_sums
 from pruning.errors import WorkloadError
 from tests.networks import CPU, Tied, seeded, tiny, workload
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from pruning.calibration import Calibration
+from pruning.criteria.calibration import Calibration
 from pruning.errors import WorkloadError
 from pruning.model.layer_table import every_path, prunable_weights
 from pruning.model.preparation import describe

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from pruning.calibration import Calibration, features_last, input_sums, precise
+from pruning.criteria.calibration import Calibration, features_last, input_sums, precise
 from pruning.model.layer_table import CONVOLUTIONS
 from pruning.model.units import Slice, UnitGroup
 

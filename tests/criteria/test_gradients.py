@@ -2,9 +2,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pruning import derivatives
-from pruning.calibration import Calibration
-from pruning.derivatives import (
+from pruning.criteria import gradients as derivatives
+from pruning.criteria.calibration import Calibration
+from pruning.criteria.gradients import (
     all_weights,
     fisher_diagonal,
     gradients,
