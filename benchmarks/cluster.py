@@ -17,7 +17,6 @@ from pathlib import Path
 import psutil
 
 from benchmarks.report import Report, Target
-from pruning.amounts import Sparsity
 from pruning.errors import JobError
 from pruning.events import Measured, Resumed, Stage, StageMeasured
 from pruning.jobs.backend import Backend
@@ -27,6 +26,7 @@ from pruning.jobs.store import Store
 from pruning.lab import open_workload, sensitivity
 from pruning.recipe import Recipe
 from pruning.schedules import Polynomial
+from pruning.selection.amounts import Sparsity
 from pruning.sensitivity import LEVELS, Row
 from pruning.tuning import Tuning
 

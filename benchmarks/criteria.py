@@ -10,7 +10,6 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import torch
 
 from benchmarks.report import Report
-from pruning.amounts import Sparsity
 from pruning.comparison import timed_scores
 from pruning.criteria import CRITERIA, Criterion
 from pruning.criteria.calibration import Calibration
@@ -23,8 +22,9 @@ from pruning.model.preparation import open_model
 from pruning.model.surgery import cut_out
 from pruning.recipe import Recipe
 from pruning.rules import fits
-from pruning.scopes import Global, Layer, Scope
-from pruning.select import rank, select
+from pruning.selection.amounts import Sparsity
+from pruning.selection.ranking import rank, select
+from pruning.selection.scopes import Global, Layer, Scope
 from pruning.workload import Workload
 from sample_models import MODELS
 

@@ -20,11 +20,11 @@ from safetensors.torch import load_file
 
 from benchmarks.report import Report, Target
 from benchmarks.siege import Siege, Tally, open_store, serving, wait_until_idle
-from pruning.amounts import Sparsity
 from pruning.events import Finished, Measured, TuningStep, Verified
 from pruning.jobs.store import Store
 from pruning.recipe import Recipe
 from pruning.schedules import Polynomial
+from pruning.selection.amounts import Sparsity
 from pruning.tuning import Tuning
 
 KILLS = 200

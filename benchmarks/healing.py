@@ -6,14 +6,14 @@ import time
 from pathlib import Path
 
 from benchmarks.report import Report, Target
-from pruning.amounts import Sparsity
 from pruning.criteria import Magnitude, Taylor
 from pruning.events import Stage, StageMeasured, SurgeryChecked, Verified
 from pruning.granularities import Channels, Weights
 from pruning.recipe import Recipe
 from pruning.runs import carry_out
 from pruning.schedules import Polynomial
-from pruning.scopes import Global
+from pruning.selection.amounts import Sparsity
+from pruning.selection.scopes import Global
 from pruning.tuning import Tuning
 from sample_models import MODELS
 

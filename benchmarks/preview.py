@@ -12,14 +12,14 @@ from torch import Tensor, nn
 from torch.nn.utils import prune
 
 from benchmarks.report import Report, Target
-from pruning.amounts import Amount, Sparsity, Threshold
 from pruning.granularities import Weights
 from pruning.model.costs import CostModel, Size, cost_model
 from pruning.model.devices import default_device
 from pruning.model.memory import bytes_of
 from pruning.model.units import UnitGroup, apply_masks, masks_of
-from pruning.scopes import Global, Layer, Scope
-from pruning.select import Position, Ranking, position, rank, select
+from pruning.selection.amounts import Amount, Sparsity, Threshold
+from pruning.selection.ranking import Position, Ranking, position, rank, select
+from pruning.selection.scopes import Global, Layer, Scope
 
 LAYERS = 50
 WIDTHS = (1000, 500)

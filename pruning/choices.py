@@ -5,14 +5,14 @@ from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from pruning.amounts import AMOUNTS
 from pruning.criteria import ANY, CRITERIA
 from pruning.granularities import GRANULARITIES
 from pruning.options.constraints import ranges
 from pruning.options.docstrings import field_docs, first_paragraph
 from pruning.recipe import TABLES, to_plain
 from pruning.schedules import SCHEDULES
-from pruning.scopes import SCOPES
+from pruning.selection.amounts import AMOUNTS
+from pruning.selection.scopes import SCOPES
 
 CHOICES: dict[str, tuple[str, Mapping[str, type[Any]]]] = {
     "criterion": ("How important is a unit? The least important fall.", CRITERIA),

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pruning.allocation import CostLeft
 from pruning.criteria import CRITERIA, Criterion, unit_scores
 from pruning.criteria.calibration import Calibration
 from pruning.criteria.pass_counter import counted
@@ -22,7 +21,8 @@ from pruning.model.surgery import cut_out
 from pruning.model.units import UnitGroup
 from pruning.recipe import Recipe, kind_of
 from pruning.rules import fits
-from pruning.select import rank, select
+from pruning.selection.allocation import CostLeft
+from pruning.selection.ranking import rank, select
 from pruning.workload import Workload
 
 

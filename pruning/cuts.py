@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from pruning.amounts import Sparsity
 from pruning.model.units import Masks, UnitGroup, masks_of
-from pruning.scopes import Layer
-from pruning.select import rank, select
+from pruning.selection.amounts import Sparsity
+from pruning.selection.ranking import rank, select
+from pruning.selection.scopes import Layer
 from pruning.sparse_linear import Ladder, climbing, ladders
 from pruning.tails import ATOL, RTOL, Tail, Walk
 

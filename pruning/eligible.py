@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from pruning.amounts import PerLayer
 from pruning.criteria import Criterion
 from pruning.errors import RecipeError
 from pruning.granularities import Granularity
@@ -13,6 +12,7 @@ from pruning.model.layer_table import Layer, layer_table
 from pruning.model.units import UnitGroup, group_of
 from pruning.recipe import Recipe, kind_of
 from pruning.rules import unscored
+from pruning.selection.amounts import PerLayer
 from pruning.workload import Workload
 
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from pruning.amounts import Amount
 from pruning.eligible import chosen_groups
 from pruning.events import Event, Stage, StageMeasured, StageName, Started, SurgeryChecked, Warned
 from pruning.measure import class_scores, judge_all, latency_ms
@@ -17,7 +16,8 @@ from pruning.model.surgery import masked_copy, remove_units
 from pruning.model.units import Keep
 from pruning.recipe import Recipe
 from pruning.rounds import Bench, Plan, Progress, Save, Stop, fallen_share, first_cut, gone_on, in_rounds, whole
-from pruning.select import Ranking, position, select
+from pruning.selection.amounts import Amount
+from pruning.selection.ranking import Ranking, position, select
 from pruning.tuning import steps_per_epoch
 from pruning.workload import Workload
 

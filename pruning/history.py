@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any, Literal
 
-from pruning.amounts import Amount, PerLayer
 from pruning.curves import latest, stages_of
 from pruning.events import Event, Exported, Stage, Verified
 from pruning.numbers import percent, significant
 from pruning.recipe import Recipe, kind_of, to_plain
+from pruning.selection.amounts import Amount, PerLayer
 
 
 @dataclass(frozen=True)

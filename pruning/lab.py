@@ -13,8 +13,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pruning.allocation import erk, uniform
-from pruning.amounts import PerLayer
 from pruning.answers import CELLS, Axis, Heatmap, Look, ModelView, Outcome, UnitsView
 from pruning.comparison import Agreement, Compared, Effort
 from pruning.criteria import ANY
@@ -25,7 +23,9 @@ from pruning.model.costs import file_bytes, gzip_size, nonzero_after
 from pruning.model.layer_table import called_layer
 from pruning.model.units import group_of, masks_of
 from pruning.recipe import Recipe
-from pruning.select import position, select
+from pruning.selection.allocation import erk, uniform
+from pruning.selection.amounts import PerLayer
+from pruning.selection.ranking import position, select
 from pruning.sensitivity import Sensitivity
 from pruning.workbench import Lab, Opened
 

@@ -8,14 +8,14 @@ from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from pruning.amounts import AMOUNTS, Amount, PerLayer, Rest, Sparsity
 from pruning.criteria import CRITERIA, Criterion, Magnitude
 from pruning.errors import RecipeError
 from pruning.granularities import GRANULARITIES, Granularity, Weights
 from pruning.options.constraints import check
 from pruning.rules import why_apart
 from pruning.schedules import SCHEDULES, OneShot, Schedule
-from pruning.scopes import SCOPES, Global, Scope
+from pruning.selection.amounts import AMOUNTS, Amount, PerLayer, Rest, Sparsity
+from pruning.selection.scopes import SCOPES, Global, Scope
 from pruning.tuning import Tuning
 
 VERSION = 1

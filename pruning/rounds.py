@@ -7,8 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pruning.allocation import CostLeft
-from pruning.amounts import Amount
 from pruning.criteria import unit_scores
 from pruning.criteria.calibration import Calibration
 from pruning.errors import PruningError
@@ -19,7 +17,9 @@ from pruning.model.devices import Randomness
 from pruning.model.units import Keep, Masks, UnitGroup, apply_masks, masks_of
 from pruning.recipe import Recipe
 from pruning.schedules import Round
-from pruning.select import Position, Ranking, position, rank, select
+from pruning.selection.allocation import CostLeft
+from pruning.selection.amounts import Amount
+from pruning.selection.ranking import Position, Ranking, position, rank, select
 from pruning.tuning import Training
 from pruning.workload import Batch, Split, Workload
 

@@ -5,12 +5,12 @@ from typing import Any
 
 from torch import nn
 
-from pruning.amounts import Amount
 from pruning.criteria import ANY, CRITERIA, Criterion, LeavesOut
 from pruning.granularities import GRANULARITIES, Granularity
 from pruning.model.layer_table import called_layer
 from pruning.model.units import UnitGroup
-from pruning.scopes import SCOPES, Scope
+from pruning.selection.amounts import Amount
+from pruning.selection.scopes import SCOPES, Scope
 
 
 def why_apart(criterion: Criterion, granularity: Granularity, scope: Scope, amount: Amount) -> str:

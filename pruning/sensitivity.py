@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from pruning.amounts import PerLayer
 from pruning.measure import Estimate
 from pruning.recipe import Recipe
-from pruning.scopes import Layer
+from pruning.selection.amounts import PerLayer
+from pruning.selection.scopes import Layer
 
 LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 """Sparsities of one layer alone."""

@@ -7,12 +7,12 @@ from typing import Any
 
 from torch import nn
 
-from pruning.amounts import Sparsity
 from pruning.choices import CHOICES, takes
 from pruning.model.layer_table import prunable_weights
 from pruning.options.docstrings import field_docs, first_paragraph
 from pruning.recipe import Recipe, to_dict
 from pruning.schedules import Polynomial
+from pruning.selection.amounts import Sparsity
 from pruning.tuning import Tuning
 
 

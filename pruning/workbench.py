@@ -10,8 +10,6 @@ from cachetools import LRUCache, cached
 from cachetools.keys import hashkey
 from torch import Tensor, nn
 
-from pruning.allocation import CostLeft
-from pruning.amounts import Amount, PerLayer
 from pruning.answers import Axis, ModelView
 from pruning.comparison import Agreement, Effort, agreement, timed_scores
 from pruning.criteria import Ablation, Criterion
@@ -31,8 +29,10 @@ from pruning.model.surgery import cut_out
 from pruning.model.units import UnitGroup
 from pruning.recipe import Recipe
 from pruning.schedules import OneShot
-from pruning.scopes import Scope
-from pruning.select import Ranking, rank, select
+from pruning.selection.allocation import CostLeft
+from pruning.selection.amounts import Amount, PerLayer
+from pruning.selection.ranking import Ranking, rank, select
+from pruning.selection.scopes import Scope
 from pruning.sensing import Sensing
 from pruning.tuning import Tuning
 from pruning.workload import Workload, Workloads

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.selection import properties, tried
-from tests import test_select_properties
+from tests.selection import test_ranking_properties as test_select_properties
 
 ROOT = Path(__file__).parents[1]
 

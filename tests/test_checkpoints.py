@@ -16,7 +16,6 @@ import torch
 from torch import Tensor, nn
 
 from pruning import checkpoints, runs
-from pruning.amounts import Sparsity
 from pruning.checkpoints import FILE, Checkpoint, CheckpointError
 from pruning.criteria import Magnitude, Taylor
 from pruning.engine import Pruned, prune
@@ -38,7 +37,8 @@ from pruning.rescoring import rescore
 from pruning.rounds import Progress
 from pruning.runs import RunResult, carry_out
 from pruning.schedules import Polynomial, PolynomialDecay, Until
-from pruning.scopes import Global, Layer
+from pruning.selection.amounts import Sparsity
+from pruning.selection.scopes import Global, Layer
 from pruning.tuning import Training, Tuning, tune
 from pruning.workload import Classification, Workload
 from pruning.workload_file import load_workload

@@ -10,7 +10,6 @@ import pytest
 import torch
 from torch import nn
 
-from pruning.amounts import Sparsity
 from pruning.comparison import agreement, candidates, compare_all, timed_scores
 from pruning.criteria import Ablation, Magnitude, OptimalBrainDamage, Snip, Taylor
 from pruning.criteria.calibration import Calibration
@@ -22,6 +21,7 @@ from pruning.granularities import Channels, Weights
 from pruning.model.layer_table import prunable_weights
 from pruning.model.preparation import open_model
 from pruning.recipe import Recipe, to_json
+from pruning.selection.amounts import Sparsity
 from pruning.tuning import Tuning
 from tests.every_granularity import tiny_for
 from tests.networks import CPU, carried_out, tiny

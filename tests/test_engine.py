@@ -10,7 +10,6 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
-from pruning.amounts import PerLayer, Sparsity
 from pruning.criteria import Activation, Magnitude, Taylor
 from pruning.events import (
     Event,
@@ -25,7 +24,8 @@ from pruning.events import (
 from pruning.granularities import Channels, Weights
 from pruning.recipe import Recipe
 from pruning.schedules import Polynomial
-from pruning.scopes import Global, Layer
+from pruning.selection.amounts import PerLayer, Sparsity
+from pruning.selection.scopes import Global, Layer
 from pruning.tuning import Tuning
 from pruning.workload import TensorSplit
 from tests.networks import NETWORKS, carried_out, tiny

@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pruning.amounts import PerLayer, Sparsity, Threshold
 from pruning.criteria import Magnitude, Taylor
 from pruning.engine import prune
 from pruning.errors import PruningError, RecipeError
@@ -15,7 +14,8 @@ from pruning.events import Finished, Masked, StageMeasured, SurgeryChecked, Tuni
 from pruning.granularities import Channels, Weights
 from pruning.recipe import Recipe
 from pruning.schedules import Polynomial
-from pruning.scopes import Global, Layer
+from pruning.selection.amounts import PerLayer, Sparsity, Threshold
+from pruning.selection.scopes import Global, Layer
 from pruning.tuning import Tuning
 from pruning.workload import Classification
 from tests.networks import CLASSES, CPU, VECTOR, Residual, Tied, carried_out, seeded, tiny, workload

@@ -11,7 +11,6 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations, prune, weight_norm
 
-from pruning.amounts import Amount, PerLayer, Sparsity, Threshold
 from pruning.criteria import Activation, Apoz, Criterion, Magnitude, Taylor, unit_scores
 from pruning.criteria.calibration import Calibration
 from pruning.errors import RecipeError, SurgeryError, WorkloadError
@@ -26,8 +25,9 @@ from pruning.model.surgery import remove_units
 from pruning.model.units import Slice, Tiles, UnitGroup, apply_masks, masks_of
 from pruning.recipe import Recipe
 from pruning.schedules import Linear
-from pruning.scopes import Global, Layer, Scope
-from pruning.select import position, rank, select
+from pruning.selection.amounts import Amount, PerLayer, Sparsity, Threshold
+from pruning.selection.ranking import position, rank, select
+from pruning.selection.scopes import Global, Layer, Scope
 from pruning.tuning import Tuning
 from pruning.workbench import Lab
 from pruning.workload import TensorSplit, Workload

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pruning.amounts import Budget, PerLayer, Sparsity, Threshold
 from pruning.criteria import Taylor
 from pruning.curves import curve
 from pruning.events import Event, Exported, Masked, Measured, Stage, StageMeasured, Started, TuningStep, Verified
@@ -27,7 +26,8 @@ from pruning.history import (
 from pruning.numbers import THIN
 from pruning.recipe import Recipe, to_dict, to_json
 from pruning.run_figures import MARKS, Drawn, accuracy_figure, accuracy_size_figure, run_style
-from pruning.scopes import Layer
+from pruning.selection.amounts import Budget, PerLayer, Sparsity, Threshold
+from pruning.selection.scopes import Layer
 from pruning.tuning import Tuning
 
 DENSE = Stage(0.9, 0.85, 1000, 100, 100, 5000, 2000, 1000)

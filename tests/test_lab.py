@@ -7,8 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from pruning.allocation import erk
-from pruning.amounts import Budget, PerLayer, RelativeThreshold, Sparsity, Threshold
 from pruning.answers import BINS
 from pruning.criteria import CRITERIA, Largest, Magnitude, Random, Taylor
 from pruning.errors import PatienceError, PruningError, RecipeError
@@ -21,8 +19,10 @@ from pruning.model.units import masks_of
 from pruning.recipe import Recipe
 from pruning.rules import fits
 from pruning.schedules import Polynomial
-from pruning.scopes import SCOPES, Blocks, Global, Layer, Row
-from pruning.select import select
+from pruning.selection.allocation import erk
+from pruning.selection.amounts import Budget, PerLayer, RelativeThreshold, Sparsity, Threshold
+from pruning.selection.ranking import select
+from pruning.selection.scopes import SCOPES, Blocks, Global, Layer, Row
 from pruning.sensitivity import merged
 from pruning.tuning import Tuning
 from pruning.workbench import Lab

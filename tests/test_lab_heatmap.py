@@ -3,14 +3,14 @@ import pytest
 import torch
 from torch import nn
 
-from pruning.amounts import PerLayer, Sparsity
 from pruning.criteria import Activation, Magnitude, Taylor
 from pruning.errors import PruningError, RecipeError
 from pruning.granularities import Channels, Weights
 from pruning.lab import CELLS, heatmap
 from pruning.recipe import Recipe
-from pruning.scopes import Layer
-from pruning.select import select
+from pruning.selection.amounts import PerLayer, Sparsity
+from pruning.selection.ranking import select
+from pruning.selection.scopes import Layer
 from pruning.workbench import Lab
 from tests.networks import CPU, seeded, tiny, workload
 

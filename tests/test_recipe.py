@@ -2,13 +2,13 @@ import json
 
 import pytest
 
-from pruning.amounts import Budget, PerLayer, RelativeThreshold, Sparsity, Threshold
 from pruning.criteria import Activation, Attribution, Magnitude, Taylor
 from pruning.errors import RecipeError
 from pruning.granularities import Channels, Weights
 from pruning.recipe import Recipe, from_dict, from_json, to_dict, to_json
 from pruning.schedules import Polynomial, PolynomialDecay, Until
-from pruning.scopes import Blocks, Global, Layer, Row
+from pruning.selection.amounts import Budget, PerLayer, RelativeThreshold, Sparsity, Threshold
+from pruning.selection.scopes import Blocks, Global, Layer, Row
 from pruning.tuning import Tuning
 
 OF_THE_ISSUE = """

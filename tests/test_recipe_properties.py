@@ -11,7 +11,6 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from pruning.amounts import AMOUNTS, PerLayer, Rest
 from pruning.criteria import CRITERIA
 from pruning.errors import RecipeError
 from pruning.granularities import GRANULARITIES
@@ -19,7 +18,8 @@ from pruning.options.constraints import Between, ranges
 from pruning.recipe import TABLES, Recipe, from_json, to_json
 from pruning.rules import why_apart
 from pruning.schedules import SCHEDULES
-from pruning.scopes import SCOPES
+from pruning.selection.amounts import AMOUNTS, PerLayer, Rest
+from pruning.selection.scopes import SCOPES
 from pruning.tuning import Tuning
 
 names = st.text(min_size=1, max_size=8).filter(lambda name: not name.startswith("//"))

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 import torch
 
-from pruning.amounts import AMOUNTS, Amount, Budget, PerLayer, Sparsity
 from pruning.criteria import CRITERIA, Activation, BatchnormScale, Magnitude, Wanda
 from pruning.eligible import chosen_groups, scorable
 from pruning.errors import RecipeError
@@ -17,7 +16,8 @@ from pruning.model.layer_table import called_layer
 from pruning.model.preparation import open_model
 from pruning.recipe import Recipe
 from pruning.rules import fits, unscored, why_apart
-from pruning.scopes import SCOPES, Layer
+from pruning.selection.amounts import AMOUNTS, Amount, Budget, PerLayer, Sparsity
+from pruning.selection.scopes import SCOPES, Layer
 from pruning.tuning import Tuning
 from pruning.workbench import Lab
 from tests.every_granularity import NETWORK_OF, tiny_for

@@ -5,13 +5,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pruning.amounts import AMOUNTS, Amount, Budget, PerLayer, RelativeThreshold, Sparsity, Threshold
 from pruning.errors import RecipeError
 from pruning.events import Masked
 from pruning.granularities import Channels
 from pruning.recipe import Recipe
-from pruning.scopes import SCOPES, Blocks, Global, Layer, Row
-from pruning.select import position, select
+from pruning.selection.amounts import AMOUNTS, Amount, Budget, PerLayer, RelativeThreshold, Sparsity, Threshold
+from pruning.selection.ranking import position, select
+from pruning.selection.scopes import SCOPES, Blocks, Global, Layer, Row
 from pruning.tuning import Tuning
 from pruning.workbench import Lab
 from tests.conftest import PROFILE

@@ -4,7 +4,6 @@ import pytest
 import torch
 from torch import nn
 
-from pruning.amounts import Sparsity
 from pruning.boundary import FIRST_LOOK, looks
 from pruning.criteria import Magnitude, unit_scores
 from pruning.criteria.calibration import Calibration
@@ -13,9 +12,10 @@ from pruning.known import known_of
 from pruning.measure import judge_all
 from pruning.model.surgery import masked_copy
 from pruning.recipe import Recipe
-from pruning.scopes import Layer
 from pruning.seeing import batches
-from pruning.select import rank, select
+from pruning.selection.amounts import Sparsity
+from pruning.selection.ranking import rank, select
+from pruning.selection.scopes import Layer
 from pruning.sensing import Sensing, sense
 from pruning.sensitivity import Sensitivity, largest_cuts
 from pruning.workload import Workload

@@ -3,10 +3,10 @@ import io
 import json
 from dataclasses import replace
 
-from pruning.amounts import PerLayer
 from pruning.measure import Estimate
 from pruning.recipe import Recipe
-from pruning.scopes import Layer
+from pruning.selection.amounts import PerLayer
+from pruning.selection.scopes import Layer
 from pruning.sensitivity import Cell, Row, Sensitivity, largest_cuts, suggested, to_csv, to_dict
 
 

@@ -3,11 +3,11 @@ from dataclasses import dataclass, fields
 
 import pytest
 
-from pruning.amounts import Sparsity
 from pruning.choices import CHOICES
 from pruning.criteria import CRITERIA
 from pruning.options.docstrings import field_docs, first_paragraph
 from pruning.recipe import from_json
+from pruning.selection.amounts import Sparsity
 from pruning.starting_recipe import commented, starting_recipe
 from pruning.tuning import Tuning
 from tests.networks import NETWORKS, seeded

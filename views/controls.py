@@ -6,7 +6,6 @@ from typing import Any, Literal
 
 import streamlit as st
 
-from pruning.amounts import AMOUNTS, PerLayer, Sparsity
 from pruning.criteria import CRITERIA
 from pruning.errors import PruningError, RecipeError
 from pruning.granularities import GRANULARITIES
@@ -15,7 +14,8 @@ from pruning.numbers import percent, si
 from pruning.options.constraints import Between
 from pruning.recipe import Recipe, from_json, to_json
 from pruning.schedules import SCHEDULES, Polynomial
-from pruning.scopes import SCOPES
+from pruning.selection.amounts import AMOUNTS, PerLayer, Sparsity
+from pruning.selection.scopes import SCOPES
 from pruning.tuning import Tuning
 from sample_models import MODELS, card
 from views import forms

@@ -4,13 +4,13 @@ from typing import Any
 
 import streamlit as st
 
-from pruning.amounts import PerLayer, Sparsity
 from pruning.answers import Axis, Heatmap, LayerView, Look, ModelView
 from pruning.errors import PruningError
 from pruning.lab import heatmap
 from pruning.model.layer_table import Layer
 from pruning.numbers import count, percent, si, significant
 from pruning.recipe import Recipe
+from pruning.selection.amounts import PerLayer, Sparsity
 from views import components
 from views.language import _
 from views.server import ask

@@ -8,12 +8,12 @@ from html import escape
 
 import streamlit as st
 
-from pruning.amounts import PerLayer
 from pruning.answers import Look, ModelView, Outcome
 from pruning.errors import PruningError
 from pruning.lab import estimate, look
 from pruning.numbers import bare_points, count, percent
 from pruning.recipe import Recipe, to_json
+from pruning.selection.amounts import PerLayer
 from pruning.sensitivity import Row, Sensitivity, suggested, to_csv, to_dict
 from views import controls, strip
 from views.language import _

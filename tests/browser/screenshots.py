@@ -8,9 +8,9 @@ from tempfile import TemporaryDirectory
 
 from playwright.sync_api import Page, expect
 
-from pruning.amounts import Sparsity
 from pruning.recipe import Recipe
 from pruning.schedules import Polynomial
+from pruning.selection.amounts import Sparsity
 from pruning.tuning import Tuning
 from tests.browser.conftest import address_of, chromium, serving
 

@@ -5,11 +5,11 @@ from dataclasses import replace
 
 from playwright.sync_api import Page, expect
 
-from pruning.amounts import Budget, Sparsity
 from pruning.criteria import Attribution, BatchnormScale
 from pruning.granularities import Channels
 from pruning.recipe import Recipe, from_json
-from pruning.scopes import Blocks
+from pruning.selection.amounts import Budget, Sparsity
+from pruning.selection.scopes import Blocks
 from tests.browser.conftest import address_of
 from tests.browser.test_lab import MEASURED, open_page, recipe_of
 

@@ -7,14 +7,14 @@ from pathlib import Path
 import torch
 from playwright.sync_api import Page, expect
 
-from pruning.amounts import Sparsity
 from pruning.granularities import Channels
 from pruning.loading import load_network, read_tensors
 from pruning.measure import judge_all
 from pruning.numbers import percent
 from pruning.recipe import Recipe, from_json
 from pruning.schedules import OneShot, Polynomial
-from pruning.scopes import Layer
+from pruning.selection.amounts import Sparsity
+from pruning.selection.scopes import Layer
 from pruning.tuning import Tuning
 from sample_models import MODELS
 from tests.browser.conftest import address_of

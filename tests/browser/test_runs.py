@@ -7,9 +7,9 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from pruning.amounts import Sparsity
 from pruning.recipe import Recipe, from_json
 from pruning.schedules import OneShot, Polynomial
+from pruning.selection.amounts import Sparsity
 from pruning.tuning import Tuning
 from tests.browser.conftest import address_of
 from tests.browser.test_lab import MEASURED, open_page, recipe_of

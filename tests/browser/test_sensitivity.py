@@ -6,10 +6,10 @@ from pathlib import Path
 
 from playwright.sync_api import Locator, Page, expect
 
-from pruning.amounts import PerLayer, Sparsity
 from pruning.criteria import Random
 from pruning.granularities import Channels
 from pruning.recipe import Recipe, from_json
+from pruning.selection.amounts import PerLayer, Sparsity
 from tests.browser.conftest import address_of
 from tests.browser.test_lab import MEASURED, open_page, plain, recipe_of
 

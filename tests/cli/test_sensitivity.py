@@ -12,11 +12,11 @@ import pytest
 from typer.testing import CliRunner
 
 from pruning.__main__ import app
-from pruning.amounts import PerLayer
 from pruning.cli import sensitivity as command
 from pruning.cli.sensitivity import read_levels
 from pruning.measure import Estimate
 from pruning.recipe import from_json
+from pruning.selection.amounts import PerLayer
 from pruning.sensitivity import LEVELS, Cell, Row, Sensitivity
 from tests.cli.test_bad_input import refused
 from tests.cli.test_commands import invoke

@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pruning.amounts import Sparsity
 from pruning.criteria import ANY, CRITERIA, Criterion, unit_scores
 from pruning.criteria.calibration import Calibration
 from pruning.eligible import scorable
@@ -22,7 +21,8 @@ from pruning.model.units import Keep, UnitGroup
 from pruning.recipe import Recipe, from_json, to_json
 from pruning.rules import fits
 from pruning.schedules import Linear, OneShot
-from pruning.scopes import Global, Layer
+from pruning.selection.amounts import Sparsity
+from pruning.selection.scopes import Global, Layer
 from pruning.tuning import Tuning
 from pruning.workload import Workload
 from tests.every_granularity import tiny_for

@@ -4,14 +4,14 @@ import pytest
 import torch
 from torch import nn
 
-from pruning.amounts import Threshold
 from pruning.criteria import Distribution, unit_scores
 from pruning.criteria.calibration import Calibration
 from pruning.granularities import Channels, Weights
 from pruning.model.units import Slice, UnitGroup
 from pruning.recipe import Recipe
 from pruning.schedules import Linear, OneShot
-from pruning.scopes import Layer
+from pruning.selection.amounts import Threshold
+from pruning.selection.scopes import Layer
 from pruning.tuning import Tuning
 from tests.criteria.by_hand import calibration, one_layer, scored
 from tests.networks import CPU, carried_out, tiny

@@ -15,7 +15,6 @@ import torch_pruning
 from torch import Tensor, nn
 from torch_pruning.pruner.importance import FPGMImportance, Importance
 
-from pruning.amounts import Sparsity
 from pruning.criteria import (
     BatchnormScale,
     Criterion,
@@ -29,8 +28,9 @@ from pruning.criteria import (
 )
 from pruning.criteria.calibration import Calibration
 from pruning.granularities import Channels
-from pruning.scopes import Layer
-from pruning.select import rank, select
+from pruning.selection.amounts import Sparsity
+from pruning.selection.ranking import rank, select
+from pruning.selection.scopes import Layer
 from pruning.workload import Workload
 from tests.networks import CPU, seeded, workload
 

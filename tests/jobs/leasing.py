@@ -1,11 +1,11 @@
 """Runs in a store for the tests, and what is written of them."""
 
-from pruning.amounts import Sparsity
 from pruning.events import Event, Finished
 from pruning.jobs.limits import Limits
 from pruning.jobs.records import Lease
 from pruning.jobs.store import Store
 from pruning.recipe import Recipe
+from pruning.selection.amounts import Sparsity
 
 RECIPE = Recipe("mlp", amount=Sparsity(0.5))
 OTHER = Recipe("mlp", amount=Sparsity(0.7))

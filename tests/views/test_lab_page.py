@@ -6,14 +6,14 @@ from dataclasses import replace
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from pruning.amounts import PerLayer, Sparsity, Threshold
 from pruning.criteria import Ablation, Taylor
 from pruning.granularities import Channels, Heads, Kernels, Layers
 from pruning.lab import look, open_workload, score_range
 from pruning.numbers import count, percent, si
 from pruning.recipe import Recipe, from_json, to_json
 from pruning.schedules import OneShot, Polynomial
-from pruning.scopes import Layer
+from pruning.selection.amounts import PerLayer, Sparsity, Threshold
+from pruning.selection.scopes import Layer
 from pruning.tuning import Tuning
 from tests.views.conftest import InProcess
 from views import server

@@ -11,7 +11,6 @@ from zoneinfo import ZoneInfo
 
 from streamlit.testing.v1 import AppTest
 
-from pruning.amounts import Sparsity
 from pruning.events import (
     Event,
     Failed,
@@ -25,6 +24,7 @@ from pruning.events import (
     TuningStep,
 )
 from pruning.recipe import Recipe, from_json
+from pruning.selection.amounts import Sparsity
 from pruning.tuning import Tuning
 from tests.views.conftest import InProcess
 from tests.views.test_lab_page import QUICK

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from pruning.amounts import PerLayer, Sparsity
 from pruning.criteria import Random
 from pruning.errors import JobError
 from pruning.granularities import Channels, Heads
 from pruning.lab import sensitivity
 from pruning.measure import Estimate
 from pruning.recipe import Recipe, from_json, to_json
+from pruning.selection.amounts import PerLayer, Sparsity
 from pruning.sensitivity import LEVELS, Cell, Row, Sensitivity, largest_cuts, suggested
 from tests.views.conftest import InProcess
 from tests.views.test_lab_page import QUICK

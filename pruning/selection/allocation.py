@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pruning.amounts import Amount, Measure
 from pruning.model.costs import CostModel
 from pruning.model.units import Slice, UnitGroup
-from pruning.select import Ranking, position
-from pruning.sorting import Pools
+from pruning.selection.amounts import Amount, Measure
+from pruning.selection.pools import Pools
+from pruning.selection.ranking import Ranking, position
 
 Shapes = Mapping[str, Sequence[int]]
 """Parameter name -> its shape."""

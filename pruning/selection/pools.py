@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pruning.amounts import Amount, Sorted
-from pruning.scopes import Competition
+from pruning.selection.amounts import Amount, Sorted
+from pruning.selection.scopes import Competition
 
 
 @dataclass(frozen=True, eq=False)

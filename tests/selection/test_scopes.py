@@ -5,7 +5,7 @@ import torch
 
 from pruning.errors import RecipeError
 from pruning.model.units import Tiles, UnitGroup
-from pruning.scopes import SCOPES, Blocks, Global, Layer, Row, Scope
+from pruning.selection.scopes import SCOPES, Blocks, Global, Layer, Row, Scope
 
 
 def weights(name: str, *layout: int) -> UnitGroup:

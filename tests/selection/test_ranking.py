@@ -2,12 +2,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from pruning.amounts import Amount, PerLayer, RelativeThreshold, Sparsity, Threshold, n_of_m
 from pruning.model.memory import bytes_of
 from pruning.model.units import Tiles, UnitGroup
 from pruning.schedules import Linear, Polynomial, Schedule
-from pruning.scopes import Blocks, Global, Layer, Row, Scope
-from pruning.select import Position, Ranking, position, rank, select
+from pruning.selection.amounts import Amount, PerLayer, RelativeThreshold, Sparsity, Threshold, n_of_m
+from pruning.selection.ranking import Position, Ranking, position, rank, select
+from pruning.selection.scopes import Blocks, Global, Layer, Row, Scope
 
 Scores = dict[str, list[float]]
 

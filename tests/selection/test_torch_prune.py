@@ -9,15 +9,15 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn.utils import prune
 
-from pruning.amounts import Sparsity
 from pruning.criteria import Magnitude, unit_scores
 from pruning.criteria.calibration import Calibration
 from pruning.granularities import Channels, Granularity, Weights
 from pruning.model.layer_table import prunable_weights
 from pruning.model.preparation import open_model
 from pruning.model.units import Tiles, UnitGroup, masks_of
-from pruning.scopes import Global, Layer, Scope
-from pruning.select import position, rank, select
+from pruning.selection.amounts import Sparsity
+from pruning.selection.ranking import position, rank, select
+from pruning.selection.scopes import Global, Layer, Scope
 from tests.conftest import PROFILE
 from tests.networks import CPU, NETWORKS, tiny
 

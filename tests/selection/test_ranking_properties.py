@@ -14,13 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from pruning.allocation import CostLeft
-from pruning.amounts import STEPS, Amount, Budget, PerLayer, RelativeThreshold, Sparsity, Threshold, n_of_m
 from pruning.errors import RecipeError
 from pruning.model.costs import CostModel
 from pruning.model.units import Tiles, UnitGroup
-from pruning.scopes import SCOPES, Blocks, Global, Layer, Row, Scope
-from pruning.select import Ranking, position, rank, select
+from pruning.selection.allocation import CostLeft
+from pruning.selection.amounts import STEPS, Amount, Budget, PerLayer, RelativeThreshold, Sparsity, Threshold, n_of_m
+from pruning.selection.ranking import Ranking, position, rank, select
+from pruning.selection.scopes import SCOPES, Blocks, Global, Layer, Row, Scope
 
 DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int8]
 """What scores are made of before they are widened to float32."""

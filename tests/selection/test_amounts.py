@@ -2,8 +2,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from pruning.amounts import STEPS, Amount, Budget, PerLayer, RelativeThreshold, Sorted, Sparsity, Threshold, n_of_m
 from pruning.errors import RecipeError
+from pruning.selection.amounts import (
+    STEPS,
+    Amount,
+    Budget,
+    PerLayer,
+    RelativeThreshold,
+    Sorted,
+    Sparsity,
+    Threshold,
+    n_of_m,
+)
 
 
 def competing(names: tuple[str, ...], scores: Tensor, highest: float) -> Sorted:

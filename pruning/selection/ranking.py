@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pruning.amounts import Amount
 from pruning.model.units import UnitGroup
-from pruning.scopes import Scope
-from pruning.sorting import Pools, pools_of
+from pruning.selection.amounts import Amount
+from pruning.selection.pools import Pools, pools_of
+from pruning.selection.scopes import Scope
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,8 +6,6 @@ import pytest
 import torch
 from torch import nn
 
-from pruning.allocation import CostLeft, erk, uniform
-from pruning.amounts import Amount, Budget, PerLayer, Sparsity
 from pruning.criteria import Magnitude, Random, unit_scores
 from pruning.criteria.calibration import Calibration
 from pruning.errors import RecipeError
@@ -18,8 +16,10 @@ from pruning.model.surgery import remove_units
 from pruning.model.units import Slice, Tiles, UnitGroup, masks_of
 from pruning.recipe import Recipe
 from pruning.schedules import Linear
-from pruning.scopes import Global, Layer, Row, Scope
-from pruning.select import Ranking, position, rank, select
+from pruning.selection.allocation import CostLeft, erk, uniform
+from pruning.selection.amounts import Amount, Budget, PerLayer, Sparsity
+from pruning.selection.ranking import Ranking, position, rank, select
+from pruning.selection.scopes import Global, Layer, Row, Scope
 from pruning.tuning import Tuning
 from pruning.workload import Workload
 from tests.every_granularity import tiny_for
