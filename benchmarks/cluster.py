@@ -25,10 +25,10 @@ from pruning.jobs.local import LocalBackend
 from pruning.jobs.store import Store
 from pruning.lab import open_workload, sensitivity
 from pruning.recipe import Recipe
-from pruning.schedules import Polynomial
 from pruning.selection.amounts import Sparsity
 from pruning.sensitivity import LEVELS, Row
-from pruning.tuning import Tuning
+from pruning.training.fine_tuning import Tuning
+from pruning.training.schedules import Polynomial
 
 WORKERS = 2
 RUNS = 8

@@ -23,9 +23,9 @@ from benchmarks.siege import Siege, Tally, open_store, serving, wait_until_idle
 from pruning.events import Finished, Measured, TuningStep, Verified
 from pruning.jobs.store import Store
 from pruning.recipe import Recipe
-from pruning.schedules import Polynomial
 from pruning.selection.amounts import Sparsity
-from pruning.tuning import Tuning
+from pruning.training.fine_tuning import Tuning
+from pruning.training.schedules import Polynomial
 
 KILLS = 200
 SERVERS = 6

@@ -11,10 +11,10 @@ from pruning.events import Stage, StageMeasured, SurgeryChecked, Verified
 from pruning.granularities import Channels, Weights
 from pruning.recipe import Recipe
 from pruning.runs import carry_out
-from pruning.schedules import Polynomial
 from pruning.selection.amounts import Sparsity
 from pruning.selection.scopes import Global
-from pruning.tuning import Tuning
+from pruning.training.fine_tuning import Tuning
+from pruning.training.schedules import Polynomial
 from sample_models import MODELS
 
 RECIPES = {

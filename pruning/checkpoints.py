@@ -16,7 +16,7 @@ from pruning.files.atomic_write import UNFINISHED, write_whole
 from pruning.model.devices import Randomness
 from pruning.recipe import Recipe, from_json, to_json
 from pruning.rounds import Before, Cut, Plan, Progress
-from pruning.schedules import Round
+from pruning.training.schedules import Round
 
 FILE = "run.checkpoint"
 VERSION = b"pruning checkpoint 2\n"

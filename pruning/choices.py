@@ -10,9 +10,9 @@ from pruning.granularities import GRANULARITIES
 from pruning.options.constraints import ranges
 from pruning.options.docstrings import field_docs, first_paragraph
 from pruning.recipe import TABLES, to_plain
-from pruning.schedules import SCHEDULES
 from pruning.selection.amounts import AMOUNTS
 from pruning.selection.scopes import SCOPES
+from pruning.training.schedules import SCHEDULES
 
 CHOICES: dict[str, tuple[str, Mapping[str, type[Any]]]] = {
     "criterion": ("How important is a unit? The least important fall.", CRITERIA),

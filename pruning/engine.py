@@ -18,7 +18,7 @@ from pruning.recipe import Recipe
 from pruning.rounds import Bench, Plan, Progress, Save, Stop, fallen_share, first_cut, gone_on, in_rounds, whole
 from pruning.selection.amounts import Amount
 from pruning.selection.ranking import Ranking, position, select
-from pruning.tuning import steps_per_epoch
+from pruning.training.fine_tuning import steps_per_epoch
 from pruning.workload import Workload
 
 

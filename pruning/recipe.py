@@ -13,10 +13,10 @@ from pruning.errors import RecipeError
 from pruning.granularities import GRANULARITIES, Granularity, Weights
 from pruning.options.constraints import check
 from pruning.rules import why_apart
-from pruning.schedules import SCHEDULES, OneShot, Schedule
 from pruning.selection.amounts import AMOUNTS, Amount, PerLayer, Rest, Sparsity
 from pruning.selection.scopes import SCOPES, Global, Scope
-from pruning.tuning import Tuning
+from pruning.training.fine_tuning import Tuning
+from pruning.training.schedules import SCHEDULES, OneShot, Schedule
 
 VERSION = 1
 

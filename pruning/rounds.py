@@ -16,11 +16,11 @@ from pruning.model.costs import CostModel
 from pruning.model.devices import Randomness
 from pruning.model.units import Keep, Masks, UnitGroup, apply_masks, masks_of
 from pruning.recipe import Recipe
-from pruning.schedules import Round
 from pruning.selection.allocation import CostLeft
 from pruning.selection.amounts import Amount
 from pruning.selection.ranking import Position, Ranking, position, rank, select
-from pruning.tuning import Training
+from pruning.training.fine_tuning import Training
+from pruning.training.schedules import Round
 from pruning.workload import Batch, Split, Workload
 
 Stop = Callable[[], bool]

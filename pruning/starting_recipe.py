@@ -11,9 +11,9 @@ from pruning.choices import CHOICES, takes
 from pruning.model.layer_table import prunable_weights
 from pruning.options.docstrings import field_docs, first_paragraph
 from pruning.recipe import Recipe, to_dict
-from pruning.schedules import Polynomial
 from pruning.selection.amounts import Sparsity
-from pruning.tuning import Tuning
+from pruning.training.fine_tuning import Tuning
+from pruning.training.schedules import Polynomial
 
 
 def starting_recipe(name: str, model: nn.Module) -> Recipe:

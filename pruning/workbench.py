@@ -28,13 +28,13 @@ from pruning.model.preparation import open_model
 from pruning.model.surgery import cut_out
 from pruning.model.units import UnitGroup
 from pruning.recipe import Recipe
-from pruning.schedules import OneShot
 from pruning.selection.allocation import CostLeft
 from pruning.selection.amounts import Amount, PerLayer
 from pruning.selection.ranking import Ranking, rank, select
 from pruning.selection.scopes import Scope
 from pruning.sensing import Sensing
-from pruning.tuning import Tuning
+from pruning.training.fine_tuning import Tuning
+from pruning.training.schedules import OneShot
 from pruning.workload import Workload, Workloads
 
 

@@ -36,10 +36,10 @@ from pruning.recipe import Recipe, from_json
 from pruning.rescoring import rescore
 from pruning.rounds import Progress
 from pruning.runs import RunResult, carry_out
-from pruning.schedules import Polynomial, PolynomialDecay, Until
 from pruning.selection.amounts import Sparsity
 from pruning.selection.scopes import Global, Layer
-from pruning.tuning import Training, Tuning, tune
+from pruning.training.fine_tuning import Training, Tuning, tune
+from pruning.training.schedules import Polynomial, PolynomialDecay, Until
 from pruning.workload import Classification, Workload
 from pruning.workload_file import load_workload
 from tests.architectures import IMAGE as VIT_IMAGE

@@ -22,7 +22,7 @@ from pruning.model.layer_table import prunable_weights
 from pruning.model.preparation import open_model
 from pruning.recipe import Recipe, to_json
 from pruning.selection.amounts import Sparsity
-from pruning.tuning import Tuning
+from pruning.training.fine_tuning import Tuning
 from tests.every_granularity import tiny_for
 from tests.networks import CPU, carried_out, tiny
 

@@ -23,10 +23,10 @@ from pruning.events import (
 )
 from pruning.granularities import Channels, Weights
 from pruning.recipe import Recipe
-from pruning.schedules import Polynomial
 from pruning.selection.amounts import PerLayer, Sparsity
 from pruning.selection.scopes import Global, Layer
-from pruning.tuning import Tuning
+from pruning.training.fine_tuning import Tuning
+from pruning.training.schedules import Polynomial
 from pruning.workload import TensorSplit
 from tests.networks import NETWORKS, carried_out, tiny
 

@@ -13,10 +13,10 @@ from pruning.errors import PruningError, RecipeError
 from pruning.events import Finished, Masked, StageMeasured, SurgeryChecked, TuningStep, Warned
 from pruning.granularities import Channels, Weights
 from pruning.recipe import Recipe
-from pruning.schedules import Polynomial
 from pruning.selection.amounts import PerLayer, Sparsity, Threshold
 from pruning.selection.scopes import Global, Layer
-from pruning.tuning import Tuning
+from pruning.training.fine_tuning import Tuning
+from pruning.training.schedules import Polynomial
 from pruning.workload import Classification
 from tests.networks import CLASSES, CPU, VECTOR, Residual, Tied, carried_out, seeded, tiny, workload
 

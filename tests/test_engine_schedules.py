@@ -16,10 +16,10 @@ from pruning.errors import RecipeError
 from pruning.events import Event, Masked, Measured, Stage, StageMeasured, Started, TuningStep, Warned
 from pruning.granularities import Channels, Weights
 from pruning.recipe import Recipe
-from pruning.schedules import Geometric, Linear, OneShot, Polynomial, PolynomialDecay, Until
 from pruning.selection.amounts import Budget, RelativeThreshold, Sparsity, Threshold
 from pruning.selection.scopes import Global, Layer
-from pruning.tuning import Tuning, tune
+from pruning.training.fine_tuning import Tuning, tune
+from pruning.training.schedules import Geometric, Linear, OneShot, Polynomial, PolynomialDecay, Until
 from pruning.workload import Workload
 from tests.networks import CPU, VECTOR, carried_out, seeded, tiny, workload
 

@@ -24,11 +24,11 @@ from pruning.model.preparation import open_model
 from pruning.model.surgery import remove_units
 from pruning.model.units import Slice, Tiles, UnitGroup, apply_masks, masks_of
 from pruning.recipe import Recipe
-from pruning.schedules import Linear
 from pruning.selection.amounts import Amount, PerLayer, Sparsity, Threshold
 from pruning.selection.ranking import position, rank, select
 from pruning.selection.scopes import Global, Layer, Scope
-from pruning.tuning import Tuning
+from pruning.training.fine_tuning import Tuning
+from pruning.training.schedules import Linear
 from pruning.workbench import Lab
 from pruning.workload import TensorSplit, Workload
 from tests.architectures import Encoder, GroupNormed, LSTMClassifier

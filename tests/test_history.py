@@ -28,7 +28,7 @@ from pruning.recipe import Recipe, to_dict, to_json
 from pruning.run_figures import MARKS, Drawn, accuracy_figure, accuracy_size_figure, run_style
 from pruning.selection.amounts import Budget, PerLayer, Sparsity, Threshold
 from pruning.selection.scopes import Layer
-from pruning.tuning import Tuning
+from pruning.training.fine_tuning import Tuning
 
 DENSE = Stage(0.9, 0.85, 1000, 100, 100, 5000, 2000, 1000)
 TUNED = Stage(0.875, 0.8, 1000, 100, 20, 5000, 2000, 400)

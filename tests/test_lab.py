@@ -18,13 +18,13 @@ from pruning.model.layer_table import prunable_weights
 from pruning.model.units import masks_of
 from pruning.recipe import Recipe
 from pruning.rules import fits
-from pruning.schedules import Polynomial
 from pruning.selection.allocation import erk
 from pruning.selection.amounts import Budget, PerLayer, RelativeThreshold, Sparsity, Threshold
 from pruning.selection.ranking import select
 from pruning.selection.scopes import SCOPES, Blocks, Global, Layer, Row
 from pruning.sensitivity import merged
-from pruning.tuning import Tuning
+from pruning.training.fine_tuning import Tuning
+from pruning.training.schedules import Polynomial
 from pruning.workbench import Lab
 from pruning.workload import Workload
 from tests.every_granularity import tiny_for

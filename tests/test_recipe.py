@@ -6,10 +6,10 @@ from pruning.criteria import Activation, Attribution, Magnitude, Taylor
 from pruning.errors import RecipeError
 from pruning.granularities import Channels, Weights
 from pruning.recipe import Recipe, from_dict, from_json, to_dict, to_json
-from pruning.schedules import Polynomial, PolynomialDecay, Until
 from pruning.selection.amounts import Budget, PerLayer, RelativeThreshold, Sparsity, Threshold
 from pruning.selection.scopes import Blocks, Global, Layer, Row
-from pruning.tuning import Tuning
+from pruning.training.fine_tuning import Tuning
+from pruning.training.schedules import Polynomial, PolynomialDecay, Until
 
 OF_THE_ISSUE = """
 {"version": 1, "workload": "fashion_cnn", "criterion": {"kind": "magnitude", "p": 1},

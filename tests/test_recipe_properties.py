@@ -17,10 +17,10 @@ from pruning.granularities import GRANULARITIES
 from pruning.options.constraints import Between, ranges
 from pruning.recipe import TABLES, Recipe, from_json, to_json
 from pruning.rules import why_apart
-from pruning.schedules import SCHEDULES
 from pruning.selection.amounts import AMOUNTS, PerLayer, Rest
 from pruning.selection.scopes import SCOPES
-from pruning.tuning import Tuning
+from pruning.training.fine_tuning import Tuning
+from pruning.training.schedules import SCHEDULES
 
 names = st.text(min_size=1, max_size=8).filter(lambda name: not name.startswith("//"))
 

@@ -18,7 +18,7 @@ from pruning.recipe import Recipe
 from pruning.rules import fits, unscored, why_apart
 from pruning.selection.amounts import AMOUNTS, Amount, Budget, PerLayer, Sparsity
 from pruning.selection.scopes import SCOPES, Layer
-from pruning.tuning import Tuning
+from pruning.training.fine_tuning import Tuning
 from pruning.workbench import Lab
 from tests.every_granularity import NETWORK_OF, tiny_for
 from tests.networks import CPU, carried_out, tiny

@@ -12,7 +12,7 @@ from pruning.recipe import Recipe
 from pruning.selection.amounts import AMOUNTS, Amount, Budget, PerLayer, RelativeThreshold, Sparsity, Threshold
 from pruning.selection.ranking import position, select
 from pruning.selection.scopes import SCOPES, Blocks, Global, Layer, Row
-from pruning.tuning import Tuning
+from pruning.training.fine_tuning import Tuning
 from pruning.workbench import Lab
 from tests.conftest import PROFILE
 from tests.networks import CPU, carried_out, tiny

@@ -9,7 +9,7 @@ from pruning.options.docstrings import field_docs, first_paragraph
 from pruning.recipe import from_json
 from pruning.selection.amounts import Sparsity
 from pruning.starting_recipe import commented, starting_recipe
-from pruning.tuning import Tuning
+from pruning.training.fine_tuning import Tuning
 from tests.networks import NETWORKS, seeded
 
 

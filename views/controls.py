@@ -13,10 +13,10 @@ from pruning.lab import allocation, open_workload, score_range
 from pruning.numbers import percent, si
 from pruning.options.constraints import Between
 from pruning.recipe import Recipe, from_json, to_json
-from pruning.schedules import SCHEDULES, Polynomial
 from pruning.selection.amounts import AMOUNTS, PerLayer, Sparsity
 from pruning.selection.scopes import SCOPES
-from pruning.tuning import Tuning
+from pruning.training.fine_tuning import Tuning
+from pruning.training.schedules import SCHEDULES, Polynomial
 from sample_models import MODELS, card
 from views import forms
 from views.language import _

@@ -9,9 +9,9 @@ from tempfile import TemporaryDirectory
 from playwright.sync_api import Page, expect
 
 from pruning.recipe import Recipe
-from pruning.schedules import Polynomial
 from pruning.selection.amounts import Sparsity
-from pruning.tuning import Tuning
+from pruning.training.fine_tuning import Tuning
+from pruning.training.schedules import Polynomial
 from tests.browser.conftest import address_of, chromium, serving
 
 RECIPE = Recipe("fashion_cnn", amount=Sparsity(0.8), schedule=Polynomial(rounds=5), tuning=Tuning(epochs=1))

@@ -12,10 +12,10 @@ from pruning.loading import load_network, read_tensors
 from pruning.measure import judge_all
 from pruning.numbers import percent
 from pruning.recipe import Recipe, from_json
-from pruning.schedules import OneShot, Polynomial
 from pruning.selection.amounts import Sparsity
 from pruning.selection.scopes import Layer
-from pruning.tuning import Tuning
+from pruning.training.fine_tuning import Tuning
+from pruning.training.schedules import OneShot, Polynomial
 from sample_models import MODELS
 from tests.browser.conftest import address_of
 

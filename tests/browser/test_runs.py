@@ -8,9 +8,9 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from pruning.recipe import Recipe, from_json
-from pruning.schedules import OneShot, Polynomial
 from pruning.selection.amounts import Sparsity
-from pruning.tuning import Tuning
+from pruning.training.fine_tuning import Tuning
+from pruning.training.schedules import OneShot, Polynomial
 from tests.browser.conftest import address_of
 from tests.browser.test_lab import MEASURED, open_page, recipe_of
 

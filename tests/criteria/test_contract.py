@@ -20,10 +20,10 @@ from pruning.model.preparation import open_model
 from pruning.model.units import Keep, UnitGroup
 from pruning.recipe import Recipe, from_json, to_json
 from pruning.rules import fits
-from pruning.schedules import Linear, OneShot
 from pruning.selection.amounts import Sparsity
 from pruning.selection.scopes import Global, Layer
-from pruning.tuning import Tuning
+from pruning.training.fine_tuning import Tuning
+from pruning.training.schedules import Linear, OneShot
 from pruning.workload import Workload
 from tests.every_granularity import tiny_for
 from tests.networks import CPU, NETWORKS, carried_out, tiny

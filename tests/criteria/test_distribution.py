@@ -9,10 +9,10 @@ from pruning.criteria.calibration import Calibration
 from pruning.granularities import Channels, Weights
 from pruning.model.units import Slice, UnitGroup
 from pruning.recipe import Recipe
-from pruning.schedules import Linear, OneShot
 from pruning.selection.amounts import Threshold
 from pruning.selection.scopes import Layer
-from pruning.tuning import Tuning
+from pruning.training.fine_tuning import Tuning
+from pruning.training.schedules import Linear, OneShot
 from tests.criteria.by_hand import calibration, one_layer, scored
 from tests.networks import CPU, carried_out, tiny
 

@@ -25,8 +25,8 @@ from pruning.jobs.serving import CarryOut, serve_runs
 from pruning.jobs.store import Store
 from pruning.jobs.worker import report
 from pruning.recipe import Recipe
-from pruning.schedules import Polynomial
-from pruning.tuning import Tuning
+from pruning.training.fine_tuning import Tuning
+from pruning.training.schedules import Polynomial
 from pruning.workload import Workload, Workloads
 from tests.networks import tiny
 

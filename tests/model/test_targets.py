@@ -11,7 +11,7 @@ from pruning.errors import RecipeError, WorkloadError
 from pruning.loading import read_tensors
 from pruning.model.preparation import open_model
 from pruning.recipe import from_dict
-from pruning.schedules import Polynomial
+from pruning.training.schedules import Polynomial
 from pruning.workload import TensorSplit
 from tests.networks import CPU, tiny
 

@@ -15,12 +15,12 @@ from pruning.model.costs import Costs, cost_model, costs
 from pruning.model.surgery import remove_units
 from pruning.model.units import Slice, Tiles, UnitGroup, masks_of
 from pruning.recipe import Recipe
-from pruning.schedules import Linear
 from pruning.selection.allocation import CostLeft, erk, uniform
 from pruning.selection.amounts import Amount, Budget, PerLayer, Sparsity
 from pruning.selection.ranking import Ranking, position, rank, select
 from pruning.selection.scopes import Global, Layer, Row, Scope
-from pruning.tuning import Tuning
+from pruning.training.fine_tuning import Tuning
+from pruning.training.schedules import Linear
 from pruning.workload import Workload
 from tests.every_granularity import tiny_for
 from tests.networks import CPU, NETWORKS, carried_out, tiny

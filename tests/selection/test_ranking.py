@@ -4,10 +4,10 @@ from torch import Tensor
 
 from pruning.model.memory import bytes_of
 from pruning.model.units import Tiles, UnitGroup
-from pruning.schedules import Linear, Polynomial, Schedule
 from pruning.selection.amounts import Amount, PerLayer, RelativeThreshold, Sparsity, Threshold, n_of_m
 from pruning.selection.ranking import Position, Ranking, position, rank, select
 from pruning.selection.scopes import Blocks, Global, Layer, Row, Scope
+from pruning.training.schedules import Linear, Polynomial, Schedule
 
 Scores = dict[str, list[float]]
 

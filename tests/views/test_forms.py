@@ -10,10 +10,10 @@ from pruning.criteria import CRITERIA, Attribution, Change, OptimalBrainSurgeon
 from pruning.granularities import GRANULARITIES, Channels, Weights
 from pruning.recipe import Recipe, from_json
 from pruning.rules import fits
-from pruning.schedules import SCHEDULES, Geometric, PolynomialDecay, Until
 from pruning.selection.amounts import Budget, PerLayer, RelativeThreshold, Sparsity, Threshold
 from pruning.selection.scopes import SCOPES, Blocks, Global
-from pruning.tuning import Tuning
+from pruning.training.fine_tuning import Tuning
+from pruning.training.schedules import SCHEDULES, Geometric, PolynomialDecay, Until
 from tests.views.test_lab_page import QUICK, opened, settled, strip
 from views.controls import TABLES
 

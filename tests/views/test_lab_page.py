@@ -11,10 +11,10 @@ from pruning.granularities import Channels, Heads, Kernels, Layers
 from pruning.lab import look, open_workload, score_range
 from pruning.numbers import count, percent, si
 from pruning.recipe import Recipe, from_json, to_json
-from pruning.schedules import OneShot, Polynomial
 from pruning.selection.amounts import PerLayer, Sparsity, Threshold
 from pruning.selection.scopes import Layer
-from pruning.tuning import Tuning
+from pruning.training.fine_tuning import Tuning
+from pruning.training.schedules import OneShot, Polynomial
 from tests.views.conftest import InProcess
 from views import server
 

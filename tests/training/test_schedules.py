@@ -5,7 +5,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pruning.errors import RecipeError
-from pruning.schedules import SCHEDULES, Geometric, Linear, OneShot, Polynomial, PolynomialDecay, Round, Schedule, Until
+from pruning.training.schedules import (
+    SCHEDULES,
+    Geometric,
+    Linear,
+    OneShot,
+    Polynomial,
+    PolynomialDecay,
+    Round,
+    Schedule,
+    Until,
+)
 
 STEPS = 1000
 """What a training takes in these tests: as many as the polynomial decay's end step is unless told otherwise."""
