@@ -13,7 +13,7 @@ from pruning.boundary import AtAllLooks, UntilNarrow, looks
 from pruning.known import Known
 from pruning.measure import BATCH_ON_ACCELERATOR, Estimate
 from pruning.model.devices import default_device
-from pruning.recipe import Recipe
+from pruning.recipe.recipe import Recipe
 from pruning.seeing import batches
 from pruning.sensing import sensing_of
 from pruning.sensitivity import LEVELS

@@ -24,7 +24,7 @@ from pruning.jobs.limits import Limits
 from pruning.jobs.local import LocalBackend
 from pruning.jobs.store import Store
 from pruning.lab import open_workload, sensitivity
-from pruning.recipe import Recipe
+from pruning.recipe.recipe import Recipe
 from pruning.selection.amounts import Sparsity
 from pruning.sensitivity import LEVELS, Row
 from pruning.training.fine_tuning import Tuning

@@ -20,8 +20,8 @@ from pruning.measure import judge_all
 from pruning.model.devices import default_device
 from pruning.model.preparation import open_model
 from pruning.model.surgery import cut_out
-from pruning.recipe import Recipe
-from pruning.rules import fits
+from pruning.recipe.compatibility import fits
+from pruning.recipe.recipe import Recipe
 from pruning.selection.amounts import Sparsity
 from pruning.selection.ranking import rank, select
 from pruning.selection.scopes import Global, Layer, Scope

@@ -22,7 +22,7 @@ from benchmarks.report import Report, Target
 from benchmarks.siege import Siege, Tally, open_store, serving, wait_until_idle
 from pruning.events import Finished, Measured, TuningStep, Verified
 from pruning.jobs.store import Store
-from pruning.recipe import Recipe
+from pruning.recipe.recipe import Recipe
 from pruning.selection.amounts import Sparsity
 from pruning.training.fine_tuning import Tuning
 from pruning.training.schedules import Polynomial

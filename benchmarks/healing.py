@@ -9,7 +9,7 @@ from benchmarks.report import Report, Target
 from pruning.criteria import Magnitude, Taylor
 from pruning.events import Stage, StageMeasured, SurgeryChecked, Verified
 from pruning.granularities import Channels, Weights
-from pruning.recipe import Recipe
+from pruning.recipe.recipe import Recipe
 from pruning.runs import carry_out
 from pruning.selection.amounts import Sparsity
 from pruning.selection.scopes import Global

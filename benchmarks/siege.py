@@ -21,7 +21,7 @@ from pruning.errors import PruningError
 from pruning.events import Resumed, TuningStep
 from pruning.jobs.limits import Limits
 from pruning.jobs.store import Store
-from pruning.recipe import Recipe
+from pruning.recipe.recipe import Recipe
 
 LIVE = 2  # runs queued or running while there is fire
 CALM_S = 4.0  # the longest that a run trains between two shots

@@ -19,8 +19,8 @@ from pruning.model.costs import cost_model
 from pruning.model.preparation import describe, open_model
 from pruning.model.surgery import cut_out
 from pruning.model.units import UnitGroup
-from pruning.recipe import Recipe, kind_of
-from pruning.rules import fits
+from pruning.recipe.compatibility import fits
+from pruning.recipe.recipe import Recipe, kind_of
 from pruning.selection.allocation import CostLeft
 from pruning.selection.ranking import rank, select
 from pruning.workload import Workload

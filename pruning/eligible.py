@@ -10,8 +10,8 @@ from pruning.errors import RecipeError
 from pruning.granularities import Granularity
 from pruning.model.layer_table import Layer, layer_table
 from pruning.model.units import UnitGroup, group_of
-from pruning.recipe import Recipe, kind_of
-from pruning.rules import unscored
+from pruning.recipe.compatibility import unscored
+from pruning.recipe.recipe import Recipe, kind_of
 from pruning.selection.amounts import PerLayer
 from pruning.workload import Workload
 

@@ -14,7 +14,7 @@ from pruning.model.devices import default_device, describe, full_precision
 from pruning.model.preparation import open_model
 from pruning.model.surgery import masked_copy, remove_units
 from pruning.model.units import Keep
-from pruning.recipe import Recipe
+from pruning.recipe.recipe import Recipe
 from pruning.rounds import Bench, Plan, Progress, Save, Stop, fallen_share, first_cut, gone_on, in_rounds, whole
 from pruning.selection.amounts import Amount
 from pruning.selection.ranking import Ranking, position, select

@@ -10,7 +10,7 @@ from pruning.answers import BINS, Axis, LayerView
 from pruning.criteria import Magnitude
 from pruning.model.layer_table import Layer
 from pruning.model.units import UnitGroup, Whole, group_of
-from pruning.recipe import Recipe
+from pruning.recipe.recipe import Recipe
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pruning.curves import latest, stages_of
 from pruning.events import Event, Exported, Stage, Verified
 from pruning.numbers import percent, significant
-from pruning.recipe import Recipe, kind_of, to_plain
+from pruning.recipe.recipe import Recipe, kind_of, to_plain
 from pruning.selection.amounts import Amount, PerLayer
 
 

@@ -22,7 +22,7 @@ from pruning.histograms import Rows
 from pruning.model.costs import file_bytes, gzip_size, nonzero_after
 from pruning.model.layer_table import called_layer
 from pruning.model.units import group_of, masks_of
-from pruning.recipe import Recipe
+from pruning.recipe.recipe import Recipe
 from pruning.selection.allocation import erk, uniform
 from pruning.selection.amounts import PerLayer
 from pruning.selection.ranking import position, select

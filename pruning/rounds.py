@@ -15,7 +15,7 @@ from pruning.measure import judge_all
 from pruning.model.costs import CostModel
 from pruning.model.devices import Randomness
 from pruning.model.units import Keep, Masks, UnitGroup, apply_masks, masks_of
-from pruning.recipe import Recipe
+from pruning.recipe.recipe import Recipe
 from pruning.selection.allocation import CostLeft
 from pruning.selection.amounts import Amount
 from pruning.selection.ranking import Position, Ranking, position, rank, select

@@ -17,7 +17,7 @@ from pruning.events import Event, Exported, Finished, Resumed, Stage, StageMeasu
 from pruning.exporters import EXPORTERS, Record, export, require_writable
 from pruning.model.devices import default_device, describe
 from pruning.model.memory import out_of_memory
-from pruning.recipe import Recipe
+from pruning.recipe.recipe import Recipe
 from pruning.rescoring import differences, rescore_afresh
 from pruning.rounds import Progress, Save, Stop
 from pruning.workload import Workload

@@ -25,7 +25,7 @@ from pruning.measure import BATCH_ON_ACCELERATOR, Estimate
 from pruning.model.devices import default_device, full_precision
 from pruning.model.preparation import open_model
 from pruning.model.units import UnitGroup
-from pruning.recipe import Recipe
+from pruning.recipe.recipe import Recipe
 from pruning.seeing import SEEN_BYTES, Seeing, Seen
 from pruning.sensitivity import LEVELS, Cell, Row, Sensitivity
 from pruning.standings import Standing, Standings

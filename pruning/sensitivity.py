@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from pruning.measure import Estimate
-from pruning.recipe import Recipe
+from pruning.recipe.recipe import Recipe
 from pruning.selection.amounts import PerLayer
 from pruning.selection.scopes import Layer
 

@@ -27,7 +27,7 @@ from pruning.model.memory import bytes_of
 from pruning.model.preparation import open_model
 from pruning.model.surgery import cut_out
 from pruning.model.units import UnitGroup
-from pruning.recipe import Recipe
+from pruning.recipe.recipe import Recipe
 from pruning.selection.allocation import CostLeft
 from pruning.selection.amounts import Amount, PerLayer
 from pruning.selection.ranking import Ranking, rank, select

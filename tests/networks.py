@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from pruning.engine import Pruned, prune
 from pruning.events import Event
-from pruning.recipe import Recipe
+from pruning.recipe.recipe import Recipe
 from pruning.workload import Classification, TensorSplit, Workload
 
 CPU = torch.device("cpu")

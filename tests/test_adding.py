@@ -19,8 +19,8 @@ from pruning.errors import RecipeError
 from pruning.model.layer_table import PRUNABLE
 from pruning.model.units import UnitGroup
 from pruning.options.constraints import Between
-from pruning.recipe import Recipe, from_json, to_json
-from pruning.starting_recipe import commented
+from pruning.recipe.recipe import Recipe, from_json, to_json
+from pruning.recipe.template import commented
 from tests.criteria import test_contract
 from tests.networks import carried_out, tiny
 from tests.views.conftest import InProcess, app, backend, lab

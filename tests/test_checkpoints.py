@@ -32,7 +32,7 @@ from pruning.events import (
     event_from_dict,
 )
 from pruning.granularities import Channels, Heads, Weights
-from pruning.recipe import Recipe, from_json
+from pruning.recipe.recipe import Recipe, from_json
 from pruning.rescoring import rescore
 from pruning.rounds import Progress
 from pruning.runs import RunResult, carry_out
@@ -452,7 +452,7 @@ import json, sys, torch
 from pathlib import Path
 from pruning import runs
 from pruning.events import event_to_dict
-from pruning.recipe import from_json
+from pruning.recipe.recipe import from_json
 from pruning.workload_file import load_workload
 from tests.own_workload import rescore_here
 

@@ -20,7 +20,7 @@ from pruning.events import StageMeasured
 from pruning.granularities import Channels, Weights
 from pruning.model.layer_table import prunable_weights
 from pruning.model.preparation import open_model
-from pruning.recipe import Recipe, to_json
+from pruning.recipe.recipe import Recipe, to_json
 from pruning.selection.amounts import Sparsity
 from pruning.training.fine_tuning import Tuning
 from tests.every_granularity import tiny_for

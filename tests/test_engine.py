@@ -22,7 +22,7 @@ from pruning.events import (
     Warned,
 )
 from pruning.granularities import Channels, Weights
-from pruning.recipe import Recipe
+from pruning.recipe.recipe import Recipe
 from pruning.selection.amounts import PerLayer, Sparsity
 from pruning.selection.scopes import Global, Layer
 from pruning.training.fine_tuning import Tuning

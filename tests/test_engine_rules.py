@@ -12,7 +12,7 @@ from pruning.engine import prune
 from pruning.errors import PruningError, RecipeError
 from pruning.events import Finished, Masked, StageMeasured, SurgeryChecked, TuningStep, Warned
 from pruning.granularities import Channels, Weights
-from pruning.recipe import Recipe
+from pruning.recipe.recipe import Recipe
 from pruning.selection.amounts import PerLayer, Sparsity, Threshold
 from pruning.selection.scopes import Global, Layer
 from pruning.training.fine_tuning import Tuning

@@ -23,7 +23,7 @@ from pruning.model.layer_table import layer_table, prunable_weights
 from pruning.model.preparation import open_model
 from pruning.model.surgery import remove_units
 from pruning.model.units import Slice, Tiles, UnitGroup, apply_masks, masks_of
-from pruning.recipe import Recipe
+from pruning.recipe.recipe import Recipe
 from pruning.selection.amounts import Amount, PerLayer, Sparsity, Threshold
 from pruning.selection.ranking import position, rank, select
 from pruning.selection.scopes import Global, Layer, Scope

@@ -24,7 +24,7 @@ from pruning.history import (
     what_falls,
 )
 from pruning.numbers import THIN
-from pruning.recipe import Recipe, to_dict, to_json
+from pruning.recipe.recipe import Recipe, to_dict, to_json
 from pruning.run_figures import MARKS, Drawn, accuracy_figure, accuracy_size_figure, run_style
 from pruning.selection.amounts import Budget, PerLayer, Sparsity, Threshold
 from pruning.selection.scopes import Layer

@@ -16,8 +16,8 @@ from pruning.measure import judge_all
 from pruning.model.costs import costs, file_bytes, gzip_size
 from pruning.model.layer_table import prunable_weights
 from pruning.model.units import masks_of
-from pruning.recipe import Recipe
-from pruning.rules import fits
+from pruning.recipe.compatibility import fits
+from pruning.recipe.recipe import Recipe
 from pruning.selection.allocation import erk
 from pruning.selection.amounts import Budget, PerLayer, RelativeThreshold, Sparsity, Threshold
 from pruning.selection.ranking import select

@@ -7,7 +7,7 @@ from pruning.criteria import Activation, Magnitude, Taylor
 from pruning.errors import PruningError, RecipeError
 from pruning.granularities import Channels, Weights
 from pruning.lab import CELLS, heatmap
-from pruning.recipe import Recipe
+from pruning.recipe.recipe import Recipe
 from pruning.selection.amounts import PerLayer, Sparsity
 from pruning.selection.ranking import select
 from pruning.selection.scopes import Layer

@@ -11,7 +11,7 @@ from pruning.granularities import Channels, Weights
 from pruning.known import known_of
 from pruning.measure import judge_all
 from pruning.model.surgery import masked_copy
-from pruning.recipe import Recipe
+from pruning.recipe.recipe import Recipe
 from pruning.seeing import batches
 from pruning.selection.amounts import Sparsity
 from pruning.selection.ranking import rank, select

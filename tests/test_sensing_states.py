@@ -8,7 +8,7 @@ from pruning.criteria import Magnitude, unit_scores
 from pruning.criteria.calibration import Calibration
 from pruning.granularities import Weights
 from pruning.measure import judge_all
-from pruning.recipe import Recipe
+from pruning.recipe.recipe import Recipe
 from pruning.seeing import SEEN_BYTES
 from pruning.sensing import Sensing
 from pruning.sensitivity import largest_cuts

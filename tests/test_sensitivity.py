@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 
 from pruning.measure import Estimate
-from pruning.recipe import Recipe
+from pruning.recipe.recipe import Recipe
 from pruning.selection.amounts import PerLayer
 from pruning.selection.scopes import Layer
 from pruning.sensitivity import Cell, Row, Sensitivity, largest_cuts, suggested, to_csv, to_dict

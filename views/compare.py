@@ -13,7 +13,7 @@ from pruning.errors import PruningError
 from pruning.figures import agreement_figure, comparison_figure
 from pruning.lab import agree, know_more, open_workload
 from pruning.numbers import count, duration, percent, points
-from pruning.recipe import Recipe, kind_of
+from pruning.recipe.recipe import Recipe, kind_of
 from views import controls
 from views.language import _
 from views.server import ask, backend, share_out

@@ -6,7 +6,7 @@ from streamlit.delta_generator import DeltaGenerator
 from pruning.answers import Look, ModelView, Outcome
 from pruning.errors import PruningError, RecipeError, SurgeryError
 from pruning.lab import estimate, look, open_workload
-from pruning.recipe import Recipe
+from pruning.recipe.recipe import Recipe
 from views import controls, layer_panel, result, run_panel, strip, units_panel
 from views.language import _
 from views.server import ask, open_elsewhere

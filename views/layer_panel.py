@@ -9,7 +9,7 @@ from pruning.errors import PruningError
 from pruning.lab import heatmap
 from pruning.model.layer_table import Layer
 from pruning.numbers import count, percent, si, significant
-from pruning.recipe import Recipe
+from pruning.recipe.recipe import Recipe
 from pruning.selection.amounts import PerLayer, Sparsity
 from views import components
 from views.language import _

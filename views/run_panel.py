@@ -11,7 +11,7 @@ from pruning.errors import PruningError
 from pruning.events import Event, Failed, Finished, Resumed, Verified, Warned
 from pruning.jobs.records import RunRow
 from pruning.numbers import duration, percent
-from pruning.recipe import Recipe, to_json
+from pruning.recipe.recipe import Recipe, to_json
 from views.language import _
 from views.run_events import events_of, name_of
 from views.run_queue import waiting

@@ -14,7 +14,7 @@ from pruning.events import Stage
 from pruning.history import Summary, how_much, plain_recipe, what_falls
 from pruning.jobs.records import RunRow
 from pruning.numbers import duration, percent, points, relative, si
-from pruning.recipe import from_json
+from pruning.recipe.recipe import from_json
 from views import components
 from views.language import _
 from views.run_events import events_of, name_of, summary_of

@@ -7,7 +7,7 @@ import streamlit as st
 
 from pruning.errors import PruningError
 from pruning.lab import sensitivity
-from pruning.recipe import Recipe
+from pruning.recipe.recipe import Recipe
 from pruning.sensitivity import LEVELS, Sensitivity, merged
 from views.server import backend, share_out
 

@@ -12,7 +12,7 @@ from pruning.answers import Look, ModelView, Outcome
 from pruning.errors import PruningError
 from pruning.lab import estimate, look
 from pruning.numbers import bare_points, count, percent
-from pruning.recipe import Recipe, to_json
+from pruning.recipe.recipe import Recipe, to_json
 from pruning.selection.amounts import PerLayer
 from pruning.sensitivity import Row, Sensitivity, suggested, to_csv, to_dict
 from views import controls, strip

@@ -7,7 +7,7 @@ from pruning.errors import PruningError
 from pruning.figures import unit_matrix_figure, units_figure
 from pruning.lab import units
 from pruning.numbers import count
-from pruning.recipe import Recipe, kind_of
+from pruning.recipe.recipe import Recipe, kind_of
 from views.language import _
 from views.server import ask
 

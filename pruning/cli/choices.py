@@ -5,9 +5,9 @@ import json
 from rich.console import Console
 from rich.markup import escape
 
-from pruning.choices import CHOICES, Kind, as_json, markdown, tables
 from pruning.cli.console import table
 from pruning.errors import RecipeError
+from pruning.recipe.catalog import CHOICES, Kind, as_json, markdown, tables
 
 
 def choices(json_: bool, markdown_: bool) -> None:

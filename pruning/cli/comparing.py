@@ -16,7 +16,7 @@ from pruning.cli.running import read_recipe
 from pruning.comparison import Agreement, Compared, candidates, compare_all
 from pruning.errors import RecipeError
 from pruning.numbers import count, percent, points
-from pruning.recipe import Recipe
+from pruning.recipe.recipe import Recipe
 
 
 def compare(

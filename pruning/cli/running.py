@@ -23,7 +23,7 @@ from pruning.events import Event, TuningStep
 from pruning.model.memory import out_of_memory
 from pruning.model.preparation import describe
 from pruning.numbers import duration
-from pruning.recipe import Recipe, from_json
+from pruning.recipe.recipe import Recipe, from_json
 from pruning.runs import RunResult, carry_out
 
 NOT_VERIFIED = 1

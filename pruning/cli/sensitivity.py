@@ -16,7 +16,7 @@ from pruning.cli.running import ABORTED, graceful_stop
 from pruning.errors import PruningError, RecipeError
 from pruning.files.atomic_write import require_writable, write_whole
 from pruning.numbers import bare_points, count, duration, percent
-from pruning.recipe import Recipe, from_dict, to_dict, to_json
+from pruning.recipe.recipe import Recipe, from_dict, to_dict, to_json
 from pruning.sensing import sense
 from pruning.sensitivity import LEVELS, Cell, Row, Sensitivity, largest_cuts, suggested, to_csv
 from pruning.sensitivity import to_dict as map_dict

@@ -3,7 +3,7 @@
 import torch
 
 from pruning.model.preparation import open_model
-from pruning.starting_recipe import commented, starting_recipe
+from pruning.recipe.template import commented, starting_recipe
 from pruning.workload import Workload
 
 

@@ -6,7 +6,7 @@ from typing import ClassVar, Protocol
 from torch import nn
 
 from pruning.events import Event
-from pruning.recipe import Recipe
+from pruning.recipe.recipe import Recipe
 from pruning.workload import Workload
 
 

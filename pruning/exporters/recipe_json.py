@@ -2,7 +2,7 @@ import json
 from typing import ClassVar
 
 from pruning.exporters.exporter import Record
-from pruning.recipe import to_dict
+from pruning.recipe.recipe import to_dict
 
 
 class RecipeJson:

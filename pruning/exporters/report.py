@@ -17,7 +17,7 @@ from pruning.exporters.exporter import Record
 from pruning.exporters.recipe_json import RecipeJson
 from pruning.exporters.snippet import loading_snippet
 from pruning.figures import STAGE_STYLES, curve_figure, size_figure
-from pruning.recipe import Recipe, kind_of, to_dict
+from pruning.recipe.recipe import Recipe, kind_of, to_dict
 
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
 PACKAGES = ("torch", "torch-pruning", "captum", "safetensors", "numpy")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
 from pruning.jobs.store import Store
 
 if TYPE_CHECKING:
-    from pruning.recipe import Recipe
+    from pruning.recipe.recipe import Recipe
     from pruning.workbench import Lab
 
 P = ParamSpec("P")

@@ -18,7 +18,7 @@ from pruning.jobs.resident import Owner, Resident, WorkerProcess, shorten_log
 from pruning.jobs.store import Store
 
 if TYPE_CHECKING:
-    from pruning.recipe import Recipe
+    from pruning.recipe.recipe import Recipe
     from pruning.workbench import Lab
 
 P = ParamSpec("P")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from pruning.recipe import Recipe
+    from pruning.recipe.recipe import Recipe
 
 RunState = Literal["queued", "running", "finished", "stopped", "failed"]
 
@@ -38,7 +38,7 @@ class RunRow:
     @cached_property
     def recipe(self) -> "Recipe":
         """The recipe; RecipeError if this version cannot read it, which must not spoil the list of all runs."""
-        from pruning.recipe import from_json  # brings torch; see the package's docstring
+        from pruning.recipe.recipe import from_json  # brings torch; see the package's docstring
 
         return from_json(self.recipe_json)
 

@@ -18,7 +18,7 @@ from pruning.jobs.faults import explain
 from pruning.jobs.folders import discard_checkpoints, take_over
 from pruning.jobs.link import Line, end_now, log_file
 from pruning.jobs.records import Lease, RunRow
-from pruning.recipe import Recipe
+from pruning.recipe.recipe import Recipe
 from pruning.workload import Workload, Workloads
 
 POLL_S = 0.1

@@ -16,7 +16,7 @@ from pruning.jobs.limits import Limits
 from pruning.jobs.records import Artefact, Lease, RunRow, RunState
 
 if TYPE_CHECKING:
-    from pruning.recipe import Recipe
+    from pruning.recipe.recipe import Recipe
 
 LONGEST_TITLE = 80
 _COLUMNS = (
@@ -60,7 +60,7 @@ class Store:
 
         JobError if the session has as many runs queued or running as it may have.
         """
-        from pruning.recipe import to_json  # brings torch; see the package's docstring
+        from pruning.recipe.recipe import to_json  # brings torch; see the package's docstring
 
         text, name = to_json(recipe), recipe.name
         most = self.limits.runs_per_session

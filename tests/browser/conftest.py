@@ -14,7 +14,7 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
-from pruning.recipe import Recipe, to_json
+from pruning.recipe.recipe import Recipe, to_json
 from tests.browser.chromium import find
 
 ROOT = Path(__file__).parents[2]

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 from playwright.sync_api import Page, expect
 
-from pruning.recipe import Recipe
+from pruning.recipe.recipe import Recipe
 from pruning.selection.amounts import Sparsity
 from pruning.training.fine_tuning import Tuning
 from pruning.training.schedules import Polynomial

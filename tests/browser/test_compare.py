@@ -7,7 +7,7 @@ from playwright.sync_api import Page, expect
 
 from pruning.criteria import Attribution, BatchnormScale
 from pruning.granularities import Channels
-from pruning.recipe import Recipe, from_json
+from pruning.recipe.recipe import Recipe, from_json
 from pruning.selection.amounts import Budget, Sparsity
 from pruning.selection.scopes import Blocks
 from tests.browser.conftest import address_of

@@ -11,7 +11,7 @@ from pruning.granularities import Channels
 from pruning.loading import load_network, read_tensors
 from pruning.measure import judge_all
 from pruning.numbers import percent
-from pruning.recipe import Recipe, from_json
+from pruning.recipe.recipe import Recipe, from_json
 from pruning.selection.amounts import Sparsity
 from pruning.selection.scopes import Layer
 from pruning.training.fine_tuning import Tuning

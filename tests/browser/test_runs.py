@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from pruning.recipe import Recipe, from_json
+from pruning.recipe.recipe import Recipe, from_json
 from pruning.selection.amounts import Sparsity
 from pruning.training.fine_tuning import Tuning
 from pruning.training.schedules import OneShot, Polynomial

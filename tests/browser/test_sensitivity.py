@@ -8,7 +8,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from pruning.criteria import Random
 from pruning.granularities import Channels
-from pruning.recipe import Recipe, from_json
+from pruning.recipe.recipe import Recipe, from_json
 from pruning.selection.amounts import PerLayer, Sparsity
 from tests.browser.conftest import address_of
 from tests.browser.test_lab import MEASURED, open_page, plain, recipe_of

@@ -7,11 +7,11 @@ import pytest
 from typer.testing import CliRunner
 
 from pruning.__main__ import app
-from pruning.choices import CHOICES
 from pruning.criteria import ANY
 from pruning.granularities import GRANULARITIES
 from pruning.options.constraints import ranges
-from pruning.recipe import from_dict, to_dict
+from pruning.recipe.catalog import CHOICES
+from pruning.recipe.recipe import from_dict, to_dict
 
 
 def told(*options: str) -> str:

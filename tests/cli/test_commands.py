@@ -16,7 +16,7 @@ from pruning import runs
 from pruning.__main__ import app
 from pruning.cli.lines import line
 from pruning.events import Masked, TuningStep
-from pruning.recipe import from_json
+from pruning.recipe.recipe import from_json
 from sample_models import MODELS
 from tests.own_workload import recipe_text, rescore_here, write_own
 

@@ -15,7 +15,7 @@ from pruning.__main__ import app
 from pruning.cli import sensitivity as command
 from pruning.cli.sensitivity import read_levels
 from pruning.measure import Estimate
-from pruning.recipe import from_json
+from pruning.recipe.recipe import from_json
 from pruning.selection.amounts import PerLayer
 from pruning.sensitivity import LEVELS, Cell, Row, Sensitivity
 from tests.cli.test_bad_input import refused

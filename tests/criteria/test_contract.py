@@ -18,8 +18,8 @@ from pruning.granularities import GRANULARITIES, Weights
 from pruning.model.layer_table import PRUNABLE
 from pruning.model.preparation import open_model
 from pruning.model.units import Keep, UnitGroup
-from pruning.recipe import Recipe, from_json, to_json
-from pruning.rules import fits
+from pruning.recipe.compatibility import fits
+from pruning.recipe.recipe import Recipe, from_json, to_json
 from pruning.selection.amounts import Sparsity
 from pruning.selection.scopes import Global, Layer
 from pruning.training.fine_tuning import Tuning

@@ -8,7 +8,7 @@ from pruning.criteria import Distribution, unit_scores
 from pruning.criteria.calibration import Calibration
 from pruning.granularities import Channels, Weights
 from pruning.model.units import Slice, UnitGroup
-from pruning.recipe import Recipe
+from pruning.recipe.recipe import Recipe
 from pruning.selection.amounts import Threshold
 from pruning.selection.scopes import Layer
 from pruning.training.fine_tuning import Tuning

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from pruning.criteria import OptimalBrainSurgeon, optimal_brain_surgeon
 from pruning.errors import RecipeError, WorkloadError
 from pruning.granularities import Channels, Weights
-from pruning.rules import unscored
+from pruning.recipe.compatibility import unscored
 from tests.criteria.hand import scored, work
 from tests.networks import seeded, tiny
 

@@ -10,7 +10,7 @@ from pruning.events import Event, Finished, Masked, Measured, StageMeasured, Sta
 from pruning.exporters import Record
 from pruning.model.preparation import open_model
 from pruning.model.surgery import remove_units
-from pruning.recipe import from_json
+from pruning.recipe.recipe import from_json
 from tests.networks import tiny
 from tests.own_workload import recipe_text
 

@@ -10,7 +10,7 @@ from pruning.errors import ExportError
 from pruning.exporters import EXPORTERS, export, require_writable
 from pruning.files.atomic_write import write_whole
 from pruning.model.costs import file_bytes
-from pruning.recipe import from_json
+from pruning.recipe.recipe import from_json
 from tests.exporters.records import record
 
 

@@ -4,7 +4,7 @@ from pruning.events import Event, Finished
 from pruning.jobs.limits import Limits
 from pruning.jobs.records import Lease
 from pruning.jobs.store import Store
-from pruning.recipe import Recipe
+from pruning.recipe.recipe import Recipe
 from pruning.selection.amounts import Sparsity
 
 RECIPE = Recipe("mlp", amount=Sparsity(0.5))

@@ -10,7 +10,7 @@ from pruning.events import Warned
 from pruning.jobs import database
 from pruning.jobs.records import Lease
 from pruning.jobs.store import Store
-from pruning.recipe import to_json
+from pruning.recipe.recipe import to_json
 from tests.jobs.leasing import GENEROUS, RECIPE, claimed, told
 
 

@@ -13,7 +13,7 @@ from pruning.jobs.limits import Limits
 from pruning.jobs.records import Lease
 from pruning.jobs.serving import Journal
 from pruning.jobs.store import Store
-from pruning.recipe import Recipe
+from pruning.recipe.recipe import Recipe
 
 
 @pytest.fixture

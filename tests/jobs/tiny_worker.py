@@ -24,7 +24,7 @@ from pruning.jobs.answering import serve_calls
 from pruning.jobs.serving import CarryOut, serve_runs
 from pruning.jobs.store import Store
 from pruning.jobs.worker import report
-from pruning.recipe import Recipe
+from pruning.recipe.recipe import Recipe
 from pruning.training.fine_tuning import Tuning
 from pruning.training.schedules import Polynomial
 from pruning.workload import Workload, Workloads

@@ -10,7 +10,7 @@ from pruning.criteria.calibration import Calibration
 from pruning.errors import RecipeError, WorkloadError
 from pruning.loading import read_tensors
 from pruning.model.preparation import open_model
-from pruning.recipe import from_dict
+from pruning.recipe.recipe import from_dict
 from pruning.training.schedules import Polynomial
 from pruning.workload import TensorSplit
 from tests.networks import CPU, tiny

@@ -4,9 +4,9 @@ from typing import Annotated
 
 import pytest
 
-from pruning.choices import CHOICES, takes
 from pruning.errors import RecipeError
 from pruning.options.constraints import Between, Share, check, ranges
+from pruning.recipe.catalog import CHOICES, takes
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from pruning.granularities import GRANULARITIES, Blocks, Channels, Granularity, 
 from pruning.model.costs import Costs, cost_model, costs
 from pruning.model.surgery import remove_units
 from pruning.model.units import Slice, Tiles, UnitGroup, masks_of
-from pruning.recipe import Recipe
+from pruning.recipe.recipe import Recipe
 from pruning.selection.allocation import CostLeft, erk, uniform
 from pruning.selection.amounts import Amount, Budget, PerLayer, Sparsity
 from pruning.selection.ranking import Ranking, position, rank, select

@@ -13,7 +13,7 @@ from pruning.errors import PruningError
 from pruning.events import Failed, Finished
 from pruning.jobs.records import Lease
 from pruning.jobs.store import Store
-from pruning.recipe import Recipe
+from pruning.recipe.recipe import Recipe
 from pruning.runs import carry_out
 from pruning.workbench import Lab
 from sample_models import MODELS

@@ -8,8 +8,8 @@ from streamlit.testing.v1 import AppTest
 
 from pruning.criteria import CRITERIA, Attribution, Change, OptimalBrainSurgeon
 from pruning.granularities import GRANULARITIES, Channels, Weights
-from pruning.recipe import Recipe, from_json
-from pruning.rules import fits
+from pruning.recipe.compatibility import fits
+from pruning.recipe.recipe import Recipe, from_json
 from pruning.selection.amounts import Budget, PerLayer, RelativeThreshold, Sparsity, Threshold
 from pruning.selection.scopes import SCOPES, Blocks, Global
 from pruning.training.fine_tuning import Tuning

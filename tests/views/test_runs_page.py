@@ -23,7 +23,7 @@ from pruning.events import (
     Started,
     TuningStep,
 )
-from pruning.recipe import Recipe, from_json
+from pruning.recipe.recipe import Recipe, from_json
 from pruning.selection.amounts import Sparsity
 from pruning.training.fine_tuning import Tuning
 from tests.views.conftest import InProcess

@@ -14,7 +14,7 @@ from pruning.errors import JobError
 from pruning.granularities import Channels, Heads
 from pruning.lab import sensitivity
 from pruning.measure import Estimate
-from pruning.recipe import Recipe, from_json, to_json
+from pruning.recipe.recipe import Recipe, from_json, to_json
 from pruning.selection.amounts import PerLayer, Sparsity
 from pruning.sensitivity import LEVELS, Cell, Row, Sensitivity, largest_cuts, suggested
 from tests.views.conftest import InProcess

@@ -9,7 +9,7 @@ from pruning.criteria import ANY, CRITERIA
 from pruning.granularities import GRANULARITIES
 from pruning.options.constraints import ranges
 from pruning.options.docstrings import field_docs, first_paragraph
-from pruning.recipe import TABLES, to_plain
+from pruning.recipe.recipe import TABLES, to_plain
 from pruning.selection.amounts import AMOUNTS
 from pruning.selection.scopes import SCOPES
 from pruning.training.schedules import SCHEDULES

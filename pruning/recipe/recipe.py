@@ -12,7 +12,7 @@ from pruning.criteria import CRITERIA, Criterion, Magnitude
 from pruning.errors import RecipeError
 from pruning.granularities import GRANULARITIES, Granularity, Weights
 from pruning.options.constraints import check
-from pruning.rules import why_apart
+from pruning.recipe.compatibility import why_apart
 from pruning.selection.amounts import AMOUNTS, Amount, PerLayer, Rest, Sparsity
 from pruning.selection.scopes import SCOPES, Global, Scope
 from pruning.training.fine_tuning import Tuning

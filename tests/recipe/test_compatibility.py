@@ -14,8 +14,8 @@ from pruning.granularities import GRANULARITIES, Channels, Weights
 from pruning.lab import look
 from pruning.model.layer_table import called_layer
 from pruning.model.preparation import open_model
-from pruning.recipe import Recipe
-from pruning.rules import fits, unscored, why_apart
+from pruning.recipe.compatibility import fits, unscored, why_apart
+from pruning.recipe.recipe import Recipe
 from pruning.selection.amounts import AMOUNTS, Amount, Budget, PerLayer, Sparsity
 from pruning.selection.scopes import SCOPES, Layer
 from pruning.training.fine_tuning import Tuning

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from pruning.choices import CHOICES, as_json, markdown, tables
 from pruning.cli.app import make_app
-from pruning.recipe import TABLES
+from pruning.recipe.catalog import CHOICES, as_json, markdown, tables
+from pruning.recipe.recipe import TABLES
 
 ROOT = Path(__file__).parents[1]
 

@@ -15,8 +15,8 @@ from pruning.criteria import CRITERIA
 from pruning.errors import RecipeError
 from pruning.granularities import GRANULARITIES
 from pruning.options.constraints import Between, ranges
-from pruning.recipe import TABLES, Recipe, from_json, to_json
-from pruning.rules import why_apart
+from pruning.recipe.compatibility import why_apart
+from pruning.recipe.recipe import TABLES, Recipe, from_json, to_json
 from pruning.selection.amounts import AMOUNTS, PerLayer, Rest
 from pruning.selection.scopes import SCOPES
 from pruning.training.fine_tuning import Tuning

@@ -3,12 +3,12 @@ from dataclasses import dataclass, fields
 
 import pytest
 
-from pruning.choices import CHOICES
 from pruning.criteria import CRITERIA
 from pruning.options.docstrings import field_docs, first_paragraph
-from pruning.recipe import from_json
+from pruning.recipe.catalog import CHOICES
+from pruning.recipe.recipe import from_json
+from pruning.recipe.template import commented, starting_recipe
 from pruning.selection.amounts import Sparsity
-from pruning.starting_recipe import commented, starting_recipe
 from pruning.training.fine_tuning import Tuning
 from tests.networks import NETWORKS, seeded
 

@@ -5,7 +5,7 @@ import pytest
 from pruning.criteria import Activation, Attribution, Magnitude, Taylor
 from pruning.errors import RecipeError
 from pruning.granularities import Channels, Weights
-from pruning.recipe import Recipe, from_dict, from_json, to_dict, to_json
+from pruning.recipe.recipe import Recipe, from_dict, from_json, to_dict, to_json
 from pruning.selection.amounts import Budget, PerLayer, RelativeThreshold, Sparsity, Threshold
 from pruning.selection.scopes import Blocks, Global, Layer, Row
 from pruning.training.fine_tuning import Tuning

@@ -7,10 +7,10 @@ from typing import Any
 
 from torch import nn
 
-from pruning.choices import CHOICES, takes
 from pruning.model.layer_table import prunable_weights
 from pruning.options.docstrings import field_docs, first_paragraph
-from pruning.recipe import Recipe, to_dict
+from pruning.recipe.catalog import CHOICES, takes
+from pruning.recipe.recipe import Recipe, to_dict
 from pruning.selection.amounts import Sparsity
 from pruning.training.fine_tuning import Tuning
 from pruning.training.schedules import Polynomial
