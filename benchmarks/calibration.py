@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from benchmarks.report import Report, Target
-from pruning.boundary import AtAllLooks, UntilNarrow, looks
-from pruning.known import Known
-from pruning.measure import BATCH_ON_ACCELERATOR, Estimate
+from pruning.evaluation.accuracy import BATCH_ON_ACCELERATOR, Estimate
+from pruning.evaluation.regression_estimator import Known
+from pruning.evaluation.sequential_bounds import AtAllLooks, UntilNarrow, looks
 from pruning.model.devices import default_device
 from pruning.recipe.recipe import Recipe
 from pruning.seeing import batches

@@ -15,8 +15,8 @@ from pruning.criteria import CRITERIA, Criterion
 from pruning.criteria.calibration import Calibration
 from pruning.eligible import chosen_groups
 from pruning.errors import PruningError
+from pruning.evaluation.accuracy import judge_all
 from pruning.granularities import GRANULARITIES
-from pruning.measure import judge_all
 from pruning.model.devices import default_device
 from pruning.model.preparation import open_model
 from pruning.model.surgery import cut_out

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pruning.measure import Estimate
+from pruning.evaluation.accuracy import Estimate
 from pruning.model.costs import Costs
 from pruning.model.layer_table import Layer
 

@@ -14,7 +14,7 @@ from pruning.criteria.calibration import Calibration
 from pruning.criteria.pass_counter import counted
 from pruning.eligible import chosen_groups
 from pruning.errors import PruningError, RecipeError, WorkloadError
-from pruning.measure import Estimate, judge_all
+from pruning.evaluation.accuracy import Estimate, judge_all
 from pruning.model.costs import cost_model
 from pruning.model.preparation import describe, open_model
 from pruning.model.surgery import cut_out

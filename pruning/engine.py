@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from pruning.eligible import chosen_groups
+from pruning.evaluation.accuracy import class_scores, judge_all, latency_ms
 from pruning.events import Event, Stage, StageMeasured, StageName, Started, SurgeryChecked, Warned
-from pruning.measure import class_scores, judge_all, latency_ms
 from pruning.model.costs import cost_model, costs
 from pruning.model.devices import default_device, describe, full_precision
 from pruning.model.preparation import open_model

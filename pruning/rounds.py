@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from pruning.criteria import unit_scores
 from pruning.criteria.calibration import Calibration
 from pruning.errors import PruningError
+from pruning.evaluation.accuracy import judge_all
 from pruning.events import Event, Masked, Measured, Stage, TuningStep, Warned
-from pruning.measure import judge_all
 from pruning.model.costs import CostModel
 from pruning.model.devices import Randomness
 from pruning.model.units import Keep, Masks, UnitGroup, apply_masks, masks_of

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pruning.boundary import FIRST_LOOK, looks
-from pruning.known import Dense, Known, judging_order
+from pruning.evaluation.regression_estimator import Dense, Known, judging_order
+from pruning.evaluation.sequential_bounds import FIRST_LOOK, looks
 from pruning.tails import Tail, Walk, copied, tensors_in
 from pruning.workload import Split, Task
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from pruning.cuts import Cut, Cuts
-from pruning.measure import Estimate
+from pruning.evaluation.accuracy import Estimate
 
 
 @dataclass(eq=False)

@@ -16,10 +16,10 @@ from pruning.criteria import Ablation, Criterion
 from pruning.criteria.calibration import Calibration
 from pruning.eligible import allowed, scorable
 from pruning.errors import PatienceError, RecipeError
+from pruning.evaluation.progressive import Comparison
+from pruning.evaluation.regression_estimator import Known, known_of
 from pruning.granularities import Granularity
 from pruning.histograms import Bins, binned
-from pruning.judging import Comparison
-from pruning.known import Known, known_of
 from pruning.model.costs import CostModel, cost_model, costs
 from pruning.model.devices import describe
 from pruning.model.layer_table import layer_table, prunable_weights

@@ -10,9 +10,9 @@ import torch
 from pruning.answers import BINS
 from pruning.criteria import CRITERIA, Largest, Magnitude, Random, Taylor
 from pruning.errors import PatienceError, PruningError, RecipeError
+from pruning.evaluation.accuracy import judge_all
 from pruning.granularities import GRANULARITIES, Channels, Weights
 from pruning.lab import allocation, estimate, look, open_workload, score_range, sensitivity, units
-from pruning.measure import judge_all
 from pruning.model.costs import costs, file_bytes, gzip_size
 from pruning.model.layer_table import prunable_weights
 from pruning.model.units import masks_of

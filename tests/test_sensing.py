@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch import nn
 
-from pruning.boundary import FIRST_LOOK, looks
 from pruning.criteria import Magnitude, unit_scores
 from pruning.criteria.calibration import Calibration
+from pruning.evaluation.accuracy import judge_all
+from pruning.evaluation.regression_estimator import known_of
+from pruning.evaluation.sequential_bounds import FIRST_LOOK, looks
 from pruning.granularities import Channels, Weights
-from pruning.known import known_of
-from pruning.measure import judge_all
 from pruning.model.surgery import masked_copy
 from pruning.recipe.recipe import Recipe
 from pruning.seeing import batches

@@ -6,8 +6,8 @@ from torch import nn
 
 from pruning.criteria import Magnitude, unit_scores
 from pruning.criteria.calibration import Calibration
+from pruning.evaluation.accuracy import judge_all
 from pruning.granularities import Weights
-from pruning.measure import judge_all
 from pruning.recipe.recipe import Recipe
 from pruning.seeing import SEEN_BYTES
 from pruning.sensing import Sensing

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from pruning.measure import Estimate
+from pruning.evaluation.accuracy import Estimate
 from pruning.sensitivity import Cell, Row
 from pruning.sensitivity_figures import (
     DARK_INK,

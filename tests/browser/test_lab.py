@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 from playwright.sync_api import Page, expect
 
+from pruning.evaluation.accuracy import judge_all
 from pruning.granularities import Channels
 from pruning.loading import load_network, read_tensors
-from pruning.measure import judge_all
 from pruning.numbers import percent
 from pruning.recipe.recipe import Recipe, from_json
 from pruning.selection.amounts import Sparsity

@@ -11,9 +11,9 @@ from streamlit.testing.v1 import AppTest
 
 from pruning.criteria import Random
 from pruning.errors import JobError
+from pruning.evaluation.accuracy import Estimate
 from pruning.granularities import Channels, Heads
 from pruning.lab import sensitivity
-from pruning.measure import Estimate
 from pruning.recipe.recipe import Recipe, from_json, to_json
 from pruning.selection.amounts import PerLayer, Sparsity
 from pruning.sensitivity import LEVELS, Cell, Row, Sensitivity, largest_cuts, suggested

@@ -3,7 +3,7 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
-from pruning.boundary import AtAllLooks, UntilNarrow, constant, looks
+from pruning.evaluation.sequential_bounds import AtAllLooks, UntilNarrow, constant, looks
 
 
 @pytest.mark.parametrize(

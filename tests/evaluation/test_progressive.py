@@ -3,10 +3,10 @@ from itertools import pairwise
 import pytest
 from torch import nn
 
-from pruning.boundary import looks
-from pruning.judging import Comparison
-from pruning.known import known_of
-from pruning.measure import judge_all
+from pruning.evaluation.accuracy import judge_all
+from pruning.evaluation.progressive import Comparison
+from pruning.evaluation.regression_estimator import known_of
+from pruning.evaluation.sequential_bounds import looks
 from pruning.workload import Classification
 from tests.networks import CLASSES, CPU, mlp, samples, seeded
 

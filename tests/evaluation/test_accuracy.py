@@ -1,7 +1,7 @@
 import torch
 from torch import Tensor, nn
 
-from pruning.measure import class_scores, judge_all, judge_some
+from pruning.evaluation.accuracy import class_scores, judge_all, judge_some
 from pruning.workload import Classification, TensorSplit
 from tests.networks import CLASSES, CPU, conv_bn, mlp, samples, seeded
 

@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pruning.boundary import AtAllLooks, UntilNarrow, looks
-from pruning.known import Dense, Known, known_of
-from pruning.measure import judge_all
+from pruning.evaluation.accuracy import judge_all
+from pruning.evaluation.regression_estimator import Dense, Known, known_of
+from pruning.evaluation.sequential_bounds import AtAllLooks, UntilNarrow, looks
 from pruning.workload import Classification, TensorSplit
 from tests.networks import CLASSES, CPU, mlp, samples, seeded
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from pruning.boundary import looks
-from pruning.known import Known
-from pruning.measure import Estimate, judge_some
+from pruning.evaluation.accuracy import Estimate, judge_some
+from pruning.evaluation.regression_estimator import Known
+from pruning.evaluation.sequential_bounds import looks
 from pruning.workload import Split, Task
 
 CHUNK_S = 0.05
