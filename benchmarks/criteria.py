@@ -10,16 +10,16 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import torch
 
 from benchmarks.report import Report
-from pruning.comparison import timed_scores
 from pruning.criteria import CRITERIA, Criterion
 from pruning.criteria.calibration import Calibration
-from pruning.eligible import chosen_groups
 from pruning.errors import PruningError
 from pruning.evaluation.accuracy import judge_all
 from pruning.granularities import GRANULARITIES
 from pruning.model.devices import default_device
 from pruning.model.preparation import open_model
 from pruning.model.surgery import cut_out
+from pruning.pipeline.criteria_comparison import timed_scores
+from pruning.pipeline.eligibility import chosen_groups
 from pruning.recipe.compatibility import fits
 from pruning.recipe.recipe import Recipe
 from pruning.selection.amounts import Sparsity

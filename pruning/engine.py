@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from pruning.eligible import chosen_groups
 from pruning.evaluation.accuracy import class_scores, judge_all, latency_ms
 from pruning.events import Event, Stage, StageMeasured, StageName, Started, SurgeryChecked, Warned
 from pruning.model.costs import cost_model, costs
@@ -14,6 +13,7 @@ from pruning.model.devices import default_device, describe, full_precision
 from pruning.model.preparation import open_model
 from pruning.model.surgery import masked_copy, remove_units
 from pruning.model.units import Keep
+from pruning.pipeline.eligibility import chosen_groups
 from pruning.recipe.recipe import Recipe
 from pruning.rounds import Bench, Plan, Progress, Save, Stop, fallen_share, first_cut, gone_on, in_rounds, whole
 from pruning.selection.amounts import Amount

@@ -7,8 +7,8 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from pruning.comparison import Compared
 from pruning.curves import Curve, SizePoint
+from pruning.pipeline.criteria_comparison import Compared
 
 
 @dataclass(frozen=True)

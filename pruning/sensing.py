@@ -18,13 +18,13 @@ from torch import Tensor, nn
 from pruning.criteria import unit_scores
 from pruning.criteria.calibration import Calibration
 from pruning.cuts import KEPT_BYTES, Cut, Cutting, bytes_of_largest
-from pruning.eligible import scorable
 from pruning.evaluation.accuracy import BATCH_ON_ACCELERATOR, Estimate
 from pruning.evaluation.regression_estimator import Known
 from pruning.evaluation.sequential_bounds import FIRST_LOOK, AtAllLooks, Interval, UntilNarrow, looks
 from pruning.model.devices import default_device, full_precision
 from pruning.model.preparation import open_model
 from pruning.model.units import UnitGroup
+from pruning.pipeline.eligibility import scorable
 from pruning.recipe.recipe import Recipe
 from pruning.seeing import SEEN_BYTES, Seeing, Seen
 from pruning.sensitivity import LEVELS, Cell, Row, Sensitivity

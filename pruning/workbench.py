@@ -11,10 +11,8 @@ from cachetools.keys import hashkey
 from torch import Tensor, nn
 
 from pruning.answers import Axis, ModelView
-from pruning.comparison import Agreement, Effort, agreement, timed_scores
 from pruning.criteria import Ablation, Criterion
 from pruning.criteria.calibration import Calibration
-from pruning.eligible import allowed, scorable
 from pruning.errors import PatienceError, RecipeError
 from pruning.evaluation.progressive import Comparison
 from pruning.evaluation.regression_estimator import Known, known_of
@@ -27,6 +25,8 @@ from pruning.model.memory import bytes_of
 from pruning.model.preparation import open_model
 from pruning.model.surgery import cut_out
 from pruning.model.units import UnitGroup
+from pruning.pipeline.criteria_comparison import Agreement, Effort, agreement, timed_scores
+from pruning.pipeline.eligibility import allowed, scorable
 from pruning.recipe.recipe import Recipe
 from pruning.selection.allocation import CostLeft
 from pruning.selection.amounts import Amount, PerLayer

@@ -7,12 +7,12 @@ from html import escape
 import streamlit as st
 
 from pruning.answers import ModelView
-from pruning.comparison import Compared, candidates
 from pruning.criteria import CRITERIA
 from pruning.errors import PruningError
 from pruning.figures import agreement_figure, comparison_figure
 from pruning.lab import agree, know_more, open_workload
 from pruning.numbers import count, duration, percent, points
+from pruning.pipeline.criteria_comparison import Compared, candidates
 from pruning.recipe.recipe import Recipe, kind_of
 from views import controls
 from views.language import _

@@ -13,9 +13,9 @@ from rich.console import Console
 from pruning.cli.catalogue import Catalogue
 from pruning.cli.console import table
 from pruning.cli.running import read_recipe
-from pruning.comparison import Agreement, Compared, candidates, compare_all
 from pruning.errors import RecipeError
 from pruning.numbers import count, percent, points
+from pruning.pipeline.criteria_comparison import Agreement, Compared, candidates, compare_all
 from pruning.recipe.recipe import Recipe
 
 

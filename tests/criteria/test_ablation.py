@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from pruning.criteria import Ablation, ablation, unit_scores
 from pruning.criteria.calibration import Calibration
-from pruning.eligible import scorable
 from pruning.errors import RecipeError
 from pruning.granularities import GRANULARITIES, Channels, RNNUnits
 from pruning.model.preparation import open_model
 from pruning.model.units import UnitGroup, apply_masks, masks_of
+from pruning.pipeline.eligibility import scorable
 from pruning.workload import Batch, Classification, TensorSplit, Workload
 from tests.criteria.hand import scored, work
 from tests.networks import CLASSES, CPU, NETWORKS, VECTOR, mlp, seeded, workload

@@ -11,13 +11,13 @@ from torch import Tensor, nn
 
 from pruning.criteria import ANY, CRITERIA, Criterion, unit_scores
 from pruning.criteria.calibration import Calibration
-from pruning.eligible import scorable
 from pruning.errors import RecipeError, WorkloadError
 from pruning.events import Masked
 from pruning.granularities import GRANULARITIES, Weights
 from pruning.model.layer_table import PRUNABLE
 from pruning.model.preparation import open_model
 from pruning.model.units import Keep, UnitGroup
+from pruning.pipeline.eligibility import scorable
 from pruning.recipe.compatibility import fits
 from pruning.recipe.recipe import Recipe, from_json, to_json
 from pruning.selection.amounts import Sparsity

@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from pruning.criteria import CRITERIA, Activation, BatchnormScale, Magnitude, Wanda
-from pruning.eligible import chosen_groups, scorable
 from pruning.errors import RecipeError
 from pruning.granularities import GRANULARITIES, Channels, Weights
 from pruning.lab import look
 from pruning.model.layer_table import called_layer
 from pruning.model.preparation import open_model
+from pruning.pipeline.eligibility import chosen_groups, scorable
 from pruning.recipe.compatibility import fits, unscored, why_apart
 from pruning.recipe.recipe import Recipe
 from pruning.selection.amounts import AMOUNTS, Amount, Budget, PerLayer, Sparsity

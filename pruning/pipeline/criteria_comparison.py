@@ -12,13 +12,13 @@ from torch import Tensor, nn
 from pruning.criteria import CRITERIA, Criterion, unit_scores
 from pruning.criteria.calibration import Calibration
 from pruning.criteria.pass_counter import counted
-from pruning.eligible import chosen_groups
 from pruning.errors import PruningError, RecipeError, WorkloadError
 from pruning.evaluation.accuracy import Estimate, judge_all
 from pruning.model.costs import cost_model
 from pruning.model.preparation import describe, open_model
 from pruning.model.surgery import cut_out
 from pruning.model.units import UnitGroup
+from pruning.pipeline.eligibility import chosen_groups
 from pruning.recipe.compatibility import fits
 from pruning.recipe.recipe import Recipe, kind_of
 from pruning.selection.allocation import CostLeft

@@ -10,16 +10,16 @@ import pytest
 import torch
 from torch import nn
 
-from pruning.comparison import agreement, candidates, compare_all, timed_scores
 from pruning.criteria import Ablation, Magnitude, OptimalBrainDamage, Snip, Taylor
 from pruning.criteria.calibration import Calibration
 from pruning.criteria.pass_counter import counted
-from pruning.eligible import scorable
 from pruning.errors import RecipeError
 from pruning.events import StageMeasured
 from pruning.granularities import Channels, Weights
 from pruning.model.layer_table import prunable_weights
 from pruning.model.preparation import open_model
+from pruning.pipeline.criteria_comparison import agreement, candidates, compare_all, timed_scores
+from pruning.pipeline.eligibility import scorable
 from pruning.recipe.recipe import Recipe, to_json
 from pruning.selection.amounts import Sparsity
 from pruning.training.fine_tuning import Tuning
