@@ -14,9 +14,9 @@ from pruning.evaluation.regression_estimator import Known
 from pruning.evaluation.sequential_bounds import AtAllLooks, UntilNarrow, looks
 from pruning.model.devices import default_device
 from pruning.recipe.recipe import Recipe
-from pruning.seeing import batches
-from pruning.sensing import sensing_of
-from pruning.sensitivity import LEVELS
+from pruning.sensitivity.activation_cache import batches
+from pruning.sensitivity.analysis import sensing_of
+from pruning.sensitivity.result import LEVELS
 from sample_models import MODELS
 
 ORDERS = 5

@@ -26,7 +26,7 @@ from pruning.jobs.store import Store
 from pruning.lab import open_workload, sensitivity
 from pruning.recipe.recipe import Recipe
 from pruning.selection.amounts import Sparsity
-from pruning.sensitivity import LEVELS, Row
+from pruning.sensitivity.result import LEVELS, Row
 from pruning.training.fine_tuning import Tuning
 from pruning.training.schedules import Polynomial
 

@@ -14,8 +14,8 @@ from torch.utils.data import DataLoader, TensorDataset
 from benchmarks.report import Report, Target
 from pruning.model.devices import default_device
 from pruning.recipe.recipe import Recipe
-from pruning.sensing import sense
-from pruning.sensitivity import LEVELS, Sensitivity
+from pruning.sensitivity.analysis import sense
+from pruning.sensitivity.result import LEVELS, Sensitivity
 from pruning.workload import Workload
 from sample_models import MODELS
 

@@ -26,7 +26,7 @@ from pruning.recipe.recipe import Recipe
 from pruning.selection.allocation import erk, uniform
 from pruning.selection.amounts import PerLayer
 from pruning.selection.ranking import position, select
-from pruning.sensitivity import Sensitivity
+from pruning.sensitivity.result import Sensitivity
 from pruning.workbench import Lab, Opened
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from plotly.colors import sample_colorscale, unlabel_rgb
 
 from pruning.figures import GREY, STAGE_STYLES
-from pruning.sensitivity import Row
+from pruning.sensitivity.result import Row
 
 STEPS = 64  # shades that can be told apart, and no more: a page sends few distinct colours
 DARK_INK, LIGHT_INK = "#000000", "#ffffff"

@@ -32,7 +32,7 @@ from pruning.selection.allocation import CostLeft
 from pruning.selection.amounts import Amount, PerLayer
 from pruning.selection.ranking import Ranking, rank, select
 from pruning.selection.scopes import Scope
-from pruning.sensing import Sensing
+from pruning.sensitivity.analysis import Sensing
 from pruning.training.fine_tuning import Tuning
 from pruning.training.schedules import OneShot
 from pruning.workload import Workload, Workloads

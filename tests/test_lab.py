@@ -22,7 +22,7 @@ from pruning.selection.allocation import erk
 from pruning.selection.amounts import Budget, PerLayer, RelativeThreshold, Sparsity, Threshold
 from pruning.selection.ranking import select
 from pruning.selection.scopes import SCOPES, Blocks, Global, Layer, Row
-from pruning.sensitivity import merged
+from pruning.sensitivity.result import merged
 from pruning.training.fine_tuning import Tuning
 from pruning.training.schedules import Polynomial
 from pruning.workbench import Lab

@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from pruning.evaluation.accuracy import Estimate
-from pruning.sensitivity import Cell, Row
+from pruning.sensitivity.result import Cell, Row
 from pruning.sensitivity_figures import (
     DARK_INK,
     LIGHT_INK,

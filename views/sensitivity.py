@@ -11,7 +11,7 @@ from pruning.errors import PruningError
 from pruning.lab import open_workload
 from pruning.numbers import count, duration
 from pruning.recipe.recipe import Recipe
-from pruning.sensitivity import Sensitivity
+from pruning.sensitivity.result import Sensitivity
 from pruning.sensitivity_figures import MOST_CURVES, curve_points, curves_chart
 from views import controls, sensitivity_asking, sensitivity_suggestion, sensitivity_table
 from views.language import _

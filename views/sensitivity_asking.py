@@ -8,7 +8,7 @@ import streamlit as st
 from pruning.errors import PruningError
 from pruning.lab import sensitivity
 from pruning.recipe.recipe import Recipe
-from pruning.sensitivity import LEVELS, Sensitivity, merged
+from pruning.sensitivity.result import LEVELS, Sensitivity, merged
 from views.server import backend, share_out
 
 A_POLL_S = 0.2  # how long one poll lets the worker judge samples

@@ -14,7 +14,7 @@ from pruning.lab import estimate, look
 from pruning.numbers import bare_points, count, percent
 from pruning.recipe.recipe import Recipe, to_json
 from pruning.selection.amounts import PerLayer
-from pruning.sensitivity import Row, Sensitivity, suggested, to_csv, to_dict
+from pruning.sensitivity.result import Row, Sensitivity, suggested, to_csv, to_dict
 from views import controls, strip
 from views.language import _
 from views.server import ask

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from html import escape
 
 from pruning.numbers import THIN, bare_points, count, percent
-from pruning.sensitivity import Cell, Row, Sensitivity
+from pruning.sensitivity.result import Cell, Row, Sensitivity
 from pruning.sensitivity_figures import shade
 from views.language import _
 

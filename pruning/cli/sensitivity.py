@@ -17,9 +17,9 @@ from pruning.errors import PruningError, RecipeError
 from pruning.files.atomic_write import require_writable, write_whole
 from pruning.numbers import bare_points, count, duration, percent
 from pruning.recipe.recipe import Recipe, from_dict, to_dict, to_json
-from pruning.sensing import sense
-from pruning.sensitivity import LEVELS, Cell, Row, Sensitivity, largest_cuts, suggested, to_csv
-from pruning.sensitivity import to_dict as map_dict
+from pruning.sensitivity.analysis import sense
+from pruning.sensitivity.result import LEVELS, Cell, Row, Sensitivity, largest_cuts, suggested, to_csv
+from pruning.sensitivity.result import to_dict as map_dict
 from pruning.workload import Workload
 
 POINT = 0.01  # the half-width to which cells are estimated, unless exactly

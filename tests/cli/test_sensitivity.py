@@ -17,7 +17,7 @@ from pruning.cli.sensitivity import read_levels
 from pruning.evaluation.accuracy import Estimate
 from pruning.recipe.recipe import from_json
 from pruning.selection.amounts import PerLayer
-from pruning.sensitivity import LEVELS, Cell, Row, Sensitivity
+from pruning.sensitivity.result import LEVELS, Cell, Row, Sensitivity
 from tests.cli.test_bad_input import refused
 from tests.cli.test_commands import invoke
 from tests.own_workload import write_own

@@ -16,7 +16,7 @@ from pruning.granularities import Channels, Heads
 from pruning.lab import sensitivity
 from pruning.recipe.recipe import Recipe, from_json, to_json
 from pruning.selection.amounts import PerLayer, Sparsity
-from pruning.sensitivity import LEVELS, Cell, Row, Sensitivity, largest_cuts, suggested
+from pruning.sensitivity.result import LEVELS, Cell, Row, Sensitivity, largest_cuts, suggested
 from tests.views.conftest import InProcess
 from tests.views.test_lab_page import QUICK
 from views.sensitivity_suggestion import json_of

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from pruning.evaluation.regression_estimator import Dense, Known, judging_order
 from pruning.evaluation.sequential_bounds import FIRST_LOOK, looks
-from pruning.tails import Tail, Walk, copied, tensors_in
+from pruning.sensitivity.suffix_graph import Tail, Walk, copied, tensors_in
 from pruning.workload import Split, Task
 
 SEEN_BYTES = 256 * 2**20

@@ -12,8 +12,8 @@ from pruning.model.units import Masks, UnitGroup, masks_of
 from pruning.selection.amounts import Sparsity
 from pruning.selection.ranking import rank, select
 from pruning.selection.scopes import Layer
-from pruning.sparse_linear import Ladder, climbing, ladders
-from pruning.tails import ATOL, RTOL, Tail, Walk
+from pruning.sensitivity.incremental_linear import Ladder, climbing, ladders
+from pruning.sensitivity.suffix_graph import ATOL, RTOL, Tail, Walk
 
 KEPT_BYTES = 128 * 2**20  # of cut tensors, so that they need not be made anew for every batch
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pruning.sparse_linear import Ladder, climbing, ladders
+from pruning.sensitivity.incremental_linear import Ladder, climbing, ladders
 
 SHAPE = (260, 300)
 

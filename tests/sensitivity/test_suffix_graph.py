@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pruning.model.layer_table import prunable_weights
-from pruning.tails import Tail, Walk
+from pruning.sensitivity.suffix_graph import Tail, Walk
 from tests.architectures import ARCHITECTURES, inputs_of, made
 from tests.networks import NETWORKS, Residual, Tied, mlp, samples, seeded
 

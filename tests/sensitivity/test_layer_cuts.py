@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch import nn
 
-from pruning import cuts as cuts_module
 from pruning.criteria import Magnitude, unit_scores
 from pruning.criteria.calibration import Calibration
-from pruning.cuts import Cutting, bytes_of_largest
 from pruning.granularities import Weights
-from pruning.tails import Walk
+from pruning.sensitivity import layer_cuts as cuts_module
+from pruning.sensitivity.layer_cuts import Cutting, bytes_of_largest
+from pruning.sensitivity.suffix_graph import Walk
 from pruning.workload import Workload
 from tests.networks import CPU, seeded, tiny, workload
 

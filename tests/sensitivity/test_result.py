@@ -7,7 +7,7 @@ from pruning.evaluation.accuracy import Estimate
 from pruning.recipe.recipe import Recipe
 from pruning.selection.amounts import PerLayer
 from pruning.selection.scopes import Layer
-from pruning.sensitivity import Cell, Row, Sensitivity, largest_cuts, suggested, to_csv, to_dict
+from pruning.sensitivity.result import Cell, Row, Sensitivity, largest_cuts, suggested, to_csv, to_dict
 
 
 def cell(level: float, change: float, half_width: float = 0.0) -> Cell:

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from pruning.criteria import unit_scores
 from pruning.criteria.calibration import Calibration
-from pruning.cuts import KEPT_BYTES, Cut, Cutting, bytes_of_largest
 from pruning.evaluation.accuracy import BATCH_ON_ACCELERATOR, Estimate
 from pruning.evaluation.regression_estimator import Known
 from pruning.evaluation.sequential_bounds import FIRST_LOOK, AtAllLooks, Interval, UntilNarrow, looks
@@ -26,10 +25,11 @@ from pruning.model.preparation import open_model
 from pruning.model.units import UnitGroup
 from pruning.pipeline.eligibility import scorable
 from pruning.recipe.recipe import Recipe
-from pruning.seeing import SEEN_BYTES, Seeing, Seen
-from pruning.sensitivity import LEVELS, Cell, Row, Sensitivity
-from pruning.standings import Standing, Standings
-from pruning.tails import Walk
+from pruning.sensitivity.activation_cache import SEEN_BYTES, Seeing, Seen
+from pruning.sensitivity.cell_progress import Standing, Standings
+from pruning.sensitivity.layer_cuts import KEPT_BYTES, Cut, Cutting, bytes_of_largest
+from pruning.sensitivity.result import LEVELS, Cell, Row, Sensitivity
+from pruning.sensitivity.suffix_graph import Walk
 from pruning.workload import Split, Task, Workload
 
 CACHED_BYTES = 5 * 2**20  # of a batch's largest activations: those of two cores' caches

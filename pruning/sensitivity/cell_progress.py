@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from pruning.cuts import Cut, Cuts
 from pruning.evaluation.accuracy import Estimate
+from pruning.sensitivity.layer_cuts import Cut, Cuts
 
 
 @dataclass(eq=False)

@@ -12,12 +12,12 @@ from pruning.evaluation.sequential_bounds import FIRST_LOOK, looks
 from pruning.granularities import Channels, Weights
 from pruning.model.surgery import masked_copy
 from pruning.recipe.recipe import Recipe
-from pruning.seeing import batches
 from pruning.selection.amounts import Sparsity
 from pruning.selection.ranking import rank, select
 from pruning.selection.scopes import Layer
-from pruning.sensing import Sensing, sense
-from pruning.sensitivity import Sensitivity, largest_cuts
+from pruning.sensitivity.activation_cache import batches
+from pruning.sensitivity.analysis import Sensing, sense
+from pruning.sensitivity.result import Sensitivity, largest_cuts
 from pruning.workload import Workload
 from tests.architectures import IMAGE, LSTMClassifier, ViT
 from tests.every_granularity import NETWORK_OF, tiny_for
