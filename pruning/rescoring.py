@@ -18,7 +18,7 @@ from pruning.errors import ExportError, WorkloadError
 from pruning.events import Stage
 from pruning.loading import load_network, read_tensors
 from pruning.model.costs import file_bytes
-from pruning.numbers import duration, percent
+from pruning.reporting.formatting import duration, percent
 from pruning.workload import Workload
 
 ROOT = Path(__file__).resolve().parents[1]

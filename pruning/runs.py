@@ -10,7 +10,6 @@ import torch
 
 from pruning import checkpoints as kept
 from pruning.checkpoints import Checkpoint, CheckpointError
-from pruning.curves import stages_of
 from pruning.engine import Pruned, prune
 from pruning.errors import ExportError
 from pruning.events import Event, Exported, Finished, Resumed, Stage, StageMeasured, Verified, Warned
@@ -18,6 +17,7 @@ from pruning.exporters import EXPORTERS, Record, export, require_writable
 from pruning.model.devices import default_device, describe
 from pruning.model.memory import out_of_memory
 from pruning.recipe.recipe import Recipe
+from pruning.reporting.run_summary import stages_of
 from pruning.rescoring import differences, rescore_afresh
 from pruning.rounds import Progress, Save, Stop
 from pruning.workload import Workload

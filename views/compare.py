@@ -9,11 +9,11 @@ import streamlit as st
 from pruning.answers import ModelView
 from pruning.criteria import CRITERIA
 from pruning.errors import PruningError
-from pruning.figures import agreement_figure, comparison_figure
 from pruning.lab import agree, know_more, open_workload
-from pruning.numbers import count, duration, percent, points
 from pruning.pipeline.criteria_comparison import Compared, candidates
 from pruning.recipe.recipe import Recipe, kind_of
+from pruning.reporting.formatting import count, duration, percent, points
+from pruning.reporting.plots_run import agreement_figure, comparison_figure
 from views import controls
 from views.language import _
 from views.server import ask, backend, share_out

@@ -10,9 +10,9 @@ from pruning.criteria import CRITERIA
 from pruning.errors import PruningError, RecipeError
 from pruning.granularities import GRANULARITIES
 from pruning.lab import allocation, open_workload, score_range
-from pruning.numbers import percent, si
 from pruning.options.constraints import Between
 from pruning.recipe.recipe import Recipe, from_json, to_json
+from pruning.reporting.formatting import percent, si
 from pruning.selection.amounts import AMOUNTS, PerLayer, Sparsity
 from pruning.selection.scopes import SCOPES
 from pruning.training.fine_tuning import Tuning

@@ -8,8 +8,8 @@ from pruning.answers import Axis, Heatmap, LayerView, Look, ModelView
 from pruning.errors import PruningError
 from pruning.lab import heatmap
 from pruning.model.layer_table import Layer
-from pruning.numbers import count, percent, si, significant
 from pruning.recipe.recipe import Recipe
+from pruning.reporting.formatting import count, percent, si, significant
 from pruning.selection.amounts import PerLayer, Sparsity
 from views import components
 from views.language import _

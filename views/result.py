@@ -5,10 +5,10 @@ from pathlib import Path
 
 import streamlit as st
 
-from pruning.curves import ClassChange, StageRow, stage_rows, stages_of, worst_classes
 from pruning.events import Event, Exported, Stage, Started, Verified
 from pruning.jobs.records import RunRow
-from pruning.numbers import percent, points
+from pruning.reporting.formatting import percent, points
+from pruning.reporting.run_summary import ClassChange, StageRow, stage_rows, stages_of, worst_classes
 from views.language import _
 from views.run_events import events_of, name_of
 

@@ -6,8 +6,8 @@ import streamlit as st
 
 from pruning.errors import PruningError
 from pruning.events import Event
-from pruning.history import Summary, summary
 from pruning.jobs.records import RunRow
+from pruning.reporting.run_history import Summary, summary
 from views.server import backend
 
 MOST_KEPT = 8  # runs whose events a session keeps

@@ -6,12 +6,12 @@ import altair as alt
 import pandas as pd
 import streamlit as st
 
-from pruning.curves import Curve, curve, progress
 from pruning.errors import PruningError
 from pruning.events import Event, Failed, Finished, Resumed, Verified, Warned
 from pruning.jobs.records import RunRow
-from pruning.numbers import duration, percent
 from pruning.recipe.recipe import Recipe, to_json
+from pruning.reporting.formatting import duration, percent
+from pruning.reporting.run_summary import Curve, curve, progress
 from views.language import _
 from views.run_events import events_of, name_of
 from views.run_queue import waiting

@@ -4,11 +4,11 @@ import time
 
 import streamlit as st
 
-from pruning.curves import progress
 from pruning.errors import PruningError
-from pruning.history import plain_recipe, typical_s, until_start_s
 from pruning.jobs.records import RunRow
-from pruning.numbers import duration
+from pruning.reporting.formatting import duration
+from pruning.reporting.run_history import plain_recipe, typical_s, until_start_s
+from pruning.reporting.run_summary import progress
 from views.language import _
 from views.run_events import events_of
 from views.server import backend

@@ -5,11 +5,11 @@ from html import escape
 import plotly.graph_objects as go
 import streamlit as st
 
-from pruning.curves import curve, stages_of
-from pruning.history import SIZES, Setting, Size, Summary, differing, placed, plain_recipe, summary
 from pruning.jobs.records import RunRow
-from pruning.numbers import count, duration, percent, points, relative, si
-from pruning.run_figures import MARKS, Drawn, accuracy_figure, accuracy_size_figure, run_style
+from pruning.reporting.formatting import count, duration, percent, points, relative, si
+from pruning.reporting.plots_runs import MARKS, Drawn, accuracy_figure, accuracy_size_figure, run_style
+from pruning.reporting.run_history import SIZES, Setting, Size, Summary, differing, placed, plain_recipe, summary
+from pruning.reporting.run_summary import curve, stages_of
 from views.language import _
 from views.run_events import milestones_of, name_of, row_of
 

@@ -5,8 +5,8 @@ from html import escape
 import streamlit as st
 
 from pruning.errors import PruningError
-from pruning.history import plain_recipe, settings
 from pruning.jobs.records import RunRow
+from pruning.reporting.run_history import plain_recipe, settings
 from views import controls, result, run_panel
 from views.language import _
 from views.runs_comparison import CSS

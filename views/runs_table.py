@@ -8,13 +8,13 @@ from zoneinfo import ZoneInfo
 
 import streamlit as st
 
-from pruning.curves import progress
 from pruning.errors import RecipeError
 from pruning.events import Stage
-from pruning.history import Summary, how_much, plain_recipe, what_falls
 from pruning.jobs.records import RunRow
-from pruning.numbers import duration, percent, points, relative, si
 from pruning.recipe.recipe import from_json
+from pruning.reporting.formatting import duration, percent, points, relative, si
+from pruning.reporting.run_history import Summary, how_much, plain_recipe, what_falls
+from pruning.reporting.run_summary import progress
 from views import components
 from views.language import _
 from views.run_events import events_of, name_of, summary_of

@@ -9,10 +9,10 @@ import streamlit as st
 from pruning.answers import ModelView
 from pruning.errors import PruningError
 from pruning.lab import open_workload
-from pruning.numbers import count, duration
 from pruning.recipe.recipe import Recipe
+from pruning.reporting.formatting import count, duration
+from pruning.reporting.plots_sensitivity import MOST_CURVES, curve_points, curves_chart
 from pruning.sensitivity.result import Sensitivity
-from pruning.sensitivity_figures import MOST_CURVES, curve_points, curves_chart
 from views import controls, sensitivity_asking, sensitivity_suggestion, sensitivity_table
 from views.language import _
 from views.sensitivity_asking import Question, Told

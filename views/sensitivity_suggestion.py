@@ -11,8 +11,8 @@ import streamlit as st
 from pruning.answers import Look, ModelView, Outcome
 from pruning.errors import PruningError
 from pruning.lab import estimate, look
-from pruning.numbers import bare_points, count, percent
 from pruning.recipe.recipe import Recipe, to_json
+from pruning.reporting.formatting import bare_points, count, percent
 from pruning.selection.amounts import PerLayer
 from pruning.sensitivity.result import Row, Sensitivity, suggested, to_csv, to_dict
 from views import controls, strip

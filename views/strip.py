@@ -6,7 +6,7 @@ from html import escape
 import streamlit as st
 
 from pruning.answers import Look, ModelView, Outcome
-from pruning.numbers import count, percent, points, relative, si
+from pruning.reporting.formatting import count, percent, points, relative, si
 from views.language import _
 
 CSS = """<style>

@@ -4,10 +4,10 @@ import streamlit as st
 
 from pruning.answers import LayerView, Look, UnitsView
 from pruning.errors import PruningError
-from pruning.figures import unit_matrix_figure, units_figure
 from pruning.lab import units
-from pruning.numbers import count
 from pruning.recipe.recipe import Recipe, kind_of
+from pruning.reporting.formatting import count
+from pruning.reporting.plots_run import unit_matrix_figure, units_figure
 from views.language import _
 from views.server import ask
 

@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Table
 
-from pruning.curves import STAGES, stage_rows
 from pruning.errors import PruningError
 from pruning.events import Stage
+from pruning.reporting.run_summary import STAGES, stage_rows
 
 if TYPE_CHECKING:
     import torch

@@ -15,7 +15,7 @@ from pruning.model.costs import costs
 from pruning.model.layer_table import Layer, layer_table
 from pruning.model.preparation import open_model
 from pruning.model.units import UnitGroup, group_of
-from pruning.numbers import count, si
+from pruning.reporting.formatting import count, si
 from pruning.workload import Workload
 
 

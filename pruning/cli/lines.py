@@ -12,7 +12,7 @@ from pruning.events import (
     Verified,
     Warned,
 )
-from pruning.numbers import count, duration, percent, si, significant
+from pruning.reporting.formatting import count, duration, percent, si, significant
 
 
 def line(event: Event) -> str:

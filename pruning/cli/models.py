@@ -6,7 +6,7 @@ from rich.console import Console
 
 from pruning.cli.catalogue import Catalogue
 from pruning.cli.console import table
-from pruning.numbers import count, percent, si
+from pruning.reporting.formatting import count, percent, si
 
 
 def models(catalogue: Catalogue, as_json: bool) -> None:

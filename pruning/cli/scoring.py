@@ -8,9 +8,9 @@ import torch
 from rich.console import Console
 
 from pruning.cli.console import table
-from pruning.curves import milliseconds
 from pruning.model.devices import describe
-from pruning.numbers import count, percent, si
+from pruning.reporting.formatting import count, percent, si
+from pruning.reporting.run_summary import milliseconds
 from pruning.rescoring import rescore, to_dict
 from pruning.workload import Workload
 

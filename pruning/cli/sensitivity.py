@@ -15,8 +15,8 @@ from pruning.cli.console import progress_bar, table
 from pruning.cli.running import ABORTED, graceful_stop
 from pruning.errors import PruningError, RecipeError
 from pruning.files.atomic_write import require_writable, write_whole
-from pruning.numbers import bare_points, count, duration, percent
 from pruning.recipe.recipe import Recipe, from_dict, to_dict, to_json
+from pruning.reporting.formatting import bare_points, count, duration, percent
 from pruning.sensitivity.analysis import sense
 from pruning.sensitivity.result import LEVELS, Cell, Row, Sensitivity, largest_cuts, suggested, to_csv
 from pruning.sensitivity.result import to_dict as map_dict

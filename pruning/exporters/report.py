@@ -11,13 +11,14 @@ from plotly.io import to_html
 from plotly.offline import get_plotlyjs
 from torch import Tensor
 
-from pruning import curves, numbers
 from pruning.events import Event, Finished, Masked, Started, SurgeryChecked, Verified, Warned
 from pruning.exporters.exporter import Record
 from pruning.exporters.recipe_json import RecipeJson
 from pruning.exporters.snippet import loading_snippet
-from pruning.figures import STAGE_STYLES, curve_figure, size_figure
 from pruning.recipe.recipe import Recipe, kind_of, to_dict
+from pruning.reporting import formatting as numbers
+from pruning.reporting import run_summary as curves
+from pruning.reporting.plots_run import STAGE_STYLES, curve_figure, size_figure
 
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
 PACKAGES = ("torch", "torch-pruning", "captum", "safetensors", "numpy")

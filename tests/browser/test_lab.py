@@ -10,8 +10,8 @@ from playwright.sync_api import Page, expect
 from pruning.evaluation.accuracy import judge_all
 from pruning.granularities import Channels
 from pruning.loading import load_network, read_tensors
-from pruning.numbers import percent
 from pruning.recipe.recipe import Recipe, from_json
+from pruning.reporting.formatting import percent
 from pruning.selection.amounts import Sparsity
 from pruning.selection.scopes import Layer
 from pruning.training.fine_tuning import Tuning

@@ -6,8 +6,8 @@ import pytest
 from pruning.events import Verified
 from pruning.exporters.report import Report, choices, in_words
 from pruning.exporters.snippet import loading_snippet
-from pruning.numbers import THIN
 from pruning.recipe.recipe import from_json
+from pruning.reporting.formatting import THIN
 from pruning.workload_file import load_workload
 from tests.exporters.records import record
 from tests.networks import tiny

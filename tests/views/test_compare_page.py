@@ -7,9 +7,9 @@ import torch
 from streamlit.testing.v1 import AppTest
 
 from pruning.granularities import Channels
-from pruning.numbers import percent
 from pruning.pipeline.criteria_comparison import candidates, compare_all
 from pruning.recipe.recipe import Recipe, to_json
+from pruning.reporting.formatting import percent
 from sample_models import MODELS
 from tests.views.test_lab_page import QUICK
 

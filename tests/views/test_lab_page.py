@@ -9,8 +9,8 @@ from streamlit.testing.v1 import AppTest
 from pruning.criteria import Ablation, Taylor
 from pruning.granularities import Channels, Heads, Kernels, Layers
 from pruning.lab import look, open_workload, score_range
-from pruning.numbers import count, percent, si
 from pruning.recipe.recipe import Recipe, from_json, to_json
+from pruning.reporting.formatting import count, percent, si
 from pruning.selection.amounts import PerLayer, Sparsity, Threshold
 from pruning.selection.scopes import Layer
 from pruning.training.fine_tuning import Tuning

@@ -1,16 +1,3 @@
-from pruning.curves import (
-    ClassChange,
-    Cut,
-    LossPoint,
-    ScorePoint,
-    SizePoint,
-    curve,
-    latest,
-    progress,
-    size_points,
-    stage_rows,
-    worst_classes,
-)
 from pruning.events import (
     Event,
     Finished,
@@ -23,8 +10,21 @@ from pruning.events import (
     TuningStep,
     Warned,
 )
-from pruning.figures import STAGE_STYLES, curve_figure, size_figure
-from pruning.numbers import MINUS, THIN
+from pruning.reporting.formatting import MINUS, THIN
+from pruning.reporting.plots_run import STAGE_STYLES, curve_figure, size_figure
+from pruning.reporting.run_summary import (
+    ClassChange,
+    Cut,
+    LossPoint,
+    ScorePoint,
+    SizePoint,
+    curve,
+    latest,
+    progress,
+    size_points,
+    stage_rows,
+    worst_classes,
+)
 
 
 def stage(score: float = 0.9, validation: float = 0.8, nonzero: int = 100, classes: tuple[float, ...] = ()) -> Stage:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from pruning.curves import Curve
-from pruning.figures import AXIS, Style, dressed
-from pruning.history import Placed, Size
+from pruning.reporting.plots_run import AXIS, Style, dressed
+from pruning.reporting.run_history import Placed, Size
+from pruning.reporting.run_summary import Curve
 
 HUES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash")

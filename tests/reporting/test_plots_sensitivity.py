@@ -5,8 +5,7 @@ import itertools
 import pytest
 
 from pruning.evaluation.accuracy import Estimate
-from pruning.sensitivity.result import Cell, Row
-from pruning.sensitivity_figures import (
+from pruning.reporting.plots_sensitivity import (
     DARK_INK,
     LIGHT_INK,
     MOST_CURVES,
@@ -17,6 +16,7 @@ from pruning.sensitivity_figures import (
     luminance,
     shade,
 )
+from pruning.sensitivity.result import Cell, Row
 
 
 def light(colour: str) -> float:

@@ -9,7 +9,7 @@ import altair as alt
 import pandas as pd
 from plotly.colors import sample_colorscale, unlabel_rgb
 
-from pruning.figures import GREY, STAGE_STYLES
+from pruning.reporting.plots_run import GREY, STAGE_STYLES
 from pruning.sensitivity.result import Row
 
 STEPS = 64  # shades that can be told apart, and no more: a page sends few distinct colours

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pruning import numbers
+from pruning.reporting import formatting as numbers
 
 
 def plain(text: str) -> str:

@@ -7,10 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pruning.criteria import Taylor
-from pruning.curves import curve
 from pruning.events import Event, Exported, Masked, Measured, Stage, StageMeasured, Started, TuningStep, Verified
 from pruning.granularities import Channels
-from pruning.history import (
+from pruning.recipe.recipe import Recipe, to_dict, to_json
+from pruning.reporting.formatting import THIN
+from pruning.reporting.plots_runs import MARKS, Drawn, accuracy_figure, accuracy_size_figure, run_style
+from pruning.reporting.run_history import (
     Placed,
     Setting,
     differing,
@@ -23,9 +25,7 @@ from pruning.history import (
     until_start_s,
     what_falls,
 )
-from pruning.numbers import THIN
-from pruning.recipe.recipe import Recipe, to_dict, to_json
-from pruning.run_figures import MARKS, Drawn, accuracy_figure, accuracy_size_figure, run_style
+from pruning.reporting.run_summary import curve
 from pruning.selection.amounts import Budget, PerLayer, Sparsity, Threshold
 from pruning.selection.scopes import Layer
 from pruning.training.fine_tuning import Tuning

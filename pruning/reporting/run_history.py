@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any, Literal
 
-from pruning.curves import latest, stages_of
 from pruning.events import Event, Exported, Stage, Verified
-from pruning.numbers import percent, significant
 from pruning.recipe.recipe import Recipe, kind_of, to_plain
+from pruning.reporting.formatting import percent, significant
+from pruning.reporting.run_summary import latest, stages_of
 from pruning.selection.amounts import Amount, PerLayer
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pruning.events import Event, Finished, Masked, Measured, Resumed, Stage, StageMeasured, Started, TuningStep
-from pruning.numbers import count, percent, points, relative, si, significant
+from pruning.reporting.formatting import count, percent, points, relative, si, significant
 
 STAGES = ("dense", "pruned", "tuned", "exported")
 

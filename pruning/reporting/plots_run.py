@@ -1,4 +1,4 @@
-"""Plotly figures of the numbers in `pruning.curves`. A stage has hue (Okabe-Ito), dash and mark: never hue alone."""
+"""Plotly figures of the numbers in `pruning.reporting.run_summary`. A stage has hue (Okabe-Ito), dash and mark: never hue alone."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,8 +7,8 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from pruning.curves import Curve, SizePoint
 from pruning.pipeline.criteria_comparison import Compared
+from pruning.reporting.run_summary import Curve, SizePoint
 
 
 @dataclass(frozen=True)
