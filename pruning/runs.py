@@ -14,11 +14,11 @@ from pruning.engine import Pruned, prune
 from pruning.errors import ExportError
 from pruning.events import Event, Exported, Finished, Resumed, Stage, StageMeasured, Verified, Warned
 from pruning.exporters import EXPORTERS, Record, export, require_writable
+from pruning.exporters.verification import differences, rescore_afresh
 from pruning.model.devices import default_device, describe
 from pruning.model.memory import out_of_memory
 from pruning.recipe.recipe import Recipe
 from pruning.reporting.run_summary import stages_of
-from pruning.rescoring import differences, rescore_afresh
 from pruning.rounds import Progress, Save, Stop
 from pruning.workload import Workload
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from pruning.rescoring import Rescored, rescore
+from pruning.exporters.verification import Rescored, rescore
 from pruning.workload_file import load_workload
 
 SOURCE = '''

@@ -31,9 +31,9 @@ from pruning.events import (
     Warned,
     event_from_dict,
 )
+from pruning.exporters.verification import rescore
 from pruning.granularities import Channels, Heads, Weights
 from pruning.recipe.recipe import Recipe, from_json
-from pruning.rescoring import rescore
 from pruning.rounds import Progress
 from pruning.runs import RunResult, carry_out
 from pruning.selection.amounts import Sparsity

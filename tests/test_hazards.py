@@ -16,9 +16,9 @@ from pruning.criteria.calibration import Calibration
 from pruning.errors import RecipeError, SurgeryError, WorkloadError
 from pruning.events import Event, Masked, SurgeryChecked, Warned
 from pruning.exporters import Record, export
+from pruning.exporters.loading import load_network, read_tensors
 from pruning.granularities import Channels, Granularity, Weights
 from pruning.lab import look
-from pruning.loading import load_network, read_tensors
 from pruning.model.layer_table import layer_table, prunable_weights
 from pruning.model.preparation import open_model
 from pruning.model.surgery import remove_units

@@ -9,8 +9,8 @@ from safetensors.torch import load_file, save_file
 from pruning import runs
 from pruning.errors import ExportError
 from pruning.events import Event, Exported, Finished, StageMeasured, Started, TuningStep, Verified, Warned
+from pruning.exporters.verification import differences, rescore_afresh
 from pruning.recipe.recipe import from_json
-from pruning.rescoring import differences, rescore_afresh
 from pruning.runs import RunResult, carry_out
 from pruning.workload_file import load_workload
 from tests.own_workload import recipe_text, rescore_here, write_own

@@ -8,10 +8,10 @@ import torch
 from rich.console import Console
 
 from pruning.cli.console import table
+from pruning.exporters.verification import rescore, to_dict
 from pruning.model.devices import describe
 from pruning.reporting.formatting import count, percent, si
 from pruning.reporting.run_summary import milliseconds
-from pruning.rescoring import rescore, to_dict
 from pruning.workload import Workload
 
 

@@ -8,8 +8,8 @@ import torch
 from playwright.sync_api import Page, expect
 
 from pruning.evaluation.accuracy import judge_all
+from pruning.exporters.loading import load_network, read_tensors
 from pruning.granularities import Channels
-from pruning.loading import load_network, read_tensors
 from pruning.recipe.recipe import Recipe, from_json
 from pruning.reporting.formatting import percent
 from pruning.selection.amounts import Sparsity

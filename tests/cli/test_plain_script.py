@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from pruning import runs
 from pruning.__main__ import app
-from pruning.rescoring import rescore
+from pruning.exporters.verification import rescore
 from sample_models import MODELS, fashion_cnn
 
 SCRIPT = """

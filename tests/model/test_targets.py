@@ -8,7 +8,7 @@ import torch
 from pruning.criteria import Attribution, unit_scores
 from pruning.criteria.calibration import Calibration
 from pruning.errors import RecipeError, WorkloadError
-from pruning.loading import read_tensors
+from pruning.exporters.loading import read_tensors
 from pruning.model.preparation import open_model
 from pruning.recipe.recipe import from_dict
 from pruning.training.schedules import Polynomial

@@ -16,7 +16,7 @@ from torch import Tensor
 from pruning.engine import measure_stage
 from pruning.errors import ExportError, WorkloadError
 from pruning.events import Stage
-from pruning.loading import load_network, read_tensors
+from pruning.exporters.loading import load_network, read_tensors
 from pruning.model.costs import file_bytes
 from pruning.reporting.formatting import duration, percent
 from pruning.workload import Workload

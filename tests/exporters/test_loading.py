@@ -7,8 +7,8 @@ import torch
 from safetensors.torch import load, save_file
 
 from pruning.errors import WorkloadError
+from pruning.exporters.loading import load_network, read_tensors
 from pruning.granularities import Channels
-from pruning.loading import load_network, read_tensors
 from pruning.model.costs import file_bytes
 from pruning.model.surgery import remove_units
 from pruning.workload import Classification, TensorSplit, Workload
