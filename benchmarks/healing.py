@@ -10,7 +10,7 @@ from pruning.criteria import Magnitude, Taylor
 from pruning.events import Stage, StageMeasured, SurgeryChecked, Verified
 from pruning.granularities import Channels, Weights
 from pruning.recipe.recipe import Recipe
-from pruning.runs import carry_out
+from pruning.run.experiment import carry_out
 from pruning.selection.amounts import Sparsity
 from pruning.selection.scopes import Global
 from pruning.training.fine_tuning import Tuning

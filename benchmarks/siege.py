@@ -16,12 +16,12 @@ from pathlib import Path
 
 import psutil
 
-from pruning import checkpoints
 from pruning.errors import PruningError
 from pruning.events import Resumed, TuningStep
 from pruning.jobs.limits import Limits
 from pruning.jobs.store import Store
 from pruning.recipe.recipe import Recipe
+from pruning.run import checkpoints
 
 LIVE = 2  # runs queued or running while there is fire
 CALM_S = 4.0  # the longest that a run trains between two shots

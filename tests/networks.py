@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pruning.engine import Pruned, prune
 from pruning.events import Event
 from pruning.recipe.recipe import Recipe
+from pruning.run.engine import Pruned, prune
 from pruning.workload import Classification, TensorSplit, Workload
 
 CPU = torch.device("cpu")

@@ -94,7 +94,7 @@ def test_imports_point_one_way_and_no_file_is_let_run_code():
 def test_every_folder_is_looked_at():
     seen = sources(ROOT)
     assert {path.split("/")[0] for path in seen} >= {"pruning", "sample_models", "views", "app.py"}
-    assert {"pruning/engine.py", "pruning/criteria/taylor.py", *ROOTS} <= set(seen)
+    assert {"pruning/run/engine.py", "pruning/criteria/taylor.py", *ROOTS} <= set(seen)
     assert not any(path.startswith(("tests/", ".venv/")) for path in seen)
 
 
@@ -108,8 +108,8 @@ def test_every_folder_is_looked_at():
         ("pruning/model/units.py", "if TYPE_CHECKING:\n    import views.lab", "imports views.lab"),
         ("pruning/model/units.py", "from importlib import import_module as i\nimport_module('app')", "imports app"),
         ("pruning/criteria/new.py", "from ..jobs import store", "imports pruning.jobs.store"),
-        ("pruning/engine.py", "import pruning.jobs.local", "imports pruning.jobs.local"),
-        ("pruning/engine.py", "from pruning import jobs", "imports pruning.jobs"),
+        ("pruning/run/engine.py", "import pruning.jobs.local", "imports pruning.jobs.local"),
+        ("pruning/run/engine.py", "from pruning import jobs", "imports pruning.jobs"),
         ("pruning/cli/app.py", "from pruning.jobs.store import Store", "imports pruning.jobs.store.Store"),
         ("pruning/jobs/local.py", "import sample_models", "imports sample_models"),
         ("pruning/jobs/worker.py", "import streamlit", "imports streamlit"),

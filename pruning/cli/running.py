@@ -24,7 +24,7 @@ from pruning.model.preparation import describe
 from pruning.recipe.recipe import Recipe, from_json
 from pruning.reporting.formatting import duration
 from pruning.reporting.run_summary import STAGES, progress
-from pruning.runs import RunResult, carry_out
+from pruning.run.experiment import RunResult, carry_out
 
 NOT_VERIFIED = 1
 ABORTED = 130

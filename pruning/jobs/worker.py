@@ -30,7 +30,7 @@ def main() -> None:
         gc.freeze()
         serve_calls(link, MODELS)
     else:
-        from pruning.runs import carry_out
+        from pruning.run.experiment import carry_out
 
         gc.freeze()
         serve_runs(link, Store(link.home), MODELS, carry_out)
@@ -38,7 +38,7 @@ def main() -> None:
 
 def equipment() -> "tuple[Workloads, CarryOut]":
     """What a worker on a node of a cluster works on, and how it carries out a run."""
-    from pruning.runs import carry_out
+    from pruning.run.experiment import carry_out
     from sample_models import MODELS
 
     return MODELS, carry_out

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from pruning import runs
 from pruning.__main__ import app
 from pruning.cli.lines import line
 from pruning.events import Masked, TuningStep
 from pruning.recipe.recipe import from_json
+from pruning.run import experiment as runs
 from sample_models import MODELS
 from tests.own_workload import recipe_text, rescore_here, write_own
 

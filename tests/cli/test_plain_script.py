@@ -11,9 +11,9 @@ import torch
 from safetensors.torch import save_file
 from typer.testing import CliRunner
 
-from pruning import runs
 from pruning.__main__ import app
 from pruning.exporters.verification import rescore
+from pruning.run import experiment as runs
 from sample_models import MODELS, fashion_cnn
 
 SCRIPT = """

@@ -16,8 +16,6 @@ from unittest import mock
 
 import torch
 
-from pruning import runs
-from pruning.engine import prune
 from pruning.errors import ExportError
 from pruning.events import Event, Exported, Finished, Warned
 from pruning.jobs.answering import serve_calls
@@ -25,6 +23,8 @@ from pruning.jobs.serving import CarryOut, serve_runs
 from pruning.jobs.store import Store
 from pruning.jobs.worker import report
 from pruning.recipe.recipe import Recipe
+from pruning.run import experiment as runs
+from pruning.run.engine import prune
 from pruning.training.fine_tuning import Tuning
 from pruning.training.schedules import Polynomial
 from pruning.workload import Workload, Workloads

@@ -14,7 +14,7 @@ from pruning.events import Failed, Finished
 from pruning.jobs.records import Lease
 from pruning.jobs.store import Store
 from pruning.recipe.recipe import Recipe
-from pruning.runs import carry_out
+from pruning.run.experiment import carry_out
 from pruning.workbench import Lab
 from sample_models import MODELS
 from views import server

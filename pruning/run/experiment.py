@@ -8,9 +8,6 @@ from typing import TypeVar
 
 import torch
 
-from pruning import checkpoints as kept
-from pruning.checkpoints import Checkpoint, CheckpointError
-from pruning.engine import Pruned, prune
 from pruning.errors import ExportError
 from pruning.events import Event, Exported, Finished, Resumed, Stage, StageMeasured, Verified, Warned
 from pruning.exporters import EXPORTERS, Record, export, require_writable
@@ -19,7 +16,10 @@ from pruning.model.devices import default_device, describe
 from pruning.model.memory import out_of_memory
 from pruning.recipe.recipe import Recipe
 from pruning.reporting.run_summary import stages_of
-from pruning.rounds import Progress, Save, Stop
+from pruning.run import checkpoints as kept
+from pruning.run.checkpoints import Checkpoint, CheckpointError
+from pruning.run.engine import Pruned, prune
+from pruning.run.rounds import Progress, Save, Stop
 from pruning.workload import Workload
 
 WEIGHTS = ("safetensors", "pt")

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from pruning.criteria import Magnitude, Taylor
-from pruning.engine import prune
 from pruning.errors import PruningError, RecipeError
 from pruning.events import Finished, Masked, StageMeasured, SurgeryChecked, TuningStep, Warned
 from pruning.granularities import Channels, Weights
 from pruning.recipe.recipe import Recipe
+from pruning.run.engine import prune
 from pruning.selection.amounts import PerLayer, Sparsity, Threshold
 from pruning.selection.scopes import Global, Layer
 from pruning.training.fine_tuning import Tuning
@@ -199,7 +199,7 @@ def test_what_fell_in_one_round_stays_fallen_in_the_next_whatever_its_new_score(
     def scores_anew(_criterion, _model, groups, _calibration):
         return {group.name: torch.rand(group.units, generator=draw) for group in groups}
 
-    monkeypatch.setattr("pruning.rounds.unit_scores", scores_anew)
+    monkeypatch.setattr("pruning.run.rounds.unit_scores", scores_anew)
     recipe = Recipe("conv", amount=Sparsity(0.6), schedule=Polynomial(4, 1), tuning=CUT_ONLY)
     _, result = carried_out(tiny("conv"), recipe)
     # a weight that came back would be kept and yet be zero: more zeros than have fallen

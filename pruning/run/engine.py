@@ -15,7 +15,7 @@ from pruning.model.surgery import masked_copy, remove_units
 from pruning.model.units import Keep
 from pruning.pipeline.eligibility import chosen_groups
 from pruning.recipe.recipe import Recipe
-from pruning.rounds import Bench, Plan, Progress, Save, Stop, fallen_share, first_cut, gone_on, in_rounds, whole
+from pruning.run.rounds import Bench, Plan, Progress, Save, Stop, fallen_share, first_cut, gone_on, in_rounds, whole
 from pruning.selection.amounts import Amount
 from pruning.selection.ranking import Ranking, position, select
 from pruning.training.fine_tuning import steps_per_epoch

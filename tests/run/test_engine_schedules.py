@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import nn
 
-from pruning import engine, rounds
 from pruning.criteria import Magnitude, Taylor
 from pruning.errors import RecipeError
 from pruning.events import Event, Masked, Measured, Stage, StageMeasured, Started, TuningStep, Warned
 from pruning.granularities import Channels, Weights
 from pruning.recipe.recipe import Recipe
+from pruning.run import engine, rounds
 from pruning.selection.amounts import Budget, RelativeThreshold, Sparsity, Threshold
 from pruning.selection.scopes import Global, Layer
 from pruning.training.fine_tuning import Tuning, tune

@@ -15,7 +15,7 @@ from pruning.events import Event, Masked, Stage, event_from_dict, event_to_dict
 from pruning.files.atomic_write import UNFINISHED, write_whole
 from pruning.model.devices import Randomness
 from pruning.recipe.recipe import Recipe, from_json, to_json
-from pruning.rounds import Before, Cut, Plan, Progress
+from pruning.run.rounds import Before, Cut, Plan, Progress
 from pruning.training.schedules import Round
 
 FILE = "run.checkpoint"

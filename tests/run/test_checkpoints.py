@@ -15,10 +15,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pruning import checkpoints, runs
-from pruning.checkpoints import FILE, Checkpoint, CheckpointError
 from pruning.criteria import Magnitude, Taylor
-from pruning.engine import Pruned, prune
 from pruning.errors import ExportError, PruningError
 from pruning.events import (
     Event,
@@ -34,8 +31,12 @@ from pruning.events import (
 from pruning.exporters.verification import rescore
 from pruning.granularities import Channels, Heads, Weights
 from pruning.recipe.recipe import Recipe, from_json
-from pruning.rounds import Progress
-from pruning.runs import RunResult, carry_out
+from pruning.run import checkpoints
+from pruning.run import experiment as runs
+from pruning.run.checkpoints import FILE, Checkpoint, CheckpointError
+from pruning.run.engine import Pruned, prune
+from pruning.run.experiment import RunResult, carry_out
+from pruning.run.rounds import Progress
 from pruning.selection.amounts import Sparsity
 from pruning.selection.scopes import Global, Layer
 from pruning.training.fine_tuning import Training, Tuning, tune
@@ -450,7 +451,7 @@ def test_memory_that_runs_out_a_second_time_after_an_interruption_ends_the_run(t
 CHILD = """
 import json, sys, torch
 from pathlib import Path
-from pruning import runs
+from pruning.run import experiment as runs
 from pruning.events import event_to_dict
 from pruning.recipe.recipe import from_json
 from pruning.workload_file import load_workload
