@@ -23,7 +23,7 @@ from pruning.jobs.backend import Backend
 from pruning.jobs.limits import Limits
 from pruning.jobs.local import LocalBackend
 from pruning.jobs.store import Store
-from pruning.lab import open_workload, sensitivity
+from pruning.preview.queries import open_workload, sensitivity
 from pruning.recipe.recipe import Recipe
 from pruning.selection.amounts import Sparsity
 from pruning.sensitivity.result import LEVELS, Row

@@ -18,18 +18,18 @@ from pruning.events import Event, Masked, SurgeryChecked, Warned
 from pruning.exporters import Record, export
 from pruning.exporters.loading import load_network, read_tensors
 from pruning.granularities import Channels, Granularity, Weights
-from pruning.lab import look
 from pruning.model.layer_table import layer_table, prunable_weights
 from pruning.model.preparation import open_model
 from pruning.model.surgery import remove_units
 from pruning.model.units import Slice, Tiles, UnitGroup, apply_masks, masks_of
+from pruning.preview.queries import look
+from pruning.preview.session import Lab
 from pruning.recipe.recipe import Recipe
 from pruning.selection.amounts import Amount, PerLayer, Sparsity, Threshold
 from pruning.selection.ranking import position, rank, select
 from pruning.selection.scopes import Global, Layer, Scope
 from pruning.training.fine_tuning import Tuning
 from pruning.training.schedules import Linear
-from pruning.workbench import Lab
 from pruning.workload import TensorSplit, Workload
 from tests.architectures import Encoder, GroupNormed, LSTMClassifier
 from tests.networks import (

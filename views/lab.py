@@ -3,9 +3,9 @@
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from pruning.answers import Look, ModelView, Outcome
 from pruning.errors import PruningError, RecipeError, SurgeryError
-from pruning.lab import estimate, look, open_workload
+from pruning.preview.queries import estimate, look, open_workload
+from pruning.preview.responses import Look, ModelView, Outcome
 from pruning.recipe.recipe import Recipe
 from views import controls, layer_panel, result, run_panel, strip, units_panel
 from views.language import _

@@ -4,10 +4,10 @@ from typing import Any
 
 import streamlit as st
 
-from pruning.answers import Axis, Heatmap, LayerView, Look, ModelView
 from pruning.errors import PruningError
-from pruning.lab import heatmap
 from pruning.model.layer_table import Layer
+from pruning.preview.queries import heatmap
+from pruning.preview.responses import Axis, Heatmap, LayerView, Look, ModelView
 from pruning.recipe.recipe import Recipe
 from pruning.reporting.formatting import count, percent, si, significant
 from pruning.selection.amounts import PerLayer, Sparsity

@@ -6,9 +6,9 @@ from html import escape
 
 import streamlit as st
 
-from pruning.answers import ModelView
 from pruning.errors import PruningError
-from pruning.lab import open_workload
+from pruning.preview.queries import open_workload
+from pruning.preview.responses import ModelView
 from pruning.recipe.recipe import Recipe
 from pruning.reporting.formatting import count, duration
 from pruning.reporting.plots_sensitivity import MOST_CURVES, curve_points, curves_chart

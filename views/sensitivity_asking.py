@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import streamlit as st
 
 from pruning.errors import PruningError
-from pruning.lab import sensitivity
+from pruning.preview.queries import sensitivity
 from pruning.recipe.recipe import Recipe
 from pruning.sensitivity.result import LEVELS, Sensitivity, merged
 from views.server import backend, share_out

@@ -8,9 +8,9 @@ from html import escape
 
 import streamlit as st
 
-from pruning.answers import Look, ModelView, Outcome
 from pruning.errors import PruningError
-from pruning.lab import estimate, look
+from pruning.preview.queries import estimate, look
+from pruning.preview.responses import Look, ModelView, Outcome
 from pruning.recipe.recipe import Recipe, to_json
 from pruning.reporting.formatting import bare_points, count, percent
 from pruning.selection.amounts import PerLayer

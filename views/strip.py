@@ -5,7 +5,7 @@ from html import escape
 
 import streamlit as st
 
-from pruning.answers import Look, ModelView, Outcome
+from pruning.preview.responses import Look, ModelView, Outcome
 from pruning.reporting.formatting import count, percent, points, relative, si
 from views.language import _
 

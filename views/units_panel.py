@@ -2,9 +2,9 @@
 
 import streamlit as st
 
-from pruning.answers import LayerView, Look, UnitsView
 from pruning.errors import PruningError
-from pruning.lab import units
+from pruning.preview.queries import units
+from pruning.preview.responses import LayerView, Look, UnitsView
 from pruning.recipe.recipe import Recipe, kind_of
 from pruning.reporting.formatting import count
 from pruning.reporting.plots_run import unit_matrix_figure, units_figure

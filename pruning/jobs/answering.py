@@ -6,7 +6,7 @@ from pathlib import Path
 from pruning.jobs.faults import explain
 from pruning.jobs.link import Line, log_file
 from pruning.model.devices import default_device
-from pruning.workbench import Lab
+from pruning.preview.session import Lab
 from pruning.workload import Workloads
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
 from pruning.jobs.store import Store
 
 if TYPE_CHECKING:
+    from pruning.preview.session import Lab
     from pruning.recipe.recipe import Recipe
-    from pruning.workbench import Lab
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -18,8 +18,8 @@ from pruning.jobs.resident import Owner, Resident, WorkerProcess, shorten_log
 from pruning.jobs.store import Store
 
 if TYPE_CHECKING:
+    from pruning.preview.session import Lab
     from pruning.recipe.recipe import Recipe
-    from pruning.workbench import Lab
 
 P = ParamSpec("P")
 T = TypeVar("T")

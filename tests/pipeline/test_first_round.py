@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 from pruning.errors import RecipeError
 from pruning.events import Masked
 from pruning.granularities import Channels
+from pruning.preview.session import Lab
 from pruning.recipe.recipe import Recipe
 from pruning.selection.amounts import AMOUNTS, Amount, Budget, PerLayer, RelativeThreshold, Sparsity, Threshold
 from pruning.selection.ranking import position, select
 from pruning.selection.scopes import SCOPES, Blocks, Global, Layer, Row
 from pruning.training.fine_tuning import Tuning
-from pruning.workbench import Lab
 from tests.conftest import PROFILE
 from tests.networks import CPU, carried_out, tiny
 

@@ -10,16 +10,16 @@ import torch
 from pruning.criteria import CRITERIA, Activation, BatchnormScale, Magnitude, Wanda
 from pruning.errors import RecipeError
 from pruning.granularities import GRANULARITIES, Channels, Weights
-from pruning.lab import look
 from pruning.model.layer_table import called_layer
 from pruning.model.preparation import open_model
 from pruning.pipeline.eligibility import chosen_groups, scorable
+from pruning.preview.queries import look
+from pruning.preview.session import Lab
 from pruning.recipe.compatibility import fits, unscored, why_apart
 from pruning.recipe.recipe import Recipe
 from pruning.selection.amounts import AMOUNTS, Amount, Budget, PerLayer, Sparsity
 from pruning.selection.scopes import SCOPES, Layer
 from pruning.training.fine_tuning import Tuning
-from pruning.workbench import Lab
 from tests.every_granularity import NETWORK_OF, tiny_for
 from tests.networks import CPU, carried_out, tiny
 

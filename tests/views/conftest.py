@@ -13,9 +13,9 @@ from pruning.errors import PruningError
 from pruning.events import Failed, Finished
 from pruning.jobs.records import Lease
 from pruning.jobs.store import Store
+from pruning.preview.session import Lab
 from pruning.recipe.recipe import Recipe
 from pruning.run.experiment import carry_out
-from pruning.workbench import Lab
 from sample_models import MODELS
 from views import server
 

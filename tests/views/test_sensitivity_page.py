@@ -13,7 +13,7 @@ from pruning.criteria import Random
 from pruning.errors import JobError
 from pruning.evaluation.accuracy import Estimate
 from pruning.granularities import Channels, Heads
-from pruning.lab import sensitivity
+from pruning.preview.queries import sensitivity
 from pruning.recipe.recipe import Recipe, from_json, to_json
 from pruning.selection.amounts import PerLayer, Sparsity
 from pruning.sensitivity.result import LEVELS, Cell, Row, Sensitivity, largest_cuts, suggested

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pruning.answers import BINS, Axis, LayerView
 from pruning.criteria import Magnitude
 from pruning.model.layer_table import Layer
 from pruning.model.units import UnitGroup, Whole, group_of
+from pruning.preview.responses import BINS, Axis, LayerView
 from pruning.recipe.recipe import Recipe
 
 

@@ -13,21 +13,21 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pruning.answers import CELLS, Axis, Heatmap, Look, ModelView, Outcome, UnitsView
 from pruning.criteria import ANY
 from pruning.errors import PruningError, RecipeError
 from pruning.granularities import Weights
-from pruning.histograms import Rows
 from pruning.model.costs import file_bytes, gzip_size, nonzero_after
 from pruning.model.layer_table import called_layer
 from pruning.model.units import group_of, masks_of
 from pruning.pipeline.criteria_comparison import Agreement, Compared, Effort
+from pruning.preview.histograms import Rows
+from pruning.preview.responses import CELLS, Axis, Heatmap, Look, ModelView, Outcome, UnitsView
+from pruning.preview.session import Lab, Opened
 from pruning.recipe.recipe import Recipe
 from pruning.selection.allocation import erk, uniform
 from pruning.selection.amounts import PerLayer
 from pruning.selection.ranking import position, select
 from pruning.sensitivity.result import Sensitivity
-from pruning.workbench import Lab, Opened
 
 
 def open_workload(lab: Lab, name: str) -> ModelView:

@@ -6,12 +6,12 @@ from torch import nn
 from pruning.criteria import Activation, Magnitude, Taylor
 from pruning.errors import PruningError, RecipeError
 from pruning.granularities import Channels, Weights
-from pruning.lab import CELLS, heatmap
+from pruning.preview.queries import CELLS, heatmap
+from pruning.preview.session import Lab
 from pruning.recipe.recipe import Recipe
 from pruning.selection.amounts import PerLayer, Sparsity
 from pruning.selection.ranking import select
 from pruning.selection.scopes import Layer
-from pruning.workbench import Lab
 from tests.networks import CPU, seeded, tiny, workload
 
 WIDE = (300, 200)

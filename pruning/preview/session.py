@@ -10,14 +10,12 @@ from cachetools import LRUCache, cached
 from cachetools.keys import hashkey
 from torch import Tensor, nn
 
-from pruning.answers import Axis, ModelView
 from pruning.criteria import Ablation, Criterion
 from pruning.criteria.calibration import Calibration
 from pruning.errors import PatienceError, RecipeError
 from pruning.evaluation.progressive import Comparison
 from pruning.evaluation.regression_estimator import Known, known_of
 from pruning.granularities import Granularity
-from pruning.histograms import Bins, binned
 from pruning.model.costs import CostModel, cost_model, costs
 from pruning.model.devices import describe
 from pruning.model.layer_table import layer_table, prunable_weights
@@ -27,6 +25,8 @@ from pruning.model.surgery import cut_out
 from pruning.model.units import UnitGroup
 from pruning.pipeline.criteria_comparison import Agreement, Effort, agreement, timed_scores
 from pruning.pipeline.eligibility import allowed, scorable
+from pruning.preview.histograms import Bins, binned
+from pruning.preview.responses import Axis, ModelView
 from pruning.recipe.recipe import Recipe
 from pruning.selection.allocation import CostLeft
 from pruning.selection.amounts import Amount, PerLayer

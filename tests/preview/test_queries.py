@@ -7,15 +7,16 @@ import numpy as np
 import pytest
 import torch
 
-from pruning.answers import BINS
 from pruning.criteria import CRITERIA, Largest, Magnitude, Random, Taylor
 from pruning.errors import PatienceError, PruningError, RecipeError
 from pruning.evaluation.accuracy import judge_all
 from pruning.granularities import GRANULARITIES, Channels, Weights
-from pruning.lab import allocation, estimate, look, open_workload, score_range, sensitivity, units
 from pruning.model.costs import costs, file_bytes, gzip_size
 from pruning.model.layer_table import prunable_weights
 from pruning.model.units import masks_of
+from pruning.preview.queries import allocation, estimate, look, open_workload, score_range, sensitivity, units
+from pruning.preview.responses import BINS
+from pruning.preview.session import Lab
 from pruning.recipe.compatibility import fits
 from pruning.recipe.recipe import Recipe
 from pruning.selection.allocation import erk
@@ -25,7 +26,6 @@ from pruning.selection.scopes import SCOPES, Blocks, Global, Layer, Row
 from pruning.sensitivity.result import merged
 from pruning.training.fine_tuning import Tuning
 from pruning.training.schedules import Polynomial
-from pruning.workbench import Lab
 from pruning.workload import Workload
 from tests.every_granularity import tiny_for
 from tests.networks import CPU, NETWORKS, VECTOR, Tied, carried_out, seeded, tiny, workload
@@ -402,6 +402,6 @@ def test_an_unknown_workload_is_answered_with_the_known_ones():
 
 
 def test_a_map_that_the_worker_could_not_keep_is_refused_with_a_sentence(monkeypatch):
-    monkeypatch.setattr("pruning.workbench.CACHE_BYTES", 2**20)
+    monkeypatch.setattr("pruning.preview.session.CACHE_BYTES", 2**20)
     with pytest.raises(PatienceError, match=r"takes up to 0\.4 GiB .* python -m pruning sensitivity"):
         sensitivity(Lab({"tiny": lambda: tiny("mlp")}, CPU), Recipe("tiny"), (0.5,), 0.0, 0.0)
