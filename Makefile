@@ -12,8 +12,8 @@ run: $(VENV)/run.stamp
 
 # browsers and workers are processes already: their tests run one after the other
 test: check $(VENV)/test.stamp browser
-	$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile --ignore tests/browser --ignore tests/jobs
-	$(BIN)/python -m pytest tests/browser tests/jobs
+	$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile --ignore tests/browser --ignore tests/execution
+	$(BIN)/python -m pytest tests/browser tests/execution
 
 check: $(VENV)/test.stamp
 	$(BIN)/ruff check .

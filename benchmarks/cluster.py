@@ -19,10 +19,10 @@ import psutil
 from benchmarks.report import Report, Target
 from pruning.errors import JobError
 from pruning.events import Measured, Resumed, Stage, StageMeasured
-from pruning.jobs.backend import Backend
-from pruning.jobs.limits import Limits
-from pruning.jobs.local import LocalBackend
-from pruning.jobs.store import Store
+from pruning.execution.backend import Backend
+from pruning.execution.local_backend import LocalBackend
+from pruning.execution.settings import Limits
+from pruning.execution.store.store import Store
 from pruning.preview.queries import open_workload, sensitivity
 from pruning.recipe.recipe import Recipe
 from pruning.selection.amounts import Sparsity
@@ -61,7 +61,7 @@ class Seen:
 def measure() -> Report:
     """Seconds are medians of REPEATS."""
     try:
-        from pruning.jobs.cluster import RayBackend
+        from pruning.execution.ray_cluster.backend import RayBackend
     except ImportError:
         sys.exit("the benchmark ray needs Ray; run pip install -r requirements-ray.txt")
     with tempfile.TemporaryDirectory() as folder, _one_thread():

@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 from benchmarks.report import Report, Target
 from benchmarks.siege import Siege, Tally, open_store, serving, wait_until_idle
 from pruning.events import Finished, Measured, TuningStep, Verified
-from pruning.jobs.store import Store
+from pruning.execution.store.store import Store
 from pruning.recipe.recipe import Recipe
 from pruning.selection.amounts import Sparsity
 from pruning.training.fine_tuning import Tuning

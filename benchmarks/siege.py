@@ -18,8 +18,8 @@ import psutil
 
 from pruning.errors import PruningError
 from pruning.events import Resumed, TuningStep
-from pruning.jobs.limits import Limits
-from pruning.jobs.store import Store
+from pruning.execution.settings import Limits
+from pruning.execution.store.store import Store
 from pruning.recipe.recipe import Recipe
 from pruning.run import checkpoints
 
@@ -33,7 +33,7 @@ ENVIRONMENT = {"PRUNING_ATTEMPTS": "1000000", "PRUNING_LEASE_S": "3", "OMP_NUM_T
 SERVER = """
 import sys, threading
 from pathlib import Path
-from pruning.jobs.local import LocalBackend
+from pruning.execution.local_backend import LocalBackend
 backend = LocalBackend(Path(sys.argv[1]), interactive=0)
 threading.Event().wait()
 """

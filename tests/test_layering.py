@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 PAGE = ("streamlit", "views", "app")
-ROOTS = ("pruning/__main__.py", "pruning/jobs/worker.py")
+ROOTS = ("pruning/__main__.py", "pruning/execution/worker_main.py")
 """The two that may know the sample models; what runs in the browser's server they may not know either."""
 
 HOSTILE_CALLS = ("torch.export.load", "torch.jit.load")
@@ -47,11 +47,13 @@ def wrong(file: Path, path: str) -> Iterator[tuple[int, str]]:
 def forbidden(path: str) -> tuple[str, ...]:
     """What the file may not import."""
     if path.startswith("sample_models/"):
-        return (*PAGE, "pruning.jobs")
+        return (*PAGE, "pruning.execution")
     if not path.startswith("pruning/"):
         return ()
     far = PAGE if path in ROOTS else (*PAGE, "sample_models")
-    return far if path.startswith("pruning/jobs/") or path == "pruning/__main__.py" else (*far, "pruning.jobs")
+    return (
+        far if path.startswith("pruning/execution/") or path == "pruning/__main__.py" else (*far, "pruning.execution")
+    )
 
 
 def imported(node: ast.AST, path: str) -> list[str]:
@@ -107,12 +109,12 @@ def test_every_folder_is_looked_at():
         ("pruning/model/units.py", "from sample_models import MODELS", "imports sample_models.MODELS"),
         ("pruning/model/units.py", "if TYPE_CHECKING:\n    import views.lab", "imports views.lab"),
         ("pruning/model/units.py", "from importlib import import_module as i\nimport_module('app')", "imports app"),
-        ("pruning/criteria/new.py", "from ..jobs import store", "imports pruning.jobs.store"),
-        ("pruning/run/engine.py", "import pruning.jobs.local", "imports pruning.jobs.local"),
-        ("pruning/run/engine.py", "from pruning import jobs", "imports pruning.jobs"),
-        ("pruning/cli/app.py", "from pruning.jobs.store import Store", "imports pruning.jobs.store.Store"),
-        ("pruning/jobs/local.py", "import sample_models", "imports sample_models"),
-        ("pruning/jobs/worker.py", "import streamlit", "imports streamlit"),
+        ("pruning/criteria/new.py", "from ..jobs import store", "imports pruning.execution.store.store"),
+        ("pruning/run/engine.py", "import pruning.execution.local_backend", "imports pruning.execution.local_backend"),
+        ("pruning/run/engine.py", "from pruning import jobs", "imports pruning.execution"),
+        ("pruning/cli/app.py", "from pruning.execution.store.store import Store", "imports pruning.execution.store.store.Store"),
+        ("pruning/execution/local_backend.py", "import sample_models", "imports sample_models"),
+        ("pruning/execution/worker_main.py", "import streamlit", "imports streamlit"),
         ("pruning/__main__.py", "import views", "imports views"),
         ("sample_models/new.py", "import streamlit", "imports streamlit"),
         ("sample_models/new.py", "from views import lab", "imports views.lab"),
@@ -135,10 +137,10 @@ def test_a_wrong_line_is_caught(tmp_path, path, source, what):
 @pytest.mark.parametrize(
     "path, source",
     [
-        ("pruning/__main__.py", "from sample_models import MODELS\nfrom pruning.jobs.store import Store"),
-        ("pruning/jobs/worker.py", "import sample_models\nfrom pruning.jobs.link import Link"),
-        ("pruning/jobs/local.py", "from .store import Store"),
-        ("views/lab.py", "import streamlit\nfrom pruning.jobs import local\nfrom sample_models import MODELS"),
+        ("pruning/__main__.py", "from sample_models import MODELS\nfrom pruning.execution.store.store import Store"),
+        ("pruning/execution/worker_main.py", "import sample_models\nfrom pruning.execution.ipc import Link"),
+        ("pruning/execution/local_backend.py", "from .store import Store"),
+        ("views/lab.py", "import streamlit\nfrom pruning.execution import local\nfrom sample_models import MODELS"),
         ("sample_models/new.py", "from pruning.workload import Workload\nfrom sample_models import shipped"),
         ("pruning/exporters/loading.py", "import torch\ntorch.load('x', weights_only=True)"),
         ("pruning/application.py", "import apparatus\nfrom pruning import applied"),

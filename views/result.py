@@ -6,7 +6,7 @@ from pathlib import Path
 import streamlit as st
 
 from pruning.events import Event, Exported, Stage, Started, Verified
-from pruning.jobs.records import RunRow
+from pruning.execution.store.records import RunRow
 from pruning.reporting.formatting import percent, points
 from pruning.reporting.run_summary import ClassChange, StageRow, stage_rows, stages_of, worst_classes
 from views.language import _

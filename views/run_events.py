@@ -6,7 +6,7 @@ import streamlit as st
 
 from pruning.errors import PruningError
 from pruning.events import Event
-from pruning.jobs.records import RunRow
+from pruning.execution.store.records import RunRow
 from pruning.reporting.run_history import Summary, summary
 from views.server import backend
 

@@ -8,7 +8,7 @@ import streamlit as st
 
 from pruning.errors import PruningError
 from pruning.events import Event, Failed, Finished, Resumed, Verified, Warned
-from pruning.jobs.records import RunRow
+from pruning.execution.store.records import RunRow
 from pruning.recipe.recipe import Recipe, to_json
 from pruning.reporting.formatting import duration, percent
 from pruning.reporting.run_summary import Curve, curve, progress

@@ -5,7 +5,7 @@ import time
 import streamlit as st
 
 from pruning.errors import PruningError
-from pruning.jobs.records import RunRow
+from pruning.execution.store.records import RunRow
 from pruning.reporting.formatting import duration
 from pruning.reporting.run_history import plain_recipe, typical_s, until_start_s
 from pruning.reporting.run_summary import progress

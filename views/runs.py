@@ -5,7 +5,7 @@ from collections import Counter
 import streamlit as st
 
 from pruning.errors import PruningError
-from pruning.jobs.records import RunRow, RunState
+from pruning.execution.store.records import RunRow, RunState
 from views import runs_comparison, runs_detail, runs_table
 from views.language import _
 from views.run_events import row_of

@@ -5,7 +5,7 @@ from html import escape
 import plotly.graph_objects as go
 import streamlit as st
 
-from pruning.jobs.records import RunRow
+from pruning.execution.store.records import RunRow
 from pruning.reporting.formatting import count, duration, percent, points, relative, si
 from pruning.reporting.plots_runs import MARKS, Drawn, accuracy_figure, accuracy_size_figure, run_style
 from pruning.reporting.run_history import SIZES, Setting, Size, Summary, differing, placed, plain_recipe, summary

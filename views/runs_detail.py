@@ -5,7 +5,7 @@ from html import escape
 import streamlit as st
 
 from pruning.errors import PruningError
-from pruning.jobs.records import RunRow
+from pruning.execution.store.records import RunRow
 from pruning.reporting.run_history import plain_recipe, settings
 from views import controls, result, run_panel
 from views.language import _

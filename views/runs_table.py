@@ -10,7 +10,7 @@ import streamlit as st
 
 from pruning.errors import RecipeError
 from pruning.events import Stage
-from pruning.jobs.records import RunRow
+from pruning.execution.store.records import RunRow
 from pruning.recipe.recipe import from_json
 from pruning.reporting.formatting import duration, percent, points, relative, si
 from pruning.reporting.run_history import Summary, how_much, plain_recipe, what_falls

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 import streamlit as st
 
 from pruning.errors import JobError, PruningError
-from pruning.jobs.backend import Backend
-from pruning.jobs.limits import Limits
-from pruning.jobs.local import LocalBackend
-from pruning.jobs.store import default_home
+from pruning.execution.backend import Backend
+from pruning.execution.local_backend import LocalBackend
+from pruning.execution.settings import Limits
+from pruning.execution.store.store import default_home
 
 if TYPE_CHECKING:
     from pruning.preview.session import Lab
@@ -32,7 +32,7 @@ def _local(home: Path, limits: Limits) -> Backend:
 
 def _ray(home: Path, limits: Limits) -> Backend:
     try:
-        from pruning.jobs.cluster import RayBackend
+        from pruning.execution.ray_cluster.backend import RayBackend
     except ImportError as error:
         raise JobError(
             "PRUNING_BACKEND is 'ray' and Ray is not installed; run pip install -r requirements-ray.txt, or set it to "

@@ -11,8 +11,8 @@ from streamlit.testing.v1 import AppTest
 
 from pruning.errors import PruningError
 from pruning.events import Failed, Finished
-from pruning.jobs.records import Lease
-from pruning.jobs.store import Store
+from pruning.execution.store.records import Lease
+from pruning.execution.store.store import Store
 from pruning.preview.session import Lab
 from pruning.recipe.recipe import Recipe
 from pruning.run.experiment import carry_out

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pruning.errors import JobError
-from pruning.jobs.local import LocalBackend
+from pruning.execution.local_backend import LocalBackend
 from views.server import made_backend
 
 
@@ -25,7 +25,7 @@ def test_an_unknown_backend_is_said(tmp_path: Path):
 
 
 def test_a_missing_ray_says_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.delitem(sys.modules, "pruning.jobs.cluster", raising=False)
+    monkeypatch.delitem(sys.modules, "pruning.execution.ray_cluster.backend", raising=False)
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(JobError, match=r"Ray is not installed; run pip install -r requirements-ray\.txt"):
         made_backend(tmp_path, {"PRUNING_BACKEND": "ray"})

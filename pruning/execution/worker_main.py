@@ -1,4 +1,4 @@
-"""Entry of both kinds of worker: `python -m pruning.jobs.worker`, started by the local backend; on Ray, `equipment`.
+"""Entry of both kinds of worker: `python -m pruning.execution.worker_main`, started by the local backend; on Ray, `equipment`.
 
 The one file of this folder that may know the sample models.
 """
@@ -11,19 +11,19 @@ import sys
 from typing import TYPE_CHECKING
 
 from pruning.errors import JobError
-from pruning.jobs.link import Assignment, Link
-from pruning.jobs.store import Store
+from pruning.execution.ipc import Assignment, Link
+from pruning.execution.store.store import Store
 
 if TYPE_CHECKING:
-    from pruning.jobs.serving import CarryOut
+    from pruning.execution.run_worker import CarryOut
     from pruning.workload import Workloads
 
 
 def main() -> None:
     link = report()
     # imported only now: a server that dies while torch is loading leaves no orphan
-    from pruning.jobs.answering import serve_calls
-    from pruning.jobs.serving import serve_runs
+    from pruning.execution.call_worker import serve_calls
+    from pruning.execution.run_worker import serve_runs
     from sample_models import MODELS
 
     if link.kind == "calls":

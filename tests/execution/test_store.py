@@ -24,9 +24,9 @@ from pruning.events import (
     Verified,
     Warned,
 )
-from pruning.jobs.records import Lease
-from pruning.jobs.store import Store, default_home
-from tests.jobs.leasing import GENEROUS, OTHER, RECIPE, claimed, over, running
+from pruning.execution.store.records import Lease
+from pruning.execution.store.store import Store, default_home
+from tests.execution.leasing import GENEROUS, OTHER, RECIPE, claimed, over, running
 
 ALL_EVENTS: list[Event] = [
     Started("mlp", "cpu (x86_64)", 1, 12, ("a", "b")),

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pruning.jobs.turns import fair_order
+from pruning.execution.store.fair_order import fair_order
 
 SESSIONS = st.sampled_from("abcd")
 

@@ -1,7 +1,7 @@
 import pytest
 
 from pruning.errors import JobError
-from pruning.jobs.limits import Limits
+from pruning.execution.settings import Limits
 
 
 def test_nothing_set_means_the_defaults():

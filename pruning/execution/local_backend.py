@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from pruning.errors import JobError
-from pruning.jobs.calls import CallDesk
-from pruning.jobs.folders import discard_checkpoints
-from pruning.jobs.limits import Limits
-from pruning.jobs.link import Kind, Reception
-from pruning.jobs.resident import Owner, Resident, WorkerProcess, shorten_log
-from pruning.jobs.store import Store
+from pruning.execution.call_queue import CallDesk
+from pruning.execution.ipc import Kind, Reception
+from pruning.execution.settings import Limits
+from pruning.execution.store.run_folders import discard_checkpoints
+from pruning.execution.store.store import Store
+from pruning.execution.supervisor import Owner, Resident, WorkerProcess, shorten_log
 
 if TYPE_CHECKING:
     from pruning.preview.session import Lab
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 
-WORKER = (sys.executable, "-m", "pruning.jobs.worker")
+WORKER = (sys.executable, "-m", "pruning.execution.worker_main")
 LOOK_S = 2.0
 
 log = logging.getLogger(__name__)

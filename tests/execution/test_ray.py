@@ -13,18 +13,18 @@ import pytest
 
 from pruning.errors import JobError
 from pruning.events import Exported, Finished
-from pruning.jobs.clerk import Clerk
-from pruning.jobs.records import Lease
-from pruning.jobs.store import Store
-from tests.jobs import functions
-from tests.jobs.tiny_worker import LONG, QUICK
-from tests.jobs.waiting import eventually, gone, over, result, sentences, told, tuning
+from pruning.execution.ray_cluster.store_proxy import Clerk
+from pruning.execution.store.records import Lease
+from pruning.execution.store.store import Store
+from tests.execution import functions
+from tests.execution.tiny_worker import LONG, QUICK
+from tests.execution.waiting import eventually, gone, over, result, sentences, told, tuning
 
 ray = pytest.importorskip("ray")
 
-from pruning.jobs import remote  # noqa: E402
-from pruning.jobs.cluster import Cluster, RayBackend, Share, shares  # noqa: E402
-from tests.jobs import clustered  # noqa: E402
+from pruning.execution import remote  # noqa: E402
+from pruning.execution.ray_cluster.backend import Cluster, RayBackend, Share, shares  # noqa: E402
+from tests.execution import clustered  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 
@@ -173,9 +173,9 @@ def script(code: str, *arguments: str, **environment: str) -> "subprocess.Popen[
 SERVER = """
 import sys, threading
 from pathlib import Path
-from pruning.jobs.cluster import RayBackend
-from tests.jobs import functions
-from tests.jobs.tiny_worker import equipment
+from pruning.execution.ray_cluster.backend import RayBackend
+from tests.execution import functions
+from tests.execution.tiny_worker import equipment
 
 def work():
     global backend
@@ -216,9 +216,9 @@ os.environ["RAY_ADDRESS"] = cluster.address
 from pathlib import Path
 from dataclasses import replace
 import psutil
-from pruning.jobs.cluster import RayBackend
-from tests.jobs.tiny_worker import LONG, equipment
-from tests.jobs.waiting import eventually, over, sentences
+from pruning.execution.ray_cluster.backend import RayBackend
+from tests.execution.tiny_worker import LONG, equipment
+from tests.execution.waiting import eventually, over, sentences
 backend = RayBackend(Path(sys.argv[1]), 1, 1, equip=equipment)
 run = backend.start(replace(LONG, workload="counting"), "s")
 (pid,) = eventually(lambda: sentences(backend.store, run, "attempt 1 "))

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from pruning.errors import JobError
-from pruning.jobs.link import log_file
-from pruning.jobs.records import Lease
-from pruning.jobs.store import Store
+from pruning.execution.ipc import log_file
+from pruning.execution.store.records import Lease
+from pruning.execution.store.store import Store
 
 
 class Clerk:
@@ -34,7 +34,7 @@ class Clerk:
         try:
             return pickle.dumps((self._verbs[verb](*arguments), None))
         except Exception as error:
-            from pruning.jobs.faults import explain  # brings torch; see the package's docstring
+            from pruning.execution.error_messages import explain  # brings torch; see the package's docstring
 
             home = self._store.home
             return pickle.dumps((None, explain(error, f"the run's {verb}", "close other programs", log_file(home))))

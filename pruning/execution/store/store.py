@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from pruning.errors import JobError
 from pruning.events import Event, Failed, Finished, TuningStep, event_from_dict
-from pruning.jobs import changes, folders
-from pruning.jobs.database import Database
-from pruning.jobs.limits import Limits
-from pruning.jobs.records import Artefact, Lease, RunRow, RunState
+from pruning.execution.settings import Limits
+from pruning.execution.store import run_folders as folders
+from pruning.execution.store import transitions as changes
+from pruning.execution.store.database import Database
+from pruning.execution.store.records import Artefact, Lease, RunRow, RunState
 
 if TYPE_CHECKING:
     from pruning.recipe.recipe import Recipe

@@ -8,8 +8,8 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from pruning.events import Event, Exported, Failed, Finished, Resumed, Warned, event_to_dict
-from pruning.jobs.records import Artefact, Lease, RunState
-from pruning.jobs.turns import fair_order
+from pruning.execution.store.fair_order import fair_order
+from pruning.execution.store.records import Artefact, Lease, RunState
 
 
 def queue_order(connection: sqlite3.Connection) -> list[str]:

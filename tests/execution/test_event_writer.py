@@ -8,11 +8,11 @@ import pytest
 
 from pruning.errors import JobError
 from pruning.events import Event, Failed, Finished, TuningStep, Warned
-from pruning.jobs import serving
-from pruning.jobs.limits import Limits
-from pruning.jobs.records import Lease
-from pruning.jobs.serving import Journal
-from pruning.jobs.store import Store
+from pruning.execution import run_worker as serving
+from pruning.execution.run_worker import Journal
+from pruning.execution.settings import Limits
+from pruning.execution.store.records import Lease
+from pruning.execution.store.store import Store
 from pruning.recipe.recipe import Recipe
 
 

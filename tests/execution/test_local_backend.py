@@ -8,15 +8,16 @@ from pathlib import Path
 import pytest
 
 from pruning.errors import JobError
-from pruning.jobs import local, resident
-from pruning.jobs.limits import Limits
-from pruning.jobs.local import LocalBackend
-from pruning.jobs.store import Store
-from tests.jobs import functions
-from tests.jobs.tiny_worker import LONG, QUICK
-from tests.jobs.waiting import eventually, gone, over, result, tuning
+from pruning.execution import local_backend as local
+from pruning.execution import supervisor as resident
+from pruning.execution.local_backend import LocalBackend
+from pruning.execution.settings import Limits
+from pruning.execution.store.store import Store
+from tests.execution import functions
+from tests.execution.tiny_worker import LONG, QUICK
+from tests.execution.waiting import eventually, gone, over, result, tuning
 
-COMMAND = (sys.executable, "-m", "tests.jobs.tiny_worker")
+COMMAND = (sys.executable, "-m", "tests.execution.tiny_worker")
 ROOT = Path(__file__).parents[2]
 
 
@@ -24,7 +25,7 @@ def test_a_worker_that_does_not_start_is_said_and_tried_again(tmp_path: Path):
     gate = tmp_path / "gate"
     script = (
         f"import pathlib, sys; pathlib.Path({str(gate)!r}).exists() or sys.exit('no torch today')\n"
-        "import runpy; runpy.run_module('tests.jobs.tiny_worker', run_name='__main__')"
+        "import runpy; runpy.run_module('tests.execution.tiny_worker', run_name='__main__')"
     )
     backend = LocalBackend(tmp_path / "home", command=(sys.executable, "-c", script))
     try:
@@ -49,9 +50,9 @@ def test_a_command_that_does_not_exist_is_said(tmp_path: Path):
 SERVER = """
 import sys
 from pathlib import Path
-from pruning.jobs.local import LocalBackend
-from tests.jobs import functions
-backend = LocalBackend(Path(sys.argv[1]), command=(sys.executable, "-m", "tests.jobs.tiny_worker"))
+from pruning.execution.local_backend import LocalBackend
+from tests.execution import functions
+backend = LocalBackend(Path(sys.argv[1]), command=(sys.executable, "-m", "tests.execution.tiny_worker"))
 backend.call(functions.pid).result()
 backend.call(functions.wait_for, sys.argv[1] + "/never").result()
 """
@@ -110,12 +111,12 @@ def test_two_servers_on_one_home_share_its_runs(tmp_path: Path):
 
 
 def test_what_the_page_imports_from_here_does_not_bring_torch():
-    code = "import sys, pruning.jobs.local, pruning.jobs.backend; sys.exit('torch' in sys.modules)"
+    code = "import sys, pruning.execution.local_backend, pruning.execution.backend; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 
 def test_a_worker_started_by_hand_says_that_it_is_not():
-    command = [sys.executable, "-m", "pruning.jobs.worker"]
+    command = [sys.executable, "-m", "pruning.execution.worker_main"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr.startswith("error: a worker is started by the backend, not by hand")

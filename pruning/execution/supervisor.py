@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 from pruning.errors import JobError
-from pruning.jobs.link import Assignment, Kind, Reception, log_file
+from pruning.execution.ipc import Assignment, Kind, Reception, log_file
 
 ROOT = Path(__file__).parents[2]
 START_ATTEMPTS = 2

@@ -20,11 +20,11 @@ from pruning.events import (
     TuningStep,
     Warned,
 )
-from pruning.jobs.limits import Limits
-from pruning.jobs.records import Lease
-from pruning.jobs.store import Store
-from tests.jobs.claimer import claim_and_write
-from tests.jobs.leasing import GENEROUS, OTHER, RECIPE, claimed, running, told
+from pruning.execution.settings import Limits
+from pruning.execution.store.records import Lease
+from pruning.execution.store.store import Store
+from tests.execution.claimer import claim_and_write
+from tests.execution.leasing import GENEROUS, OTHER, RECIPE, claimed, running, told
 
 
 @pytest.fixture

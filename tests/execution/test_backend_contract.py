@@ -20,23 +20,23 @@ import torch
 
 from pruning.errors import JobError, PruningError, RecipeError
 from pruning.events import Exported, Failed, Finished, Resumed, Started, TuningStep, Warned
-from pruning.jobs.backend import Backend
-from pruning.jobs.local import LocalBackend
-from pruning.jobs.store import Store
-from tests.jobs import functions
-from tests.jobs.tiny_worker import LONG, QUICK, TORN, WHOLE
-from tests.jobs.waiting import eventually, gone, over, result, sentences, told, tuning
+from pruning.execution.backend import Backend
+from pruning.execution.local_backend import LocalBackend
+from pruning.execution.store.store import Store
+from tests.execution import functions
+from tests.execution.tiny_worker import LONG, QUICK, TORN, WHOLE
+from tests.execution.waiting import eventually, gone, over, result, sentences, told, tuning
 
 Maker = Callable[[Path, int], Backend]
 
 
 def local(home: Path, interactive: int) -> Backend:
-    return LocalBackend(home, interactive, command=(sys.executable, "-m", "tests.jobs.tiny_worker"))
+    return LocalBackend(home, interactive, command=(sys.executable, "-m", "tests.execution.tiny_worker"))
 
 
 def on_ray(home: Path, interactive: int) -> Backend:
     pytest.importorskip("ray")
-    from tests.jobs import clustered
+    from tests.execution import clustered
 
     return clustered.backend(home, interactive)
 

@@ -7,11 +7,11 @@ import pytest
 
 from pruning.errors import JobError
 from pruning.events import Warned
-from pruning.jobs import database
-from pruning.jobs.records import Lease
-from pruning.jobs.store import Store
+from pruning.execution.store import database
+from pruning.execution.store.records import Lease
+from pruning.execution.store.store import Store
 from pruning.recipe.recipe import to_json
-from tests.jobs.leasing import GENEROUS, RECIPE, claimed, told
+from tests.execution.leasing import GENEROUS, RECIPE, claimed, told
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from typing import TypeVar
 import psutil
 
 from pruning.events import Event, TuningStep, Warned
-from pruning.jobs.records import RunRow
-from pruning.jobs.store import Store
+from pruning.execution.store.records import RunRow
+from pruning.execution.store.store import Store
 
 PATIENCE_S = 60.0
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pruning.errors import JobError
-from pruning.jobs.resident import Resident
+from pruning.execution.supervisor import Resident
 
 LOST = "the interactive worker was lost; it has been restarted: repeat what you did"
 CLOSED = "the program is ending: start it again"

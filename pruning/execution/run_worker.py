@@ -14,10 +14,10 @@ import torch
 
 from pruning.errors import JobError, PruningError, RecipeError
 from pruning.events import Event, Failed, Finished, TuningStep
-from pruning.jobs.faults import explain
-from pruning.jobs.folders import discard_checkpoints, take_over
-from pruning.jobs.link import Line, end_now, log_file
-from pruning.jobs.records import Lease, RunRow
+from pruning.execution.error_messages import explain
+from pruning.execution.ipc import Line, end_now, log_file
+from pruning.execution.store.records import Lease, RunRow
+from pruning.execution.store.run_folders import discard_checkpoints, take_over
 from pruning.recipe.recipe import Recipe
 from pruning.workload import Workload, Workloads
 

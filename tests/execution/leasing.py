@@ -1,9 +1,9 @@
 """Runs in a store for the tests, and what is written of them."""
 
 from pruning.events import Event, Finished
-from pruning.jobs.limits import Limits
-from pruning.jobs.records import Lease
-from pruning.jobs.store import Store
+from pruning.execution.settings import Limits
+from pruning.execution.store.records import Lease
+from pruning.execution.store.store import Store
 from pruning.recipe.recipe import Recipe
 from pruning.selection.amounts import Sparsity
 

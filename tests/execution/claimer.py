@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from pruning.events import Finished, TuningStep, Warned
-from pruning.jobs.store import Store
+from pruning.execution.store.store import Store
 
 
 def claim_and_write(home: Path, worker: str) -> None:

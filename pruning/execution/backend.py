@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
 
-from pruning.jobs.store import Store
+from pruning.execution.store.store import Store
 
 if TYPE_CHECKING:
     from pruning.preview.session import Lab

@@ -23,15 +23,15 @@ import ray  # pyright: ignore[reportMissingImports]  # optional
 from ray.exceptions import RayError  # pyright: ignore[reportMissingImports]
 
 from pruning.errors import JobError
-from pruning.jobs.clerk import Clerk
-from pruning.jobs.folders import SHARED
-from pruning.jobs.limits import Limits
-from pruning.jobs.link import Kind, log_file
-from pruning.jobs.local import ResidentBackend
-from pruning.jobs.remote import Equip, Post, Station
-from pruning.jobs.resident import ROOT, Owner, Resident
-from pruning.jobs.store import Store
-from pruning.jobs.worker import equipment
+from pruning.execution.ipc import Kind, log_file
+from pruning.execution.local_backend import ResidentBackend
+from pruning.execution.ray_cluster.actor import Equip, Post, Station
+from pruning.execution.ray_cluster.store_proxy import Clerk
+from pruning.execution.settings import Limits
+from pruning.execution.store.run_folders import SHARED
+from pruning.execution.store.store import Store
+from pruning.execution.supervisor import ROOT, Owner, Resident
+from pruning.execution.worker_main import equipment
 
 OBJECT_STORE_BYTES = 128 * 2**20  # what is sent are events, answers, and files in pieces
 ENDED_S = 5.0

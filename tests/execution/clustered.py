@@ -3,8 +3,8 @@
 from functools import cache
 from pathlib import Path
 
-from pruning.jobs.cluster import Cluster, RayBackend
-from tests.jobs import tiny_worker
+from pruning.execution.ray_cluster.backend import Cluster, RayBackend
+from tests.execution import tiny_worker
 
 ENVIRONMENT = {"PRUNING_CPUS_PER_RUN": "1"}
 

@@ -3,8 +3,8 @@
 import pickle
 from pathlib import Path
 
-from pruning.jobs.faults import explain
-from pruning.jobs.link import Line, log_file
+from pruning.execution.error_messages import explain
+from pruning.execution.ipc import Line, log_file
 from pruning.model.devices import default_device
 from pruning.preview.session import Lab
 from pruning.workload import Workloads

@@ -1,6 +1,6 @@
 """A worker on a node of a cluster: the same two kinds of work as on this machine, over an actor instead of a socket.
 
-Ray is not imported here: `pruning.jobs.cluster` makes the actor of `Station`.
+Ray is not imported here: `pruning.execution.ray_cluster.backend` makes the actor of `Station`.
 """
 
 import gc
@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pruning.events import Event, Exported, Failed, Finished
-from pruning.jobs.folders import SHARED
-from pruning.jobs.link import Kind
-from pruning.jobs.records import Lease, RunRow
+from pruning.execution.ipc import Kind
+from pruning.execution.store.records import Lease, RunRow
+from pruning.execution.store.run_folders import SHARED
 
 if TYPE_CHECKING:
-    from pruning.jobs.serving import CarryOut
+    from pruning.execution.run_worker import CarryOut
     from pruning.workload import Workloads
 
 CHUNK = 8 * 2**20
@@ -82,8 +82,8 @@ class Station:
     def _work_for_ever(self) -> None:
         _take_threads(self._post.threads)
         os.environ[SHARED] = self._post.checkpoints
-        from pruning.jobs.answering import serve_calls  # brings torch, which reads the threads when it is loaded
-        from pruning.jobs.serving import serve_runs
+        from pruning.execution.call_worker import serve_calls  # brings torch, which reads the threads when it is loaded
+        from pruning.execution.run_worker import serve_runs
 
         line = NodeLine(self._post, self._heard, self._said)
         workloads, carry_out = self._equip()

@@ -1,6 +1,6 @@
-"""A worker with tiny workloads, and recipes for its runs: `python -m tests.jobs.tiny_worker`.
+"""A worker with tiny workloads, and recipes for its runs: `python -m tests.execution.tiny_worker`.
 
-It differs from `pruning.jobs.worker` in its table of workloads, and in runs that save the model without verifying it in
+It differs from `pruning.execution.worker_main` in its table of workloads, and in runs that save the model without verifying it in
 yet another process.
 """
 
@@ -18,10 +18,10 @@ import torch
 
 from pruning.errors import ExportError
 from pruning.events import Event, Exported, Finished, Warned
-from pruning.jobs.answering import serve_calls
-from pruning.jobs.serving import CarryOut, serve_runs
-from pruning.jobs.store import Store
-from pruning.jobs.worker import report
+from pruning.execution.call_worker import serve_calls
+from pruning.execution.run_worker import CarryOut, serve_runs
+from pruning.execution.store.store import Store
+from pruning.execution.worker_main import report
 from pruning.recipe.recipe import Recipe
 from pruning.run import experiment as runs
 from pruning.run.engine import prune
