@@ -6,8 +6,8 @@ from pathlib import Path
 
 import torch
 
+from pruning.cli.workload_file import load_workload
 from pruning.exporters.verification import Rescored, rescore
-from pruning.workload_file import load_workload
 
 SOURCE = '''
 import torch

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from pruning.cli.workload_file import FORM, is_reference, load_workload
 from pruning.errors import RecipeError
 from pruning.workload import Workload, Workloads
-from pruning.workload_file import FORM, is_reference, load_workload
 
 
 class Card(Protocol):

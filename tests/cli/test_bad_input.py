@@ -9,8 +9,8 @@ from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 from pruning.__main__ import app
+from pruning.cli.workload_file import load_workload
 from pruning.exporters import export
-from pruning.workload_file import load_workload
 from tests.exporters.records import record
 from tests.own_workload import SOURCE, recipe_text, write_own
 

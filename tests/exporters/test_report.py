@@ -3,12 +3,12 @@ from dataclasses import replace
 
 import pytest
 
+from pruning.cli.workload_file import load_workload
 from pruning.events import Verified
 from pruning.exporters.report import Report, choices, in_words
 from pruning.exporters.snippet import loading_snippet
 from pruning.recipe.recipe import from_json
 from pruning.reporting.formatting import THIN
-from pruning.workload_file import load_workload
 from tests.exporters.records import record
 from tests.networks import tiny
 from tests.own_workload import recipe_text, write_own

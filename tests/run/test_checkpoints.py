@@ -15,6 +15,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from pruning.cli.workload_file import load_workload
 from pruning.criteria import Magnitude, Taylor
 from pruning.errors import ExportError, PruningError
 from pruning.events import (
@@ -42,7 +43,6 @@ from pruning.selection.scopes import Global, Layer
 from pruning.training.fine_tuning import Training, Tuning, tune
 from pruning.training.schedules import Polynomial, PolynomialDecay, Until
 from pruning.workload import Classification, Workload
-from pruning.workload_file import load_workload
 from tests.architectures import IMAGE as VIT_IMAGE
 from tests.architectures import ViT
 from tests.networks import CPU, VECTOR, conv_bn, mlp, seeded, tiny, workload
@@ -454,7 +454,7 @@ from pathlib import Path
 from pruning.run import experiment as runs
 from pruning.events import event_to_dict
 from pruning.recipe.recipe import from_json
-from pruning.workload_file import load_workload
+from pruning.cli.workload_file import load_workload
 from tests.own_workload import rescore_here
 
 torch.set_num_threads(1)

@@ -6,13 +6,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from pruning.cli.workload_file import load_workload
 from pruning.errors import ExportError
 from pruning.events import Event, Exported, Finished, StageMeasured, Started, TuningStep, Verified, Warned
 from pruning.exporters.verification import differences, rescore_afresh
 from pruning.recipe.recipe import from_json
 from pruning.run import experiment as runs
 from pruning.run.experiment import RunResult, carry_out
-from pruning.workload_file import load_workload
 from tests.own_workload import recipe_text, rescore_here, write_own
 
 CPU = torch.device("cpu")

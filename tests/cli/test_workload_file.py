@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
+from pruning.cli.workload_file import is_reference, load_workload
 from pruning.errors import WorkloadError
 from pruning.workload import Workload
-from pruning.workload_file import is_reference, load_workload
 from tests.own_workload import SOURCE, write_own
 
 
