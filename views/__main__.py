@@ -8,7 +8,7 @@ from pathlib import Path
 from streamlit.web import bootstrap
 
 from pruning.errors import PruningError
-from views.server import backend
+from views.shared.server import backend
 
 APP = Path(__file__).parents[1] / "app.py"
 

@@ -30,9 +30,9 @@ log = logging.getLogger(__name__)
 
 
 class CarryOut(Protocol):
-    """`pruning.run.experiment.carry_out`: all events of a run, the last one Finished; PruningError for what a person can mend.
+    """`pruning.run.experiment.carry_out`: all events of a run, the last one Finished.
 
-    It goes on from what lies in the folder `checkpoints`, and writes its own there.
+    PruningError is for what a person can mend. It goes on from what lies in the folder `checkpoints`, and writes its own there.
     """
 
     def __call__(

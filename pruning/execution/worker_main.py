@@ -1,6 +1,6 @@
-"""Entry of both kinds of worker: `python -m pruning.execution.worker_main`, started by the local backend; on Ray, `equipment`.
+"""Entry of both kinds of worker: `python -m pruning.execution.worker_main`, started by the local backend.
 
-The one file of this folder that may know the sample models.
+On Ray the entry is `equipment`. The one file of this folder that may know the sample models.
 """
 
 import faulthandler

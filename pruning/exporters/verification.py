@@ -21,7 +21,7 @@ from pruning.reporting.formatting import duration, percent
 from pruning.run.engine import measure_stage
 from pruning.workload import Workload
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Plotly figures of the numbers in `pruning.reporting.run_summary`. A stage has hue (Okabe-Ito), dash and mark: never hue alone."""
+"""Plotly figures of one run's numbers. A stage has hue (Okabe-Ito), dash and mark: never hue alone."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

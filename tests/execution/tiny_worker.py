@@ -1,7 +1,7 @@
 """A worker with tiny workloads, and recipes for its runs: `python -m tests.execution.tiny_worker`.
 
-It differs from `pruning.execution.worker_main` in its table of workloads, and in runs that save the model without verifying it in
-yet another process.
+It differs from `pruning.execution.worker_main` in its table of workloads, and in runs that save the model
+without verifying it in yet another process.
 """
 
 import gc

@@ -11,7 +11,7 @@ from pruning.cli.app import make_app
 from pruning.recipe.catalog import CHOICES, as_json, markdown, tables
 from pruning.recipe.recipe import TABLES
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def test_the_five_tables_are_the_recipes():

@@ -17,7 +17,7 @@ from pruning.preview.session import Lab
 from pruning.recipe.recipe import Recipe
 from pruning.run.experiment import carry_out
 from sample_models import MODELS
-from views import server
+from views.shared import server
 
 ROOT = Path(__file__).parents[2]
 
@@ -84,7 +84,7 @@ def backend(tmp_path: Path, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Iterat
     made = InProcess(tmp_path)
     made.lab = lab  # opened models and rankings are shared by the tests
     monkeypatch.setattr(server, "backend", lambda: made)
-    for module in ("controls", "run_panel", "run_events", "run_queue", "runs_detail"):
+    for module in ("lab.controls", "lab.run_panel", "lab.run_events", "lab.run_queue", "runs.detail"):
         monkeypatch.setattr(f"views.{module}.backend", lambda: made)
     yield made
     made.store.close()

@@ -8,7 +8,7 @@ import pytest
 
 from pruning.errors import JobError
 from pruning.execution.local_backend import LocalBackend
-from views.server import made_backend
+from views.shared.server import made_backend
 
 
 def test_this_machines_processes_unless_told_otherwise(tmp_path: Path):

@@ -15,7 +15,7 @@ from pruning.selection.scopes import SCOPES, Blocks, Global
 from pruning.training.fine_tuning import Tuning
 from pruning.training.schedules import SCHEDULES, Geometric, PolynomialDecay, Until
 from tests.views.test_lab_page import QUICK, opened, settled, strip
-from views.controls import TABLES
+from views.lab.controls import TABLES
 
 CHOICES = [(choice, kind) for choice, table in TABLES.items() for kind in table]
 # on a perceptron these have something to cut

@@ -16,7 +16,7 @@ from pruning.selection.scopes import Layer
 from pruning.training.fine_tuning import Tuning
 from pruning.training.schedules import OneShot, Polynomial
 from tests.views.conftest import InProcess
-from views import server
+from views.shared import server
 
 QUICK = Recipe(
     "mlp_128",

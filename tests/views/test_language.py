@@ -26,7 +26,7 @@ def _is_text(node: ast.expr) -> bool:
     return isinstance(node, ast.Constant) and isinstance(node.value, str)
 
 
-@pytest.mark.parametrize("file", sorted(VIEWS.glob("*.py")), ids=lambda file: file.name)
+@pytest.mark.parametrize("file", sorted(VIEWS.rglob("*.py")), ids=lambda file: str(file.relative_to(VIEWS)))
 def test_texts_can_be_translated(file: Path) -> None:
     allowed = {"f'{made.formula} · {made.source} · {made.cost}'"}  # formulas and names of papers
     assert set(bare_texts(file.read_text(encoding="utf-8"))) <= allowed

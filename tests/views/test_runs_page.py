@@ -28,7 +28,7 @@ from pruning.selection.amounts import Sparsity
 from pruning.training.fine_tuning import Tuning
 from tests.views.conftest import InProcess
 from tests.views.test_lab_page import QUICK
-from views.runs_table import table_data, when
+from views.runs.table import table_data, when
 
 OTHER = replace(QUICK, amount=Sparsity(0.9), tuning=Tuning(epochs=2, images_per_epoch=512))
 DENSE = Stage(0.9, 0.85, 1000, 100, 100, 5000, 2000, 1000)
@@ -60,7 +60,7 @@ def finished(backend: InProcess, recipe: Recipe = QUICK) -> str:
 
 
 def opened(app: AppTest, *selected: str) -> AppTest:
-    app.switch_page("views/runs.py")
+    app.switch_page("views/runs/page.py")
     if selected:
         app.session_state["runs_selected"] = list(selected)
     app.run()

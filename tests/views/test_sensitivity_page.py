@@ -19,8 +19,8 @@ from pruning.selection.amounts import PerLayer, Sparsity
 from pruning.sensitivity.result import LEVELS, Cell, Row, Sensitivity, largest_cuts, suggested
 from tests.views.conftest import InProcess
 from tests.views.test_lab_page import QUICK
-from views.sensitivity_suggestion import json_of
-from views.sensitivity_table import key_html, map_html
+from views.sensitivity.suggestion import json_of
+from views.sensitivity.table import key_html, map_html
 
 CHANNELS = replace(QUICK, granularity=Channels())
 
@@ -92,7 +92,7 @@ def test_the_key_has_no_loss_that_the_network_cannot_have() -> None:
 def opened(app: AppTest, recipe: Recipe = CHANNELS) -> AppTest:
     app.query_params["recipe"] = to_json(recipe)
     app.run()
-    app.switch_page("views/sensitivity.py").run()
+    app.switch_page("views/sensitivity/page.py").run()
     assert not app.exception
     return app
 

@@ -11,9 +11,10 @@ from pruning.preview.responses import Axis, Heatmap, LayerView, Look, ModelView
 from pruning.recipe.recipe import Recipe
 from pruning.reporting.formatting import count, percent, si, significant
 from pruning.selection.amounts import PerLayer, Sparsity
-from views import components
-from views.language import _
-from views.server import ask
+from views.lab import components
+from views.shared.components import packed
+from views.shared.language import _
+from views.shared.server import ask
 
 
 def axis() -> Axis:
@@ -183,8 +184,8 @@ def heatmap_data(image: Heatmap) -> dict[str, Any]:
         "right": image.right,
         "rows": rows,
         "columns": columns,
-        "values": components.packed(image.values),
-        "fallen": components.packed(image.fallen),
+        "values": packed(image.values),
+        "fallen": packed(image.fallen),
         "lowest": image.lowest,
         "highest": image.highest,
         "where": where + (_(", each row its unit's importance") if image.of_units else ""),

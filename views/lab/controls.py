@@ -18,9 +18,9 @@ from pruning.selection.scopes import SCOPES
 from pruning.training.fine_tuning import Tuning
 from pruning.training.schedules import SCHEDULES, Polynomial
 from sample_models import MODELS, card
-from views import forms
-from views.language import _
-from views.server import ask, backend
+from views.shared import forms
+from views.shared.language import _
+from views.shared.server import ask, backend
 
 STEPS = 200  # positions of the threshold slider
 OFTEN = ("epochs", "images_per_epoch")  # what of tuning is changed often; the rest is folded away

@@ -7,7 +7,7 @@ import streamlit as st
 
 from pruning.preview.responses import Look, ModelView, Outcome
 from pruning.reporting.formatting import count, percent, points, relative, si
-from views.language import _
+from views.shared.language import _
 
 CSS = """<style>
 .strip { display: grid; grid-template-columns: repeat(auto-fit, minmax(155px, 1fr)); gap: 0 20px; font-variant-numeric: tabular-nums; }

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
-CATALOGUES = Path(__file__).parent / "locale"
+CATALOGUES = Path(__file__).parents[1] / "locale"
 
 
 def _(text: str) -> str:

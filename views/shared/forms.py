@@ -10,7 +10,7 @@ import streamlit as st
 from pruning.options.constraints import Between, ranges
 from pruning.options.docstrings import field_docs, first_paragraph
 from pruning.recipe.recipe import kind_of
-from views.language import _
+from views.shared.language import _
 
 FEW = 4  # so many choices fit side by side
 SHORT = 19  # letters that they may have together

@@ -7,9 +7,9 @@ from pruning.errors import PruningError, RecipeError, SurgeryError
 from pruning.preview.queries import estimate, look, open_workload
 from pruning.preview.responses import Look, ModelView, Outcome
 from pruning.recipe.recipe import Recipe
-from views import controls, layer_panel, result, run_panel, strip, units_panel
-from views.language import _
-from views.server import ask, open_elsewhere
+from views.lab import controls, layer_panel, result, run_panel, strip, units_panel
+from views.shared.language import _
+from views.shared.server import ask, open_elsewhere
 
 FIRST_S, NEXT_S = 0.02, 0.2  # how long the worker judges samples before the page hears of it
 POLL_S = 0.25

@@ -6,11 +6,13 @@ import streamlit as st
 
 from pruning.errors import PruningError
 from pruning.execution.store.records import RunRow, RunState
-from views import runs_comparison, runs_detail, runs_table
-from views.language import _
-from views.run_events import row_of
-from views.run_panel import session
-from views.server import backend
+from views.lab.run_events import row_of
+from views.lab.run_panel import session
+from views.runs import comparison as runs_comparison
+from views.runs import detail as runs_detail
+from views.runs import table as runs_table
+from views.shared.language import _
+from views.shared.server import backend
 
 POLL_S = 1.0
 A_PAGE = 50
@@ -93,7 +95,7 @@ def _empty() -> None:
         st.info(_("No run matches. Take words out of the search, or show all states."))
     else:
         st.info(_("No run yet. Choose a recipe in the Lab and press Run: it appears here, and stays."))
-        st.page_link("views/lab.py", label=_("Open the Lab"))
+        st.page_link("views/lab/page.py", label=_("Open the Lab"))
 
 
 def _selected() -> None:

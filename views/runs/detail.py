@@ -7,10 +7,10 @@ import streamlit as st
 from pruning.errors import PruningError
 from pruning.execution.store.records import RunRow
 from pruning.reporting.run_history import plain_recipe, settings
-from views import controls, result, run_panel
-from views.language import _
-from views.runs_comparison import CSS
-from views.server import backend
+from views.lab import controls, result, run_panel
+from views.runs.comparison import CSS
+from views.shared.language import _
+from views.shared.server import backend
 
 LONGEST_TITLE = 80
 
@@ -103,7 +103,7 @@ def _reopen(row: RunRow) -> None:
     except PruningError as error:
         st.error(_("{sentence}. The run itself stays as it is.").format(sentence=str(error).rstrip(".")))
     else:
-        st.switch_page("views/lab.py")
+        st.switch_page("views/lab/page.py")
 
 
 def _recipe(row: RunRow) -> None:

@@ -15,11 +15,11 @@ from pruning.recipe.recipe import from_json
 from pruning.reporting.formatting import duration, percent, points, relative, si
 from pruning.reporting.run_history import Summary, how_much, plain_recipe, what_falls
 from pruning.reporting.run_summary import progress
-from views import components
-from views.language import _
-from views.run_events import events_of, name_of, summary_of
-from views.run_panel import session
-from views.run_queue import waiting
+from views.lab.run_events import events_of, name_of, summary_of
+from views.lab.run_panel import session
+from views.lab.run_queue import waiting
+from views.runs import components
+from views.shared.language import _
 
 SIGNS = {"queued": "○", "running": "◐", "finished": "●", "stopped": "■", "failed": "×"}
 

@@ -13,10 +13,13 @@ from pruning.recipe.recipe import Recipe
 from pruning.reporting.formatting import count, duration
 from pruning.reporting.plots_sensitivity import MOST_CURVES, curve_points, curves_chart
 from pruning.sensitivity.result import Sensitivity
-from views import controls, sensitivity_asking, sensitivity_suggestion, sensitivity_table
-from views.language import _
-from views.sensitivity_asking import Question, Told
-from views.server import ask
+from views.lab import controls
+from views.sensitivity import asking as sensitivity_asking
+from views.sensitivity import suggestion as sensitivity_suggestion
+from views.sensitivity import table as sensitivity_table
+from views.sensitivity.asking import Question, Told
+from views.shared.language import _
+from views.shared.server import ask
 
 POLL_S = 0.25
 LEAVE_S = 0.3  # longer than an answer to a poll is under way
@@ -62,7 +65,7 @@ def _leave() -> None:
     """Go to the Lab, not now but at the first tick: a poll that arrives while Streamlit switches leaves a blank page."""
     if st.session_state.sensitivity_leaving == "drawn":
         del st.session_state.sensitivity_leaving
-        st.switch_page("views/lab.py")
+        st.switch_page("views/lab/page.py")
     st.session_state.sensitivity_leaving = "drawn"
 
 

@@ -9,8 +9,8 @@ from pruning.events import Event, Exported, Stage, Started, Verified
 from pruning.execution.store.records import RunRow
 from pruning.reporting.formatting import percent, points
 from pruning.reporting.run_summary import ClassChange, StageRow, stage_rows, stages_of, worst_classes
-from views.language import _
-from views.run_events import events_of, name_of
+from views.lab.run_events import events_of, name_of
+from views.shared.language import _
 
 CSS = """<style>
 .result { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: 14px; }

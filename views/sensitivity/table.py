@@ -6,7 +6,7 @@ from html import escape
 from pruning.reporting.formatting import THIN, bare_points, count, percent
 from pruning.reporting.plots_sensitivity import shade
 from pruning.sensitivity.result import Cell, Row, Sensitivity
-from views.language import _
+from views.shared.language import _
 
 # A header that stays in view needs the page's own grounds, which .streamlit/config.toml gives and no variable tells.
 # Hatching is lighter than a light ground and darker than a dark one: what is written on it only gains contrast.

@@ -15,9 +15,9 @@ from pruning.recipe.recipe import Recipe, to_json
 from pruning.reporting.formatting import bare_points, count, percent
 from pruning.selection.amounts import PerLayer
 from pruning.sensitivity.result import Row, Sensitivity, suggested, to_csv, to_dict
-from views import controls, strip
-from views.language import _
-from views.server import ask
+from views.lab import controls, strip
+from views.shared.language import _
+from views.shared.server import ask
 
 STEP_S = 0.05  # how long one poll lets the worker judge the cuts together
 MAX_DROP, LOWEST, HIGHEST = 1.0, 0.1, 10.0  # points

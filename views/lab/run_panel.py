@@ -12,10 +12,10 @@ from pruning.execution.store.records import RunRow
 from pruning.recipe.recipe import Recipe, to_json
 from pruning.reporting.formatting import duration, percent
 from pruning.reporting.run_summary import Curve, curve, progress
-from views.language import _
-from views.run_events import events_of, name_of
-from views.run_queue import waiting
-from views.server import backend
+from views.lab.run_events import events_of, name_of
+from views.lab.run_queue import waiting
+from views.shared.language import _
+from views.shared.server import backend
 
 POLL_S = 0.5
 # Okabe-Ito, the same hue and dash for the same thing in every chart

@@ -8,8 +8,8 @@ from pruning.preview.responses import LayerView, Look, UnitsView
 from pruning.recipe.recipe import Recipe, kind_of
 from pruning.reporting.formatting import count
 from pruning.reporting.plots_run import unit_matrix_figure, units_figure
-from views.language import _
-from views.server import ask
+from views.shared.language import _
+from views.shared.server import ask
 
 GATES = {1: ("h",), 3: ("r", "z", "n"), 4: ("i", "f", "g", "o")}
 IN_WEIGHTS = ("weights", "kernels", "blocks")  # the heatmap is their picture

@@ -14,9 +14,9 @@ from pruning.preview.responses import ModelView
 from pruning.recipe.recipe import Recipe, kind_of
 from pruning.reporting.formatting import count, duration, percent, points
 from pruning.reporting.plots_run import agreement_figure, comparison_figure
-from views import controls
-from views.language import _
-from views.server import ask, backend, share_out
+from views.lab import controls
+from views.shared.language import _
+from views.shared.server import ask, backend, share_out
 
 POLL_S = 0.25
 A_POLL_S = 0.2  # how long one poll lets the worker judge samples

@@ -8,7 +8,7 @@ from pruning.errors import PruningError
 from pruning.events import Event
 from pruning.execution.store.records import RunRow
 from pruning.reporting.run_history import Summary, summary
-from views.server import backend
+from views.shared.server import backend
 
 MOST_KEPT = 8  # runs whose events a session keeps
 MOST_TOLD = 2000  # runs whose milestones the server keeps

@@ -9,7 +9,7 @@ from pruning.errors import PruningError
 from pruning.preview.queries import sensitivity
 from pruning.recipe.recipe import Recipe
 from pruning.sensitivity.result import LEVELS, Sensitivity, merged
-from views.server import backend, share_out
+from views.shared.server import backend, share_out
 
 A_POLL_S = 0.2  # how long one poll lets the worker judge samples
 TIMED_S = 1.0  # of so much measuring a time left can be told
