@@ -16,7 +16,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from pruning.criteria.calibration import Calibration
 from pruning.errors import WorkloadError
-from pruning.model.layer_table import every_path, prunable_weights
+from pruning.model.layer_table import prunable_weights
+from pruning.model.parameter_sharing import every_path
 from pruning.model.preparation import describe
 from pruning.model.units import UnitGroup
 from pruning.workload import Batch, Task

@@ -32,7 +32,8 @@ log = logging.getLogger(__name__)
 class CarryOut(Protocol):
     """`pruning.run.experiment.carry_out`: all events of a run, the last one Finished.
 
-    PruningError is for what a person can mend. It goes on from what lies in the folder `checkpoints`, and writes its own there.
+    PruningError is for what a person can mend. It goes on from what lies in the folder `checkpoints`, and writes its own
+    there.
     """
 
     def __call__(

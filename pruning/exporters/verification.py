@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from pruning.errors import ExportError, WorkloadError
+from pruning.evaluation.stages import measure_stage
 from pruning.events import Stage
 from pruning.exporters.loading import load_network, read_tensors
 from pruning.model.costs import file_bytes
 from pruning.reporting.formatting import duration, percent
-from pruning.run.engine import measure_stage
 from pruning.workload import Workload
 
 ROOT = Path(__file__).resolve().parents[2]

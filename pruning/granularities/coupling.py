@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from pruning.model.dependency_graph import channel_group, traced
-from pruning.model.layer_table import CONVOLUTIONS, NORMS, WITH_CHANNELS, shared_parameters
+from pruning.model.layer_table import CONVOLUTIONS, NORMS, WITH_CHANNELS
+from pruning.model.parameter_sharing import shared_parameters
 from pruning.model.units import Slice
 
 

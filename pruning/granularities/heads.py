@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from pruning.granularities.probing import Call, calls_of, output_with
-from pruning.model.layer_table import prunable_weights, why_kept_whole
+from pruning.model.layer_table import prunable_weights
+from pruning.model.parameter_sharing import why_kept_whole
 from pruning.model.units import Slice, UnitGroup
 
 # how modules of one's own name what attention is made of; a new habit is a new word here

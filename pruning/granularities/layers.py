@@ -5,7 +5,8 @@ import torch
 from torch import Tensor, nn
 
 from pruning.granularities.probing import Call, calls_of, output_with
-from pruning.model.layer_table import prunable_weights, shared_outside
+from pruning.model.layer_table import prunable_weights
+from pruning.model.parameter_sharing import shared_outside
 from pruning.model.units import UnitGroup, Whole
 
 

@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 from torch import nn
 
-from pruning.model.layer_table import prunable_weights, why_kept_whole
+from pruning.model.layer_table import prunable_weights
+from pruning.model.parameter_sharing import why_kept_whole
 
 GATES = {"RNN_TANH": 1, "RNN_RELU": 1, "GRU": 3, "LSTM": 4}
 """How many gates lie one below the other in each weight matrix, by nn.RNNBase.mode. GRU: r, z, n; LSTM: i, f, g, o."""

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from pruning.granularities.recurrent import Direction, recurrent_rows
-from pruning.model.layer_table import why_kept_whole
+from pruning.model.parameter_sharing import why_kept_whole
 from pruning.model.units import Slice, UnitGroup
 
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from pruning.evaluation.accuracy import class_scores, judge_all, latency_ms
+from pruning.evaluation.stages import measure_stage
 from pruning.events import Event, Stage, StageMeasured, StageName, Started, SurgeryChecked, Warned
-from pruning.model.costs import cost_model, costs
+from pruning.model.costs import cost_model
 from pruning.model.devices import default_device, describe, full_precision
 from pruning.model.preparation import open_model
 from pruning.model.surgery import masked_copy, remove_units
@@ -80,25 +80,6 @@ def _planned(bench: Bench) -> Generator[Event, None, tuple[Plan, Ranking, Amount
     pruned = yield from _measure_cut(bench, select(ranking, amount))
     yield StageMeasured("pruned", pruned)
     return Plan(rounds, {"dense": dense, "pruned": pruned}, ranking.divisors), ranking, amount
-
-
-def measure_stage(model: nn.Module, workload: Workload, device: torch.device) -> Stage:
-    """Scores on all of both splits, and all costs."""
-    test, targets = judge_all(model, workload.test, workload.task, device)
-    validation, _ = judge_all(model, workload.validation, workload.task, device)
-    cost = costs(model, workload.example.to(device))
-    return Stage(
-        score=float(test.double().mean()),
-        validation=float(validation.double().mean()),
-        samples=len(test),
-        parameters=cost.parameters,
-        nonzero=cost.nonzero,
-        macs=cost.macs,
-        bytes=cost.bytes,
-        gzip_bytes=cost.gzip_bytes,
-        class_scores=class_scores(test, targets, len(workload.task.classes)),
-        latency_ms=latency_ms(model, workload.example.to(device)),
-    )
 
 
 def _measure_cut(bench: Bench, keep: Keep) -> Generator[Event, None, Stage]:

@@ -5,12 +5,12 @@ from typing import Any
 
 import torch
 
+from pruning.evaluation.stages import measure_stage
 from pruning.events import Event, Finished, Masked, Measured, StageMeasured, Started, TuningStep, Verified, Warned
 from pruning.exporters import Record
 from pruning.model.preparation import open_model
 from pruning.model.surgery import remove_units
 from pruning.recipe.recipe import from_json
-from pruning.run.engine import measure_stage
 from tests.networks import tiny
 from tests.own_workload import recipe_text
 

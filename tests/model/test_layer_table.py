@@ -2,16 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from pruning.model.layer_table import (
-    every_path,
-    layer_macs,
-    layer_table,
-    model_macs,
-    prunable_weights,
-    shared_outside,
-    shared_parameters,
-    why_kept_whole,
-)
+from pruning.model.layer_table import layer_macs, layer_table, model_macs, prunable_weights
+from pruning.model.parameter_sharing import every_path, shared_outside, shared_parameters, why_kept_whole
 from tests.networks import NETWORKS, Tied, seeded
 
 

@@ -1,0 +1,28 @@
+"""A network at one point of a run: scores on both splits and all costs."""
+
+import torch
+from torch import nn
+
+from pruning.evaluation.accuracy import class_scores, judge_all, latency_ms
+from pruning.events import Stage
+from pruning.model.costs import costs
+from pruning.workload import Workload
+
+
+def measure_stage(model: nn.Module, workload: Workload, device: torch.device) -> Stage:
+    """Scores on all of both splits, and all costs."""
+    test, targets = judge_all(model, workload.test, workload.task, device)
+    validation, _ = judge_all(model, workload.validation, workload.task, device)
+    cost = costs(model, workload.example.to(device))
+    return Stage(
+        score=float(test.double().mean()),
+        validation=float(validation.double().mean()),
+        samples=len(test),
+        parameters=cost.parameters,
+        nonzero=cost.nonzero,
+        macs=cost.macs,
+        bytes=cost.bytes,
+        gzip_bytes=cost.gzip_bytes,
+        class_scores=class_scores(test, targets, len(workload.task.classes)),
+        latency_ms=latency_ms(model, workload.example.to(device)),
+    )
