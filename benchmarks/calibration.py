@@ -10,12 +10,12 @@ from torch import Tensor
 
 from benchmarks.report import Report, Target
 from pruning.evaluation.accuracy import BATCH_ON_ACCELERATOR, Estimate
-from pruning.evaluation.regression_estimator import Known
+from pruning.evaluation.regression_estimator import DenseReference
 from pruning.evaluation.sequential_bounds import AtAllLooks, UntilNarrow, looks
 from pruning.model.devices import default_device
 from pruning.recipe.recipe import Recipe
 from pruning.sensitivity.activation_cache import batches
-from pruning.sensitivity.analysis import sensing_of
+from pruning.sensitivity.analysis import analysis_of
 from pruning.sensitivity.result import LEVELS
 from sample_models import MODELS
 
@@ -64,7 +64,7 @@ class _Coverage:
         self.held = self.cases = self.together = self.cells = self.until_narrow = self.at_the_end = 0
         self.widths: list[float] = []
 
-    def add(self, known: Known, scores: Tensor) -> None:
+    def add(self, known: DenseReference, scores: Tensor) -> None:
         """The estimates at every look at the cuts' scores [cuts, n], in the split's order."""
         final, seen = scores.double().mean(dim=1).tolist(), scores[:, known.order]
         sizes = looks(scores.shape[1])[:-1]
@@ -74,7 +74,7 @@ class _Coverage:
         self.widths += [e.half_width for e in known.estimates(seen[:, :1000], AtAllLooks(len(known.scores)))]
         self._add_until_narrow(known, seen, final)
 
-    def _add_until_narrow(self, known: Known, seen: Tensor, final: Sequence[float]) -> None:
+    def _add_until_narrow(self, known: DenseReference, seen: Tensor, final: Sequence[float]) -> None:
         """As the map goes, but for the ladders' rounding: each cut only as far as it takes to be within a point."""
         interval, total = UntilNarrow(WIDTH), seen.shape[1]
         enough, wrong = dict.fromkeys(range(len(seen)), total), set[int]()
@@ -111,7 +111,7 @@ def _right(estimates: Sequence[Estimate], final: Sequence[float]) -> list[bool]:
 
 def _cover(name: str) -> _Coverage:
     levels = LEVELS_OF_LARGE if name in LARGE else LEVELS
-    sensing = sensing_of(MODELS[name](), Recipe(name), levels, default_device())
+    sensing = analysis_of(MODELS[name](), Recipe(name), levels, default_device())
     while not sensing.advance(10.0, 0.0).done:
         pass
     coverage = _Coverage()

@@ -26,7 +26,7 @@ from pruning.execution.store.store import Store
 from pruning.preview.queries import open_workload, sensitivity
 from pruning.recipe.recipe import Recipe
 from pruning.selection.amounts import Sparsity
-from pruning.sensitivity.result import LEVELS, Row
+from pruning.sensitivity.result import LEVELS, SensitivityRow
 from pruning.training.fine_tuning import Tuning
 from pruning.training.schedules import Polynomial
 
@@ -54,7 +54,7 @@ class Seen:
 
     map_s: list[float] = field(default_factory=list[float])
     runs_s: list[float] = field(default_factory=list[float])
-    maps: list[list[Row]] = field(default_factory=list[list[Row]])
+    maps: list[list[SensitivityRow]] = field(default_factory=list[list[SensitivityRow]])
     outcomes: list[list[Outcome]] = field(default_factory=list[list[Outcome]])
 
 
@@ -94,7 +94,7 @@ def _take_turns(backends: Mapping[str, Backend]) -> dict[str, Seen]:
     return seen
 
 
-def _map(backend: Backend, seed: int) -> list[Row]:
+def _map(backend: Backend, seed: int) -> list[SensitivityRow]:
     """The exact map, each worker making its part of the rows."""
     recipe = replace(MAPPED, seed=seed)
     parts = [(recipe, LEVELS, 0.0, PATIENCE_S, (part, WORKERS)) for part in range(WORKERS)]

@@ -13,7 +13,7 @@ from benchmarks.report import Report
 from pruning.criteria import CRITERIA, Criterion
 from pruning.criteria.calibration import Calibration
 from pruning.errors import PruningError
-from pruning.evaluation.accuracy import judge_all
+from pruning.evaluation.accuracy import evaluate_all
 from pruning.granularities import GRANULARITIES
 from pruning.model.devices import default_device
 from pruning.model.preparation import open_model
@@ -24,12 +24,12 @@ from pruning.recipe.compatibility import fits
 from pruning.recipe.recipe import Recipe
 from pruning.selection.amounts import Sparsity
 from pruning.selection.ranking import rank, select
-from pruning.selection.scopes import Global, Layer, Scope
+from pruning.selection.scopes import Global, Scope, WithinLayer
 from pruning.workload import Workload
 from sample_models import MODELS
 
 NAMES = ("fashion_cnn", "lenet_300_100")
-SCOPE: dict[str, Scope] = {"weights": Global(), "channels": Layer()}
+SCOPE: dict[str, Scope] = {"weights": Global(), "channels": WithinLayer()}
 LEVELS = (0.5, 0.8, 0.9, 0.95)
 SEEDS = (0, 1, 2)
 T_OF_TWO = 4.303  # Student's t for a 95 % interval of a mean of three
@@ -92,7 +92,7 @@ def _accuracies(workload: Workload, recipe: Recipe, device: torch.device) -> tup
                 found[level].append(found[level][masks_seen[level].index(mark)])
             else:
                 cut = cut_out(model, example, groups, keep, recipe.granularity.removable)
-                judged, _ = judge_all(cut, workload.validation, workload.task, device)
+                judged, _ = evaluate_all(cut, workload.validation, workload.task, device)
                 found[level].append(float(judged.double().mean()))
             masks_seen[level].append(mark)
     return found, seconds

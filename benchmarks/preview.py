@@ -19,7 +19,7 @@ from pruning.model.memory import bytes_of
 from pruning.model.units import UnitGroup, apply_masks, masks_of
 from pruning.selection.amounts import Amount, Sparsity, Threshold
 from pruning.selection.ranking import Position, Ranking, position, rank, select
-from pruning.selection.scopes import Global, Layer, Scope
+from pruning.selection.scopes import Global, Scope, WithinLayer
 
 LAYERS = 50
 WIDTHS = (1000, 500)
@@ -54,7 +54,7 @@ def measure() -> Report:
         fresh = deepcopy(model)
         zeros = _timed(times, PEER, lambda fresh=fresh, share=share: _by_peer(fresh, share))
         ranking = _timed(times, INDEX, lambda: _index(groups, model, Global()))
-        apart = _timed(times, LAYER_INDEX, lambda: _index(groups, model, Layer()))
+        apart = _timed(times, LAYER_INDEX, lambda: _index(groups, model, WithinLayer()))
         _slide(times, (SPARSITY, THRESHOLD), ranking, cost)
         _slide(times, (LAYER_SPARSITY, LAYER_THRESHOLD), apart, cost)
         keep = _timed(times, MASKS, lambda ranking=ranking, share=share: select(ranking, Sparsity(share)))

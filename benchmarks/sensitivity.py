@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from benchmarks.report import Report, Target
 from pruning.model.devices import default_device
 from pruning.recipe.recipe import Recipe
-from pruning.sensitivity.analysis import sense
+from pruning.sensitivity.analysis import map_sensitivity
 from pruning.sensitivity.result import LEVELS, Sensitivity
 from pruning.workload import Workload
 from sample_models import MODELS
@@ -97,7 +97,7 @@ def _sensed(workload: Workload, half_width: float, device: torch.device) -> tupl
     """Seconds to the whole map, seconds until every cell has been looked at, and the map."""
     start = time.perf_counter()
     first = None
-    going_on = sense(workload, Recipe(workload.name), LEVELS, half_width, device)
+    going_on = map_sensitivity(workload, Recipe(workload.name), LEVELS, half_width, device)
     rows = 0
     while True:
         try:

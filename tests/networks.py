@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from pruning.events import Event
 from pruning.recipe.recipe import Recipe
-from pruning.run.engine import Pruned, prune
+from pruning.run.engine import PruneResult, prune
 from pruning.workload import Classification, TensorSplit, Workload
 
 CPU = torch.device("cpu")
@@ -182,7 +182,7 @@ def tiny(name: str, seed: int = 0, count: int = 300) -> Workload:
 
 def carried_out(
     workload: Workload, recipe: Recipe, stop: Callable[[], bool] = lambda: False
-) -> tuple[list[Event], Pruned]:
+) -> tuple[list[Event], PruneResult]:
     """All events of a run on the CPU, and what it returned."""
     run = prune(workload, recipe, CPU, stop)
     events: list[Event] = []

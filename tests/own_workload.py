@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from pruning.cli.workload_file import load_workload
-from pruning.exporters.verification import Rescored, rescore
+from pruning.exporters.verification import FileScore, score_file
 
 SOURCE = '''
 import torch
@@ -74,7 +74,9 @@ def recipe_text(**changes: object) -> str:
     return json.dumps(recipe | changes)
 
 
-def rescore_here(paths: Sequence[Path], reference: str, device: torch.device, timeout_s: float) -> tuple[Rescored, ...]:
+def rescore_here(
+    paths: Sequence[Path], reference: str, device: torch.device, timeout_s: float
+) -> tuple[FileScore, ...]:
     """What the fresh process would say, without the seconds that it takes to start one."""
     workload = load_workload(reference)
-    return tuple(rescore(path, workload, device) for path in paths)
+    return tuple(score_file(path, workload, device) for path in paths)

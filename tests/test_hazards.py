@@ -23,11 +23,11 @@ from pruning.model.preparation import open_model
 from pruning.model.surgery import remove_units
 from pruning.model.units import Slice, Tiles, UnitGroup, apply_masks, masks_of
 from pruning.preview.queries import look
-from pruning.preview.session import Lab
+from pruning.preview.session import PreviewSession
 from pruning.recipe.recipe import Recipe
 from pruning.selection.amounts import Amount, PerLayer, Sparsity, Threshold
 from pruning.selection.ranking import position, rank, select
-from pruning.selection.scopes import Global, Layer, Scope
+from pruning.selection.scopes import Global, Scope, WithinLayer
 from pruning.training.fine_tuning import Tuning
 from pruning.training.schedules import Linear
 from pruning.workload import TensorSplit, Workload
@@ -50,7 +50,7 @@ from tests.networks import (
 
 CUT_ONLY = Tuning(epochs=0)
 QUICK = Tuning(epochs=2, batch_size=64, learning_rate=0.02)
-BOTH = pytest.mark.parametrize("scope", [Global(), Layer()], ids=["global", "layer"])
+BOTH = pytest.mark.parametrize("scope", [Global(), WithinLayer()], ids=["global", "layer"])
 
 
 def of_type(events: list[Event], kind: type) -> list:
@@ -83,7 +83,7 @@ def test_ties_at_the_cut(scope: Scope, share: float):
     (masked,) = of_type(events, Masked)
     assert masked.fallen == masked.asked == sum(round(share * size) for size in sizes)
     assert all(torch.equal(one.keep[name], two.keep[name]) for name in one.keep)
-    if scope == Layer():
+    if scope == WithinLayer():
         for name, stays in one.keep.items():  # by position: the first ones
             fallen = round(share * len(stays))
             assert not stays[:fallen].any() and stays[fallen:].all(), name
@@ -137,7 +137,7 @@ def test_weights_that_are_already_zero():
         model[0].weight.data[0] = 0.0
         return model
 
-    lab = Lab({"zeros": lambda: workload(build, VECTOR)}, CPU)
+    lab = PreviewSession({"zeros": lambda: workload(build, VECTOR)}, CPU)
     seen = look(lab, Recipe("zeros", amount=Sparsity(0.5)), "score")
     # 6 zero weights are the first of the 31 that fall; the 5 zero biases come on top
     assert (seen.zero_before, seen.fallen, seen.units, seen.parameters) == (11, 31, 62, 74)
@@ -147,7 +147,7 @@ def test_weights_that_are_already_zero():
 def test_tiny_layers():
     """10 % of 3 is nothing: what was achieved stands beside what was asked."""
     scores = {"tiny": torch.tensor([1.0, 2.0, 3.0]), "wide": torch.arange(20.0)}
-    where = position(rank(single_weights(scores), scores, Layer(), Sparsity(0.1)), Sparsity(0.1))
+    where = position(rank(single_weights(scores), scores, WithinLayer(), Sparsity(0.1)), Sparsity(0.1))
     assert [(share.fallen, share.kept) for share in where.shares] == [(0, 1.0), (2, 0.9)]
     assert (where.asked, where.fallen, where.units) == (2, 2, 23)
 
@@ -211,21 +211,21 @@ def test_batchnorm_and_depthwise_leaks():
 def test_rounding_by_groups_of_channels():
     """Where channels fall only in groups, asked 30 % removes 50 %: units are what falls, and what fell is told."""
     work = workload(lambda: seeded(GroupNormed), IMAGE)
-    recipe = Recipe("m", Magnitude(), Channels(), Layer(), Sparsity(0.3), tuning=CUT_ONLY)
+    recipe = Recipe("m", Magnitude(), Channels(), WithinLayer(), Sparsity(0.3), tuning=CUT_ONLY)
     events, result = carried_out(work, recipe)
     (masked,) = of_type(events, Masked)
     # the 8 channels of stem are 2 units: 0.3 · 2 = 0.6 is one of them; conv has 6: 1.8 are two
     assert (masked.asked, masked.fallen, masked.units) == (3, 3, 8)
     assert masked.kept == {"stem": 0.5, "conv": pytest.approx(2 / 3)}
     assert (result.model.stem.out_channels, result.model.conv.out_channels) == (4, 4)
-    rows = {row.name: row for row in look(Lab({"m": lambda: work}, CPU), recipe, "score").layers}
+    rows = {row.name: row for row in look(PreviewSession({"m": lambda: work}, CPU), recipe, "score").layers}
     assert (rows["stem"].units, rows["stem"].fallen_units) == (2, 1)
 
 
 @pytest.mark.parametrize("network", NETWORKS)
 def test_classifier_output(network: str):
     """torch-pruning cuts classes unless told not to: the output's units never fall, its inputs' weights may."""
-    recipe = Recipe("m", Magnitude(), Channels(), Layer(), Sparsity(1.0), tuning=CUT_ONLY)
+    recipe = Recipe("m", Magnitude(), Channels(), WithinLayer(), Sparsity(1.0), tuning=CUT_ONLY)
     work = tiny(network)
     _, result = carried_out(work, recipe)
     with torch.no_grad():
@@ -233,7 +233,7 @@ def test_classifier_output(network: str):
     *_, last = prunable_weights(work.build())
     _, reasons = Channels().sorted_out(work.build(), work.example)
     assert last.name not in result.keep and reasons[last.name] == "its units are the model's output: they always stay"
-    _, result = carried_out(work, Recipe("m", amount=Sparsity(0.5), scope=Layer(), tuning=CUT_ONLY))
+    _, result = carried_out(work, Recipe("m", amount=Sparsity(0.5), scope=WithinLayer(), tuning=CUT_ONLY))
     left = result.model.get_parameter(last.param)
     assert int((left == 0).sum()) == round(left.numel() / 2)
 
@@ -250,7 +250,7 @@ def test_frozen_and_quantised_layers():
     rows = {row.name: row.why_not for row in layer_table(frozen(), torch.zeros(1, 6))}
     assert rows == {"0": "", "2": "frozen: set requires_grad to True to let it be pruned", "4": ""}
     for granularity, kept in ((Weights(), {"0", "4"}), (Channels(), {"0"})):
-        recipe = Recipe("m", Taylor(), granularity, Layer(), Sparsity(0.5), tuning=QUICK)
+        recipe = Recipe("m", Taylor(), granularity, WithinLayer(), Sparsity(0.5), tuning=QUICK)
         _, result = carried_out(workload(frozen, VECTOR), recipe)
         assert result.keep.keys() == kept
         stay = result.model[2].weight
@@ -325,7 +325,7 @@ def test_reparametrised_weights(granularity: Granularity, make_norm):
     own = build()
     work = workload(lambda: own, VECTOR)
     before = {name: tensor.clone() for name, tensor in own.state_dict().items()}
-    recipe = Recipe("m", Magnitude(), granularity, Layer(), Sparsity(0.5), tuning=QUICK)
+    recipe = Recipe("m", Magnitude(), granularity, WithinLayer(), Sparsity(0.5), tuning=QUICK)
     events, result = carried_out(work, recipe)
     assert not of_type(events, Warned) and result.stages["tuned"].nonzero < result.stages["dense"].nonzero
     assert set(result.model.state_dict()) == set(seeded(mlp).state_dict())
@@ -352,7 +352,7 @@ def test_layouts_in_memory(layout: str, granularity: Granularity):
             assert not other.is_contiguous() and torch.equal(other, weight)
         return model
 
-    recipe = Recipe("m", Taylor(), granularity, Layer(), Sparsity(0.5), tuning=CUT_ONLY)
+    recipe = Recipe("m", Taylor(), granularity, WithinLayer(), Sparsity(0.5), tuning=CUT_ONLY)
     (_, plain), (_, other) = (
         carried_out(workload(make, IMAGE), recipe) for make in (lambda: seeded(conv_bn), laid_out)
     )
@@ -364,7 +364,7 @@ def test_layouts_in_memory(layout: str, granularity: Granularity):
 @pytest.mark.parametrize("granularity", [Weights(), Channels()], ids=["weights", "channels"])
 def test_copying_and_loading_what_was_pruned(granularity: Granularity):
     """Elsewhere deepcopy raises and the names change: here they are the plain model's, and so is loading."""
-    recipe = Recipe("m", Magnitude(), granularity, Layer(), Sparsity(0.5), Linear(2), QUICK)
+    recipe = Recipe("m", Magnitude(), granularity, WithinLayer(), Sparsity(0.5), Linear(2), QUICK)
     work = tiny("residual")
     _, result = carried_out(work, recipe)
     plain = copy.deepcopy(result.model)
@@ -426,7 +426,7 @@ def test_networks_that_cannot_be_cut_everywhere(make, shape):
     work = workload(lambda: seeded(make), shape)
     groups, reasons = Channels().sorted_out(work.build(), work.example)
     assert groups and reasons and all(len(reason) > 20 for reason in reasons.values())
-    recipe = Recipe("m", Magnitude(), Channels(), Layer(), Sparsity(0.5), tuning=CUT_ONLY)
+    recipe = Recipe("m", Magnitude(), Channels(), WithinLayer(), Sparsity(0.5), tuning=CUT_ONLY)
     _, result = carried_out(work, recipe)
     assert result.stages["tuned"].parameters < result.stages["dense"].parameters
     with torch.no_grad():
@@ -457,7 +457,7 @@ def test_residual_additions():
     stem = groups[0].sums({name: weights[name].abs() for name in groups[0].params})
     both = model.stem.weight.abs().sum(dim=(1, 2, 3)) + model.conv2.weight.abs().sum(dim=(1, 2, 3))
     assert torch.allclose(stem, both, rtol=1e-6)
-    recipe = Recipe("m", Magnitude(), Channels(), Layer(), PerLayer({"stem": 0.5}), tuning=CUT_ONLY)
+    recipe = Recipe("m", Magnitude(), Channels(), WithinLayer(), PerLayer({"stem": 0.5}), tuning=CUT_ONLY)
     _, result = carried_out(tiny("residual"), recipe)
     assert (result.model.stem.out_channels, result.model.conv2.out_channels) == (2, 2)
     assert (result.model.conv1.in_channels, result.model.conv3.in_channels, result.model.project.in_channels) == (
@@ -469,13 +469,13 @@ def test_residual_additions():
 
 def test_asked_and_removed():
     """Asked 50 % of the channels, removed 60 % of the parameters: both are told."""
-    recipe = Recipe("conv_bn", Magnitude(), Channels(), Layer(), Sparsity(0.5), tuning=CUT_ONLY)
+    recipe = Recipe("conv_bn", Magnitude(), Channels(), WithinLayer(), Sparsity(0.5), tuning=CUT_ONLY)
     events, result = carried_out(tiny("conv_bn"), recipe)
     checked = of_type(events, SurgeryChecked)[-1]
     # 2 of 4 and 2 of 5 channels fall; (2·2·9 + 2) + 4 + (3·2·9 + 3) + 6 + (3·3 + 3) = 117 of 297 parameters are left
     assert checked.fallen_share == 4 / 9 and checked.removed_parameters == pytest.approx(1 - 117 / 297)
     assert result.stages["tuned"].parameters == 117
-    seen = look(Lab({"conv_bn": lambda: tiny("conv_bn")}, CPU), recipe, "score")
+    seen = look(PreviewSession({"conv_bn": lambda: tiny("conv_bn")}, CPU), recipe, "score")
     assert (seen.fallen, seen.units, seen.parameters) == (4, 9, 117)
 
 
@@ -483,7 +483,7 @@ def test_zeros_are_not_speed():
     """Zeros make no dense kernel faster: only what is removed takes MACs and bytes away, and the time is measured."""
     costs = {}
     for granularity in (Weights(), Channels()):
-        recipe = Recipe("conv_bn", Magnitude(), granularity, Layer(), Sparsity(0.5), tuning=CUT_ONLY)
+        recipe = Recipe("conv_bn", Magnitude(), granularity, WithinLayer(), Sparsity(0.5), tuning=CUT_ONLY)
         _, result = carried_out(tiny("conv_bn"), recipe)
         costs[type(granularity)] = result.stages
     zeroed, removed = costs[Weights], costs[Channels]

@@ -112,7 +112,7 @@ def test_every_folder_is_looked_at():
         ("pruning/criteria/new.py", "from ..execution import store", "imports pruning.execution.store"),
         ("pruning/run/engine.py", "import pruning.execution.local_backend", "imports pruning.execution.local_backend"),
         ("pruning/run/engine.py", "from pruning import execution", "imports pruning.execution"),
-        ("pruning/cli/app.py", "from pruning.execution.ipc import Link", "imports pruning.execution.ipc.Link"),
+        ("pruning/cli/app.py", "from pruning.execution.ipc import Link", "imports pruning.execution.ipc.SocketLink"),
         ("pruning/execution/local_backend.py", "import sample_models", "imports sample_models"),
         ("pruning/execution/worker_main.py", "import streamlit", "imports streamlit"),
         ("pruning/__main__.py", "import views", "imports views"),

@@ -7,7 +7,7 @@ from rich.markup import escape
 
 from pruning.cli.console import table
 from pruning.errors import RecipeError
-from pruning.recipe.catalog import CHOICES, Kind, as_json, markdown, tables
+from pruning.recipe.catalog import CHOICES, KindInfo, as_json, markdown, tables
 
 
 def choices(json_: bool, markdown_: bool) -> None:
@@ -25,7 +25,7 @@ def choices(json_: bool, markdown_: bool) -> None:
         console.print(made)
 
 
-def _what(kind: Kind) -> str:
+def _what(kind: KindInfo) -> str:
     """The formula with its source and cost, else the first sentences of the description."""
     if kind.formula:
         return f"{escape(kind.formula)}\n[dim]{escape(f'{kind.source}; {kind.cost}')}[/dim]"

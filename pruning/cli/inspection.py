@@ -12,7 +12,7 @@ from pruning.cli.console import table
 from pruning.errors import SurgeryError
 from pruning.granularities import Channels
 from pruning.model.costs import costs
-from pruning.model.layer_table import Layer, layer_table
+from pruning.model.layer_table import LayerRow, layer_table
 from pruning.model.preparation import open_model
 from pruning.model.units import UnitGroup, group_of
 from pruning.reporting.formatting import count, si
@@ -20,7 +20,7 @@ from pruning.workload import Workload
 
 
 @dataclass(frozen=True)
-class Row(Layer):
+class InspectedRow(LayerRow):
     """A layer, the channels of it that may fall, and if there are none, why: it follows another or feeds the output."""
 
     channels: int = 0
@@ -54,7 +54,7 @@ def inspect(workload: Workload, as_json: bool) -> None:
     console.print(total, markup=False, highlight=False, soft_wrap=True)
 
 
-def layer_rows(model: nn.Module, workload: Workload) -> list[Row]:
+def layer_rows(model: nn.Module, workload: Workload) -> list[InspectedRow]:
     """The layer table with what may fall in each layer."""
     layers = layer_table(model, workload.example)
     try:
@@ -64,10 +64,10 @@ def layer_rows(model: nn.Module, workload: Workload) -> list[Row]:
     return [_row(layer, groups, reasons) for layer in layers]
 
 
-def _row(layer: Layer, groups: Sequence[UnitGroup], reasons: Mapping[str, str]) -> Row:
+def _row(layer: LayerRow, groups: Sequence[UnitGroup], reasons: Mapping[str, str]) -> InspectedRow:
     group = group_of(groups, layer.name)
     if group is not None and group.name == layer.name:
-        return Row(**vars(layer), channels=group.units)
+        return InspectedRow(**vars(layer), channels=group.units)
     if group is not None:
-        return Row(**vars(layer), why_no_channels=f"its channels fall together with those of {group.name}")
-    return Row(**vars(layer), why_no_channels=layer.why_not or reasons.get(layer.name, ""))
+        return InspectedRow(**vars(layer), why_no_channels=f"its channels fall together with those of {group.name}")
+    return InspectedRow(**vars(layer), why_no_channels=layer.why_not or reasons.get(layer.name, ""))

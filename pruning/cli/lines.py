@@ -15,7 +15,7 @@ from pruning.events import (
 from pruning.reporting.formatting import count, duration, percent, si, significant
 
 
-def line(event: Event) -> str:
+def event_line(event: Event) -> str:
     """The event in words, empty for those that only move the progress bar."""
     match event:
         case Started():

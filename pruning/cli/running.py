@@ -16,7 +16,7 @@ from rich.console import Console
 
 from pruning.cli.catalogue import Catalogue
 from pruning.cli.console import fail, print_stages, progress_bar
-from pruning.cli.lines import line
+from pruning.cli.lines import event_line
 from pruning.errors import PruningError, RecipeError
 from pruning.events import Event, TuningStep
 from pruning.model.memory import out_of_memory
@@ -127,7 +127,7 @@ def _watched(events: Generator[Event, None, RunResult], screen: Console, run: st
                 seen.append(event)
                 if len(seen) == 1:
                     screen.print(f"run {run}", highlight=False)
-                if text := line(event):
+                if text := event_line(event):
                     screen.print(text, markup=False, highlight=False, soft_wrap=True)
                 now = time.monotonic()
                 if now - drawn < REDRAW_S and isinstance(event, TuningStep):

@@ -8,7 +8,7 @@ import torch
 from rich.console import Console
 
 from pruning.cli.console import table
-from pruning.exporters.verification import rescore, to_dict
+from pruning.exporters.verification import score_file, to_dict
 from pruning.model.devices import describe
 from pruning.reporting.formatting import count, percent, si
 from pruning.reporting.run_summary import milliseconds
@@ -16,7 +16,7 @@ from pruning.workload import Workload
 
 
 def score(files: Sequence[Path], workload: Workload, device: torch.device, as_json: bool) -> None:
-    found = [rescore(file, workload, device) for file in files]
+    found = [score_file(file, workload, device) for file in files]
     if as_json:
         for each in found:
             print(json.dumps({**to_dict(each), "workload": workload.name, "device": describe(device)}))

@@ -17,8 +17,16 @@ from pruning.errors import PruningError, RecipeError
 from pruning.files.atomic_write import require_writable, write_whole
 from pruning.recipe.recipe import Recipe, from_dict, to_dict, to_json
 from pruning.reporting.formatting import bare_points, count, duration, percent
-from pruning.sensitivity.analysis import sense
-from pruning.sensitivity.result import LEVELS, Cell, Row, Sensitivity, largest_cuts, suggested, to_csv
+from pruning.sensitivity.analysis import map_sensitivity
+from pruning.sensitivity.result import (
+    LEVELS,
+    Sensitivity,
+    SensitivityCell,
+    SensitivityRow,
+    largest_cuts,
+    suggested,
+    to_csv,
+)
 from pruning.sensitivity.result import to_dict as map_dict
 from pruning.workload import Workload
 
@@ -68,7 +76,9 @@ def sensitivity(workload: Workload, question: Asked, out: Path, device: torch.de
     screen = Console(stderr=True)
     try:
         with graceful_stop(screen) as stop:
-            maps = sense(workload, question.recipe, question.levels, question.half_width, device, question.max_drop)
+            maps = map_sensitivity(
+                workload, question.recipe, question.levels, question.half_width, device, question.max_drop
+            )
             sensed = _watched(maps, stop, screen)
     except KeyboardInterrupt:
         screen.print("aborted; the map is not kept")
@@ -178,12 +188,12 @@ def _points(share: float) -> str:
     return f"{number} point" if number == "1" else f"{number} points"
 
 
-def _name(row: Row) -> str:
+def _name(row: SensitivityRow) -> str:
     others = [name for name in row.members if name != row.name]
     return f"{row.name} (with {', '.join(others)})" if others else row.name
 
 
-def _cell(cell: Cell) -> str:
+def _cell(cell: SensitivityCell) -> str:
     """The change in points, its half-width while it is an estimate, ? while that is wider than asked."""
     seen = cell.estimate
     if not seen.samples:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 @dataclass
-class Passes:
+class PassCount:
     """Samples that the network was run on, and samples whose gradient came back through it."""
 
     forward: int = 0
@@ -18,9 +18,9 @@ class Passes:
 
 
 @contextmanager
-def counted(model: nn.Module) -> Generator[Passes]:
+def counted(model: nn.Module) -> Generator[PassCount]:
     """Count while the block runs, in the model and in its copies."""
-    passes = Passes()
+    passes = PassCount()
 
     def ran(_module: nn.Module, _inputs: Any, output: Any) -> None:
         if not isinstance(output, Tensor):

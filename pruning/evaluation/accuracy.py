@@ -15,13 +15,13 @@ BATCH, BATCH_ON_ACCELERATOR = 100, 1000
 
 
 @torch.no_grad()
-def judge_all(model: nn.Module, split: Split, task: Task, device: torch.device) -> tuple[Tensor, Tensor]:
+def evaluate_all(model: nn.Module, split: Split, task: Task, device: torch.device) -> tuple[Tensor, Tensor]:
     """Per-sample scores float32 [n] and targets [n] of a whole split, in the split's order, on the CPU."""
-    return judge_some(model, split, task, device, torch.arange(len(split)))
+    return evaluate_some(model, split, task, device, torch.arange(len(split)))
 
 
 @torch.no_grad()
-def judge_some(
+def evaluate_some(
     model: nn.Module, split: Split, task: Task, device: torch.device, index: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Per-sample scores float32 [len(index)] and targets of the samples at `index`, on the CPU."""

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from pruning.evaluation.accuracy import Estimate, judge_some
-from pruning.evaluation.regression_estimator import Known
+from pruning.evaluation.accuracy import Estimate, evaluate_some
+from pruning.evaluation.regression_estimator import DenseReference
 from pruning.evaluation.sequential_bounds import looks
 from pruning.workload import Split, Task
 
@@ -16,14 +16,14 @@ SMALLEST, LARGEST = 20, 5000
 
 
 @dataclass(eq=False)
-class Comparison:
+class ProgressiveEvaluation:
     """Judges a pruned model on growing parts of a split against what is known of the dense model.
 
     The same samples for both, in one fixed random order. A chunk takes about 50 ms, whatever the network: a newer
     question never waits longer.
     """
 
-    known: Known
+    known: DenseReference
     split: Split
     task: Task
     device: torch.device
@@ -40,7 +40,7 @@ class Comparison:
         first = looks(len(order))[0]
         while (done := self.samples) < len(order):
             start = time.monotonic()
-            scores, _ = judge_some(model, self.split, self.task, self.device, order[done : done + self._chunk])
+            scores, _ = evaluate_some(model, self.split, self.task, self.device, order[done : done + self._chunk])
             self.seen.append(scores)
             faster = CHUNK_S / max(time.monotonic() - start, 1e-4)
             self._chunk = int(min(max(len(scores) * faster, SMALLEST), LARGEST, 4 * self._chunk))

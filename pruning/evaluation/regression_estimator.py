@@ -23,13 +23,13 @@ SAMPLES_PER_PREDICTOR = 20
 DESIGNS = 16  # regressions that are kept: those of a slider's looks
 
 
-def judging_order(total: int) -> Tensor:
+def evaluation_order(total: int) -> Tensor:
     """The one random order, int64 [total], in which a split's samples are judged."""
     return torch.randperm(total, generator=torch.Generator().manual_seed(0))
 
 
 @dataclass(frozen=True, eq=False)
-class Known:
+class DenseReference:
     """The dense network's score of every sample, float32 [n], and predictors of any cut's, float64 [n, p].
 
     The first two predictors are 1 and the dense score. `order` int64 [n] is the one random order in which samples are
@@ -46,7 +46,7 @@ class Known:
 
     def __post_init__(self) -> None:
         if not len(self.order):
-            object.__setattr__(self, "order", judging_order(len(self.scores)))
+            object.__setattr__(self, "order", evaluation_order(len(self.scores)))
         if not self.judged:
             object.__setattr__(self, "judged", len(self.scores))
 
@@ -122,7 +122,7 @@ class _Design:
         return scores, surprise / (seen.shape[1] + self._z**2)
 
 
-class Dense:
+class DenseReferenceBuilder:
     """Gathers what the dense network says of a split, batch by batch; `known` is what follows from it so far."""
 
     def __init__(self, task: Task, total: int) -> None:
@@ -141,7 +141,7 @@ class Dense:
         self._targets.append(target.cpu())
         self.judged += len(index)
 
-    def known(self) -> Known:
+    def known(self) -> DenseReference:
         index, judged, target = torch.cat(self._index), torch.cat(self._scores), torch.cat(self._targets)
         known = [torch.ones(len(judged), 1, dtype=torch.float64), judged.double()[:, None]]
         chance, classes = 0.0, len(self._task.classes)
@@ -149,7 +149,7 @@ class Dense:
             known += _class_predictors(torch.cat(self._outputs).double(), target, classes)
             chance = float(torch.bincount(target).max()) / len(target)
         predictors = torch.cat(known, dim=1)
-        return Known(
+        return DenseReference(
             judged.new_zeros(self._total).index_put_((index,), judged),
             predictors.new_zeros(self._total, predictors.shape[1]).index_put_((index,), predictors),
             chance,
@@ -158,11 +158,11 @@ class Dense:
 
 
 @torch.no_grad()
-def known_of(model: nn.Module, split: Split, task: Task, device: torch.device) -> Known:
+def dense_reference(model: nn.Module, split: Split, task: Task, device: torch.device) -> DenseReference:
     """Judge the dense network on a whole split and keep what predicts how cuts of it will do."""
     training = model.training
     model.eval()
-    dense = Dense(task, len(split))
+    dense = DenseReferenceBuilder(task, len(split))
     with full_precision():
         for part in batches(torch.arange(len(split)), device):
             inputs, target = split.batch(part, device)

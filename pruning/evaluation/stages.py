@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from pruning.evaluation.accuracy import class_scores, judge_all, latency_ms
+from pruning.evaluation.accuracy import class_scores, evaluate_all, latency_ms
 from pruning.events import Stage
 from pruning.model.costs import costs
 from pruning.workload import Workload
@@ -11,8 +11,8 @@ from pruning.workload import Workload
 
 def measure_stage(model: nn.Module, workload: Workload, device: torch.device) -> Stage:
     """Scores on all of both splits, and all costs."""
-    test, targets = judge_all(model, workload.test, workload.task, device)
-    validation, _ = judge_all(model, workload.validation, workload.task, device)
+    test, targets = evaluate_all(model, workload.test, workload.task, device)
+    validation, _ = evaluate_all(model, workload.validation, workload.task, device)
     cost = costs(model, workload.example.to(device))
     return Stage(
         score=float(test.double().mean()),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
 from pruning.execution.store.store import Store
 
 if TYPE_CHECKING:
-    from pruning.preview.session import Lab
+    from pruning.preview.session import PreviewSession
     from pruning.recipe.recipe import Recipe
 
 P = ParamSpec("P")
@@ -23,7 +23,9 @@ class Backend(Protocol):
     @property
     def store(self) -> Store: ...
 
-    def call(self, function: "Callable[Concatenate[Lab, P], T]", *arguments: P.args, **named: P.kwargs) -> "Future[T]":
+    def call(
+        self, function: "Callable[Concatenate[PreviewSession, P], T]", *arguments: P.args, **named: P.kwargs
+    ) -> "Future[T]":
         """The result of `function(lab, *arguments)` in a worker, which imports the function by its name.
 
         What goes wrong comes out of the future as a PruningError. `cancel()` takes back a call that has not been sent.

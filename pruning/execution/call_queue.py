@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pruning.errors import JobError
-from pruning.execution.supervisor import Resident
+from pruning.execution.supervisor import WorkerSlot
 
 LOST = "the interactive worker was lost; it has been restarted: repeat what you did"
 CLOSED = "the program is ending: start it again"
@@ -19,17 +19,17 @@ CLOSED = "the program is ending: start it again"
 class _Call:
     request: bytes
     answer: Future[Any]
-    place: Resident | None
+    place: WorkerSlot | None
 
 
-class CallDesk:
+class CallQueue:
     """Calls wait here, first come first served, until a worker is free: only then can they no longer be taken back."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._waiting: deque[_Call] = deque()
-        self._idle: list[Resident] = []
-        self._busy: dict[Resident, _Call] = {}
+        self._idle: list[WorkerSlot] = []
+        self._busy: dict[WorkerSlot, _Call] = {}
         self._closed = False
 
     def call(
@@ -37,7 +37,7 @@ class CallDesk:
         function: Callable[..., Any],
         arguments: tuple[Any, ...],
         named: dict[str, Any],
-        place: Resident | None = None,
+        place: WorkerSlot | None = None,
     ) -> Future[Any]:
         """Hand the call to the first idle worker, or to the one at the place."""
         answer: Future[Any] = Future()
@@ -54,12 +54,12 @@ class CallDesk:
         answer.set_exception(JobError(CLOSED))
         return answer
 
-    def ready(self, resident: Resident) -> None:
+    def ready(self, resident: WorkerSlot) -> None:
         with self._lock:
             self._idle.append(resident)
             self._dispatch()
 
-    def received(self, resident: Resident, message: bytes) -> None:
+    def received(self, resident: WorkerSlot, message: bytes) -> None:
         with self._lock:
             call = self._busy.pop(resident)
             self._idle.append(resident)
@@ -73,7 +73,7 @@ class CallDesk:
         else:
             call.answer.set_exception(error)
 
-    def lost(self, resident: Resident) -> None:
+    def lost(self, resident: WorkerSlot) -> None:
         with self._lock:
             call = self._busy.pop(resident, None)
             if resident in self._idle:

@@ -4,21 +4,21 @@ import pickle
 from pathlib import Path
 
 from pruning.execution.error_messages import explain
-from pruning.execution.ipc import Line, log_file
+from pruning.execution.ipc import WorkerLink, log_file
 from pruning.model.devices import default_device
-from pruning.preview.session import Lab
+from pruning.preview.session import PreviewSession
 from pruning.workload import Workloads
 
 
-def serve_calls(link: Line, workloads: Workloads) -> None:
+def serve_calls(link: WorkerLink, workloads: Workloads) -> None:
     """Execute what comes over the link, one call after the other, for ever. The lab keeps what is expensive."""
-    lab = Lab(workloads, default_device())
+    lab = PreviewSession(workloads, default_device())
     link.ready()
     while True:
         link.send(_answer(lab, link.receive(), link.home))
 
 
-def _answer(lab: Lab, request: bytes, home: Path) -> bytes:
+def _answer(lab: PreviewSession, request: bytes, home: Path) -> bytes:
     """(result, None) or (None, error), pickled. Plainly, because torch's own way sends handles of shared memory."""
     doing = "the interactive worker's call"
     try:

@@ -20,7 +20,7 @@ from typing import Literal, NoReturn, Protocol, Self
 
 from pruning.errors import JobError
 
-Kind = Literal["calls", "runs"]
+WorkerKind = Literal["calls", "runs"]
 VARIABLE = "PRUNING_WORKER"
 HOST = "127.0.0.1"
 
@@ -35,7 +35,7 @@ class Assignment:
     """What a worker is told when it starts: who it is, what it does, and where it reports."""
 
     worker: str
-    kind: Kind
+    kind: WorkerKind
     home: str
     port: int
     key: str
@@ -53,7 +53,7 @@ class Assignment:
         return cls(**json.loads(text))
 
 
-class Line(Protocol):
+class WorkerLink(Protocol):
     """What a worker needs of its end of a line to the server."""
 
     @property
@@ -70,12 +70,12 @@ class Line(Protocol):
         ...
 
 
-class Link:
+class SocketLink:
     """The worker's end. It is also its lifeline: when the other end goes away the worker ends, even in mid-training."""
 
     def __init__(self, assignment: Assignment) -> None:
         self.worker = assignment.worker
-        self.kind: Kind = assignment.kind
+        self.kind: WorkerKind = assignment.kind
         self.home = Path(assignment.home)
         self._messages = queue.SimpleQueue[bytes]()
         try:
@@ -111,7 +111,7 @@ def end_now() -> NoReturn:
     os._exit(0)
 
 
-class Reception:
+class WorkerListener:
     """The page's end: where new workers report. One for all workers of a backend."""
 
     def __init__(self) -> None:
@@ -121,7 +121,7 @@ class Reception:
         self._closed = False
         threading.Thread(target=self._receive, name="reception", daemon=True).start()
 
-    def expect(self, worker: str, kind: Kind, home: Path) -> "tuple[Assignment, Future[Connection]]":
+    def expect(self, worker: str, kind: WorkerKind, home: Path) -> "tuple[Assignment, Future[Connection]]":
         """What to tell the worker, and where its connection will be."""
         arrival = self._expected[worker] = Future()
         _, port = self._address

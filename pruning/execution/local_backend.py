@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from pruning.errors import JobError
-from pruning.execution.call_queue import CallDesk
-from pruning.execution.ipc import Kind, Reception
+from pruning.execution.call_queue import CallQueue
+from pruning.execution.ipc import WorkerKind, WorkerListener
 from pruning.execution.settings import Limits
 from pruning.execution.store.run_folders import discard_checkpoints
 from pruning.execution.store.store import Store
-from pruning.execution.supervisor import Owner, Resident, WorkerProcess, shorten_log
+from pruning.execution.supervisor import WorkerOwner, WorkerProcess, WorkerSlot, shorten_log
 
 if TYPE_CHECKING:
-    from pruning.preview.session import Lab
+    from pruning.preview.session import PreviewSession
     from pruning.recipe.recipe import Recipe
 
 P = ParamSpec("P")
@@ -30,7 +30,7 @@ LOOK_S = 2.0
 log = logging.getLogger(__name__)
 
 
-class ResidentBackend:
+class SupervisedBackend:
     """Workers that are always there, wherever `hire` finds them.
 
     The first interactive worker answers calls, the others share what is fanned out, so that a slider never waits behind
@@ -39,12 +39,12 @@ class ResidentBackend:
     """
 
     def __init__(
-        self, store: Store, hire: Callable[[Kind, Owner], Resident], interactive: int, runners: int | None
+        self, store: Store, hire: Callable[[WorkerKind, WorkerOwner], WorkerSlot], interactive: int, runners: int | None
     ) -> None:
         """`runners` is how many runs are carried out at once; None: as many as the limits say."""
         self.store = store
         shorten_log(store.home)
-        self._desk = CallDesk()
+        self._desk = CallQueue()
         self._runs = _RunDesk(store)
         self._interactive = [hire("calls", self._desk) for _ in range(interactive)]
         self._runners = [
@@ -57,7 +57,9 @@ class ResidentBackend:
         threading.Thread(target=self._look_after, name="look after runs", daemon=True).start()
         atexit.register(self.close)
 
-    def call(self, function: "Callable[Concatenate[Lab, P], T]", *arguments: P.args, **named: P.kwargs) -> "Future[T]":
+    def call(
+        self, function: "Callable[Concatenate[PreviewSession, P], T]", *arguments: P.args, **named: P.kwargs
+    ) -> "Future[T]":
         """The result of `function(lab, *arguments)`, in order of arrival. A call not yet sent can be cancelled."""
         front = next(iter(self._interactive), None)
         answer = self._desk.call(function, arguments, named, front)
@@ -73,7 +75,7 @@ class ResidentBackend:
         return len(self._sharing)
 
     @property
-    def _sharing(self) -> Sequence[Resident]:
+    def _sharing(self) -> Sequence[WorkerSlot]:
         return self._interactive[1:] or self._interactive
 
     def fan_out(self, function: "Callable[..., T]", parts: Sequence[tuple[Any, ...]]) -> "list[Future[T]]":
@@ -150,7 +152,7 @@ class ResidentBackend:
                 log.exception("the store does not answer")
 
 
-class LocalBackend(ResidentBackend):
+class LocalBackend(SupervisedBackend):
     """Processes of their own on this machine, because a training thread would make every page several times slower."""
 
     def __init__(
@@ -162,9 +164,9 @@ class LocalBackend(ResidentBackend):
         limits: Limits | None = None,
     ) -> None:
         store = Store(home, limits)
-        self._reception = Reception()
+        self._reception = WorkerListener()
 
-        def hire(kind: Kind, owner: Owner) -> Resident:
+        def hire(kind: WorkerKind, owner: WorkerOwner) -> WorkerSlot:
             return WorkerProcess(kind, store.home, command, self._reception, owner)
 
         super().__init__(store, hire, interactive, runners)
@@ -186,13 +188,13 @@ class _RunDesk:
     def queued(self, run: str) -> None:
         self._ours.add(run)
 
-    def ready(self, resident: Resident) -> None:
+    def ready(self, resident: WorkerSlot) -> None:
         pass
 
-    def received(self, resident: Resident, message: bytes) -> None:
+    def received(self, resident: WorkerSlot, message: bytes) -> None:
         pass
 
-    def lost(self, resident: Resident) -> None:
+    def lost(self, resident: WorkerSlot) -> None:
         gone = self._store.hand_back if self.closing else self._store.release
         try:
             gone(resident.worker)

@@ -15,7 +15,7 @@ import torch
 from pruning.errors import JobError, PruningError, RecipeError
 from pruning.events import Event, Failed, Finished, TuningStep
 from pruning.execution.error_messages import explain
-from pruning.execution.ipc import Line, end_now, log_file
+from pruning.execution.ipc import WorkerLink, end_now, log_file
 from pruning.execution.store.records import Lease, RunRow
 from pruning.execution.store.run_folders import discard_checkpoints, take_over
 from pruning.recipe.recipe import Recipe
@@ -32,8 +32,8 @@ log = logging.getLogger(__name__)
 class CarryOut(Protocol):
     """`pruning.run.experiment.carry_out`: all events of a run, the last one Finished.
 
-    PruningError is for what a person can mend. It goes on from what lies in the folder `checkpoints`, and writes its own
-    there.
+    It raises PruningError for what a person can mend, goes on from what lies in the folder `checkpoints`, and writes
+    its own checkpoints there.
     """
 
     def __call__(
@@ -48,7 +48,7 @@ class CarryOut(Protocol):
     ) -> Generator[Event, None, object]: ...
 
 
-class Ledger(Protocol):
+class RunStore(Protocol):
     """What a worker for runs asks of the store: the `Store` itself, or its voice from where the file is not."""
 
     def claim(self, worker: str) -> Lease | None: ...
@@ -60,7 +60,7 @@ class Ledger(Protocol):
     def stop_requested(self, run: str) -> bool: ...
 
 
-def serve_runs(link: Line, store: Ledger, workloads: Workloads, carry_out: CarryOut) -> None:
+def serve_runs(link: WorkerLink, store: RunStore, workloads: Workloads, carry_out: CarryOut) -> None:
     """Carry out queued runs, one after the other, for ever."""
     link.ready()
     while True:
@@ -78,10 +78,10 @@ def serve_runs(link: Line, store: Ledger, workloads: Workloads, carry_out: Carry
             torch.accelerator.empty_cache()  # the interactive worker shares the device
 
 
-def _carry_out(store: Ledger, lease: Lease, workloads: Workloads, carry_out: CarryOut, home: Path) -> None:
+def _carry_out(store: RunStore, lease: Lease, workloads: Workloads, carry_out: CarryOut, home: Path) -> None:
     less_memory = "lower tuning.batch_size"
     folder = store.folder(lease.run)
-    with Journal(store, lease, given_up=end_now) as journal:
+    with EventWriter(store, lease, given_up=end_now) as journal:
         try:
             recipe = store.run(lease.run).recipe
             less_memory = f"lower tuning.batch_size (it is {recipe.tuning.batch_size})"
@@ -103,7 +103,7 @@ def _carry_out(store: Ledger, lease: Lease, workloads: Workloads, carry_out: Car
         discard_checkpoints(folder)
 
 
-class Journal:
+class EventWriter:
     """Writes a run's events into the store while the block lasts, and says that the worker lives.
 
     Tuning steps come by the hundred a second: those within WRITE_S of the last write wait for the next one. Every other
@@ -111,7 +111,7 @@ class Journal:
     is no longer this worker's.
     """
 
-    def __init__(self, store: Ledger, lease: Lease, given_up: Callable[[], object]) -> None:
+    def __init__(self, store: RunStore, lease: Lease, given_up: Callable[[], object]) -> None:
         self.over = False
         """Whether the last event has been given to the store."""
         self.told_the_end = False

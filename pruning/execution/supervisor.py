@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 from pruning.errors import JobError
-from pruning.execution.ipc import Assignment, Kind, Reception, log_file
+from pruning.execution.ipc import Assignment, WorkerKind, WorkerListener, log_file
 
 ROOT = Path(__file__).parents[2]
 START_ATTEMPTS = 2
@@ -25,16 +25,16 @@ LONGEST_LOG = 5 * 2**20
 log = logging.getLogger(__name__)
 
 
-class Owner(Protocol):
+class WorkerOwner(Protocol):
     """Is told, in the resident's own thread, what happens to the worker. Raises nothing."""
 
-    def ready(self, resident: "Resident") -> None:
+    def ready(self, resident: "WorkerSlot") -> None:
         """A worker has started and can be sent messages."""
         ...
 
-    def received(self, resident: "Resident", message: bytes) -> None: ...
+    def received(self, resident: "WorkerSlot", message: bytes) -> None: ...
 
-    def lost(self, resident: "Resident") -> None:
+    def lost(self, resident: "WorkerSlot") -> None:
         """A worker that was ready has ended, whatever the reason; the next one is about to be started."""
         ...
 
@@ -43,13 +43,13 @@ class Owner(Protocol):
         ...
 
 
-class Resident(ABC):
+class WorkerSlot(ABC):
     """One place for a worker, kept by a thread from the first `start` to `close`."""
 
-    def __init__(self, kind: Kind, home: Path, owner: Owner) -> None:
+    def __init__(self, kind: WorkerKind, home: Path, owner: WorkerOwner) -> None:
         self.worker = ""
         """The worker that has the place now, or had it last."""
-        self._kind: Kind = kind
+        self._kind: WorkerKind = kind
         self._home = home
         self._owner = owner
         self._lock = threading.Lock()
@@ -104,10 +104,12 @@ class Resident(ABC):
             self._owner.gave_up(sentence)
 
 
-class WorkerProcess(Resident):
+class WorkerProcess(WorkerSlot):
     """A place for a worker in a process on this machine."""
 
-    def __init__(self, kind: Kind, home: Path, command: Sequence[str], reception: Reception, owner: Owner) -> None:
+    def __init__(
+        self, kind: WorkerKind, home: Path, command: Sequence[str], reception: WorkerListener, owner: WorkerOwner
+    ) -> None:
         super().__init__(kind, home, owner)
         self._command = tuple(command)
         self._reception = reception

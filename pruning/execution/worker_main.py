@@ -11,7 +11,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from pruning.errors import JobError
-from pruning.execution.ipc import Assignment, Link
+from pruning.execution.ipc import Assignment, SocketLink
 from pruning.execution.store.store import Store
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def equipment() -> "tuple[Workloads, CarryOut]":
     return MODELS, carry_out
 
 
-def report() -> Link:
+def report() -> SocketLink:
     """Connect to the server that started this process; from here on the process ends with it."""
     try:
         assignment = Assignment.from_environment()
@@ -54,7 +54,7 @@ def report() -> Link:
     logging.basicConfig(format="%(asctime)s %(process)d %(name)s: %(message)s", level=logging.WARNING)
     if assignment.kind == "runs" and sys.platform != "win32":  # there, the server lowers it
         os.nice(10)
-    return Link(assignment)
+    return SocketLink(assignment)
 
 
 if __name__ == "__main__":

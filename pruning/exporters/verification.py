@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)
-class Rescored:
+class FileScore:
     """What a file scores and costs once it is loaded, and the fingerprint of its tensors."""
 
     file: str
@@ -33,14 +33,14 @@ class Rescored:
     fingerprint: str
 
 
-def rescore(path: Path, workload: Workload, device: torch.device) -> Rescored:
+def score_file(path: Path, workload: Workload, device: torch.device) -> FileScore:
     """Load an exported file into the workload's network and score both splits. WorkloadError if it does not fit."""
     tensors = read_tensors(path)
     try:
         model = load_network(workload, tensors, device)
     except WorkloadError as error:
         raise WorkloadError(f"{path}: {error}") from error
-    return Rescored(str(path), measure_stage(model, workload, device), fingerprint(tensors))
+    return FileScore(str(path), measure_stage(model, workload, device), fingerprint(tensors))
 
 
 def fingerprint(tensors: Mapping[str, Tensor]) -> str:
@@ -48,22 +48,22 @@ def fingerprint(tensors: Mapping[str, Tensor]) -> str:
     return hashlib.sha256(file_bytes(tensors)).hexdigest()
 
 
-def to_dict(rescored: Rescored) -> dict[str, Any]:
+def to_dict(rescored: FileScore) -> dict[str, Any]:
     """One flat JSON-able dict."""
     return {"file": rescored.file, **asdict(rescored.stage), "fingerprint": rescored.fingerprint}
 
 
-def from_dict(values: Mapping[str, Any]) -> Rescored:
+def from_dict(values: Mapping[str, Any]) -> FileScore:
     """What `to_dict` wrote, other keys left out."""
     stage = {field.name: values[field.name] for field in fields(Stage)}
     stage["class_scores"] = tuple(stage["class_scores"])
-    return Rescored(values["file"], Stage(**stage), values["fingerprint"])
+    return FileScore(values["file"], Stage(**stage), values["fingerprint"])
 
 
-def rescore_afresh(
+def score_files_afresh(
     paths: Sequence[Path], reference: str, device: torch.device, timeout_s: float
-) -> tuple[Rescored, ...]:
-    """`rescore` of every file by a new Python process. `reference` names the workload as for `--workload`.
+) -> tuple[FileScore, ...]:
+    """`score_file` of every file by a new Python process. `reference` names the workload as for `--workload`.
 
     ExportError says why it could not be done.
     """
@@ -95,7 +95,7 @@ def rescore_afresh(
         raise ExportError("the fresh process gave no scores of the exported files; score them by hand") from error
 
 
-def differences(network: Stage, tensors: Mapping[str, Tensor], files: Sequence[Rescored]) -> list[str]:
+def differences(network: Stage, tensors: Mapping[str, Tensor], files: Sequence[FileScore]) -> list[str]:
     """A sentence for every way in which a file is not the network: other scores on a split, or other values."""
     expected = fingerprint(tensors)
     found: list[str] = []

@@ -4,7 +4,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from pruning.granularities.coupling import coupled_slices
-from pruning.model.layer_table import WITH_CHANNELS, called_layer, prunable_weights
+from pruning.model.layer_table import WITH_CHANNELS, owning_layer, prunable_weights
 from pruning.model.surgery import why_whole
 from pruning.model.units import Slice, UnitGroup
 
@@ -26,7 +26,7 @@ class Channels:
         reasons: dict[str, str] = {}
         producers: dict[str, str] = {}
         for name, param, _ in prunable_weights(model):
-            layer = called_layer(model, param)
+            layer = owning_layer(model, param)
             if isinstance(layer, WITH_CHANNELS):
                 producers[param] = name
             else:

@@ -5,7 +5,7 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from pruning.granularities.probing import Call, calls_of, output_with
+from pruning.granularities.probing import RecordedCall, calls_of, output_with
 from pruning.model.layer_table import prunable_weights
 from pruning.model.parameter_sharing import why_kept_whole
 from pruning.model.units import Slice, UnitGroup
@@ -181,7 +181,7 @@ def _belong_together(model: nn.Module, example: Tensor, name: str, attention: At
     module, prefix = model.get_submodule(name), f"{name}." if name else ""
     calls = calls_of(model, example, [name])[name]
 
-    def change(pieces: Sequence[Slice], head: int, call: Call) -> Tensor | None:
+    def change(pieces: Sequence[Slice], head: int, call: RecordedCall) -> Tensor | None:
         tensors: dict[str, Tensor] = {}
         for piece in pieces:
             parameter = model.get_parameter(piece.param).detach()
@@ -190,7 +190,7 @@ def _belong_together(model: nn.Module, example: Tensor, name: str, attention: At
         output = output_with(module, tensors, call)
         return None if output is None or call.output is None else output - call.output
 
-    def same(rows: Tensor | None, columns: Tensor | None, call: Call) -> bool:
+    def same(rows: Tensor | None, columns: Tensor | None, call: RecordedCall) -> bool:
         if rows is None or columns is None or call.output is None:
             return False
         rounding = 8 * torch.finfo(call.output.dtype).eps * call.output.abs().max()

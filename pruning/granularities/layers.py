@@ -4,7 +4,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from pruning.granularities.probing import Call, calls_of, output_with
+from pruning.granularities.probing import RecordedCall, calls_of, output_with
 from pruning.model.layer_table import prunable_weights
 from pruning.model.parameter_sharing import shared_outside
 from pruning.model.units import UnitGroup, Whole
@@ -75,7 +75,7 @@ def _tried(model: nn.Module, example: Tensor, weights: list[str]) -> dict[str, s
     return reasons
 
 
-def _passes_on(module: nn.Module, call: Call) -> bool:
+def _passes_on(module: nn.Module, call: RecordedCall) -> bool:
     """Whether the module without its parameters gives what it is given: this input, and random values in its range."""
     seen = call.stream
     if seen is None:

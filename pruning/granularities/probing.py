@@ -11,7 +11,7 @@ from torch.func import functional_call
 
 
 @dataclass(frozen=True, eq=False)
-class Call:
+class RecordedCall:
     """One call of a module in the forward pass: what went in, and the first tensor that came out."""
 
     args: tuple[Any, ...]
@@ -23,17 +23,19 @@ class Call:
         """The first tensor that went in."""
         return _first_tensor((*self.args, *self.kwargs.values()))
 
-    def instead(self, other: Tensor) -> "Call":
+    def instead(self, other: Tensor) -> "RecordedCall":
         """The same call with another first tensor."""
         stream = self.stream
         args = tuple(other if value is stream else value for value in self.args)
-        return Call(args, {name: other if value is stream else value for name, value in self.kwargs.items()}, None)
+        return RecordedCall(
+            args, {name: other if value is stream else value for name, value in self.kwargs.items()}, None
+        )
 
 
 @torch.no_grad()
-def calls_of(model: nn.Module, example: Tensor, names: Sequence[str]) -> dict[str, list[Call]]:
+def calls_of(model: nn.Module, example: Tensor, names: Sequence[str]) -> dict[str, list[RecordedCall]]:
     """Module name -> its calls while the model, in eval mode, computes the example. The model stays as it was."""
-    calls: dict[str, list[Call]] = {name: [] for name in names}
+    calls: dict[str, list[RecordedCall]] = {name: [] for name in names}
 
     def kept(value: Any, copies: dict[int, Any]) -> Any:
         # a later layer may change a tensor in place; one that goes in twice is one copy
@@ -43,14 +45,16 @@ def calls_of(model: nn.Module, example: Tensor, names: Sequence[str]) -> dict[st
         def hook(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             copies: dict[int, Any] = {}
             inputs = tuple(kept(value, copies) for value in args)
-            calls[name].append(Call(inputs, {word: kept(value, copies) for word, value in kwargs.items()}, None))
+            calls[name].append(
+                RecordedCall(inputs, {word: kept(value, copies) for word, value in kwargs.items()}, None)
+            )
 
         return hook
 
     def after(name: str) -> Any:
         def hook(_module: nn.Module, _args: tuple[Any, ...], output: Any) -> None:
             last = calls[name][-1]
-            calls[name][-1] = Call(last.args, last.kwargs, kept(_first_tensor((output,)), {}))
+            calls[name][-1] = RecordedCall(last.args, last.kwargs, kept(_first_tensor((output,)), {}))
 
         return hook
 
@@ -67,7 +71,7 @@ def calls_of(model: nn.Module, example: Tensor, names: Sequence[str]) -> dict[st
 
 
 @torch.no_grad()
-def output_with(module: nn.Module, tensors: Mapping[str, Tensor], call: Call) -> Tensor | None:
+def output_with(module: nn.Module, tensors: Mapping[str, Tensor], call: RecordedCall) -> Tensor | None:
     """The first tensor that the module would give with other parameters; None where it does not run."""
     try:
         with evaluating(module):

@@ -20,7 +20,7 @@ NORMS = (
 
 
 @dataclass(frozen=True)
-class Layer:
+class LayerRow:
     """One row of the layer table. `shape` is that of its weight, `macs` are multiply-accumulates for one sample.
 
     A layer with several weight matrices (recurrent, attention) has a row for each, named after the matrix; `param` is
@@ -44,11 +44,11 @@ class Weight(NamedTuple):
     module: nn.Module
 
 
-def layer_table(model: nn.Module, example: Tensor) -> list[Layer]:
+def layer_table(model: nn.Module, example: Tensor) -> list[LayerRow]:
     """A row for each weight matrix and each other layer with parameters, in the order in which the model lists them."""
     macs = layer_macs(model, example)
     first_owner: dict[int, str] = {}
-    rows: list[Layer] = []
+    rows: list[LayerRow] = []
     for name, module in model.named_modules():
         own = dict(module.named_parameters(recurse=False))
         if not own and not _is_quantised(module):
@@ -64,7 +64,7 @@ def layer_table(model: nn.Module, example: Tensor) -> list[Layer]:
             shape = tuple(weight.shape) if weight is not None else _shape(module)
             param = f"{name}.{matrix}" if name else matrix
             rows.append(
-                Layer(
+                LayerRow(
                     row,
                     type(module).__name__,
                     shape,
@@ -79,7 +79,7 @@ def layer_table(model: nn.Module, example: Tensor) -> list[Layer]:
 
 def _macs_of(model: nn.Module, layer: str, param: str, macs: dict[str, int]) -> int:
     """A layer's MACs; of a layer with several weight matrices the part of this one, by its size."""
-    called = called_layer(model, param) if param else model.get_submodule(layer)
+    called = owning_layer(model, param) if param else model.get_submodule(layer)
     if not param or not isinstance(called, nn.RNNBase | nn.MultiheadAttention):
         return macs.get(layer, 0)
     sizes = {name: weight.numel() for name, weight in called.named_parameters() if weight.dim() == 2}
@@ -146,7 +146,7 @@ def prunable_weights(model: nn.Module) -> Iterator[Weight]:
                 yield Weight(_row(name, matrix), f"{name}.{matrix}" if name else matrix, module)
 
 
-def called_layer(model: nn.Module, param: str) -> nn.Module:
+def owning_layer(model: nn.Module, param: str) -> nn.Module:
     """The layer that a parameter belongs to, as the model calls it: attention reads its output projection's weight."""
     path = param.rpartition(".")[0]
     parent = model.get_submodule(path.rpartition(".")[0])

@@ -23,7 +23,7 @@ def out_of_memory(error: BaseException) -> bool:
 
 
 @runtime_checkable
-class Growing(Protocol):
+class GrowingBytes(Protocol):
     """A value that takes more memory while it is used, up to `most_bytes`."""
 
     @property
@@ -32,7 +32,7 @@ class Growing(Protocol):
 
 def bytes_of(value: object) -> int:
     """Roughly how much memory a value takes: its tensors and arrays, and a little for all else."""
-    if isinstance(value, Growing):
+    if isinstance(value, GrowingBytes):
         return value.most_bytes
     if isinstance(value, Workload | TensorSplit):
         return 64  # its data belongs to whoever made it

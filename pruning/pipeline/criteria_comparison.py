@@ -13,7 +13,7 @@ from pruning.criteria import CRITERIA, Criterion, unit_scores
 from pruning.criteria.calibration import Calibration
 from pruning.criteria.pass_counter import counted
 from pruning.errors import PruningError, RecipeError, WorkloadError
-from pruning.evaluation.accuracy import Estimate, judge_all
+from pruning.evaluation.accuracy import Estimate, evaluate_all
 from pruning.model.costs import cost_model
 from pruning.model.preparation import describe, open_model
 from pruning.model.surgery import cut_out
@@ -122,7 +122,7 @@ def compare_all(
     """
     model = open_model(workload, device)
     try:
-        dense, _ = judge_all(model, workload.validation, workload.task, device)
+        dense, _ = evaluate_all(model, workload.validation, workload.task, device)
     except Exception as error:  # what a stranger's forward raises on a whole batch
         raise WorkloadError(
             f"{workload.name}: the model or its task does not take a batch of validation samples ({describe(error)}); "
@@ -138,7 +138,7 @@ def compare_all(
             rows.append(Compared(kind, problem=str(error)))
             continue
         scores[kind], keep[kind] = cut.scores, cut.keep
-        judged, _ = judge_all(cut.model, workload.validation, workload.task, device)
+        judged, _ = evaluate_all(cut.model, workload.validation, workload.task, device)
         score, before = float(judged.double().mean()), float(dense.double().mean())
         units, kept = sum(map(len, cut.keep.values())), sum(int(stays.sum()) for stays in cut.keep.values())
         estimate = Estimate(score, 0.0, score - before, len(judged), len(judged))
@@ -151,7 +151,7 @@ def compare_all(
 
 
 @dataclass(frozen=True, eq=False)
-class Cut:
+class CriterionCut:
     """The cut of a recipe on the dense model: what was scored, what stays, and the network that it leaves."""
 
     model: nn.Module
@@ -160,11 +160,11 @@ class Cut:
     effort: Effort
 
 
-def score_and_cut(model: nn.Module, workload: Workload, recipe: Recipe, device: torch.device) -> Cut:
+def score_and_cut(model: nn.Module, workload: Workload, recipe: Recipe, device: torch.device) -> CriterionCut:
     """Score, select, set to zero or remove; the given model is untouched."""
     example = workload.example.to(device)
     groups = chosen_groups(workload, recipe, model)
     scores, effort = timed_scores(recipe.criterion, model, groups, Calibration(workload, device, recipe.seed))
     ranking = rank(groups, scores, recipe.scope, recipe.amount)
     keep = select(ranking, recipe.amount.settled(CostLeft(ranking, cost_model(model, example))))
-    return Cut(cut_out(model, example, groups, keep, recipe.granularity.removable), scores, keep, effort)
+    return CriterionCut(cut_out(model, example, groups, keep, recipe.granularity.removable), scores, keep, effort)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from pruning.criteria import Criterion
 from pruning.errors import RecipeError
 from pruning.granularities import Granularity
-from pruning.model.layer_table import Layer, layer_table
+from pruning.model.layer_table import LayerRow, layer_table
 from pruning.model.units import UnitGroup, group_of
 from pruning.recipe.compatibility import unscored
 from pruning.recipe.recipe import Recipe, kind_of
@@ -19,11 +19,11 @@ from pruning.workload import Workload
 def chosen_groups(workload: Workload, recipe: Recipe, model: nn.Module) -> list[UnitGroup]:
     """The unit groups that a recipe lets fall, on the model's device. RecipeError names a layer that is not there."""
     example = workload.example.to(next((parameter.device for parameter in model.parameters()), torch.device("cpu")))
-    groups, reasons = scorable(recipe.criterion, recipe.granularity, model, example)
-    return allowed(recipe, groups, layer_table(model, example), reasons)
+    groups, reasons = scorable_groups(recipe.criterion, recipe.granularity, model, example)
+    return allowed_groups(recipe, groups, layer_table(model, example), reasons)
 
 
-def scorable(
+def scorable_groups(
     criterion: Criterion, granularity: Granularity, model: nn.Module, example: Tensor
 ) -> tuple[list[UnitGroup], dict[str, str]]:
     """The granularity's groups that the criterion can score; and for each other prunable row a sentence why not."""
@@ -33,8 +33,8 @@ def scorable(
     return [group for group in groups if group.name not in without], reasons
 
 
-def allowed(
-    recipe: Recipe, groups: Sequence[UnitGroup], table: Sequence[Layer], reasons: Mapping[str, str]
+def allowed_groups(
+    recipe: Recipe, groups: Sequence[UnitGroup], table: Sequence[LayerRow], reasons: Mapping[str, str]
 ) -> list[UnitGroup]:
     """Those of the granularity's groups that the recipe lets fall. RecipeError as for `chosen_groups`.
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from pruning.criteria import Magnitude
-from pruning.model.layer_table import Layer
+from pruning.model.layer_table import LayerRow
 from pruning.model.units import UnitGroup, Whole, group_of
 from pruning.preview.responses import BINS, Axis, LayerView
 from pruning.recipe.recipe import Recipe
@@ -41,7 +41,7 @@ class Rows:
     masks: Mapping[str, Tensor]
     cuts: Mapping[str, float | None]
 
-    def row(self, layer: Layer) -> LayerView:
+    def row(self, layer: LayerRow) -> LayerView:
         group = group_of(self.groups, layer.name)
         bins = self.bins.get(layer.name, Bins(torch.zeros(0, dtype=torch.uint8), 0.0, 1.0, 1.0))
         stays = torch.ones(group.units if group else 0, dtype=torch.bool)
@@ -67,12 +67,12 @@ class Rows:
             cuts=self._cuts(group, bins) if group else (),
         )
 
-    def _units_of(self, group: UnitGroup, layer: Layer) -> Tensor:
+    def _units_of(self, group: UnitGroup, layer: LayerRow) -> Tensor:
         """The group's units that own values of this layer: all of them, unless a unit is a block of several layers."""
         wholes = [piece.unit for piece in group.ranked if isinstance(piece, Whole) and piece.param == layer.param]
         return torch.tensor(wholes) if wholes else torch.arange(group.units)
 
-    def _value_stays(self, layer: Layer, stays: Tensor, values: int) -> Tensor:
+    def _value_stays(self, layer: LayerRow, stays: Tensor, values: int) -> Tensor:
         """Which of the histogram's values stay: units on the axis of scores, else weights, as outputs and as inputs."""
         if self.axis == "score":
             return stays[:values]

@@ -17,12 +17,12 @@ from pruning.criteria import ANY
 from pruning.errors import PruningError, RecipeError
 from pruning.granularities import Weights
 from pruning.model.costs import file_bytes, gzip_size, nonzero_after
-from pruning.model.layer_table import called_layer
+from pruning.model.layer_table import owning_layer
 from pruning.model.units import group_of, masks_of
 from pruning.pipeline.criteria_comparison import Agreement, Compared, Effort
 from pruning.preview.histograms import Rows
-from pruning.preview.responses import CELLS, Axis, Heatmap, Look, ModelView, Outcome, UnitsView
-from pruning.preview.session import Lab, Opened
+from pruning.preview.responses import CELLS, AccuracyPreview, Axis, CutPreview, Heatmap, ModelView, UnitsView
+from pruning.preview.session import Opened, PreviewSession
 from pruning.recipe.recipe import Recipe
 from pruning.selection.allocation import erk, uniform
 from pruning.selection.amounts import PerLayer
@@ -30,23 +30,23 @@ from pruning.selection.ranking import position, select
 from pruning.sensitivity.result import Sensitivity
 
 
-def open_workload(lab: Lab, name: str) -> ModelView:
+def open_workload(lab: PreviewSession, name: str) -> ModelView:
     """The model as it is, measured on the validation split the first time."""
     return lab.opened(name).view
 
 
-def score_range(lab: Lab, recipe: Recipe) -> tuple[float, float]:
+def score_range(lab: PreviewSession, recipe: Recipe) -> tuple[float, float]:
     """The ends of a threshold slider: above it lies at most one unit in 500, so that the slider is not all tail."""
     return lab.ranges(recipe.workload, recipe.criterion, recipe.granularity, recipe.scope, recipe.seed)
 
 
-def allocation(lab: Lab, recipe: Recipe, rule: Literal["uniform", "erk"], share: float) -> dict[str, float]:
+def allocation(lab: PreviewSession, recipe: Recipe, rule: Literal["uniform", "erk"], share: float) -> dict[str, float]:
     """Group name -> sparsity by rule: what a person starts from who sets layers by hand."""
     groups = lab.ranking(replace(recipe, amount=PerLayer())).groups
     return uniform(groups, share) if rule == "uniform" else erk(groups, lab.opened(recipe.workload).cost.shapes, share)
 
 
-def look(lab: Lab, recipe: Recipe, axis: Axis) -> Look:
+def look(lab: PreviewSession, recipe: Recipe, axis: Axis) -> CutPreview:
     """What the recipe's amount does to every layer and to the sizes: searches in what is sorted, and bin counts."""
     opened = lab.opened(recipe.workload)
     ranking, amount = lab.ranking(recipe), lab.amount(recipe)
@@ -62,7 +62,7 @@ def look(lab: Lab, recipe: Recipe, axis: Axis) -> Look:
     cuts_by_name = {share.name: share.cut for share in where.shares}
     rows = Rows(recipe, axis, groups, left_out, bins, keep, masks, cuts_by_name)
     costs_before = opened.view.costs
-    return Look(
+    return CutPreview(
         layers=tuple(rows.row(layer) for layer in opened.view.layers if layer.shape),
         units=where.units,
         asked=where.asked,
@@ -76,15 +76,15 @@ def look(lab: Lab, recipe: Recipe, axis: Axis) -> Look:
     )
 
 
-def estimate(lab: Lab, recipe: Recipe, seconds: float) -> Outcome:
+def estimate(lab: PreviewSession, recipe: Recipe, seconds: float) -> AccuracyPreview:
     """Judge the cut on more of the validation split for about so many seconds, continuing where the last call ended."""
     trial = lab.trial(recipe)
     if trial.gzip_bytes is None and trial.comparison.samples:
         trial.gzip_bytes = gzip_size(file_bytes(trial.model.state_dict()))
-    return Outcome(trial.comparison.advance(trial.model, seconds), trial.gzip_bytes)
+    return AccuracyPreview(trial.comparison.advance(trial.model, seconds), trial.gzip_bytes)
 
 
-def heatmap(lab: Lab, recipe: Recipe, layer: str, window: tuple[int, int, int, int] | None) -> Heatmap:
+def heatmap(lab: PreviewSession, recipe: Recipe, layer: str, window: tuple[int, int, int, int] | None) -> Heatmap:
     """Importance of the layer's weights in a window (top, bottom, left, right), pooled to at most 128 x 128 cells."""
     opened = lab.opened(recipe.workload)
     values, of_units = _importance(lab, recipe, layer)
@@ -114,7 +114,7 @@ def heatmap(lab: Lab, recipe: Recipe, layer: str, window: tuple[int, int, int, i
 
 
 def sensitivity(
-    lab: Lab,
+    lab: PreviewSession,
     recipe: Recipe,
     levels: tuple[float, ...],
     half_width: float,
@@ -130,12 +130,12 @@ def sensitivity(
     return lab.sensing(recipe, levels, part).advance(seconds, half_width, max_drop)
 
 
-def effort(lab: Lab, recipe: Recipe) -> Effort:
+def effort(lab: PreviewSession, recipe: Recipe) -> Effort:
     """What scoring the recipe's units took the first time; scores them if that has not been done."""
     return lab.scored(recipe.workload, recipe.criterion, recipe.granularity, recipe.seed)[2]
 
 
-def know_more(lab: Lab, row: Compared | None, recipe: Recipe | None, seconds: float) -> Compared | None:
+def know_more(lab: PreviewSession, row: Compared | None, recipe: Recipe | None, seconds: float) -> Compared | None:
     """A comparison's row with its units scored, or else judged on more samples; None is nothing to do."""
     if row is None or recipe is None:
         return None
@@ -148,12 +148,12 @@ def know_more(lab: Lab, row: Compared | None, recipe: Recipe | None, seconds: fl
         return replace(row, problem=str(error))
 
 
-def agree(lab: Lab, recipes: Mapping[str, Recipe]) -> Agreement:
+def agree(lab: PreviewSession, recipes: Mapping[str, Recipe]) -> Agreement:
     """How far the criteria of the recipes, by kind, agree on what is important and on what falls."""
     return lab.agreements(tuple(recipes.items()))
 
 
-def units(lab: Lab, recipe: Recipe, layers: Sequence[str]) -> list[UnitsView]:
+def units(lab: PreviewSession, recipe: Recipe, layers: Sequence[str]) -> list[UnitsView]:
     """Score and fate of every unit of the layers' groups, each group once."""
     ranking = lab.ranking(recipe)
     groups, scores = lab.scores(recipe.workload, recipe.criterion, recipe.granularity, recipe.seed)
@@ -169,12 +169,12 @@ def units(lab: Lab, recipe: Recipe, layers: Sequence[str]) -> list[UnitsView]:
     return list(shown.values())
 
 
-def _importance(lab: Lab, recipe: Recipe, layer: str) -> tuple[Tensor, bool]:
+def _importance(lab: PreviewSession, recipe: Recipe, layer: str) -> tuple[Tensor, bool]:
     """Scores [out, in·kernel] of the layer's weights, and whether they are its units' spread over their values."""
     opened = lab.opened(recipe.workload)
     param = _param(opened, layer)
     weight = opened.model.get_parameter(param).detach()
-    weights = isinstance(called_layer(opened.model, param), recipe.criterion.layers) and recipe.criterion.fits == ANY
+    weights = isinstance(owning_layer(opened.model, param), recipe.criterion.layers) and recipe.criterion.fits == ANY
     for granularity in [Weights()] * weights + [recipe.granularity]:
         groups, scores = lab.scores(recipe.workload, recipe.criterion, granularity, recipe.seed)
         group = group_of(groups, layer)

@@ -7,7 +7,7 @@ import numpy as np
 
 from pruning.evaluation.accuracy import Estimate
 from pruning.model.costs import Costs
-from pruning.model.layer_table import Layer
+from pruning.model.layer_table import LayerRow
 
 BINS = 64
 CELLS = 128
@@ -28,7 +28,7 @@ class ModelView:
     name: str
     data: str
     device: str
-    layers: tuple[Layer, ...]
+    layers: tuple[LayerRow, ...]
     classes: tuple[str, ...]
     score: float
     samples: int
@@ -60,7 +60,7 @@ class LayerView:
 
 
 @dataclass(frozen=True, eq=False)
-class Look:
+class CutPreview:
     """A recipe's amount on the dense model, without tuning. Sizes are after removal, where units can be removed.
 
     `cut` is the score at which the common pool is cut, None where it has no single one. `zero_before` counts values
@@ -80,7 +80,7 @@ class Look:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class AccuracyPreview:
     """How a cut scores on the validation split so far, and the gzip size of its file once that is known."""
 
     estimate: Estimate

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from pruning.criteria import Ablation, Criterion
 from pruning.criteria.calibration import Calibration
 from pruning.errors import PatienceError, RecipeError
-from pruning.evaluation.progressive import Comparison
-from pruning.evaluation.regression_estimator import Known, known_of
+from pruning.evaluation.progressive import ProgressiveEvaluation
+from pruning.evaluation.regression_estimator import DenseReference, dense_reference
 from pruning.granularities import Granularity
 from pruning.model.costs import CostModel, cost_model, costs
 from pruning.model.devices import describe
@@ -24,7 +24,7 @@ from pruning.model.preparation import open_model
 from pruning.model.surgery import cut_out
 from pruning.model.units import UnitGroup
 from pruning.pipeline.criteria_comparison import Agreement, Effort, agreement, timed_scores
-from pruning.pipeline.eligibility import allowed, scorable
+from pruning.pipeline.eligibility import allowed_groups, scorable_groups
 from pruning.preview.histograms import Bins, binned
 from pruning.preview.responses import Axis, ModelView
 from pruning.recipe.recipe import Recipe
@@ -32,7 +32,7 @@ from pruning.selection.allocation import CostLeft
 from pruning.selection.amounts import Amount, PerLayer
 from pruning.selection.ranking import Ranking, rank, select
 from pruning.selection.scopes import Scope
-from pruning.sensitivity.analysis import Sensing
+from pruning.sensitivity.analysis import SensitivityAnalysis
 from pruning.training.fine_tuning import Tuning
 from pruning.training.schedules import OneShot
 from pruning.workload import Workload, Workloads
@@ -46,7 +46,7 @@ class Opened:
     model: nn.Module
     view: ModelView
     cost: CostModel
-    known: Known
+    known: DenseReference
 
 
 @dataclass(eq=False)
@@ -54,7 +54,7 @@ class Trial:
     """A cut that is being judged, and the gzip size of its file once that was asked for."""
 
     model: nn.Module
-    comparison: Comparison
+    comparison: ProgressiveEvaluation
     gzip_bytes: int | None = None
 
 
@@ -65,7 +65,7 @@ _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
-class Lab:
+class PreviewSession:
     """The worker's bench: opened models, rankings and trials, in one least-recently-used cache of bounded bytes."""
 
     def __init__(self, workloads: Workloads, device: torch.device) -> None:
@@ -93,7 +93,7 @@ class Lab:
         workload = self.workloads[name]()
         model = open_model(workload, self.device)
         example = workload.example.to(self.device)
-        known = known_of(model, workload.validation, workload.task, self.device)
+        known = dense_reference(model, workload.validation, workload.task, self.device)
         view = ModelView(
             name=name,
             data=workload.data,
@@ -129,7 +129,7 @@ class Lab:
         self, name: str, criterion: Criterion, granularity: Granularity
     ) -> tuple[list[UnitGroup], dict[str, str]]:
         opened = self.opened(name)
-        return scorable(criterion, granularity, opened.model, opened.workload.example.to(self.device))
+        return scorable_groups(criterion, granularity, opened.model, opened.workload.example.to(self.device))
 
     def _bins(
         self, name: str, criterion: Criterion, granularity: Granularity, seed: int, axis: Axis
@@ -168,7 +168,7 @@ class Lab:
 
     def _allowed(self, recipe: Recipe, groups: list[UnitGroup]) -> list[UnitGroup]:
         _, reasons = self.sorted_out(recipe.workload, recipe.criterion, recipe.granularity)
-        return allowed(recipe, groups, self.opened(recipe.workload).view.layers, reasons)
+        return allowed_groups(recipe, groups, self.opened(recipe.workload).view.layers, reasons)
 
     def ranking(self, recipe: Recipe) -> Ranking:
         """The sorted units that the recipe's amount is applied to: one sort serves all positions of a slider."""
@@ -204,9 +204,9 @@ class Lab:
         example = opened.workload.example.to(self.device)
         model = cut_out(opened.model, example, ranking.groups, keep, recipe.granularity.removable)
         split, task = opened.workload.validation, opened.workload.task
-        return Trial(model, Comparison(opened.known, split, task, self.device))
+        return Trial(model, ProgressiveEvaluation(opened.known, split, task, self.device))
 
-    def sensing(self, recipe: Recipe, levels: tuple[float, ...], part: tuple[int, int]) -> Sensing:
+    def sensing(self, recipe: Recipe, levels: tuple[float, ...], part: tuple[int, int]) -> SensitivityAnalysis:
         """The sensitivity map of the recipe's criterion and granularity, as far as it has been made."""
         return self._sensings(recipe.workload, recipe.criterion, recipe.granularity, recipe.seed, levels, part)
 
@@ -218,14 +218,16 @@ class Lab:
         seed: int,
         levels: tuple[float, ...],
         part: tuple[int, int],
-    ) -> Sensing:
+    ) -> SensitivityAnalysis:
         opened = self.opened(name)
         groups, scores = self.scores(name, criterion, granularity, seed)
         _, left_out = self.sorted_out(name, criterion, granularity)
         split, task = opened.workload.validation, opened.workload.task
         first, step = part
         mine = groups[first::step]
-        sensing = Sensing(opened.model, mine, scores, levels, opened.known, split, task, self.device, left_out)
+        sensing = SensitivityAnalysis(
+            opened.model, mine, scores, levels, opened.known, split, task, self.device, left_out
+        )
         if sensing.most_bytes > CACHE_BYTES:  # the cache would not keep it, and every question would begin it anew
             raise PatienceError(
                 f"a sensitivity map of {name} takes up to {sensing.most_bytes / 2**30:.1f} GiB of memory and a page's "

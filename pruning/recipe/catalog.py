@@ -24,7 +24,7 @@ CHOICES: dict[str, tuple[str, Mapping[str, type[Any]]]] = {
 
 
 @dataclass(frozen=True)
-class Field:
+class FieldInfo:
     """A field of a kind: `takes` says which values in words, `default` is JSON-able, None where there is none."""
 
     name: str
@@ -34,12 +34,12 @@ class Field:
 
 
 @dataclass(frozen=True)
-class Kind:
+class KindInfo:
     """A row of a table. Criteria say their formula, source, cost and what they score, granularities their units."""
 
     kind: str
     about: str
-    fields: tuple[Field, ...]
+    fields: tuple[FieldInfo, ...]
     formula: str = ""
     source: str = ""
     cost: str = ""
@@ -49,7 +49,7 @@ class Kind:
     removable: bool | None = None
 
 
-def tables() -> dict[str, list[Kind]]:
+def tables() -> dict[str, list[KindInfo]]:
     """Every table, in the order of the recipe's fields."""
     return {choice: [_kind(kind, made) for kind, made in table.items()] for choice, (_, table) in CHOICES.items()}
 
@@ -59,9 +59,9 @@ def as_json() -> dict[str, Any]:
     return {choice: [asdict(kind) for kind in kinds] for choice, kinds in tables().items()}
 
 
-def _kind(kind: str, made: type[Any]) -> Kind:
+def _kind(kind: str, made: type[Any]) -> KindInfo:
     fits: tuple[str, ...] = getattr(made, "fits", ())
-    return Kind(
+    return KindInfo(
         kind=kind,
         about=first_paragraph(made),
         fields=tuple(_field(made, f.name) for f in fields(made)),
@@ -75,12 +75,12 @@ def _kind(kind: str, made: type[Any]) -> Kind:
     )
 
 
-def _field(made: type[Any], name: str) -> Field:
+def _field(made: type[Any], name: str) -> FieldInfo:
     f = next(f for f in fields(made) if f.name == name)
     default: Any = (
         f.default if f.default is not MISSING else f.default_factory() if callable(f.default_factory) else None
     )
-    return Field(name, takes(made, name), _plain(default), field_docs(made).get(name, ""))
+    return FieldInfo(name, takes(made, name), _plain(default), field_docs(made).get(name, ""))
 
 
 def _plain(value: Any) -> Any:
@@ -116,7 +116,7 @@ def markdown() -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _section(kind: Kind) -> str:
+def _section(kind: KindInfo) -> str:
     lines = [f"### `{kind.kind}`", kind.about]
     facts = {
         "formula": kind.formula,

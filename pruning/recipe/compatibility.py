@@ -7,13 +7,13 @@ from torch import nn
 
 from pruning.criteria import ANY, CRITERIA, Criterion, LeavesOut
 from pruning.granularities import GRANULARITIES, Granularity
-from pruning.model.layer_table import called_layer
+from pruning.model.layer_table import owning_layer
 from pruning.model.units import UnitGroup
 from pruning.selection.amounts import Amount
 from pruning.selection.scopes import SCOPES, Scope
 
 
-def why_apart(criterion: Criterion, granularity: Granularity, scope: Scope, amount: Amount) -> str:
+def incompatibility(criterion: Criterion, granularity: Granularity, scope: Scope, amount: Amount) -> str:
     """A sentence that says why the choices do not go together and what to choose; empty where they do."""
     if not fits(type(criterion), _kind(GRANULARITIES, granularity)):
         known = [name for name in criterion.fits if name in GRANULARITIES]
@@ -48,7 +48,7 @@ def unscored(criterion: Criterion, model: nn.Module, groups: Sequence[UnitGroup]
     kind = _kind(CRITERIA, criterion)
     for group in groups:
         for param in group.params:
-            layer = called_layer(model, param)
+            layer = owning_layer(model, param)
             if not isinstance(layer, criterion.layers):
                 known = ", ".join(made.__name__ for made in criterion.layers)
                 reasons[group.name] = (

@@ -12,7 +12,7 @@ from pruning.criteria import CRITERIA, Criterion, Magnitude
 from pruning.errors import RecipeError
 from pruning.granularities import GRANULARITIES, Granularity, Weights
 from pruning.options.constraints import check
-from pruning.recipe.compatibility import why_apart
+from pruning.recipe.compatibility import incompatibility
 from pruning.selection.amounts import AMOUNTS, Amount, PerLayer, Rest, Sparsity
 from pruning.selection.scopes import SCOPES, Global, Scope
 from pruning.training.fine_tuning import Tuning
@@ -40,7 +40,7 @@ class Recipe:
     def __post_init__(self) -> None:
         for where in ("criterion", "granularity", "scope", "amount", "schedule"):
             check(getattr(self, where), where)  # a row need not remember to
-        if sentence := why_apart(self.criterion, self.granularity, self.scope, self.amount):
+        if sentence := incompatibility(self.criterion, self.granularity, self.scope, self.amount):
             raise RecipeError(sentence)
         if not 0 <= self.seed < 2**31:
             raise RecipeError(f"seed is {self.seed}; it is a whole number from 0 to {2**31 - 1}")

@@ -10,7 +10,7 @@ import pandas as pd
 from plotly.colors import sample_colorscale, unlabel_rgb
 
 from pruning.reporting.plots_run import GREY, STAGE_STYLES
-from pruning.sensitivity.result import Row
+from pruning.sensitivity.result import SensitivityRow
 
 STEPS = 64  # shades that can be told apart, and no more: a page sends few distinct colours
 DARK_INK, LIGHT_INK = "#000000", "#ffffff"
@@ -76,7 +76,7 @@ class CurvePoint:
     high: float
 
 
-def curve_points(rows: Sequence[Row], dense: float) -> list[CurvePoint]:
+def curve_points(rows: Sequence[SensitivityRow], dense: float) -> list[CurvePoint]:
     """Every row from the uncut network on, which is known; levels of which nothing is known yet are left out."""
     points: list[CurvePoint] = []
     for row in rows:

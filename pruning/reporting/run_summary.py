@@ -32,7 +32,7 @@ class LossPoint:
 
 
 @dataclass(frozen=True)
-class Cut:
+class CutMark:
     """Where a round's units fell: its number from 1, and the optimiser steps taken before."""
 
     round: int
@@ -45,7 +45,7 @@ class Curve:
 
     scores: tuple[ScorePoint, ...]
     losses: tuple[LossPoint, ...]
-    cuts: tuple[Cut, ...]
+    cuts: tuple[CutMark, ...]
     dense: float | None
     steps: int
 
@@ -61,14 +61,14 @@ def curve(events: Iterable[Event]) -> Curve:
     return Curve(
         scores=tuple(ScorePoint(event.step, event.score, event.sparsity) for event in measured),
         losses=tuple(LossPoint(event.step, event.loss) for event in events if isinstance(event, TuningStep)),
-        cuts=tuple(Cut(number + 1, step) for number, step in cuts.items()),
+        cuts=tuple(CutMark(number + 1, step) for number, step in cuts.items()),
         dense=dense.validation if dense else None,
         steps=next((event.steps for event in events if isinstance(event, Started)), 0),
     )
 
 
 @dataclass(frozen=True)
-class Progress:
+class RunProgress:
     """How far a run is, in [0, 1], what it is doing, and the seconds left, None while the speed is unknown."""
 
     fraction: float
@@ -76,14 +76,14 @@ class Progress:
     phase: str
 
 
-def progress(events: Iterable[Event], elapsed_s: float) -> Progress:
+def progress(events: Iterable[Event], elapsed_s: float) -> RunProgress:
     """How far the run is, `elapsed_s` seconds after it began or was resumed."""
     events = latest(events)
     fraction = _fraction(events)
     resumed = max((place for place, event in enumerate(events) if isinstance(event, Resumed)), default=0)
     done = fraction - _fraction(events[:resumed])  # in that time: what was done before tells nothing of the speed
     left = elapsed_s * (1 - fraction) / done if "pruned" in stages_of(events) and done > 0 else None
-    return Progress(fraction, left, _phase(events))
+    return RunProgress(fraction, left, _phase(events))
 
 
 def _fraction(events: Sequence[Event]) -> float:
@@ -144,7 +144,7 @@ def stages_of(events: Iterable[Event]) -> dict[str, Stage]:
 
 
 @dataclass(frozen=True)
-class Cell:
+class StageCell:
     """A stage's number as it is written, and its signed change against dense: empty for dense itself."""
 
     stage: str
@@ -157,7 +157,7 @@ class StageRow:
     """One measure of every stage. The label of an accuracy says on which split it was measured."""
 
     label: str
-    cells: tuple[Cell, ...]
+    cells: tuple[StageCell, ...]
 
 
 def stage_rows(stages: Mapping[str, Stage]) -> list[StageRow]:
@@ -167,10 +167,10 @@ def stage_rows(stages: Mapping[str, Stage]) -> list[StageRow]:
     for label, value, write, compare in _MEASURES:
         if not any(value(stage) for stage in stages.values()):
             continue  # a run of a time when this was not measured
-        cells: list[Cell] = []
+        cells: list[StageCell] = []
         for name in (name for name in STAGES if name in stages):
             change = compare(value(dense), value(stages[name])) if dense and name != "dense" else ""
-            cells.append(Cell(name, write(value(stages[name])), change))
+            cells.append(StageCell(name, write(value(stages[name])), change))
         rows.append(StageRow(label, tuple(cells)))
     return rows
 

@@ -15,7 +15,7 @@ from pruning.events import Event, Masked, Stage, event_from_dict, event_to_dict
 from pruning.files.atomic_write import UNFINISHED, write_whole
 from pruning.model.devices import Randomness
 from pruning.recipe.recipe import Recipe, from_json, to_json
-from pruning.run.rounds import Before, Cut, Plan, Progress
+from pruning.run.rounds import Plan, RoundCut, RoundStart, RunState
 from pruning.training.schedules import Round
 
 FILE = "run.checkpoint"
@@ -39,10 +39,10 @@ class Checkpoint:
     carried_out: Recipe
     events: tuple[Event, ...]
     seconds: float
-    progress: Progress
+    progress: RunState
 
 
-_KNOWN: list[Any] = [Randomness, Progress, Plan, Cut, Before, Masked, Round, Stage]
+_KNOWN: list[Any] = [Randomness, RunState, Plan, RoundCut, RoundStart, Masked, Round, Stage]
 """The classes that a checkpoint may hold besides tensors and plain values; no other is ever built from the file."""
 
 # once and for all: torch's context manager for this is undone for all threads when one of them leaves it

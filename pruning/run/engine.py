@@ -15,7 +15,18 @@ from pruning.model.surgery import masked_copy, remove_units
 from pruning.model.units import Keep
 from pruning.pipeline.eligibility import chosen_groups
 from pruning.recipe.recipe import Recipe
-from pruning.run.rounds import Bench, Plan, Progress, Save, Stop, fallen_share, first_cut, gone_on, in_rounds, whole
+from pruning.run.rounds import (
+    Plan,
+    RunContext,
+    RunState,
+    Save,
+    Stop,
+    carry_out_rounds,
+    fallen_share,
+    first_round,
+    keep_everything,
+    resumed_round,
+)
 from pruning.selection.amounts import Amount
 from pruning.selection.ranking import Ranking, position, select
 from pruning.training.fine_tuning import steps_per_epoch
@@ -23,7 +34,7 @@ from pruning.workload import Workload
 
 
 @dataclass(frozen=True, eq=False)
-class Pruned:
+class PruneResult:
     """What a run leaves: the model (smaller, where units were removed), what was kept, and its measured stages."""
 
     model: nn.Module
@@ -37,9 +48,9 @@ def prune(
     recipe: Recipe,
     device: torch.device | None = None,
     stop: Stop = lambda: False,
-    progress: Progress | None = None,
+    progress: RunState | None = None,
     save: Save = lambda _: (),
-) -> Generator[Event, None, Pruned]:
+) -> Generator[Event, None, PruneResult]:
     """Prune in rounds, tune after each, measure; yields events and returns the result. Closing it cancels it.
 
     `stop` is asked at every batch: once true, what there is by then is measured and returned as the result. `save` is
@@ -49,24 +60,24 @@ def prune(
     device = device or default_device()
     model = open_model(workload, device)
     groups = chosen_groups(workload, recipe, model)
-    bench = Bench(workload, recipe, device, model, groups, cost_model(model, workload.example.to(device)))
+    bench = RunContext(workload, recipe, device, model, groups, cost_model(model, workload.example.to(device)))
     asking = bench.asking(stop)
     if progress is None:
         plan, ranking, amount = yield from _planned(bench)
-        run = None if stop() else first_cut(asking, plan, ranking, amount)
+        run = None if stop() else first_round(asking, plan, ranking, amount)
     else:
-        plan, run = progress.plan, gone_on(asking, progress)
-    keep = (yield from in_rounds(asking, plan, run, stop, save)) if run else whole(bench)
+        plan, run = progress.plan, resumed_round(asking, progress)
+    keep = (yield from carry_out_rounds(asking, plan, run, stop, save)) if run else keep_everything(bench)
     model.eval()
     stopped = stop()
     if recipe.granularity.removable:
         model = yield from _removed("tuned", bench, model, keep)
     tuned = measure_stage(model, workload, device)
     yield StageMeasured("tuned", tuned)
-    return Pruned(model, keep, {**plan.stages, "tuned": tuned}, stopped)
+    return PruneResult(model, keep, {**plan.stages, "tuned": tuned}, stopped)
 
 
-def _planned(bench: Bench) -> Generator[Event, None, tuple[Plan, Ranking, Amount]]:
+def _planned(bench: RunContext) -> Generator[Event, None, tuple[Plan, Ranking, Amount]]:
     """Score the dense network's units and measure the first two stages: dense, and the whole amount taken at once."""
     recipe, workload = bench.recipe, bench.workload
     ranking, amount = bench.ranked({})
@@ -82,7 +93,7 @@ def _planned(bench: Bench) -> Generator[Event, None, tuple[Plan, Ranking, Amount
     return Plan(rounds, {"dense": dense, "pruned": pruned}, ranking.divisors), ranking, amount
 
 
-def _measure_cut(bench: Bench, keep: Keep) -> Generator[Event, None, Stage]:
+def _measure_cut(bench: RunContext, keep: Keep) -> Generator[Event, None, Stage]:
     """The stage of the whole amount taken at once, before any tuning: what the preview showed."""
     cut = masked_copy(bench.model, bench.groups, keep)
     if bench.recipe.granularity.removable:
@@ -91,7 +102,7 @@ def _measure_cut(bench: Bench, keep: Keep) -> Generator[Event, None, Stage]:
 
 
 @torch.no_grad()
-def _removed(stage: StageName, bench: Bench, model: nn.Module, keep: Keep) -> Generator[Event, None, nn.Module]:
+def _removed(stage: StageName, bench: RunContext, model: nn.Module, keep: Keep) -> Generator[Event, None, nn.Module]:
     """The masked model without its fallen units, after comparing the outputs of the two."""
     smaller = remove_units(model, bench.example, bench.groups, keep)
     validation = bench.workload.validation

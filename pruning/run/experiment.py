@@ -11,15 +11,15 @@ import torch
 from pruning.errors import ExportError
 from pruning.events import Event, Exported, Finished, Resumed, Stage, StageMeasured, Verified, Warned
 from pruning.exporters import EXPORTERS, Record, export, require_writable
-from pruning.exporters.verification import differences, rescore_afresh
+from pruning.exporters.verification import differences, score_files_afresh
 from pruning.model.devices import default_device, describe
 from pruning.model.memory import out_of_memory
 from pruning.recipe.recipe import Recipe
 from pruning.reporting.run_summary import stages_of
 from pruning.run import checkpoints as kept
 from pruning.run.checkpoints import Checkpoint, CheckpointError
-from pruning.run.engine import Pruned, prune
-from pruning.run.rounds import Progress, Save, Stop
+from pruning.run.engine import PruneResult, prune
+from pruning.run.rounds import RunState, Save, Stop
 from pruning.workload import Workload
 
 WEIGHTS = ("safetensors", "pt")
@@ -100,7 +100,7 @@ class _Keeper:
     def saving(self, carried_out: Recipe) -> Save:
         """Writes down how far the run of the recipe `carried_out` has come; says so once if it cannot."""
 
-        def save(progress: Progress) -> Generator[Event, None, None]:
+        def save(progress: RunState) -> Generator[Event, None, None]:
             if self.folder is None:
                 return
             seconds = time.monotonic() - self.begun
@@ -131,7 +131,7 @@ def _taken_up(folder: Path, recipe: Recipe, log: list[Event]) -> Generator[Event
 
 def _pruned(
     workload: Workload, device: torch.device, stop: Stop, found: Checkpoint | None, keeper: _Keeper
-) -> Generator[Event, None, tuple[Recipe, Pruned]]:
+) -> Generator[Event, None, tuple[Recipe, PruneResult]]:
     """Prune; where memory does not suffice, once more with half the batch. Returns the recipe as it was carried out."""
     asked = keeper.recipe
     recipe, progress = (found.carried_out, found.progress) if found else (asked, None)
@@ -148,12 +148,12 @@ def _pruned(
 
 
 def _verified(
-    pruned: Pruned, files: list[Path], reference: str, device: torch.device, timeout_s: float
+    pruned: PruneResult, files: list[Path], reference: str, device: torch.device, timeout_s: float
 ) -> Generator[Event, None, Verified | None]:
     """Score the files in a fresh process, as the stage `exported`. Nothing is called verified that is not the same."""
     tuned = pruned.stages["tuned"]
     try:
-        found = rescore_afresh(files, reference, device, timeout_s)
+        found = score_files_afresh(files, reference, device, timeout_s)
     except ExportError as error:
         yield Warned(f"not verified: {error}; the files are kept")
         return None

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from pruning.criteria import unit_scores
 from pruning.criteria.calibration import Calibration
 from pruning.errors import PruningError
-from pruning.evaluation.accuracy import judge_all
+from pruning.evaluation.accuracy import evaluate_all
 from pruning.events import Event, Masked, Measured, Stage, TuningStep, Warned
 from pruning.model.costs import CostModel
 from pruning.model.devices import Randomness
@@ -27,7 +27,7 @@ Stop = Callable[[], bool]
 
 
 @dataclass(frozen=True, eq=False)
-class Bench:
+class RunContext:
     """What stays the same throughout a run. The model is cut and tuned in place."""
 
     workload: Workload
@@ -41,8 +41,8 @@ class Bench:
     def example(self) -> Tensor:
         return self.workload.example.to(self.device)
 
-    def asking(self, stop: Stop) -> "Bench":
-        """The same, but once `stop` is true whatever takes a batch ends with an exception that `in_rounds` knows."""
+    def asking(self, stop: Stop) -> "RunContext":
+        """The same, but once `stop` is true, taking a batch raises an exception that `carry_out_rounds` catches."""
         train, validation = (_Asking(split, stop) for split in (self.workload.train, self.workload.validation))
         return replace(self, workload=replace(self.workload, train=train, validation=validation))
 
@@ -56,7 +56,7 @@ class Bench:
         return ranking, recipe.amount.settled(CostLeft(ranking, self.cost))
 
     def validated(self, number: int, step: int, keep: Keep) -> Measured:
-        scores, _ = judge_all(self.model, self.workload.validation, self.workload.task, self.device)
+        scores, _ = evaluate_all(self.model, self.workload.validation, self.workload.task, self.device)
         return Measured(number, step, "validation", float(scores.double().mean()), fallen_share(keep))
 
     def tensors(self) -> dict[str, Tensor]:
@@ -80,7 +80,7 @@ class Plan:
 
 
 @dataclass(frozen=True, eq=False)
-class Before:
+class RoundStart:
     """The network before a round that may be taken back."""
 
     keep: Keep
@@ -89,18 +89,18 @@ class Before:
 
 
 @dataclass(frozen=True, eq=False)
-class Cut:
+class RoundCut:
     """What a round cuts: its number from 0, and the optimiser steps that were taken before it."""
 
     number: int
     done: int
     keep: Keep
     told: Masked
-    before: Before | None
+    before: RoundStart | None
 
 
 @dataclass(frozen=True, eq=False)
-class Progress:
+class RunState:
     """How far a run has come, after a validation: all that the rest of it depends on.
 
     `score` is the latest on the validation split, `step` counts optimiser steps. The tensors are the ones that the run
@@ -108,7 +108,7 @@ class Progress:
     """
 
     plan: Plan
-    cut: Cut
+    cut: RoundCut
     step: int
     score: float
     tensors: Mapping[str, Tensor]
@@ -116,15 +116,15 @@ class Progress:
     randomness: Randomness
 
 
-Save = Callable[[Progress], Iterable[Event]]
+Save = Callable[[RunState], Iterable[Event]]
 """Writes down how far the run has come; gives what there is to say of that."""
 
 
 @dataclass(frozen=True, eq=False)
-class UnderWay:
+class CurrentRound:
     """A round that is under way. `score` is the latest on the validation split, None if the cut is still to be made."""
 
-    cut: Cut
+    cut: RoundCut
     masks: Masks
     training: Training
     score: float | None = None
@@ -150,18 +150,18 @@ class _Asking:
         return self.split.batch(index, device, generator)
 
 
-def whole(bench: Bench) -> Keep:
+def keep_everything(bench: RunContext) -> Keep:
     """The decision by which nothing falls."""
     return {group.name: torch.ones(group.units, dtype=torch.bool) for group in bench.groups}
 
 
-def first_cut(bench: Bench, plan: Plan, ranking: Ranking, amount: Amount) -> UnderWay:
+def first_round(bench: RunContext, plan: Plan, ranking: Ranking, amount: Amount) -> CurrentRound:
     """The first round, of the dense network."""
-    nothing = Cut(-1, 0, whole(bench), _told(0, 0.0, position(ranking, amount, 0.0)), None)
+    nothing = RoundCut(-1, 0, keep_everything(bench), _told(0, 0.0, position(ranking, amount, 0.0)), None)
     return _cut(bench, plan, nothing, ranking, amount, _training(bench, plan, 0))
 
 
-def gone_on(bench: Bench, progress: Progress) -> UnderWay:
+def resumed_round(bench: RunContext, progress: RunState) -> CurrentRound:
     """The round that was under way, its model and training as they were. PruningError if the network is another."""
     shapes, written = ({n: t.shape for n, t in each.items()} for each in (bench.tensors(), progress.tensors))
     if shapes != written:
@@ -174,10 +174,12 @@ def gone_on(bench: Bench, progress: Progress) -> UnderWay:
     training.load(progress.training)
     masks = masks_of(bench.groups, progress.cut.keep, bench.model)
     progress.randomness.restore(bench.device)  # last: building a network may draw
-    return UnderWay(progress.cut, masks, training, progress.score)
+    return CurrentRound(progress.cut, masks, training, progress.score)
 
 
-def in_rounds(bench: Bench, plan: Plan, run: UnderWay, stop: Stop, save: Save) -> Generator[Event, None, Keep]:
+def carry_out_rounds(
+    bench: RunContext, plan: Plan, run: CurrentRound, stop: Stop, save: Save
+) -> Generator[Event, None, Keep]:
     """Tune the round that is under way, cut and tune those after it; returns what was kept.
 
     `save` is asked after each measurement, once its event has been consumed. The rounds end where they are when `stop`
@@ -201,7 +203,7 @@ def in_rounds(bench: Bench, plan: Plan, run: UnderWay, stop: Stop, save: Save) -
     return keep
 
 
-def _training(bench: Bench, plan: Plan, number: int) -> Training:
+def _training(bench: RunContext, plan: Plan, number: int) -> Training:
     """The training that the round belongs to, at its beginning."""
     recipe, parts = bench.recipe, plan.rounds if bench.recipe.schedule.continuous else plan.rounds[:1]
     seed = recipe.seed if recipe.schedule.continuous else recipe.seed + number
@@ -209,7 +211,7 @@ def _training(bench: Bench, plan: Plan, number: int) -> Training:
     return Training(bench.model, bench.workload, recipe.tuning, steps, bench.device, seed)
 
 
-def _next_cut(bench: Bench, plan: Plan, run: UnderWay) -> UnderWay:
+def _next_cut(bench: RunContext, plan: Plan, run: CurrentRound) -> CurrentRound:
     """Score what is left, and decide on the next cut."""
     ranking, amount = bench.ranked(run.cut.keep, plan.divisors)
     continuous = bench.recipe.schedule.continuous
@@ -217,7 +219,9 @@ def _next_cut(bench: Bench, plan: Plan, run: UnderWay) -> UnderWay:
     return _cut(bench, plan, run.cut, ranking, amount, training)
 
 
-def _cut(bench: Bench, plan: Plan, last: Cut, ranking: Ranking, amount: Amount, training: Training) -> UnderWay:
+def _cut(
+    bench: RunContext, plan: Plan, last: RoundCut, ranking: Ranking, amount: Amount, training: Training
+) -> CurrentRound:
     """The round after `last`."""
     number = last.number + 1
     progress = plan.rounds[number].progress
@@ -225,13 +229,13 @@ def _cut(bench: Bench, plan: Plan, last: Cut, ranking: Ranking, amount: Amount, 
     before = None
     if bench.recipe.schedule.max_drop is not None:
         copies = {name: tensor.detach().clone() for name, tensor in bench.tensors().items()}
-        before = Before(last.keep, last.told, copies)
+        before = RoundStart(last.keep, last.told, copies)
     keep = select(ranking, amount, progress)
     told = _told(number, progress, position(ranking, amount, progress))
-    return UnderWay(Cut(number, done, keep, told, before), masks_of(bench.groups, keep, bench.model), training)
+    return CurrentRound(RoundCut(number, done, keep, told, before), masks_of(bench.groups, keep, bench.model), training)
 
 
-def _round(bench: Bench, plan: Plan, run: UnderWay, save: Save) -> Generator[Event, None, float]:
+def _round(bench: RunContext, plan: Plan, run: CurrentRound, save: Save) -> Generator[Event, None, float]:
     """Cut and measure, unless that was done, and take the steps that are left of the round; returns the last score."""
     cut, training, score = run.cut, run.training, run.score
     if score is None:
@@ -248,15 +252,17 @@ def _round(bench: Bench, plan: Plan, run: UnderWay, save: Save) -> Generator[Eve
     return score
 
 
-def _measured(bench: Bench, plan: Plan, run: UnderWay, step: int, save: Save) -> Generator[Event, None, float]:
+def _measured(bench: RunContext, plan: Plan, run: CurrentRound, step: int, save: Save) -> Generator[Event, None, float]:
     measured = bench.validated(run.cut.number, step, run.cut.keep)
     yield measured
     randomness = Randomness.now(bench.device)
-    yield from save(Progress(plan, run.cut, step, measured.score, bench.tensors(), run.training.state(), randomness))
+    yield from save(RunState(plan, run.cut, step, measured.score, bench.tensors(), run.training.state(), randomness))
     return measured.score
 
 
-def _gone_back(bench: Bench, cut: Cut, before: Before, fall: float, drop: float) -> Generator[Event, None, None]:
+def _gone_back(
+    bench: RunContext, cut: RoundCut, before: RoundStart, fall: float, drop: float
+) -> Generator[Event, None, None]:
     """Make the network what it was before the last round, and say so; the last events then tell of what is returned."""
     bench.restore(before.tensors)
     back = f"of round {cut.number}" if cut.number else "before any cut"

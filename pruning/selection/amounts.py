@@ -13,7 +13,7 @@ from pruning.options.constraints import Share, check
 
 
 @dataclass(frozen=True, eq=False)
-class Sorted:
+class SortedPools:
     """What competes: `names` of the groups, in `pools` pools of `size` units, and the groups' `highest` score.
 
     `below` says how many scores of each pool are smaller than a float32 value: int64 [pools].
@@ -40,7 +40,7 @@ class Amount(Protocol):
         """What is only met by removing units (bytes, MACs); empty where units may also be set to zero."""
         ...
 
-    def falls(self, pools: Sorted) -> Tensor:
+    def falls(self, pools: SortedPools) -> Tensor:
         """How many units fall in each pool: int64 [pools]."""
         ...
 
@@ -81,7 +81,7 @@ class Sparsity(_Common):
     def __post_init__(self) -> None:
         check(self, "amount")
 
-    def falls(self, pools: Sorted) -> Tensor:
+    def falls(self, pools: SortedPools) -> Tensor:
         return _each(pools, round(self.share * pools.size))
 
     def settled(self, cost: Cost) -> "Sparsity":
@@ -99,7 +99,7 @@ class Threshold(_Common):
         if not math.isfinite(self.value):
             raise RecipeError(f"amount.value is {self.value}; a threshold is a finite number")
 
-    def falls(self, pools: Sorted) -> Tensor:
+    def falls(self, pools: SortedPools) -> Tensor:
         return _below(pools, self.value)
 
     def settled(self, cost: Cost) -> "Threshold":
@@ -119,7 +119,7 @@ class RelativeThreshold(_Common):
     def __post_init__(self) -> None:
         check(self, "amount")
 
-    def falls(self, pools: Sorted) -> Tensor:
+    def falls(self, pools: SortedPools) -> Tensor:
         return _below(pools, self.share * pools.highest) if pools.highest > 0 else _each(pools, 0)
 
     def own_pools(self, names: Iterable[str]) -> frozenset[str]:
@@ -151,7 +151,7 @@ class Budget(_Common):
     def removes(self) -> str:
         return {"parameters": "", "bytes": "bytes", "macs": "MACs"}[self.of]
 
-    def falls(self, pools: Sorted) -> Tensor:
+    def falls(self, pools: SortedPools) -> Tensor:
         raise TypeError("a budget says how many fall once it is settled")
 
     def settled(self, cost: Cost) -> Sparsity:
@@ -180,7 +180,7 @@ class PerLayer:
     def removes(self) -> str:
         return self.rest.removes
 
-    def falls(self, pools: Sorted) -> Tensor:
+    def falls(self, pools: SortedPools) -> Tensor:
         if len(pools.names) == 1 and pools.names[0] in self.shares:
             return Sparsity(self.shares[pools.names[0]]).falls(pools)
         return self.rest.falls(pools)
@@ -231,11 +231,11 @@ class Left(Protocol):
     def __call__(self, share: float, /) -> float: ...
 
 
-def _each(pools: Sorted, count: int) -> Tensor:
+def _each(pools: SortedPools, count: int) -> Tensor:
     return torch.full((pools.pools,), count)
 
 
-def _below(pools: Sorted, value: float) -> Tensor:
+def _below(pools: SortedPools, value: float) -> Tensor:
     # the first float32 that is not below the value: a threshold read off a page is compared as it is, not rounded
     first = torch.tensor(value, dtype=torch.float32)
     if float(first) < value:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pruning.selection.amounts import Amount, Sorted
+from pruning.selection.amounts import Amount, SortedPools
 from pruning.selection.scopes import Competition
 
 
@@ -57,7 +57,7 @@ class Pools:
         return torch.minimum(torch.maximum(asked, self.gone), self.most)
 
     def _counts(self, amount: Amount, progress: float, below: Callable[[float], Tensor]) -> Tensor:
-        counts = amount.falls(Sorted(self.names, len(self.keys), self.size, self.highest, below))
+        counts = amount.falls(SortedPools(self.names, len(self.keys), self.size, self.highest, below))
         return (progress * counts.double()).round().long().to(self.keys.device)
 
     def _may_fall_below(self, value: float) -> Tensor:

@@ -27,7 +27,7 @@ class Ranking:
 
 
 @dataclass(frozen=True)
-class Share:
+class GroupShare:
     """What one group keeps: units in all, units fallen, and the score at which its pool is cut.
 
     Every unit below `cut` has fallen but for the best of each layer; at `cut` itself ties fall by position. `cut` is
@@ -49,7 +49,7 @@ class Share:
 class Position:
     """What an amount means for every group, in the order of the groups. `asked` and `fallen` count all units."""
 
-    shares: tuple[Share, ...]
+    shares: tuple[GroupShare, ...]
     asked: int
     fallen: int
 
@@ -85,7 +85,7 @@ def rank(
 
 def position(ranking: Ranking, amount: Amount, progress: float = 1.0) -> Position:
     """How many units of each group fall. Searches only; no mask is made."""
-    shares = {group.name: Share(group.name, group.units, 0, None) for group in ranking.groups}
+    shares = {group.name: GroupShare(group.name, group.units, 0, None) for group in ranking.groups}
     parts = Counter(name for pools in ranking.pools for name in pools.names)
     asked = fallen = 0
     for pools in ranking.pools:
@@ -95,7 +95,7 @@ def position(ranking: Ranking, amount: Amount, progress: float = 1.0) -> Positio
         lowest = pools.lowest(counts)
         for name, more in zip(pools.names, pools.fallen(counts), strict=True):
             cut = None if lowest is None or parts[name] > 1 else lowest * pools.divisors[name]
-            shares[name] = Share(name, shares[name].units, shares[name].fallen + more, cut)
+            shares[name] = GroupShare(name, shares[name].units, shares[name].fallen + more, cut)
     return Position(tuple(shares[group.name] for group in ranking.groups), asked, fallen)
 
 

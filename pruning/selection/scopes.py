@@ -61,7 +61,7 @@ class Global:
 
 
 @dataclass(frozen=True)
-class Layer:
+class WithinLayer:
     """The units of each layer compete among themselves; every layer loses the same share."""
 
     within_rows: ClassVar[bool] = False
@@ -74,7 +74,7 @@ class Layer:
 
 
 @dataclass(frozen=True)
-class Row:
+class WithinRow:
     """The units of each output row of a weight compete among themselves.
 
     (Per output, as Wanda compares: Sun et al. 2023, arXiv 2306.11695.)
@@ -94,7 +94,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Blocks:
+class WithinBlocks:
     """Each `of` neighbours along a row's inputs compete among themselves: 2:4 is `of` 4 with sparsity 0.5.
 
     (N:M sparsity: Mishra et al. 2021, arXiv 2104.08378.) In a convolution neighbours are input channels at one position
@@ -123,4 +123,4 @@ class Blocks:
         return 1.0
 
 
-SCOPES: dict[str, type[Scope]] = {"global": Global, "layer": Layer, "row": Row, "blocks": Blocks}
+SCOPES: dict[str, type[Scope]] = {"global": Global, "layer": WithinLayer, "row": WithinRow, "blocks": WithinBlocks}

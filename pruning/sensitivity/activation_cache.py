@@ -8,43 +8,45 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pruning.evaluation.regression_estimator import Dense, Known, judging_order
+from pruning.evaluation.regression_estimator import DenseReference, DenseReferenceBuilder, evaluation_order
 from pruning.evaluation.sequential_bounds import FIRST_LOOK, looks
-from pruning.sensitivity.suffix_graph import Tail, Walk, copied, tensors_in
+from pruning.sensitivity.suffix_graph import GraphWalk, Suffix, copied, tensors_in
 from pruning.workload import Split, Task
 
-SEEN_BYTES = 256 * 2**20
+CACHE_BYTES = 256 * 2**20
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
+class CachedBatch:
     """Samples from `at` to `upto` of the order; `seen` is what each tail takes, empty where that is not kept."""
 
     at: int
     upto: int
     inputs: Tensor
     target: Tensor
-    seen: dict[Tail, tuple[Any, ...]]
+    seen: dict[Suffix, tuple[Any, ...]]
 
 
-class Seeing:
+class ActivationCache:
     """Runs the dense network on a split, batch by batch, and keeps what the tails take while there is room.
 
     What is `known` of the dense network need not be told: then the pass finds it out.
     """
 
-    def __init__(self, model: nn.Module, known: Known | None, split: Split, task: Task, device: torch.device) -> None:
+    def __init__(
+        self, model: nn.Module, known: DenseReference | None, split: Split, task: Task, device: torch.device
+    ) -> None:
         self.known = known
         self.batches: list[tuple[int, int]] = []
         self._model, self._split, self._task, self._device = model, split, task, device
-        self._order = judging_order(len(split)) if known is None else known.order
-        self._dense = Dense(task, len(split))
-        self._walk: Walk | None = None
-        self._tails: list[Tail] = []
-        self._kept: dict[int, Seen] = {}
-        self._room = SEEN_BYTES
+        self._order = evaluation_order(len(split)) if known is None else known.order
+        self._dense = DenseReferenceBuilder(task, len(split))
+        self._walk: GraphWalk | None = None
+        self._tails: list[Suffix] = []
+        self._kept: dict[int, CachedBatch] = {}
+        self._room = CACHE_BYTES
 
-    def watch(self, walk: Walk, tails: Sequence[Tail], most: int) -> None:
+    def watch(self, walk: GraphWalk, tails: Sequence[Suffix], most: int) -> None:
         """See from now on for these tails, in batches of at most so many samples."""
         self._walk, self._tails = walk, list(tails)
         self.batches = batches(len(self._split), most)
@@ -59,18 +61,18 @@ class Seeing:
                 yield
         self.known = self._dense.known()
         if self.known.judged == len(self._split):
-            self._dense = Dense(self._task, len(self._split))  # its outputs are not needed any more
+            self._dense = DenseReferenceBuilder(self._task, len(self._split))  # its outputs are not needed any more
 
-    def batch(self, at: int, upto: int) -> Seen:
+    def batch(self, at: int, upto: int) -> CachedBatch:
         """One of the batches."""
         if at in self._kept:
             return self._kept[at]
         inputs, target = self.inputs(at, upto)
         if not self._tails or self._room <= 0:
-            return Seen(at, upto, inputs, target, {})
-        return self._keep(Seen(at, upto, inputs, target, dict(self._safe_stops(inputs, self._tails))))
+            return CachedBatch(at, upto, inputs, target, {})
+        return self._keep(CachedBatch(at, upto, inputs, target, dict(self._safe_stops(inputs, self._tails))))
 
-    def stops(self, batch: Seen, tails: Sequence[Tail]) -> Iterator[tuple[Tail, tuple[Any, ...]]]:
+    def stops(self, batch: CachedBatch, tails: Sequence[Suffix]) -> Iterator[tuple[Suffix, tuple[Any, ...]]]:
         """Some of the tails with what they take of the batch, in the order of the network."""
         if self._walk is None or batch.seen:
             return iter([(tail, batch.seen[tail]) for tail in tails])
@@ -91,18 +93,18 @@ class Seeing:
         elif self._room > 0:
             seen = dict(self._safe_stops(inputs, [*self._tails, self._walk.end]))
             (output,) = seen.pop(self._walk.end)
-            self._keep(Seen(at, upto, inputs, target, seen))
+            self._keep(CachedBatch(at, upto, inputs, target, seen))
         else:
             ((_, (output,)),) = self._walk.stops(inputs, [self._walk.end])
         self._dense.add(self._order[at:upto], output, target)
 
-    def _safe_stops(self, inputs: Tensor, tails: Sequence[Tail]) -> Iterator[tuple[Tail, tuple[Any, ...]]]:
+    def _safe_stops(self, inputs: Tensor, tails: Sequence[Suffix]) -> Iterator[tuple[Suffix, tuple[Any, ...]]]:
         """What the tails take, safe from what the network overwrites later, and nothing that keeps more in memory."""
         assert self._walk is not None
         for tail, values in self._walk.stops(inputs, tails):
             yield tail, copied(values) if tail.overwrites or any(map(_is_part, tensors_in(values))) else values
 
-    def _keep(self, batch: Seen) -> Seen:
+    def _keep(self, batch: CachedBatch) -> CachedBatch:
         tensors = [batch.inputs, batch.target, *(each for seen in batch.seen.values() for each in tensors_in(seen))]
         storages = {each.untyped_storage().data_ptr(): each.untyped_storage().nbytes() for each in tensors}
         self._room -= sum(storages.values())

@@ -18,18 +18,18 @@ from torch import Tensor, nn
 from pruning.criteria import unit_scores
 from pruning.criteria.calibration import Calibration
 from pruning.evaluation.accuracy import BATCH_ON_ACCELERATOR, Estimate
-from pruning.evaluation.regression_estimator import Known
+from pruning.evaluation.regression_estimator import DenseReference
 from pruning.evaluation.sequential_bounds import FIRST_LOOK, AtAllLooks, Interval, UntilNarrow, looks
 from pruning.model.devices import default_device, full_precision
 from pruning.model.preparation import open_model
 from pruning.model.units import UnitGroup
-from pruning.pipeline.eligibility import scorable
+from pruning.pipeline.eligibility import scorable_groups
 from pruning.recipe.recipe import Recipe
-from pruning.sensitivity.activation_cache import SEEN_BYTES, Seeing, Seen
-from pruning.sensitivity.cell_progress import Standing, Standings
-from pruning.sensitivity.layer_cuts import KEPT_BYTES, Cut, Cutting, bytes_of_largest
-from pruning.sensitivity.result import LEVELS, Cell, Row, Sensitivity
-from pruning.sensitivity.suffix_graph import Walk
+from pruning.sensitivity.activation_cache import CACHE_BYTES, ActivationCache, CachedBatch
+from pruning.sensitivity.cell_progress import CellProgress, RowProgress
+from pruning.sensitivity.layer_cuts import KEPT_BYTES, CutModel, LayerCut, bytes_of_largest
+from pruning.sensitivity.result import LEVELS, Sensitivity, SensitivityCell, SensitivityRow
+from pruning.sensitivity.suffix_graph import GraphWalk
 from pruning.workload import Split, Task, Workload
 
 CACHED_BYTES = 5 * 2**20  # of a batch's largest activations: those of two cores' caches
@@ -37,7 +37,7 @@ FIRST_KNOWN = 2000  # samples of the dense network that the first look goes by
 
 
 @dataclass(eq=False)
-class Sensing:
+class SensitivityAnalysis:
     """A map in the making. `model` is the dense network, `scores` are those of the groups' units.
 
     It may be asked for a narrower map at any time, and goes on from the samples that it has judged. What is `known` of
@@ -48,14 +48,14 @@ class Sensing:
     groups: Sequence[UnitGroup]
     scores: Mapping[str, Tensor]
     levels: tuple[float, ...]
-    known: Known | None
+    known: DenseReference | None
     split: Split
     task: Task
     device: torch.device
     left_out: Mapping[str, str] = field(default_factory=dict[str, str])
     seconds: float = 0.0
     spent: int = 0
-    _rows: list[Standings] = field(init=False, default_factory=list[Standings])
+    _rows: list[RowProgress] = field(init=False, default_factory=list[RowProgress])
     _going_on: Iterator[None] | None = field(init=False, default=None)
     _half_width: float = field(init=False, default=0.0)
     _max_drop: float | None = field(init=False, default=None)
@@ -64,8 +64,8 @@ class Sensing:
         self.levels = tuple(sorted(set(self.levels)))
         if any(module.training for module in self.model.modules()):
             self.model = copy.deepcopy(self.model).eval()
-        self._cutting = Cutting(self.model)
-        self._seeing = Seeing(self.model, self.known, self.split, self.task, self.device)
+        self._cutting = CutModel(self.model)
+        self._seeing = ActivationCache(self.model, self.known, self.split, self.task, self.device)
 
     @property
     def most_bytes(self) -> int:
@@ -75,7 +75,7 @@ class Sensing:
         """
         weights = sum(parameter.numel() for parameter in self.model.parameters())
         judged = 4 * len(self.split) * len(self.groups) * len(self.levels)
-        return SEEN_BYTES + KEPT_BYTES + weights * (len(self.levels) + 4 + 16) + judged
+        return CACHE_BYTES + KEPT_BYTES + weights * (len(self.levels) + 4 + 16) + judged
 
     @torch.no_grad()
     def advance(self, seconds: float, half_width: float, max_drop: float | None = None) -> Sensitivity:
@@ -126,14 +126,14 @@ class Sensing:
             yield from self._judge(now, at, upto)
             self._look([one for (one,) in now.values()], upto, AtAllLooks(len(self.split)))
 
-    def _deciding(self, max_drop: float) -> dict[Standings, Standing]:
+    def _deciding(self, max_drop: float) -> dict[RowProgress, CellProgress]:
         found = {row: row.deciding(max_drop) for row in self._rows}
         return {row: one for row, one in found.items() if one is not None}
 
     def _begin(self) -> None:
         """Make all rows and cuts, and know enough for a first look: a map has all its rows from the first moment."""
         example, _ = self._seeing.inputs(0, min(16, len(self.split)))
-        walk = Walk(self.model, self._cutting.work, example)
+        walk = GraphWalk(self.model, self._cutting.work, example)
         rows = [self._cutting.row(group, self.scores, self.levels, walk) for group in self.groups]
         most = BATCH_ON_ACCELERATOR
         if self.device.type == "cpu":  # there it matters much whether a network's activations fit the cache
@@ -141,25 +141,25 @@ class Sensing:
         self._seeing.watch(walk, [row.tail for row in rows if row.tail is not None], most)
         for _ in self._know(FIRST_KNOWN if rows else len(self.split)):
             pass
-        self._rows = [Standings(row, [self._at_first(cut) for cut in row.cuts]) for row in rows]
+        self._rows = [RowProgress(row, [self._at_first(cut) for cut in row.cuts]) for row in rows]
 
     def _know(self, samples: int) -> Iterator[None]:
         yield from self._seeing.know(samples)
         self.known = self._seeing.known
 
-    def _at_first(self, cut: Cut) -> Standing:
+    def _at_first(self, cut: LayerCut) -> CellProgress:
         """Nothing, but where no unit falls: that is the dense network."""
         total = len(self.split)
         estimate = Estimate(0.0, 1.0, 0.0, 0, total) if cut.fallen else Estimate(0.0, 0.0, 0.0, total, total)
-        return Standing(cut, torch.zeros(total), estimate, enough=total)
+        return CellProgress(cut, torch.zeros(total), estimate, enough=total)
 
-    def _wanted(self, row: Standings, at: int, last: bool) -> list[Standing]:
+    def _wanted(self, row: RowProgress, at: int, last: bool) -> list[CellProgress]:
         """The row's cuts that have come as far as `at` and shall be judged further."""
         assert self.known is not None
         here = [one for one in row.standings if one.samples == at and one.wide(self._half_width)]
         return [one for one in here if row.collapsed(one, self.known.chance) <= last]
 
-    def _judge(self, wanted: Mapping[Standings, Sequence[Standing]], at: int, upto: int) -> Iterator[None]:
+    def _judge(self, wanted: Mapping[RowProgress, Sequence[CellProgress]], at: int, upto: int) -> Iterator[None]:
         """Judge the cuts on a batch, each by what follows its layer."""
         batch = self._seeing.batch(at, upto)
         of_tail = {row.cuts.tail: row for row in wanted if row.cuts.tail is not None}
@@ -170,7 +170,9 @@ class Sensing:
             row = of_tail[tail]
             yield from self._cuts(row, wanted[row], partial(tail, values), batch)
 
-    def _cuts(self, row: Standings, some: Sequence[Standing], run: Callable[[], Tensor], batch: Seen) -> Iterator[None]:
+    def _cuts(
+        self, row: RowProgress, some: Sequence[CellProgress], run: Callable[[], Tensor], batch: CachedBatch
+    ) -> Iterator[None]:
         """Judge a row's cuts on a batch, the deepest first; `run` runs the network on it, or what follows the layer."""
         for one in reversed(some):
             exactly = one.exactly or not self._half_width
@@ -184,7 +186,7 @@ class Sensing:
         for ladder in row.cuts.ladders.values():
             ladder.forget()
 
-    def _look(self, some: Sequence[Standing], upto: int, interval: Interval) -> None:
+    def _look(self, some: Sequence[CellProgress], upto: int, interval: Interval) -> None:
         """Estimate those of the cuts that are due: all at a look, else those that may be known well enough."""
         assert self.known is not None
         total = len(self.split)
@@ -213,31 +215,37 @@ class Sensing:
     def _map(self, half_width: float, max_drop: float | None) -> Sensitivity:
         assert self.known is not None
         dense, left, known = self.known.score, 0, self.known.judged == len(self.split)
-        open_ = set(self._deciding(max_drop).values()) if max_drop is not None else set[Standing]()
-        rows: list[Row] = []
+        open_ = set(self._deciding(max_drop).values()) if max_drop is not None else set[CellProgress]()
+        rows: list[SensitivityRow] = []
         for row in self._rows:
             unfinished = {one for one in row.standings if one.wide(half_width)} | (open_ & set(row.standings))
             left += sum(max(one.enough - one.samples, 1) for one in unfinished)
-            group, cells = row.cuts.group, list[Cell]()
+            group, cells = row.cuts.group, list[SensitivityCell]()
             for level, one in zip(self.levels, (row.standings[i] for i in row.cuts.of_level), strict=True):
                 estimate = one.estimate if one.cut.fallen else replace(one.estimate, score=dense)
-                cells.append(Cell(level, group.units, one.cut.fallen, estimate, known and one not in unfinished))
-            rows.append(Row(group.name, group.members, group.units, tuple(cells), row.cuts.full_passes))
+                cells.append(
+                    SensitivityCell(level, group.units, one.cut.fallen, estimate, known and one not in unfinished)
+                )
+            rows.append(SensitivityRow(group.name, group.members, group.units, tuple(cells), row.cuts.full_passes))
         return Sensitivity(
             tuple(rows), self.levels, dense, len(self.split), half_width, self.spent, self.spent + left, self.seconds,
             self.left_out, max_drop,
         )  # fmt: skip
 
 
-def sensing_of(workload: Workload, recipe: Recipe, levels: tuple[float, ...], device: torch.device) -> Sensing:
+def analysis_of(
+    workload: Workload, recipe: Recipe, levels: tuple[float, ...], device: torch.device
+) -> SensitivityAnalysis:
     """The map of the recipe's criterion and granularity, not begun."""
     model = open_model(workload, device)
-    groups, left_out = scorable(recipe.criterion, recipe.granularity, model, workload.example.to(device))
+    groups, left_out = scorable_groups(recipe.criterion, recipe.granularity, model, workload.example.to(device))
     scores = unit_scores(recipe.criterion, model, groups, Calibration(workload, device, recipe.seed))
-    return Sensing(model, groups, scores, levels, None, workload.validation, workload.task, device, left_out)
+    return SensitivityAnalysis(
+        model, groups, scores, levels, None, workload.validation, workload.task, device, left_out
+    )
 
 
-def sense(
+def map_sensitivity(
     workload: Workload,
     recipe: Recipe,
     levels: tuple[float, ...] = LEVELS,
@@ -249,7 +257,7 @@ def sense(
 
     With `max_drop` the cells which decide what is each row's largest cut within it are judged until they have decided.
     """
-    sensing = sensing_of(workload, recipe, levels, device or default_device())
+    sensing = analysis_of(workload, recipe, levels, device or default_device())
     while not (sensed := sensing.advance(0.2, half_width, max_drop)).done:
         yield sensed
     return sensed

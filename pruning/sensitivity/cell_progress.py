@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from pruning.evaluation.accuracy import Estimate
-from pruning.sensitivity.layer_cuts import Cut, Cuts
+from pruning.sensitivity.layer_cuts import LayerCut, RowCuts
 
 
 @dataclass(eq=False)
-class Standing:
+class CellProgress:
     """How far a cut has come: scores float32 [total] of the first `samples` of the order, and the latest look.
 
     `enough` is after about how many samples it will be as narrow as asked. `beyond` says that it is judged further than
@@ -17,7 +17,7 @@ class Standing:
     What is `rounded` came from ladders; `exactly` says that all samples are judged without, as what is measured is.
     """
 
-    cut: Cut
+    cut: LayerCut
     scores: Tensor
     estimate: Estimate
     samples: int = 0
@@ -36,17 +36,17 @@ class Standing:
 
 
 @dataclass(eq=False)
-class Standings:
+class RowProgress:
     """A row's cuts, the shallowest first, and how far each has come."""
 
-    cuts: Cuts
-    standings: list[Standing]
+    cuts: RowCuts
+    standings: list[CellProgress]
 
-    def collapsed(self, one: Standing, chance: float) -> bool:
+    def collapsed(self, one: CellProgress, chance: float) -> bool:
         """Whether a smaller cut has surely left no more than chance, so that little is to be learnt from this one."""
         return any(_at_chance(smaller.estimate, chance) for smaller in self.standings[: self.standings.index(one)])
 
-    def deciding(self, max_drop: float) -> Standing | None:
+    def deciding(self, max_drop: float) -> CellProgress | None:
         """The smallest cut that may or may not cost at most `max_drop`, where all smaller ones surely do not cost more.
 
         Whether the row's largest cut within the limit is larger depends on it alone.

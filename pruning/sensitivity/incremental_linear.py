@@ -23,7 +23,7 @@ PAYS_BELOW = 0.2
 
 
 @dataclass(eq=False)
-class Ladder:
+class IncrementalLinear:
     """The cuts of one layer, the shallowest first: how many units fell -> which weights [out, in] are gone (bool).
 
     Remembers the outputs for the latest inputs, and of which cut they are, until it is told to forget them.
@@ -80,13 +80,13 @@ class Ladder:
         return self._rungs[cut]
 
 
-def ladders(model: nn.Module, gone: Mapping[int, Masks]) -> dict[str, Ladder]:
+def incremental_linears(model: nn.Module, gone: Mapping[int, Masks]) -> dict[str, IncrementalLinear]:
     """Path of a layer -> its ladder, for those of the cuts' weights that it pays for: on a CPU only.
 
     `gone` is how many units fell -> (parameter -> bool) what the cut sets to zero, the shallowest cut first. That the
     network uses the weights by calling the layer, and in no other way, is the caller's to find out.
     """
-    found: dict[str, Ladder] = {}
+    found: dict[str, IncrementalLinear] = {}
     for name in next(iter(gone.values())):
         path, _, kind = name.rpartition(".")
         layer = model.get_submodule(path)
@@ -95,16 +95,18 @@ def ladders(model: nn.Module, gone: Mapping[int, Masks]) -> dict[str, Ladder]:
         if layer.weight.device.type == "cpu" and layer.weight.dtype == torch.float32:
             cuts = {fallen: cut[name] for fallen, cut in gone.items()}
             if all(bool((shallower <= deeper).all()) for shallower, deeper in pairwise(cuts.values())):
-                found[path] = Ladder(layer, cuts)
+                found[path] = IncrementalLinear(layer, cuts)
     return found
 
 
 @contextmanager
-def climbing(model: nn.Module, ladders: Mapping[str, Ladder], fallen: int) -> Generator[None]:
+def computing_incrementally(
+    model: nn.Module, incremental_linears: Mapping[str, IncrementalLinear], fallen: int
+) -> Generator[None]:
     """The layers compute what the cut leaves of them, on their ladders, while the block runs."""
-    layers = {path: vars(model.get_submodule(path)) for path in ladders}
+    layers = {path: vars(model.get_submodule(path)) for path in incremental_linears}
     before = {path: attributes["forward"] for path, attributes in layers.items() if "forward" in attributes}
-    for path, ladder in ladders.items():
+    for path, ladder in incremental_linears.items():
         layers[path]["forward"] = partial(ladder.output, fallen)
     try:
         yield

@@ -11,15 +11,15 @@ from torch import Tensor, nn
 from pruning.model.units import Masks, UnitGroup, masks_of
 from pruning.selection.amounts import Sparsity
 from pruning.selection.ranking import rank, select
-from pruning.selection.scopes import Layer
-from pruning.sensitivity.incremental_linear import Ladder, climbing, ladders
-from pruning.sensitivity.suffix_graph import ATOL, RTOL, Tail, Walk
+from pruning.selection.scopes import WithinLayer
+from pruning.sensitivity.incremental_linear import IncrementalLinear, computing_incrementally, incremental_linears
+from pruning.sensitivity.suffix_graph import ATOL, RTOL, GraphWalk, Suffix
 
 KEPT_BYTES = 128 * 2**20  # of cut tensors, so that they need not be made anew for every batch
 
 
 @dataclass(eq=False)
-class Cut:
+class LayerCut:
     """One group cut so far that `fallen` units fell: `gone` (parameter -> bool) is what becomes zero."""
 
     fallen: int
@@ -28,31 +28,31 @@ class Cut:
 
 
 @dataclass(eq=False)
-class Cuts:
+class RowCuts:
     """A unit group with its cuts, the shallowest first, and for each level which of them it is.
 
     `tail` is what is computed anew for a cut; without one it is the whole network, and `full_passes` says why.
     """
 
     group: UnitGroup
-    cuts: list[Cut]
+    cuts: list[LayerCut]
     of_level: list[int]
-    tail: Tail | None
+    tail: Suffix | None
     full_passes: str
-    ladders: dict[str, Ladder]
+    incremental_linears: dict[str, IncrementalLinear]
 
 
-class Cutting:
+class CutModel:
     """A copy of the network in which cuts are made and taken back."""
 
     def __init__(self, model: nn.Module) -> None:
         self.work = copy.deepcopy(model).eval()
         self._left = KEPT_BYTES
 
-    def row(self, group: UnitGroup, scores: Mapping[str, Tensor], levels: Sequence[float], walk: Walk) -> Cuts:
+    def row(self, group: UnitGroup, scores: Mapping[str, Tensor], levels: Sequence[float], walk: GraphWalk) -> RowCuts:
         """The group's cuts at the levels, lowest first. Levels at which as many units fall are one cut."""
-        ranking = rank([group], scores, Layer(), Sparsity(0.0))
-        cuts: dict[int, Cut] = {}
+        ranking = rank([group], scores, WithinLayer(), Sparsity(0.0))
+        cuts: dict[int, LayerCut] = {}
         of_level: list[int] = []
         for level in levels:
             keep = select(ranking, Sparsity(level))
@@ -60,23 +60,28 @@ class Cutting:
             if fallen not in cuts:
                 stay = masks_of([group], keep, self.work) if fallen else {}
                 gone = {name: ~stays.to(self.work.get_parameter(name).device) for name, stays in stay.items()}
-                cuts[fallen] = Cut(fallen, gone)
+                cuts[fallen] = LayerCut(fallen, gone)
             of_level.append(list(cuts).index(fallen))
         real = [cut for cut in cuts.values() if cut.fallen]
         if not real:  # nothing is cut at any level, and nothing need be judged
-            return Cuts(group, list(cuts.values()), of_level, None, "", {})
+            return RowCuts(group, list(cuts.values()), of_level, None, "", {})
         middle = real[len(real) // 2]  # of which something is left: that tells more than a network of zeros
         tail = walk.tail(list(middle.gone), middle.gone)
-        found, why = (tail, "") if isinstance(tail, Tail) else (None, f"each cut is a full pass: {tail}")
-        row = Cuts(
-            group, list(cuts.values()), of_level, found, why, ladders(self.work, {c.fallen: c.gone for c in real})
+        found, why = (tail, "") if isinstance(tail, Suffix) else (None, f"each cut is a full pass: {tail}")
+        row = RowCuts(
+            group,
+            list(cuts.values()),
+            of_level,
+            found,
+            why,
+            incremental_linears(self.work, {c.fallen: c.gone for c in real}),
         )
         if not all(self._climbs(row, cut, walk.example) for cut in (real[0], middle)):
             row.ladders.clear()
         return row
 
     @torch.no_grad()
-    def _climbs(self, row: Cuts, cut: Cut, example: Tensor) -> bool:
+    def _climbs(self, row: RowCuts, cut: LayerCut, example: Tensor) -> bool:
         """Whether the ladders give what cut weights give: not where a network uses them without calling the layer."""
         if not row.ladders:
             return True
@@ -87,7 +92,7 @@ class Cutting:
         return torch.allclose(climbed, expected, RTOL, ATOL, equal_nan=True)
 
     @contextmanager
-    def cut(self, row: Cuts, cut: Cut, exactly: bool) -> Generator[None]:
+    def cut(self, row: RowCuts, cut: LayerCut, exactly: bool) -> Generator[None]:
         """The copy is cut while the block runs; `exactly` as a full evaluation would compute it, to the last digit."""
         climbed = {} if exactly else row.ladders
         params = {
@@ -96,14 +101,14 @@ class Cutting:
         whole = {name: param.data for name, param in params.items()}
         for name, param in params.items():  # put in the parameters' place, not copied
             param.data = self._zeroed(cut, name, param.data)
-        with climbing(self.work, climbed, cut.fallen):
+        with computing_incrementally(self.work, climbed, cut.fallen):
             try:
                 yield
             finally:
                 for name, param in params.items():
                     param.data = whole[name]
 
-    def _zeroed(self, cut: Cut, name: str, whole: Tensor) -> Tensor:
+    def _zeroed(self, cut: LayerCut, name: str, whole: Tensor) -> Tensor:
         """The cut tensor, made once as long as there is room to keep it."""
         if name in cut.kept:
             return cut.kept[name]

@@ -9,14 +9,14 @@ from typing import Any
 from pruning.evaluation.accuracy import Estimate
 from pruning.recipe.recipe import Recipe
 from pruning.selection.amounts import PerLayer
-from pruning.selection.scopes import Layer
+from pruning.selection.scopes import WithinLayer
 
 LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 """Sparsities of one layer alone."""
 
 
 @dataclass(frozen=True)
-class Cell:
+class SensitivityCell:
     """One row cut alone to `level`: `fallen` of `units` fell; the estimate is on the validation split.
 
     `done` means that the estimate is as narrow as was asked, or measured, and decides what it has to decide.
@@ -30,7 +30,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Row:
+class SensitivityRow:
     """A unit group at all levels, lowest first. `members` are the layers that hold its units, one or more.
 
     `full_passes` is empty where only what comes after the layer was computed anew, else it says why not.
@@ -39,7 +39,7 @@ class Row:
     name: str
     members: tuple[str, ...]
     units: int
-    cells: tuple[Cell, ...]
+    cells: tuple[SensitivityCell, ...]
     full_passes: str = ""
 
     @property
@@ -56,7 +56,7 @@ class Sensitivity:
     `max_drop`, cells are judged further until it is known which is each row's largest cut that costs no more.
     """
 
-    rows: tuple[Row, ...]
+    rows: tuple[SensitivityRow, ...]
     levels: tuple[float, ...]
     dense: float
     total: int
@@ -103,7 +103,7 @@ def suggested(sensed: Sensitivity, recipe: Recipe, max_drop: float) -> Recipe:
     cuts = largest_cuts(sensed, max_drop)
     whole = {row.name for row in sensed.rows if {row.name, *row.members} & set(recipe.keep_whole)}
     shares = {name: share for name, share in cuts.items() if name not in whole}
-    return replace(recipe, scope=Layer(), amount=PerLayer(shares))
+    return replace(recipe, scope=WithinLayer(), amount=PerLayer(shares))
 
 
 def to_dict(sensed: Sensitivity) -> dict[str, Any]:

@@ -19,7 +19,7 @@ RTOL, ATOL = 1e-4, 1e-5
 
 
 @dataclass(frozen=True, eq=False)
-class Tail:
+class Suffix:
     """What follows `start`, as a module of its own that takes the values of the nodes `needs`.
 
     `overwrites` says that it changes its inputs in place, so that each use takes copies.
@@ -34,7 +34,7 @@ class Tail:
         return self.module(*copied(values) if self.overwrites else values)
 
 
-class Walk:
+class GraphWalk:
     """The dense network, node by node, stopping where tails begin.
 
     `work` is a copy of `model` whose parameters may be changed: tails compute with those, the walk with the model's.
@@ -51,7 +51,7 @@ class Walk:
             self._traced = None
             self.why_not = f"the network's forward cannot be traced ({describe(error)})"
 
-    def tail(self, params: Collection[str], trial: Mapping[str, Tensor]) -> Tail | str:
+    def tail(self, params: Collection[str], trial: Mapping[str, Tensor]) -> Suffix | str:
         """The tail behind the first use of the parameters; else a sentence why every cut takes full passes.
 
         Tried out on the example with the values `trial` (bool of a parameter's shape) set to zero.
@@ -69,20 +69,20 @@ class Walk:
             return f"what follows it cannot be run alone ({describe(error)})"
 
     @cached_property
-    def end(self) -> Tail:
+    def end(self) -> Suffix:
         """The tail behind everything: it takes the network's output, and that is what it gives."""
         assert self._traced is not None
         output = next(node for node in self._traced.graph.nodes if node.op == "output")
         return self._behind(output)
 
-    def stops(self, inputs: Tensor, tails: Collection[Tail]) -> Iterator[tuple[Tail, tuple[Any, ...]]]:
+    def stops(self, inputs: Tensor, tails: Collection[Suffix]) -> Iterator[tuple[Suffix, tuple[Any, ...]]]:
         """The tails in the order of the network, each with the values that it takes.
 
         They are the walk's own: where a tail `overwrites` them, so will the walk when it goes on.
         """
         if self._traced is None or not tails:
             return
-        waiting: dict[fx.Node, list[Tail]] = {}
+        waiting: dict[fx.Node, list[Suffix]] = {}
         for tail in tails:
             waiting.setdefault(tail.start, []).append(tail)
         last = self._last_needed(tails)
@@ -110,7 +110,7 @@ class Walk:
             return id(getattr(self._model.get_submodule(path), name, None)) in owned
         return False
 
-    def _behind(self, start: fx.Node) -> Tail:
+    def _behind(self, start: fx.Node) -> Suffix:
         assert self._traced is not None
         nodes = list(self._traced.graph.nodes)
         place = nodes.index(start)
@@ -120,9 +120,9 @@ class Walk:
         values: dict[fx.Node, fx.Node] = {node: graph.placeholder(node.name) for node in needs}
         for node in nodes[place:]:
             values[node] = graph.node_copy(node, lambda old: values[old])
-        return Tail(start, needs, fx.GraphModule(self._work, graph))
+        return Suffix(start, needs, fx.GraphModule(self._work, graph))
 
-    def _last_needed(self, tails: Collection[Tail]) -> dict[fx.Node, list[fx.Node]]:
+    def _last_needed(self, tails: Collection[Suffix]) -> dict[fx.Node, list[fx.Node]]:
         """Node -> values that nothing needs after it, neither the walk nor a tail that begins later."""
         assert self._traced is not None
         nodes = list(self._traced.graph.nodes)
@@ -136,7 +136,7 @@ class Walk:
         return ending
 
     @torch.no_grad()
-    def _tried(self, tail: Tail, trial: Mapping[str, Tensor]) -> Tail | str:
+    def _tried(self, tail: Suffix, trial: Mapping[str, Tensor]) -> Suffix | str:
         """The tail if, on a cut network, it gives what a full pass gives; marked if it overwrites what it is given."""
         kept = {name: self._work.get_parameter(name).detach().clone() for name in trial}
         try:
@@ -149,7 +149,7 @@ class Walk:
             copies = copied(values)
             output = tail.module(*values)
             changed = any(value._version != version for value, version in zip(tensors, before, strict=True))
-            tail = Tail(tail.start, tail.needs, tail.module, overwrites=changed)
+            tail = Suffix(tail.start, tail.needs, tail.module, overwrites=changed)
             output = tail(copies) if changed else output
         finally:
             for name, values_before in kept.items():

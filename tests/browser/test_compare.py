@@ -9,7 +9,7 @@ from pruning.criteria import Attribution, BatchnormScale
 from pruning.granularities import Channels
 from pruning.recipe.recipe import Recipe, from_json
 from pruning.selection.amounts import Budget, Sparsity
-from pruning.selection.scopes import Blocks
+from pruning.selection.scopes import WithinBlocks
 from tests.browser.conftest import address_of
 from tests.browser.test_lab import MEASURED, open_page, recipe_of
 
@@ -33,7 +33,7 @@ def test_choosing_a_kind_shows_its_own_fields_formula_and_source(page: Page, app
     pick(page, "scope", "blocks")
     expect(page.locator(".strip")).to_contain_text(MEASURED, timeout=60_000)
     recipe = from_json(recipe_of(page))
-    assert recipe.scope == Blocks(4) and type(recipe.criterion).__name__ == "OptimalBrainSurgeon"
+    assert recipe.scope == WithinBlocks(4) and type(recipe.criterion).__name__ == "OptimalBrainSurgeon"
 
 
 def test_choices_that_do_not_go_together_give_a_sentence_beside_them(page: Page, app: str) -> None:

@@ -7,13 +7,13 @@ from pathlib import Path
 import torch
 from playwright.sync_api import Page, expect
 
-from pruning.evaluation.accuracy import judge_all
+from pruning.evaluation.accuracy import evaluate_all
 from pruning.exporters.loading import load_network, read_tensors
 from pruning.granularities import Channels
 from pruning.recipe.recipe import Recipe, from_json
 from pruning.reporting.formatting import percent
 from pruning.selection.amounts import Sparsity
-from pruning.selection.scopes import Layer
+from pruning.selection.scopes import WithinLayer
 from pruning.training.fine_tuning import Tuning
 from pruning.training.schedules import OneShot, Polynomial
 from sample_models import MODELS
@@ -22,7 +22,7 @@ from tests.browser.conftest import address_of
 QUICK = Recipe(
     "fashion_cnn",
     granularity=Channels(),
-    scope=Layer(),
+    scope=WithinLayer(),
     amount=Sparsity(0.25),
     schedule=OneShot(),
     tuning=Tuning(epochs=1, images_per_epoch=2560),
@@ -107,7 +107,7 @@ def test_run_export_and_the_downloaded_file_scores_the_same(page: Page, app: str
     workload = MODELS["fashion_cnn"]()
     for label in (".safetensors", ".pt"):
         network = load_network(workload, read_tensors(files[label]), torch.device("cpu"))
-        scores, _ = judge_all(network, workload.test, workload.task, torch.device("cpu"))
+        scores, _ = evaluate_all(network, workload.test, workload.task, torch.device("cpu"))
         assert plain(percent(float(scores.double().mean()), 2)) == f"{shown[0]} %"
         assert network.get_parameter("conv1.weight").shape[0] == 12
 

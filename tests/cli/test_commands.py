@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pruning.__main__ import app
-from pruning.cli.lines import line
+from pruning.cli.lines import event_line
 from pruning.events import Masked, TuningStep
 from pruning.recipe.recipe import from_json
 from pruning.run import experiment as runs
@@ -196,5 +196,5 @@ def test_help_does_not_wait_for_torch() -> None:
 
 def test_only_steps_go_without_a_line() -> None:
     masked = Masked(0, 1.0, 5, 4, 8, {"fc": 0.5})
-    assert line(masked).startswith("round 1: 4 of 8 units fallen")
-    assert line(TuningStep(0, 0, 1, 1.0)) == ""
+    assert event_line(masked).startswith("round 1: 4 of 8 units fallen")
+    assert event_line(TuningStep(0, 0, 1, 1.0)) == ""

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from pruning.__main__ import app
-from pruning.exporters.verification import rescore
+from pruning.exporters.verification import score_file
 from pruning.run import experiment as runs
 from sample_models import MODELS, fashion_cnn
 
@@ -40,7 +40,9 @@ assert not [name for name in sys.modules if name.split(".")[0] in ("pruning", "s
 def test_a_plain_script_scores_the_file_to_the_same_digit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     workload = MODELS[fashion_cnn.NAME]()
     monkeypatch.setattr(
-        runs, "rescore_afresh", lambda paths, reference, device, _: tuple(rescore(p, workload, device) for p in paths)
+        runs,
+        "rescore_afresh",
+        lambda paths, reference, device, _: tuple(score_file(p, workload, device) for p in paths),
     )
     recipe = tmp_path / "given.json"
     recipe.write_text(

@@ -17,7 +17,7 @@ from pruning.cli.sensitivity import read_levels
 from pruning.evaluation.accuracy import Estimate
 from pruning.recipe.recipe import from_json
 from pruning.selection.amounts import PerLayer
-from pruning.sensitivity.result import LEVELS, Cell, Row, Sensitivity
+from pruning.sensitivity.result import LEVELS, Sensitivity, SensitivityCell, SensitivityRow
 from tests.cli.test_bad_input import refused
 from tests.cli.test_commands import invoke
 from tests.own_workload import write_own
@@ -63,10 +63,10 @@ def test_the_suggestion_is_a_recipe_that_runs_with_the_largest_cuts(tmp_path: Pa
 def open_map() -> Sensitivity:
     """One layer at two levels: all of the 300 samples seen at the first, 60 at the second."""
     cells = (
-        Cell(0.5, 54, 27, Estimate(0.8, 0.0, -0.02, 300, 300), True),
-        Cell(0.9, 54, 49, Estimate(0.5, 0.12, -0.32, 60, 300), False),
+        SensitivityCell(0.5, 54, 27, Estimate(0.8, 0.0, -0.02, 300, 300), True),
+        SensitivityCell(0.9, 54, 49, Estimate(0.5, 0.12, -0.32, 60, 300), False),
     )
-    return Sensitivity((Row("conv1", ("conv1",), 54, cells),), (0.5, 0.9), 0.82, 300, 0.01, 360, 900, 0.1)
+    return Sensitivity((SensitivityRow("conv1", ("conv1",), 54, cells),), (0.5, 0.9), 0.82, 300, 0.01, 360, 900, 0.1)
 
 
 def test_ctrl_c_keeps_an_unfinished_map_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

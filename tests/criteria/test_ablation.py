@@ -13,7 +13,7 @@ from pruning.errors import RecipeError
 from pruning.granularities import GRANULARITIES, Channels, RNNUnits
 from pruning.model.preparation import open_model
 from pruning.model.units import UnitGroup, apply_masks, masks_of
-from pruning.pipeline.eligibility import scorable
+from pruning.pipeline.eligibility import scorable_groups
 from pruning.workload import Batch, Classification, TensorSplit, Workload
 from tests.criteria.hand import scored, work
 from tests.networks import CLASSES, CPU, NETWORKS, VECTOR, mlp, seeded, workload
@@ -262,7 +262,7 @@ def test_samples_have_a_range(samples):
 def test_a_network_of_zeros_has_no_unit_that_matters():
     work = workload(zeros, VECTOR, count=32)
     model = open_model(work, CPU)
-    groups, _ = scorable(Ablation(samples=16), Channels(), model, work.example)
+    groups, _ = scorable_groups(Ablation(samples=16), Channels(), model, work.example)
     scores = unit_scores(Ablation(samples=16), model, groups, Calibration(work, CPU))
     assert groups and all(values.tolist() == [0.0] * len(values) for values in scores.values())
 

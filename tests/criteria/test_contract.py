@@ -17,11 +17,11 @@ from pruning.granularities import GRANULARITIES, Weights
 from pruning.model.layer_table import PRUNABLE
 from pruning.model.preparation import open_model
 from pruning.model.units import Keep, UnitGroup
-from pruning.pipeline.eligibility import scorable
+from pruning.pipeline.eligibility import scorable_groups
 from pruning.recipe.compatibility import fits
 from pruning.recipe.recipe import Recipe, from_json, to_json
 from pruning.selection.amounts import Sparsity
-from pruning.selection.scopes import Global, Layer
+from pruning.selection.scopes import Global, WithinLayer
 from pruning.training.fine_tuning import Tuning
 from pruning.training.schedules import Linear, OneShot
 from pruning.workload import Workload
@@ -38,13 +38,13 @@ def made(criterion: str) -> Criterion:
     return CRITERIA[criterion](**QUICKLY.get(criterion, {}))
 
 
-def scorable_groups(criterion: str, granularity: str, work: Workload) -> tuple[nn.Module, list[UnitGroup]]:
+def groups_of(criterion: str, granularity: str, work: Workload) -> tuple[nn.Module, list[UnitGroup]]:
     model = open_model(work, CPU)
-    return model, scorable(made(criterion), GRANULARITIES[granularity](), model, work.example)[0]
+    return model, scorable_groups(made(criterion), GRANULARITIES[granularity](), model, work.example)[0]
 
 
 def scored(criterion: str, granularity: str, work: Workload) -> tuple[list[UnitGroup], dict[str, Tensor]]:
-    model, groups = scorable_groups(criterion, granularity, work)
+    model, groups = groups_of(criterion, granularity, work)
     return groups, unit_scores(made(criterion), model, groups, Calibration(work, CPU, 0))
 
 
@@ -95,7 +95,7 @@ def test_the_residual_network_comes_back_bitwise_as_it_was(criterion):
 
 
 def check_untouched(criterion: str, granularity: str, training: bool, work: Workload) -> None:
-    model, groups = scorable_groups(criterion, granularity, work)
+    model, groups = groups_of(criterion, granularity, work)
     model.train(training)
     next(model.children()).eval()  # a part that was frozen in its own mode stays in it
     modes = [module.training for module in model.modules()]
@@ -133,7 +133,7 @@ DIFFER_IN_ROUNDS = {
 
 def in_rounds_and_at_once(criterion: str, granularity: str, network: str, only: str = "") -> tuple[Keep, Keep]:
     """What stays of `only` this layer, or of all, after 3 rounds without tuning and after one cut."""
-    recipe = Recipe(network, CRITERIA[criterion](), GRANULARITIES[granularity](), Layer(), Sparsity(0.6))
+    recipe = Recipe(network, CRITERIA[criterion](), GRANULARITIES[granularity](), WithinLayer(), Sparsity(0.6))
     work = tiny(network, count=64)
     groups = scorable_groups(criterion, granularity, work)[1]
     whole = frozenset(member for group in groups for member in group.members if only and only not in group.members)

@@ -10,7 +10,7 @@ from pruning.granularities import Channels, Weights
 from pruning.model.units import Slice, UnitGroup
 from pruning.recipe.recipe import Recipe
 from pruning.selection.amounts import Threshold
-from pruning.selection.scopes import Layer
+from pruning.selection.scopes import WithinLayer
 from pruning.training.fine_tuning import Tuning
 from pruning.training.schedules import Linear, OneShot
 from tests.criteria.by_hand import calibration, one_layer, scored
@@ -64,7 +64,7 @@ def test_zeros_have_fallen_and_do_not_move_the_mean_of_the_live_weights():
 def test_a_threshold_is_reached_in_rounds_too():
     """What one cut takes falls in rounds too, and more as σ grows: with the zeros counted in, σ shrank instead."""
     data = tiny("mlp")
-    recipe = Recipe("mlp", Distribution(), Weights(), Layer(), Threshold(1.0), tuning=Tuning(epochs=0))
+    recipe = Recipe("mlp", Distribution(), Weights(), WithinLayer(), Threshold(1.0), tuning=Tuning(epochs=0))
     (_, once), (_, rounds) = (carried_out(data, replace(recipe, schedule=how)) for how in (OneShot(), Linear(4)))
     for name, stays in once.keep.items():
         assert not bool((rounds.keep[name] & ~stays).any()), name

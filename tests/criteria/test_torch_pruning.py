@@ -30,7 +30,7 @@ from pruning.criteria.calibration import Calibration
 from pruning.granularities import Channels
 from pruning.selection.amounts import Sparsity
 from pruning.selection.ranking import rank, select
-from pruning.selection.scopes import Layer
+from pruning.selection.scopes import WithinLayer
 from pruning.workload import Workload
 from tests.networks import CPU, seeded, workload
 
@@ -78,7 +78,7 @@ def same_fall(mine: dict[str, Tensor], other: dict[str, Tensor], model: nn.Modul
     groups = [g for g in Channels().sorted_out(model, data.example)[0] if g.name in mine]
     assert mine.keys() == other.keys() and len(mine) > 1
     for share in (0.1, 0.3, 0.5, 0.7, 0.9):
-        keep = select(rank(groups, mine, Layer(), Sparsity(share)), Sparsity(share))
+        keep = select(rank(groups, mine, WithinLayer(), Sparsity(share)), Sparsity(share))
         for name, importance in other.items():
             falls = importance.argsort()[: round(share * len(importance))]
             if set(torch.nonzero(~keep[name]).flatten().tolist()) != set(falls.tolist()):

@@ -3,9 +3,9 @@ from itertools import pairwise
 import pytest
 from torch import nn
 
-from pruning.evaluation.accuracy import judge_all
-from pruning.evaluation.progressive import Comparison
-from pruning.evaluation.regression_estimator import known_of
+from pruning.evaluation.accuracy import evaluate_all
+from pruning.evaluation.progressive import ProgressiveEvaluation
+from pruning.evaluation.regression_estimator import dense_reference
 from pruning.evaluation.sequential_bounds import looks
 from pruning.workload import Classification
 from tests.networks import CLASSES, CPU, mlp, samples, seeded
@@ -13,16 +13,16 @@ from tests.networks import CLASSES, CPU, mlp, samples, seeded
 TASK = Classification(CLASSES)
 
 
-def comparison(total: int) -> tuple[Comparison, nn.Module]:
+def comparison(total: int) -> tuple[ProgressiveEvaluation, nn.Module]:
     dense, cut, split = seeded(mlp), seeded(mlp), samples((6,), total, 1)
     cut[0].weight.data[0].zero_()
-    return Comparison(known_of(dense, split, TASK, CPU), split, TASK, CPU), cut
+    return ProgressiveEvaluation(dense_reference(dense, split, TASK, CPU), split, TASK, CPU), cut
 
 
 @pytest.mark.parametrize("total", [1, 99, 251, 700, 1900, 12_000])
 def test_a_comparison_ends_exactly_at_the_full_evaluation(total):
     compared, cut = comparison(total)
-    full = float(judge_all(cut, compared.split, TASK, CPU)[0].double().mean())
+    full = float(evaluate_all(cut, compared.split, TASK, CPU)[0].double().mean())
     seen = []
     while not seen or not seen[-1].measured:
         seen.append(compared.advance(cut, seconds=0.0))
@@ -39,7 +39,7 @@ def test_an_estimate_stands_at_the_latest_look():
     look = compared.advance(cut, 0.0)
     assert look.samples <= compared.samples
     assert look == compared.known.estimate(
-        judge_all(cut, compared.split, TASK, CPU)[0][compared.known.order[: look.samples]]
+        evaluate_all(cut, compared.split, TASK, CPU)[0][compared.known.order[: look.samples]]
     )
 
 

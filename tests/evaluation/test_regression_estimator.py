@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pruning.evaluation.accuracy import judge_all
-from pruning.evaluation.regression_estimator import Dense, Known, known_of
+from pruning.evaluation.accuracy import evaluate_all
+from pruning.evaluation.regression_estimator import DenseReference, DenseReferenceBuilder, dense_reference
 from pruning.evaluation.sequential_bounds import AtAllLooks, UntilNarrow, looks
 from pruning.workload import Classification, TensorSplit
 from tests.networks import CLASSES, CPU, mlp, samples, seeded
@@ -14,9 +14,9 @@ from tests.networks import CLASSES, CPU, mlp, samples, seeded
 TASK = Classification(CLASSES)
 
 
-def plain(scores: Tensor) -> Known:
+def plain(scores: Tensor) -> DenseReference:
     """Nothing is known but the dense network's scores."""
-    return Known(scores, torch.stack([torch.ones(len(scores)), scores], dim=1).double())
+    return DenseReference(scores, torch.stack([torch.ones(len(scores)), scores], dim=1).double())
 
 
 def test_an_estimate_worked_out_by_hand():
@@ -40,7 +40,7 @@ def test_what_the_predictors_explain_costs_no_samples():
     known = plain(dense)
     estimate = known.estimate((1 - dense)[known.order][:200])
     assert estimate.score == pytest.approx(1 - float(dense.mean()), abs=1e-4)
-    nothing_known = Known(dense, torch.ones(2000, 2).double())
+    nothing_known = DenseReference(dense, torch.ones(2000, 2).double())
     assert estimate.half_width < 0.5 * nothing_known.estimate((1 - dense)[known.order][:200]).half_width
 
 
@@ -67,7 +67,7 @@ def test_a_score_never_leaves_its_range():
     growing = torch.empty(1000).index_put_((known.order,), torch.arange(1000) / 100)
     predictors = torch.stack([torch.ones(1000), dense, growing], dim=1).double()
     for seen, end in (((torch.arange(100) > 50).float(), 1.0), ((torch.arange(100) < 50).float(), 0.0)):
-        assert Known(dense, predictors).estimate(seen).score == end
+        assert DenseReference(dense, predictors).estimate(seen).score == end
 
 
 @pytest.mark.parametrize("right, agree", [(0.9, 0.99), (0.9, 0.9), (0.9, 0.5), (0.5, 0.5), (0.99, 0.999)])
@@ -140,8 +140,8 @@ def test_several_cuts_at_once_are_estimated_as_each_alone():
 
 def test_what_is_known_of_a_classifier():
     model, split = seeded(mlp), samples((6,), 300, 1)
-    known = known_of(model, split, TASK, CPU)
-    assert torch.equal(known.scores, judge_all(model, split, TASK, CPU)[0])
+    known = dense_reference(model, split, TASK, CPU)
+    assert torch.equal(known.scores, evaluate_all(model, split, TASK, CPU)[0])
     right, rank = known.predictors[:, 2], known.predictors[:, 3]
     with torch.no_grad():
         chances = model(split.inputs).softmax(dim=1)
@@ -156,7 +156,7 @@ def test_what_is_known_of_a_classifier():
 
 def test_the_dense_network_may_become_known_bit_by_bit():
     model, split = seeded(mlp), samples((6,), 300, 1)
-    whole, dense = known_of(model, split, TASK, CPU), Dense(TASK, 300)
+    whole, dense = dense_reference(model, split, TASK, CPU), DenseReferenceBuilder(TASK, 300)
     for upto in (100, 300):
         index = whole.order[dense.judged : upto]
         with torch.no_grad():
@@ -180,7 +180,7 @@ def test_what_is_known_where_there_are_no_classes():
 
     model = nn.Sequential(nn.Linear(6, 1))
     split = TensorSplit(torch.randn(150, 6, generator=torch.Generator().manual_seed(0)), torch.zeros(150))
-    known = known_of(model, split, Distance(()), CPU)
+    known = dense_reference(model, split, Distance(()), CPU)
     assert known.predictors.shape == (150, 2) and known.chance == 0.0
 
 

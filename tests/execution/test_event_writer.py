@@ -9,7 +9,7 @@ import pytest
 from pruning.errors import JobError
 from pruning.events import Event, Failed, Finished, TuningStep, Warned
 from pruning.execution import run_worker as serving
-from pruning.execution.run_worker import Journal
+from pruning.execution.run_worker import EventWriter
 from pruning.execution.settings import Limits
 from pruning.execution.store.records import Lease
 from pruning.execution.store.store import Store
@@ -44,7 +44,7 @@ def written(store: Store, lease: Lease) -> list[Event]:
 def test_steps_wait_for_each_other_and_other_events_do_not(store: Store, lease: Lease, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(serving, "WRITE_S", 60.0)
     monkeypatch.setattr(serving, "BEAT_S", 60.0)
-    with Journal(store, lease, never) as journal:
+    with EventWriter(store, lease, never) as journal:
         journal.add(Warned("begun"))
         journal.add(step(1))
         journal.add(step(2))
@@ -68,7 +68,7 @@ def test_a_thousand_steps_are_few_writes(store: Store, lease: Lease, monkeypatch
 
     monkeypatch.setattr(store, "append", counted)
     begun = time.monotonic()
-    with Journal(store, lease, never) as journal:
+    with EventWriter(store, lease, never) as journal:
         for number in range(1000):
             journal.add(step(number))
         journal.add(Warned("end"))
@@ -80,7 +80,7 @@ def test_a_thousand_steps_are_few_writes(store: Store, lease: Lease, monkeypatch
 def test_the_heartbeat_writes_what_waits(store: Store, lease: Lease, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(serving, "WRITE_S", 60.0)
     monkeypatch.setattr(serving, "BEAT_S", 0.05)
-    with Journal(store, lease, never) as journal:
+    with EventWriter(store, lease, never) as journal:
         journal.add(Warned("begun"))
         journal.add(step(1))
         end = time.monotonic() + 30
@@ -92,7 +92,7 @@ def test_the_heartbeat_writes_what_waits(store: Store, lease: Lease, monkeypatch
 
 def test_a_stop_is_heard_and_stays(store: Store, lease: Lease, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(serving, "ASK_STOP_S", 0.0)
-    with Journal(store, lease, never) as journal:
+    with EventWriter(store, lease, never) as journal:
         assert not journal.stop()
         store.request_stop(lease.run)
         assert journal.stop()
@@ -103,7 +103,7 @@ def test_the_store_is_not_asked_at_every_step(store: Store, lease: Lease, monkey
     asked: list[str] = []
     monkeypatch.setattr(store, "stop_requested", asked.append)
     monkeypatch.setattr(serving, "ASK_STOP_S", 60.0)
-    with Journal(store, lease, never) as journal:
+    with EventWriter(store, lease, never) as journal:
         for _ in range(1000):
             journal.stop()
     assert asked == [lease.run]
@@ -115,7 +115,7 @@ def test_a_worker_that_was_given_up_hears_of_it_and_writes_nothing(
     monkeypatch.setattr(serving, "BEAT_S", 0.05)
     monkeypatch.setattr(serving, "ASK_STOP_S", 60.0)
     heard = threading.Event()
-    with Journal(store, lease, heard.set) as journal:
+    with EventWriter(store, lease, heard.set) as journal:
         assert not heard.wait(0.2)
         store.release("w")
         assert heard.wait(30)
@@ -135,7 +135,7 @@ def test_what_could_not_be_written_is_written_later(store: Store, lease: Lease, 
         raise JobError("database is locked")
 
     monkeypatch.setattr(store, "append", busy)
-    with Journal(store, lease, never) as journal:
+    with EventWriter(store, lease, never) as journal:
         with pytest.raises(JobError):
             journal.add(Warned("one"))
         journal.add(Warned("two"))

@@ -13,7 +13,7 @@ import pytest
 
 from pruning.errors import JobError
 from pruning.events import Exported, Finished
-from pruning.execution.ray_cluster.store_proxy import Clerk
+from pruning.execution.ray_cluster.store_proxy import StoreProxy
 from pruning.execution.store.records import Lease
 from pruning.execution.store.store import Store
 from tests.execution import functions
@@ -23,7 +23,7 @@ from tests.execution.waiting import eventually, gone, over, result, sentences, t
 ray = pytest.importorskip("ray")
 
 from pruning.execution import remote  # noqa: E402
-from pruning.execution.ray_cluster.backend import Cluster, RayBackend, Share, shares  # noqa: E402
+from pruning.execution.ray_cluster.backend import Cluster, RayBackend, ResourceShare, shares  # noqa: E402
 from tests.execution import clustered  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
@@ -35,7 +35,7 @@ class Wire:
     def __init__(self, store: Store) -> None:
         self.worker = "node"
         self.home = store.home
-        self._clerk = Clerk(store)
+        self._clerk = StoreProxy(store)
         self._answer = b""
 
     def send(self, message: bytes) -> None:
@@ -97,7 +97,7 @@ def test_a_worker_that_was_given_up_can_bring_no_file(store: Store, distant: rem
 
 def test_a_file_lands_in_the_runs_folder_and_nowhere_else(store: Store, lease: Lease):
     for name in ("../model.pt", "/tmp/model.pt", "a/b", "..", ""):
-        answer = Clerk(store).answer(pickle.dumps(("receive", (lease, name, b"x", True))))
+        answer = StoreProxy(store).answer(pickle.dumps(("receive", (lease, name, b"x", True))))
         _, error = pickle.loads(answer)
         assert isinstance(error, JobError) and "is not a file's name" in str(error)
     assert not store.folder(lease.run).exists()
@@ -115,16 +115,16 @@ def test_shares_of_a_cluster(monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setattr(ray, "nodes", lambda: [{"Alive": True, "Resources": node} for node in nodes])
 
     among({"CPU": 4.0})
-    assert shares(1, 1, {}) == {"calls": Share(0, 0), "runs": Share(4, 0)}
-    assert shares(1, 3, {})["runs"] == Share(1, 0)
-    assert shares(1, 9, {})["runs"] == Share(1, 0)
+    assert shares(1, 1, {}) == {"calls": ResourceShare(0, 0), "runs": ResourceShare(4, 0)}
+    assert shares(1, 3, {})["runs"] == ResourceShare(1, 0)
+    assert shares(1, 9, {})["runs"] == ResourceShare(1, 0)
     among({"CPU": 4.0}, {"CPU": 8.0})
-    assert shares(1, 1, {})["runs"] == Share(8, 0)
-    assert shares(1, 2, {})["runs"] == Share(6, 0)
+    assert shares(1, 1, {})["runs"] == ResourceShare(8, 0)
+    assert shares(1, 2, {})["runs"] == ResourceShare(6, 0)
     among({"CPU": 4.0}, {"CPU": 4.0, "GPU": 1.0})
-    assert shares(2, 2, {}) == {"calls": Share(0, 0.05), "runs": Share(4, 0.9)}
+    assert shares(2, 2, {}) == {"calls": ResourceShare(0, 0.05), "runs": ResourceShare(4, 0.9)}
     set_by_hand = {"PRUNING_CPUS_PER_RUN": "2", "PRUNING_GPUS_PER_RUN": "0.25"}
-    assert shares(1, 2, set_by_hand)["runs"] == Share(2, 0.25)
+    assert shares(1, 2, set_by_hand)["runs"] == ResourceShare(2, 0.25)
     for wrong in ("many", "-1", "nan"):
         with pytest.raises(JobError, match=f"PRUNING_GPUS_PER_RUN is '{wrong}'; set it to a number"):
             shares(1, 1, {"PRUNING_GPUS_PER_RUN": wrong})

@@ -19,7 +19,7 @@ from pruning.granularities import Channels, Weights
 from pruning.model.layer_table import prunable_weights
 from pruning.model.preparation import open_model
 from pruning.pipeline.criteria_comparison import agreement, candidates, compare_all, timed_scores
-from pruning.pipeline.eligibility import scorable
+from pruning.pipeline.eligibility import scorable_groups
 from pruning.recipe.recipe import Recipe, to_json
 from pruning.selection.amounts import Sparsity
 from pruning.training.fine_tuning import Tuning
@@ -67,7 +67,7 @@ def test_only_groups_that_all_could_score_are_compared():
 def test_samples_that_went_through_the_network_are_counted(criterion, granularity, forward, backward):
     work = tiny("mlp", count=64)
     model = open_model(work, CPU)
-    groups, _ = scorable(criterion, granularity, model, work.example)
+    groups, _ = scorable_groups(criterion, granularity, model, work.example)
     _, effort = timed_scores(criterion, model, groups, Calibration(work, CPU))
     assert (effort.forward, effort.backward) == (forward, backward) and effort.seconds > 0
 

@@ -8,16 +8,16 @@ from hypothesis import strategies as st
 from pruning.errors import RecipeError
 from pruning.events import Masked
 from pruning.granularities import Channels
-from pruning.preview.session import Lab
+from pruning.preview.session import PreviewSession
 from pruning.recipe.recipe import Recipe
 from pruning.selection.amounts import AMOUNTS, Amount, Budget, PerLayer, RelativeThreshold, Sparsity, Threshold
 from pruning.selection.ranking import position, select
-from pruning.selection.scopes import SCOPES, Blocks, Global, Layer, Row
+from pruning.selection.scopes import SCOPES, Global, WithinBlocks, WithinLayer, WithinRow
 from pruning.training.fine_tuning import Tuning
 from tests.conftest import PROFILE
 from tests.networks import CPU, carried_out, tiny
 
-LAB = Lab({"mlp": lambda: tiny("mlp", count=20)}, CPU)
+LAB = PreviewSession({"mlp": lambda: tiny("mlp", count=20)}, CPU)
 LAYERS = ("0", "2", "4")
 RUNS = settings(PROFILE, max_examples=12)  # of each pair: each is a whole run
 
@@ -33,9 +33,9 @@ amounts = rests | {
 }
 scopes = {
     "global": st.builds(Global, st.sampled_from(["none", "mean", "l2", "max"])),
-    "layer": st.just(Layer()),
-    "row": st.just(Row()),
-    "blocks": st.builds(Blocks, st.integers(2, 7)),
+    "layer": st.just(WithinLayer()),
+    "row": st.just(WithinRow()),
+    "blocks": st.builds(WithinBlocks, st.integers(2, 7)),
 }
 
 

@@ -7,11 +7,11 @@ from pruning.criteria import Activation, Magnitude, Taylor
 from pruning.errors import PruningError, RecipeError
 from pruning.granularities import Channels, Weights
 from pruning.preview.queries import CELLS, heatmap
-from pruning.preview.session import Lab
+from pruning.preview.session import PreviewSession
 from pruning.recipe.recipe import Recipe
 from pruning.selection.amounts import PerLayer, Sparsity
 from pruning.selection.ranking import select
-from pruning.selection.scopes import Layer
+from pruning.selection.scopes import WithinLayer
 from tests.networks import CPU, seeded, tiny, workload
 
 WIDE = (300, 200)
@@ -22,9 +22,9 @@ def build() -> nn.Module:
     return seeded(lambda: nn.Sequential(nn.Linear(WIDE[1], WIDE[0]), nn.ReLU(), nn.Linear(WIDE[0], 3)))
 
 
-BENCH = Lab({"wide": lambda: workload(build, (WIDE[1],), count=20), "conv": lambda: tiny("conv"),
+BENCH = PreviewSession({"wide": lambda: workload(build, (WIDE[1],), count=20), "conv": lambda: tiny("conv"),
              "residual": lambda: tiny("residual")}, CPU)  # fmt: skip
-HALF = Recipe("wide", Magnitude(), Weights(), Layer(), Sparsity(0.5))
+HALF = Recipe("wide", Magnitude(), Weights(), WithinLayer(), Sparsity(0.5))
 
 
 def pooled(values: np.ndarray, of: str) -> np.ndarray:
@@ -99,7 +99,7 @@ def test_a_convolution_is_filters_by_channels_and_kernel():
 
 
 def test_channels_fall_with_their_rows_and_the_columns_that_read_them():
-    recipe = Recipe("conv", Magnitude(), Channels(), Layer(), Sparsity(0.4))
+    recipe = Recipe("conv", Magnitude(), Channels(), WithinLayer(), Sparsity(0.4))
     keep = select(BENCH.ranking(recipe), recipe.amount)
     second = heatmap(BENCH, recipe, "3", None).fallen.reshape(5, 4, 9) == 255
     expected = np.zeros((5, 4, 9), dtype=bool)

@@ -9,20 +9,20 @@ import torch
 
 from pruning.criteria import CRITERIA, Largest, Magnitude, Random, Taylor
 from pruning.errors import PatienceError, PruningError, RecipeError
-from pruning.evaluation.accuracy import judge_all
+from pruning.evaluation.accuracy import evaluate_all
 from pruning.granularities import GRANULARITIES, Channels, Weights
 from pruning.model.costs import costs, file_bytes, gzip_size
 from pruning.model.layer_table import prunable_weights
 from pruning.model.units import masks_of
 from pruning.preview.queries import allocation, estimate, look, open_workload, score_range, sensitivity, units
 from pruning.preview.responses import BINS
-from pruning.preview.session import Lab
+from pruning.preview.session import PreviewSession
 from pruning.recipe.compatibility import fits
 from pruning.recipe.recipe import Recipe
 from pruning.selection.allocation import erk
 from pruning.selection.amounts import Budget, PerLayer, RelativeThreshold, Sparsity, Threshold
 from pruning.selection.ranking import select
-from pruning.selection.scopes import SCOPES, Blocks, Global, Layer, Row
+from pruning.selection.scopes import SCOPES, Global, WithinBlocks, WithinLayer, WithinRow
 from pruning.sensitivity.result import merged
 from pruning.training.fine_tuning import Tuning
 from pruning.training.schedules import Polynomial
@@ -30,10 +30,10 @@ from pruning.workload import Workload
 from tests.every_granularity import tiny_for
 from tests.networks import CPU, NETWORKS, VECTOR, Tied, carried_out, seeded, tiny, workload
 
-BENCH = Lab({name: (lambda name=name: tiny(name, count=700)) for name in NETWORKS}, CPU)
+BENCH = PreviewSession({name: (lambda name=name: tiny(name, count=700)) for name in NETWORKS}, CPU)
 ON_IMAGES = ("weights", "channels", "kernels", "blocks")
 """Granularities whose units the networks of the bench have."""
-OWN = Lab({name: (lambda name=name: tiny_for(name)) for name in GRANULARITIES}, CPU)
+OWN = PreviewSession({name: (lambda name=name: tiny_for(name)) for name in GRANULARITIES}, CPU)
 """A network for each granularity."""
 FITTING = [(c, g) for c in CRITERIA for g in GRANULARITIES if fits(CRITERIA[c], g)]
 
@@ -46,7 +46,7 @@ def made(network: str, criterion: str, granularity: str, **how) -> Recipe:
 def test_a_workload_is_shown_as_it_is(network):
     view, work = open_workload(BENCH, network), tiny(network, count=700)
     assert view.score == pytest.approx(
-        float(judge_all(work.build(), work.validation, work.task, CPU)[0].mean()), abs=1e-6
+        float(evaluate_all(work.build(), work.validation, work.task, CPU)[0].mean()), abs=1e-6
     )
     assert (view.samples, view.classes, view.data) == (700, ("a", "b", "c"), "three clouds")
     assert view.costs == costs(work.build(), work.example)
@@ -93,7 +93,7 @@ def test_the_cut_parts_what_falls_from_what_stays():
 
 
 def test_there_is_no_single_cut_where_there_are_several_pools():
-    assert look(BENCH, Recipe("conv", scope=Layer()), "score").cut is None
+    assert look(BENCH, Recipe("conv", scope=WithinLayer()), "score").cut is None
     assert look(BENCH, Recipe("conv", amount=Sparsity(0.0)), "score").cut is None
     assert look(BENCH, Recipe("conv", amount=PerLayer({"0": 0.1}, Sparsity(0.5))), "score").cut is not None
 
@@ -105,7 +105,7 @@ def test_a_cut_is_drawn_on_the_axis_of_weights_only_where_importance_is_their_si
 
 @pytest.mark.parametrize("granularity", ON_IMAGES)
 def test_a_histogram_is_what_numpy_counts(granularity):
-    recipe = made("conv", "magnitude", granularity, scope=Layer(), amount=Sparsity(0.5))
+    recipe = made("conv", "magnitude", granularity, scope=WithinLayer(), amount=Sparsity(0.5))
     ranking = BENCH.ranking(recipe)
     masks = masks_of(ranking.groups, select(ranking, recipe.amount), BENCH.opened("conv").model)
     weight = BENCH.opened("conv").model[3].weight.detach().flatten(1).numpy()
@@ -116,7 +116,7 @@ def test_a_histogram_is_what_numpy_counts(granularity):
 
 
 def test_layers_kept_whole_coupled_and_protected_are_marked():
-    recipe = Recipe("residual", Magnitude(), Channels(), Layer(), Sparsity(0.5), keep_whole=("conv1",))
+    recipe = Recipe("residual", Magnitude(), Channels(), WithinLayer(), Sparsity(0.5), keep_whole=("conv1",))
     rows = {row.name: row for row in look(BENCH, recipe, "score").layers}
     assert rows["conv1"].whole and rows["conv1"].fallen_units == 0 and rows["conv1"].units == 5
     assert (rows["conv2"].row, rows["project"].row, rows["stem"].row) == ("stem", "conv3", "stem")
@@ -129,7 +129,7 @@ def test_layers_kept_whole_coupled_and_protected_are_marked():
 
 @pytest.mark.parametrize("granularity", ["weights", "channels"])
 def test_a_shared_weight_says_so(granularity):
-    lab = Lab({"tied": lambda: workload(lambda: seeded(Tied), VECTOR), "mlp": lambda: tiny("mlp")}, CPU)
+    lab = PreviewSession({"tied": lambda: workload(lambda: seeded(Tied), VECTOR), "mlp": lambda: tiny("mlp")}, CPU)
     recipe = made("tied", "magnitude", granularity)
     if granularity == "channels":
         with pytest.raises(RecipeError, match=r"no channels in this network can fall \(first: .* shares with second"):
@@ -160,11 +160,11 @@ def test_zeros_that_were_there_before_are_counted():
         model[0].weight.data[0].zero_()
         return model
 
-    lab = Lab({"zeros": lambda: workload(build, VECTOR)}, CPU)
+    lab = PreviewSession({"zeros": lambda: workload(build, VECTOR)}, CPU)
     assert look(lab, Recipe("zeros", amount=Sparsity(0.0)), "score").zero_before == 6
 
 
-def agree(lab: Lab, work: Workload, recipe: Recipe) -> None:
+def agree(lab: PreviewSession, work: Workload, recipe: Recipe) -> None:
     """The preview and the first cut of the run choose the same units and count the same costs."""
     _, result = carried_out(work, recipe)
     preview = select(lab.ranking(recipe), lab.amount(recipe))
@@ -201,7 +201,18 @@ def test_the_preview_selects_what_the_run_does(criterion, granularity):
 
 
 @pytest.mark.parametrize(
-    "scope", [Global(), Global("mean"), Global("l2"), Global("max"), Layer(), Row(), Blocks(), Blocks(3)], ids=str
+    "scope",
+    [
+        Global(),
+        Global("mean"),
+        Global("l2"),
+        Global("max"),
+        WithinLayer(),
+        WithinRow(),
+        WithinBlocks(),
+        WithinBlocks(3),
+    ],
+    ids=str,
 )
 @pytest.mark.parametrize(
     "amount",
@@ -242,7 +253,7 @@ def test_an_estimate_sharpens_until_it_is_measured(granularity):
     trial = BENCH.trial(recipe_key(recipe))
     assert outcomes[-1].gzip_bytes == gzip_size(file_bytes(trial.model.state_dict()))
     work = tiny("conv", count=700)
-    full = float(judge_all(trial.model, work.validation, work.task, CPU)[0].double().mean())
+    full = float(evaluate_all(trial.model, work.validation, work.task, CPU)[0].double().mean())
     assert outcomes[-1].estimate.score == full
     assert outcomes[-1].estimate.change == pytest.approx(full - open_workload(BENCH, "conv").score, abs=1e-12)
     assert estimate(BENCH, recipe, 0.0) == outcomes[-1]
@@ -363,7 +374,7 @@ def test_shares_of_layers_by_rule_are_a_start_for_ones_own():
 
 
 def test_units_are_shown_as_they_lie_each_group_once():
-    recipe = made("residual", "magnitude", "channels", scope=Layer(), amount=Sparsity(0.5))
+    recipe = made("residual", "magnitude", "channels", scope=WithinLayer(), amount=Sparsity(0.5))
     shown = units(BENCH, recipe, ["conv2", "stem", "conv1"])
     keep = select(BENCH.ranking(recipe), recipe.amount)
     assert [view.layer for view in shown] == ["stem", "conv1"]
@@ -404,4 +415,4 @@ def test_an_unknown_workload_is_answered_with_the_known_ones():
 def test_a_map_that_the_worker_could_not_keep_is_refused_with_a_sentence(monkeypatch):
     monkeypatch.setattr("pruning.preview.session.CACHE_BYTES", 2**20)
     with pytest.raises(PatienceError, match=r"takes up to 0\.4 GiB .* python -m pruning sensitivity"):
-        sensitivity(Lab({"tiny": lambda: tiny("mlp")}, CPU), Recipe("tiny"), (0.5,), 0.0, 0.0)
+        sensitivity(PreviewSession({"tiny": lambda: tiny("mlp")}, CPU), Recipe("tiny"), (0.5,), 0.0, 0.0)

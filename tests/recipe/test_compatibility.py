@@ -10,15 +10,15 @@ import torch
 from pruning.criteria import CRITERIA, Activation, BatchnormScale, Magnitude, Wanda
 from pruning.errors import RecipeError
 from pruning.granularities import GRANULARITIES, Channels, Weights
-from pruning.model.layer_table import called_layer
+from pruning.model.layer_table import owning_layer
 from pruning.model.preparation import open_model
-from pruning.pipeline.eligibility import chosen_groups, scorable
+from pruning.pipeline.eligibility import chosen_groups, scorable_groups
 from pruning.preview.queries import look
-from pruning.preview.session import Lab
-from pruning.recipe.compatibility import fits, unscored, why_apart
+from pruning.preview.session import PreviewSession
+from pruning.recipe.compatibility import fits, incompatibility, unscored
 from pruning.recipe.recipe import Recipe
 from pruning.selection.amounts import AMOUNTS, Amount, Budget, PerLayer, Sparsity
-from pruning.selection.scopes import SCOPES, Layer
+from pruning.selection.scopes import SCOPES, WithinLayer
 from pruning.training.fine_tuning import Tuning
 from tests.every_granularity import NETWORK_OF, tiny_for
 from tests.networks import CPU, carried_out, tiny
@@ -85,7 +85,7 @@ def test_choices_are_refused_for_one_of_three_reasons_and_only_for_these():
         no_rows = scope in ("row", "blocks") and not GRANULARITIES[granularity].rows
         only_zeroed = amount in ("bytes", "macs", "rest") and not GRANULARITIES[granularity].removable
         assert bool(told) == (unscored_units or no_rows or only_zeroed)
-        assert told == why_apart(*parts((criterion, granularity, scope, amount)))
+        assert told == incompatibility(*parts((criterion, granularity, scope, amount)))
 
 
 def test_every_refusal_is_a_sentence_that_names_both_choices_and_the_way_out():
@@ -126,11 +126,11 @@ def test_what_cannot_be_scored_is_told_layer_by_layer_and_the_rest_is_scored(cri
     work = tiny_for(granularity)
     model, made = open_model(work, CPU), CRITERIA[criterion]()
     everything = GRANULARITIES[granularity]().sorted_out(model, work.example)[0]
-    groups, reasons = scorable(made, GRANULARITIES[granularity](), model, work.example)
+    groups, reasons = scorable_groups(made, GRANULARITIES[granularity](), model, work.example)
     names, left_out = {group.name for group in groups}, unscored(made, model, everything)
     assert names | left_out.keys() == {group.name for group in everything} and not names & left_out.keys()
     for group in everything:
-        known = all(isinstance(called_layer(model, param), made.layers) for param in group.params)
+        known = all(isinstance(owning_layer(model, param), made.layers) for param in group.params)
         assert known or group.name in left_out
         if group.name in left_out:
             assert set(group.members) <= reasons.keys()
@@ -142,13 +142,15 @@ def test_every_kind_of_unit_has_a_network():
 
 
 def test_a_layer_that_the_criterion_does_not_know_stays_whole_with_a_reason():
-    recipe = Recipe("embedding_rows", Wanda(), Weights(), Layer(), Sparsity(0.5), tuning=Tuning(epochs=0))
+    recipe = Recipe("embedding_rows", Wanda(), Weights(), WithinLayer(), Sparsity(0.5), tuning=Tuning(epochs=0))
     work = tiny_for("embedding_rows")
     _, result = carried_out(work, recipe)
     assert result.keep.keys() == {"hidden", "head"}
     assert torch.equal(result.model.words.weight, work.build().words.weight)
     assert int((result.model.hidden.weight == 0).sum()) == 15
-    rows = {row.name: row for row in look(Lab({"embedding_rows": lambda: work}, CPU), recipe, "score").layers}
+    rows = {
+        row.name: row for row in look(PreviewSession({"embedding_rows": lambda: work}, CPU), recipe, "score").layers
+    }
     assert rows["words"].why_not == (
         "wanda does not score Embedding (it scores Linear, Conv1d, Conv2d, Conv3d): choose another criterion"
     )
@@ -156,7 +158,7 @@ def test_a_layer_that_the_criterion_does_not_know_stays_whole_with_a_reason():
 
 
 def test_a_layer_that_the_criterion_leaves_out_for_its_own_reason_stays_whole_too():
-    recipe = Recipe("mlp", BatchnormScale(), Channels(), Layer(), Sparsity(0.5), tuning=Tuning(epochs=0))
+    recipe = Recipe("mlp", BatchnormScale(), Channels(), WithinLayer(), Sparsity(0.5), tuning=Tuning(epochs=0))
     with pytest.raises(RecipeError, match=r"no norm with a learnt scale follows its units.*choose magnitude"):
         chosen_groups(tiny("mlp"), recipe, tiny("mlp").build())
     _, result = carried_out(tiny("conv_bn"), recipe)
@@ -167,6 +169,6 @@ def test_a_criterion_or_granularity_of_ones_own_is_called_by_its_class():
     class Mine(Magnitude):
         fits = ("channels",)
 
-    told = why_apart(Mine(), Weights(), Layer(), Sparsity())
+    told = incompatibility(Mine(), Weights(), WithinLayer(), Sparsity())
     assert told == "mine scores channels, not single weights: choose granularity channels"
-    assert why_apart(Activation(), Channels(), Layer(), Budget("macs")) == ""
+    assert incompatibility(Activation(), Channels(), WithinLayer(), Budget("macs")) == ""

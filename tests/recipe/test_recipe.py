@@ -7,7 +7,7 @@ from pruning.errors import RecipeError
 from pruning.granularities import Channels, Weights
 from pruning.recipe.recipe import Recipe, from_dict, from_json, to_dict, to_json
 from pruning.selection.amounts import Budget, PerLayer, RelativeThreshold, Sparsity, Threshold
-from pruning.selection.scopes import Blocks, Global, Layer, Row
+from pruning.selection.scopes import Global, WithinBlocks, WithinLayer, WithinRow
 from pruning.training.fine_tuning import Tuning
 from pruning.training.schedules import Polynomial, PolynomialDecay, Until
 
@@ -33,7 +33,7 @@ def test_a_recipe_reads_as_it_is_written():
 
 def test_json_has_the_version_first_and_then_the_fields_in_their_order():
     recipe = Recipe(
-        "m", Taylor(), Channels(), Layer(), PerLayer({"b": 0.5, "a": 0.25}, Threshold(1.5)), keep_whole=("c",)
+        "m", Taylor(), Channels(), WithinLayer(), PerLayer({"b": 0.5, "a": 0.25}, Threshold(1.5)), keep_whole=("c",)
     )
     text = to_json(recipe)
     assert list(json.loads(text)) == [
@@ -63,8 +63,8 @@ def test_json_has_the_version_first_and_then_the_fields_in_their_order():
     "field, choice, plain",
     [
         ("scope", Global("l2"), {"kind": "global", "normalise": "l2"}),
-        ("scope", Row(), {"kind": "row"}),
-        ("scope", Blocks(8), {"kind": "blocks", "of": 8}),
+        ("scope", WithinRow(), {"kind": "row"}),
+        ("scope", WithinBlocks(8), {"kind": "blocks", "of": 8}),
         ("amount", RelativeThreshold(0.25), {"kind": "relative_threshold", "share": 0.25}),
         ("amount", Threshold(-0.5), {"kind": "threshold", "value": -0.5}),
         ("amount", Budget("parameters", 0.2), {"kind": "budget", "of": "parameters", "share": 0.2}),

@@ -15,7 +15,7 @@ from pruning.criteria import CRITERIA
 from pruning.errors import RecipeError
 from pruning.granularities import GRANULARITIES
 from pruning.options.constraints import Between, ranges
-from pruning.recipe.compatibility import why_apart
+from pruning.recipe.compatibility import incompatibility
 from pruning.recipe.recipe import TABLES, Recipe, from_json, to_json
 from pruning.selection.amounts import AMOUNTS, PerLayer, Rest
 from pruning.selection.scopes import SCOPES
@@ -85,7 +85,7 @@ CHOICES = [
 @st.composite
 def recipes(draw) -> Recipe:
     choices = [draw(choice) for choice in CHOICES]
-    assume(not why_apart(*choices[:4]))
+    assume(not incompatibility(*choices[:4]))
     whole = draw(st.lists(names, max_size=3, unique=True))
     assume(not set(whole) & set(getattr(choices[3], "shares", ())))
     return Recipe(draw(st.text(max_size=10)), *choices, draw(tunings()), tuple(whole), draw(st.integers(0, 2**31 - 1)))

@@ -16,7 +16,7 @@ from pruning.reporting.plots_sensitivity import (
     luminance,
     shade,
 )
-from pruning.sensitivity.result import Cell, Row
+from pruning.sensitivity.result import SensitivityCell, SensitivityRow
 
 
 def light(colour: str) -> float:
@@ -44,14 +44,14 @@ def test_ends_of_the_scale() -> None:
     assert shade(0.01, 0.9) != shade(0.0, 0.9)  # a point shows
 
 
-def row(name: str, *cells: Cell) -> Row:
-    return Row(name, (name,), 10, cells)
+def row(name: str, *cells: SensitivityCell) -> SensitivityRow:
+    return SensitivityRow(name, (name,), 10, cells)
 
 
 CUT = row(
     "conv",
-    Cell(0.5, 10, 5, Estimate(0.85, 0.25, -0.05, 100, 1000), False),
-    Cell(0.9, 10, 9, Estimate(0.0, 1.0, 0.0, 0, 1000), False),
+    SensitivityCell(0.5, 10, 5, Estimate(0.85, 0.25, -0.05, 100, 1000), False),
+    SensitivityCell(0.9, 10, 9, Estimate(0.0, 1.0, 0.0, 0, 1000), False),
 )
 
 

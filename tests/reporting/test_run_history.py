@@ -27,7 +27,7 @@ from pruning.reporting.run_history import (
 )
 from pruning.reporting.run_summary import curve
 from pruning.selection.amounts import Budget, PerLayer, Sparsity, Threshold
-from pruning.selection.scopes import Layer
+from pruning.selection.scopes import WithinLayer
 from pruning.training.fine_tuning import Tuning
 
 DENSE = Stage(0.9, 0.85, 1000, 100, 100, 5000, 2000, 1000)
@@ -68,7 +68,7 @@ def test_a_run_that_began_again_is_told_from_there() -> None:
 
 
 def test_a_recipe_in_words() -> None:
-    recipe = Recipe("mlp_128", Taylor(), Channels(), Layer())
+    recipe = Recipe("mlp_128", Taylor(), Channels(), WithinLayer())
     assert what_falls(recipe) == "channels by taylor, layer"
     assert how_much(Sparsity(0.8)) == f"sparsity 80.0{THIN}%"
     assert how_much(Threshold(0.05)) == "threshold 0.0500"

@@ -14,7 +14,7 @@ from pruning.reporting.formatting import MINUS, THIN
 from pruning.reporting.plots_run import STAGE_STYLES, curve_figure, size_figure
 from pruning.reporting.run_summary import (
     ClassChange,
-    Cut,
+    CutMark,
     LossPoint,
     ScorePoint,
     SizePoint,
@@ -49,7 +49,7 @@ def test_a_curve_has_every_score_loss_and_cut() -> None:
     found = curve(SO_FAR)
     assert found.scores == (ScorePoint(0, 0.5, 0.6), ScorePoint(20, 0.75, 0.6), ScorePoint(20, 0.625, 0.8))
     assert found.losses == (LossPoint(1, 2.0), LossPoint(20, 1.0))
-    assert found.cuts == (Cut(1, 0), Cut(2, 20))
+    assert found.cuts == (CutMark(1, 0), CutMark(2, 20))
     assert (found.dense, found.steps) == (0.8, 40)
 
 

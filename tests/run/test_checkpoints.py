@@ -29,17 +29,17 @@ from pruning.events import (
     Warned,
     event_from_dict,
 )
-from pruning.exporters.verification import rescore
+from pruning.exporters.verification import score_file
 from pruning.granularities import Channels, Heads, Weights
 from pruning.recipe.recipe import Recipe, from_json
 from pruning.run import checkpoints
 from pruning.run import experiment as runs
 from pruning.run.checkpoints import FILE, Checkpoint, CheckpointError
-from pruning.run.engine import Pruned, prune
+from pruning.run.engine import PruneResult, prune
 from pruning.run.experiment import RunResult, carry_out
-from pruning.run.rounds import Progress
+from pruning.run.rounds import RunState
 from pruning.selection.amounts import Sparsity
-from pruning.selection.scopes import Global, Layer
+from pruning.selection.scopes import Global, WithinLayer
 from pruning.training.fine_tuning import Training, Tuning, tune
 from pruning.training.schedules import Polynomial, PolynomialDecay, Until
 from pruning.workload import Classification, Workload
@@ -106,7 +106,14 @@ CASES: dict[str, tuple[Workload, Recipe]] = {
     "one_shot, adamw, weights": (tiny("mlp"), Recipe("m", tuning=TWO_EPOCHS)),
     "polynomial, sgd, channels": (
         tiny("residual"),
-        Recipe("m", Taylor(), Channels(), Layer(), schedule=Polynomial(2), tuning=replace(TWO_EPOCHS, optimiser="sgd")),
+        Recipe(
+            "m",
+            Taylor(),
+            Channels(),
+            WithinLayer(),
+            schedule=Polynomial(2),
+            tuning=replace(TWO_EPOCHS, optimiser="sgd"),
+        ),
     ),
     "polynomial, adamw, channels, divided scores": (
         tiny("conv_bn"),
@@ -119,18 +126,20 @@ CASES: dict[str, tuple[Workload, Recipe]] = {
     ),
     "polynomial, heads": (
         workload(lambda: seeded(ViT), VIT_IMAGE, count=64),
-        Recipe("m", Magnitude(), Heads(), Layer(), schedule=Polynomial(2), tuning=replace(TWO_EPOCHS, batch_size=32)),
+        Recipe(
+            "m", Magnitude(), Heads(), WithinLayer(), schedule=Polynomial(2), tuning=replace(TWO_EPOCHS, batch_size=32)
+        ),
     ),
     "until, taken back": (
         trained(),
-        Recipe("m", Magnitude(), Weights(), Layer(), Sparsity(0.9), Until(0.05, 4), TWO_EPOCHS),
+        Recipe("m", Magnitude(), Weights(), WithinLayer(), Sparsity(0.9), Until(0.05, 4), TWO_EPOCHS),
     ),
     "building and judging draw": (drawing(), Recipe("m", schedule=Polynomial(2), tuning=TWO_EPOCHS)),
     "cut only": (tiny("conv"), Recipe("m", schedule=Polynomial(3), tuning=Tuning(epochs=0))),
 }
 
 
-def finish(run: Generator[Event, None, Pruned]) -> tuple[list[Event], Pruned]:
+def finish(run: Generator[Event, None, PruneResult]) -> tuple[list[Event], PruneResult]:
     events: list[Event] = []
     while True:
         try:
@@ -139,17 +148,17 @@ def finish(run: Generator[Event, None, Pruned]) -> tuple[list[Event], Pruned]:
             return events, end.value
 
 
-def bits(result: Pruned) -> dict[str, bytes]:
+def bits(result: PruneResult) -> dict[str, bytes]:
     tensors = {**result.model.state_dict(), **{f"keep {name}": stays for name, stays in result.keep.items()}}
     return {name: tensor.contiguous().numpy().tobytes() for name, tensor in tensors.items()}
 
 
-def all_checkpoints(work: Workload, recipe: Recipe, folder: Path) -> tuple[list[Path], list[Event], Pruned]:
+def all_checkpoints(work: Workload, recipe: Recipe, folder: Path) -> tuple[list[Path], list[Event], PruneResult]:
     """An undisturbed run, with each of its checkpoints in a folder of its own."""
     seen: list[Event] = []
     folders: list[Path] = []
 
-    def save(progress: Progress) -> Sequence[Event]:
+    def save(progress: RunState) -> Sequence[Event]:
         folders.append(folder / str(len(folders)))
         checkpoint = Checkpoint(recipe, recipe, tuple(seen), 0.0, progress)
         checkpoints.write(folders[-1], checkpoint)
@@ -221,13 +230,13 @@ def test_a_training_goes_on_in_the_middle_of_an_epoch(before, optimiser):
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     def rescored(files, _reference, device, _timeout_s):
-        return tuple(rescore(path, tiny("conv_bn"), device) for path in files)
+        return tuple(score_file(path, tiny("conv_bn"), device) for path in files)
 
     monkeypatch.setattr(runs, "rescore_afresh", rescored)
     monkeypatch.setattr("pruning.exporters.report.Report.content", lambda *_: b"")  # the slowest by far
 
 
-RUN = Recipe("tiny", Taylor(), Channels(), Layer(), schedule=Polynomial(2), tuning=TWO_EPOCHS)
+RUN = Recipe("tiny", Taylor(), Channels(), WithinLayer(), schedule=Polynomial(2), tuning=TWO_EPOCHS)
 
 
 def started(folder: Path, recipe: Recipe = RUN) -> Generator[Event, None, RunResult]:

@@ -24,7 +24,7 @@ from pruning.events import (
 from pruning.granularities import Channels, Weights
 from pruning.recipe.recipe import Recipe
 from pruning.selection.amounts import PerLayer, Sparsity
-from pruning.selection.scopes import Global, Layer
+from pruning.selection.scopes import Global, WithinLayer
 from pruning.training.fine_tuning import Tuning
 from pruning.training.schedules import Polynomial
 from pruning.workload import TensorSplit
@@ -60,7 +60,7 @@ def test_one_shot_on_weights_goes_in_order():
 
 
 def test_two_rounds_on_channels_go_in_order():
-    recipe = Recipe("conv_bn", Magnitude(), Channels(), Layer(), schedule=Polynomial(2), tuning=QUICK)
+    recipe = Recipe("conv_bn", Magnitude(), Channels(), WithinLayer(), schedule=Polynomial(2), tuning=QUICK)
     events, _ = carried_out(tiny("conv_bn"), recipe)
     one_round = ["Masked", "Measured", "TuningStep", "Measured", "TuningStep", "Measured"]
     assert kinds(events) == [
@@ -133,7 +133,7 @@ def test_the_dense_and_the_pruned_stage_are_what_plain_code_computes():
 def test_the_tuned_stage_is_of_the_model_that_is_returned(granularity):
     work = tiny("residual")
     _, result = carried_out(
-        work, Recipe("residual", Magnitude(), granularity, Layer(), schedule=Polynomial(2), tuning=QUICK)
+        work, Recipe("residual", Magnitude(), granularity, WithinLayer(), schedule=Polynomial(2), tuning=QUICK)
     )
     stage = result.stages["tuned"]
     assert stage.score == pytest.approx(accuracy(result.model, work.test), abs=1e-12)
@@ -154,7 +154,9 @@ def test_tuning_heals():
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("criterion", [Magnitude(2), Activation()])
 def test_masked_and_removed_outputs_hardly_differ(criterion, network):
-    recipe = Recipe(network, criterion, Channels(), Layer(), Sparsity(0.5), tuning=Tuning(epochs=1, batch_size=64))
+    recipe = Recipe(
+        network, criterion, Channels(), WithinLayer(), Sparsity(0.5), tuning=Tuning(epochs=1, batch_size=64)
+    )
     events, result = carried_out(tiny(network), recipe)
     checks = of_type(events, SurgeryChecked)
     assert [check.stage for check in checks] == ["pruned", "tuned"]

@@ -14,7 +14,7 @@ from pruning.granularities import Channels, Weights
 from pruning.recipe.recipe import Recipe
 from pruning.run.engine import prune
 from pruning.selection.amounts import PerLayer, Sparsity, Threshold
-from pruning.selection.scopes import Global, Layer
+from pruning.selection.scopes import Global, WithinLayer
 from pruning.training.fine_tuning import Tuning
 from pruning.training.schedules import Polynomial
 from pruning.workload import Classification
@@ -31,7 +31,7 @@ def refused(recipe: Recipe, network: str = "residual") -> str:
 
 
 @pytest.mark.parametrize("amount", [Sparsity(1.0), Threshold(1e6)])
-@pytest.mark.parametrize("scope", [Global(), Layer()])
+@pytest.mark.parametrize("scope", [Global(), WithinLayer()])
 @pytest.mark.parametrize("granularity, units", [(Weights(), 62), (Channels(), 9)])
 def test_a_collapse_is_averted_and_told(granularity, units, scope, amount):
     events, result = carried_out(tiny("mlp"), Recipe("mlp", Magnitude(), granularity, scope, amount, tuning=CUT_ONLY))
@@ -162,7 +162,7 @@ def after(calls: int) -> Callable[[], bool]:
 @pytest.mark.parametrize("calls", [0, 1, 2, 4, 9])
 @pytest.mark.parametrize("granularity", [Weights(), Channels()])
 def test_stopping_keeps_what_there_is_by_then(granularity, calls):
-    recipe = Recipe("conv_bn", Magnitude(), granularity, Layer(), schedule=Polynomial(3), tuning=QUICK)
+    recipe = Recipe("conv_bn", Magnitude(), granularity, WithinLayer(), schedule=Polynomial(3), tuning=QUICK)
     events, result = carried_out(tiny("conv_bn"), recipe, after(calls))
     assert result.stopped and result.stages.keys() == {"dense", "pruned", "tuned"}
     assert isinstance(events[-1], StageMeasured) and events[-1].stage == "tuned"

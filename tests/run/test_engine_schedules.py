@@ -17,7 +17,7 @@ from pruning.granularities import Channels, Weights
 from pruning.recipe.recipe import Recipe
 from pruning.run import engine, rounds
 from pruning.selection.amounts import Budget, RelativeThreshold, Sparsity, Threshold
-from pruning.selection.scopes import Global, Layer
+from pruning.selection.scopes import Global, WithinLayer
 from pruning.training.fine_tuning import Tuning, tune
 from pruning.training.schedules import Geometric, Linear, OneShot, Polynomial, PolynomialDecay, Until
 from pruning.workload import Workload
@@ -120,7 +120,7 @@ def test_no_unit_comes_back_in_a_later_round_whatever_its_new_score(schedule, gr
 
     monkeypatch.setattr(rounds, "select", noted)
     monkeypatch.setattr(rounds, "unit_scores", scores_anew)
-    recipe = Recipe("conv", Magnitude(), granularity, Layer(), Sparsity(0.6), schedule, TWENTY_STEPS)
+    recipe = Recipe("conv", Magnitude(), granularity, WithinLayer(), Sparsity(0.6), schedule, TWENTY_STEPS)
     events, _ = carried_out(tiny("conv"), recipe)
 
     assert len(keeps) == len(of_type(events, Masked)) > 2
@@ -220,7 +220,13 @@ def unlimited(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> tuple[list[flo
 
 
 def limited(work: str, granularity, tuning: Tuning, max_drop: Callable[[list[float]], float], monkeypatch):
-    common = {"workload": work, "granularity": granularity, "scope": Layer(), "amount": Sparsity(0.9), "tuning": tuning}
+    common = {
+        "workload": work,
+        "granularity": granularity,
+        "scope": WithinLayer(),
+        "amount": Sparsity(0.9),
+        "tuning": tuning,
+    }
     falls, states = unlimited(Recipe(**common, schedule=Linear(4)), monkeypatch)
     events, result = carried_out(trained(work), Recipe(**common, schedule=Until(max_drop(falls), 4)))
     return falls, states, events, result
@@ -257,7 +263,7 @@ def test_a_run_stops_before_accuracy_falls_too_far_and_returns_the_last_good_rou
 
 @pytest.mark.parametrize("granularity", [Weights(), Channels()])
 def test_where_even_the_first_round_is_too_much_the_network_stays_dense(granularity):
-    recipe = Recipe("conv_bn", Magnitude(), granularity, Layer(), Sparsity(0.9), Until(0.0, 2), CUT_ONLY)
+    recipe = Recipe("conv_bn", Magnitude(), granularity, WithinLayer(), Sparsity(0.9), Until(0.0, 2), CUT_ONLY)
     events, result = carried_out(trained("conv_bn"), recipe)
     assert bits(result.model) == bits(trained("conv_bn").build())
     assert all(bool(stays.all()) for stays in result.keep.values())

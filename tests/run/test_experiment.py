@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 from pruning.cli.workload_file import load_workload
 from pruning.errors import ExportError
 from pruning.events import Event, Exported, Finished, StageMeasured, Started, TuningStep, Verified, Warned
-from pruning.exporters.verification import differences, rescore_afresh
+from pruning.exporters.verification import differences, score_files_afresh
 from pruning.recipe.recipe import from_json
 from pruning.run import experiment as runs
 from pruning.run.experiment import RunResult, carry_out
@@ -21,7 +21,7 @@ CHANNELS = {"granularity": {"kind": "channels"}}
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runs, "rescore_afresh", rescore_here)
+    monkeypatch.setattr(runs, "score_files_afresh", rescore_here)
 
 
 def finish(events: Generator[Event, None, RunResult]) -> tuple[list[Event], RunResult]:
@@ -112,7 +112,7 @@ def hardly(tensors: dict[str, torch.Tensor]) -> None:
 def test_a_file_with_one_weight_changed_is_not_called_verified(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[dict[str, torch.Tensor]], None]
 ) -> None:
-    monkeypatch.setattr(runs, "rescore_afresh", tampered(change))
+    monkeypatch.setattr(runs, "score_files_afresh", tampered(change))
     events, result = finish(start(tmp_path))
     assert result.verified is not None and not result.verified.same
     warnings = [event.sentence for event in events if isinstance(event, Warned)]
@@ -125,9 +125,9 @@ def test_a_file_with_one_weight_changed_is_not_called_verified(
 def test_what_cannot_be_scored_again_is_not_called_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def corrupted(paths: list[Path], *rest: Any) -> Any:
         paths[0].write_bytes(b"not tensors at all")
-        return rescore_afresh(paths, *rest)
+        return score_files_afresh(paths, *rest)
 
-    monkeypatch.setattr(runs, "rescore_afresh", corrupted)
+    monkeypatch.setattr(runs, "score_files_afresh", corrupted)
     events, result = finish(start(tmp_path))
     assert result.verified is None and "exported" not in result.stages
     warning = next(event.sentence for event in events if isinstance(event, Warned))
@@ -138,7 +138,7 @@ def test_what_cannot_be_scored_again_is_not_called_verified(tmp_path: Path, monk
 def test_a_process_that_takes_too_long_is_ended(tmp_path: Path) -> None:
     reference = write_own(tmp_path)
     with pytest.raises(ExportError, match="took longer than"):
-        rescore_afresh([tmp_path / "model.safetensors"], reference, CPU, 0.05)
+        score_files_afresh([tmp_path / "model.safetensors"], reference, CPU, 0.05)
 
 
 @pytest.mark.usefixtures("quick")

@@ -18,7 +18,7 @@ from pruning.recipe.recipe import Recipe
 from pruning.selection.allocation import CostLeft, erk, uniform
 from pruning.selection.amounts import Amount, Budget, PerLayer, Sparsity
 from pruning.selection.ranking import Ranking, position, rank, select
-from pruning.selection.scopes import Global, Layer, Row, Scope
+from pruning.selection.scopes import Global, Scope, WithinLayer, WithinRow
 from pruning.training.fine_tuning import Tuning
 from pruning.training.schedules import Linear
 from pruning.workload import Workload
@@ -104,7 +104,7 @@ class Bench:
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.77, 1.0])
 @pytest.mark.parametrize("granularity", GRANULARITIES)
 def test_what_an_amount_leaves_is_counted_without_touching_a_weight(granularity, share):
-    bench = Bench(tiny_for(granularity), GRANULARITIES[granularity](), Layer(), Sparsity(share), random=True)
+    bench = Bench(tiny_for(granularity), GRANULARITIES[granularity](), WithinLayer(), Sparsity(share), random=True)
     dense, _, stay = bench.really(Sparsity(share))
     assert bench.left("parameters", Sparsity(share)) == stay / dense.parameters
     assert stay < dense.parameters or share == 0.0 or bench.fallen(Sparsity(share)) == 0
@@ -165,7 +165,7 @@ def test_a_budget_is_met_by_the_network_that_is_really_cut_and_not_with_one_unit
     assert really_left(settled) <= share + slack and really_left(one_less) > share - slack
 
 
-@pytest.mark.parametrize("scope", [Global("mean"), Layer(), Row()])
+@pytest.mark.parametrize("scope", [Global("mean"), WithinLayer(), WithinRow()])
 def test_a_budget_is_met_in_every_scope(scope):
     bench = Bench(tiny("conv_bn"), Weights(), scope, Budget(share=0.3))
     dense, _, stay = bench.really(Budget(share=0.3).settled(bench.left))

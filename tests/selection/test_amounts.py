@@ -9,15 +9,15 @@ from pruning.selection.amounts import (
     Budget,
     PerLayer,
     RelativeThreshold,
-    Sorted,
+    SortedPools,
     Sparsity,
     Threshold,
     n_of_m,
 )
 
 
-def competing(names: tuple[str, ...], scores: Tensor, highest: float) -> Sorted:
-    return Sorted(names, *scores.shape, highest, lambda value: (scores < value).sum(dim=1))
+def competing(names: tuple[str, ...], scores: Tensor, highest: float) -> SortedPools:
+    return SortedPools(names, *scores.shape, highest, lambda value: (scores < value).sum(dim=1))
 
 
 SCORES = torch.tensor([0.0, 1.0, 2.0, 2.0, 3.0])

@@ -6,7 +6,7 @@ from pruning.model.memory import bytes_of
 from pruning.model.units import Tiles, UnitGroup
 from pruning.selection.amounts import Amount, PerLayer, RelativeThreshold, Sparsity, Threshold, n_of_m
 from pruning.selection.ranking import Position, Ranking, position, rank, select
-from pruning.selection.scopes import Blocks, Global, Layer, Row, Scope
+from pruning.selection.scopes import Global, Scope, WithinBlocks, WithinLayer, WithinRow
 from pruning.training.schedules import Linear, Polynomial, Schedule
 
 Scores = dict[str, list[float]]
@@ -51,13 +51,13 @@ def test_the_lowest_half_falls():
 def test_all_units_compete_in_the_global_scope_and_each_layer_among_itself_in_the_other():
     scores = {"a": [1.0, 2.0, 3.0, 4.0], "b": [10.0, 20.0, 30.0, 40.0]}
     assert fallen(scores, Global(), Sparsity(0.25)) == {"a": [0, 1], "b": []}
-    assert fallen(scores, Layer(), Sparsity(0.25)) == {"a": [0], "b": [0]}
+    assert fallen(scores, WithinLayer(), Sparsity(0.25)) == {"a": [0], "b": [0]}
 
 
 def test_ties_fall_by_position():
-    assert fallen({"a": [1.0] * 6}, Layer(), Sparsity(0.5)) == {"a": [0, 1, 2]}
+    assert fallen({"a": [1.0] * 6}, WithinLayer(), Sparsity(0.5)) == {"a": [0, 1, 2]}
     assert fallen({"a": [1.0] * 4, "b": [1.0] * 4}, Global(), Sparsity(0.5)) == {"a": [0, 1, 2], "b": [0]}
-    assert fallen({"a": [2.0, 0.0, 2.0, 0.0, 2.0]}, Layer(), Sparsity(0.6)) == {"a": [0, 1, 3]}
+    assert fallen({"a": [2.0, 0.0, 2.0, 0.0, 2.0]}, WithinLayer(), Sparsity(0.6)) == {"a": [0, 1, 3]}
 
 
 def test_ties_over_several_layers_fall_layer_by_layer():
@@ -72,8 +72,8 @@ def test_ties_over_several_layers_fall_layer_by_layer():
 
 
 def test_zero_is_zero_whatever_its_sign():
-    assert fallen({"a": [0.0, -0.0, 0.0, -0.0, 1.0]}, Layer(), Sparsity(0.4)) == {"a": [0, 1]}
-    assert fallen({"a": [-0.0, 0.0, 1.0]}, Layer(), Threshold(0.0)) == {"a": []}
+    assert fallen({"a": [0.0, -0.0, 0.0, -0.0, 1.0]}, WithinLayer(), Sparsity(0.4)) == {"a": [0, 1]}
+    assert fallen({"a": [-0.0, 0.0, 1.0]}, WithinLayer(), Threshold(0.0)) == {"a": []}
 
 
 def test_infinite_scores_are_the_first_and_the_last_to_fall():
@@ -84,7 +84,7 @@ def test_infinite_scores_are_the_first_and_the_last_to_fall():
 
 
 def test_the_ranking_leaves_the_scores_alone_and_does_not_follow_them():
-    for scope in (Global(), Layer(), Row(), Blocks(2)):
+    for scope in (Global(), WithinLayer(), WithinRow(), WithinBlocks(2)):
         scores = {"a": torch.tensor([3.0, 1.0, 4.0, 2.0]), "b": torch.tensor([7.0, 5.0, 8.0, 6.0])}
         groups = [UnitGroup(name, (name,), (1, 4), (Tiles(f"{name}.weight"),)) for name in scores]
         made = rank(groups, scores, scope, Sparsity(0.5), {"a": torch.tensor([True, False, False, False])})
@@ -96,13 +96,13 @@ def test_the_ranking_leaves_the_scores_alone_and_does_not_follow_them():
 
 
 def test_a_layer_without_units_loses_none():
-    for scope in (Global(), Row()):
+    for scope in (Global(), WithinRow()):
         assert fallen({"a": [1.0, 2.0], "b": []}, scope, Sparsity(0.5), a=(1, 2), b=(0, 3)) == {"a": [0], "b": []}
 
 
 def test_an_index_takes_no_more_than_three_copies_of_the_scores():
     scores = {name: torch.rand(20_000, generator=torch.Generator().manual_seed(0)).tolist() for name in "abcde"}
-    for scope, copies in ((Global(), 3), (Global("mean"), 3), (Layer(), 2)):
+    for scope, copies in ((Global(), 3), (Global("mean"), 3), (WithinLayer(), 2)):
         assert copies * 400_000 <= bytes_of(ranking(scores, scope, Sparsity(0.5)).pools) < copies * 400_000 + 10_000
 
 
@@ -112,8 +112,8 @@ def test_a_threshold_keeps_what_is_equal_to_it():
 
 
 def test_tiny_layers_lose_what_rounding_gives():
-    assert fallen({"a": [1.0, 2.0, 3.0]}, Layer(), Sparsity(0.1)) == {"a": []}
-    where = position(ranking({"a": [1.0, 2.0, 3.0]}, Layer(), Sparsity(0.5)), Sparsity(0.5))
+    assert fallen({"a": [1.0, 2.0, 3.0]}, WithinLayer(), Sparsity(0.1)) == {"a": []}
+    where = position(ranking({"a": [1.0, 2.0, 3.0]}, WithinLayer(), Sparsity(0.5)), Sparsity(0.5))
     assert (where.asked, where.fallen, where.shares[0].kept) == (2, 2, pytest.approx(1 / 3))
 
 
@@ -122,7 +122,7 @@ def test_a_layer_with_its_own_share_leaves_the_common_pool():
     amount = PerLayer({"b": 0.25}, Sparsity(0.5))
     # half of the eight of a and c would be all of a: its best stays, the next of c falls
     assert fallen(scores, Global(), amount) == {"a": [0, 1, 2], "b": [0], "c": [0]}
-    assert fallen(scores, Layer(), amount) == {"b": [0], "a": [0, 1], "c": [0, 1]}
+    assert fallen(scores, WithinLayer(), amount) == {"b": [0], "a": [0, 1], "c": [0, 1]}
 
 
 def test_layers_that_are_not_named_follow_a_threshold():
@@ -130,7 +130,7 @@ def test_layers_that_are_not_named_follow_a_threshold():
     assert fallen(scores, Global(), PerLayer({"b": 0.0}, Threshold(2.5))) == {"b": [], "a": [0, 1]}
 
 
-@pytest.mark.parametrize("scope", [Global(), Layer()])
+@pytest.mark.parametrize("scope", [Global(), WithinLayer()])
 def test_every_layer_keeps_its_best_unit_and_the_shortfall_is_counted(scope):
     scores = {"a": [1.0, 2.0], "b": [30.0, 10.0, 20.0]}
     assert fallen(scores, scope, Sparsity(1.0)) == {"a": [0], "b": [1, 2]}
@@ -148,10 +148,10 @@ def test_the_floor_takes_from_other_layers_so_that_the_count_is_right():
 
 
 def test_of_equal_best_units_the_last_is_the_one_that_stays():
-    assert fallen({"a": [5.0, 5.0, 5.0]}, Layer(), Sparsity(1.0)) == {"a": [0, 1]}
+    assert fallen({"a": [5.0, 5.0, 5.0]}, WithinLayer(), Sparsity(1.0)) == {"a": [0, 1]}
 
 
-@pytest.mark.parametrize("scope", [Global(), Layer()])
+@pytest.mark.parametrize("scope", [Global(), WithinLayer()])
 def test_a_layer_falls_whole_when_it_is_asked_for_by_name(scope):
     scores = {"a": [1.0, 2.0], "b": [3.0, 4.0]}
     amount = PerLayer({"a": 1.0}, Sparsity(0.0))
@@ -163,10 +163,10 @@ def test_a_layer_falls_whole_when_it_is_asked_for_by_name(scope):
 def test_units_that_have_fallen_never_come_back():
     scores, gone = {"a": [9.0, 8.0, 1.0, 2.0]}, {"a": torch.tensor([True, True, False, False])}
     amount = Sparsity(0.5)
-    assert select(ranking(scores, Layer(), amount, gone), amount)["a"].tolist() == [False, False, True, True]
+    assert select(ranking(scores, WithinLayer(), amount, gone), amount)["a"].tolist() == [False, False, True, True]
     # also where less is asked than has fallen already
-    assert select(ranking(scores, Layer(), amount, gone), amount, 0.1)["a"].tolist() == [False, False, True, True]
-    assert select(ranking(scores, Layer(), Threshold(0.0), gone), Threshold(0.0))["a"].tolist() == [
+    assert select(ranking(scores, WithinLayer(), amount, gone), amount, 0.1)["a"].tolist() == [False, False, True, True]
+    assert select(ranking(scores, WithinLayer(), Threshold(0.0), gone), Threshold(0.0))["a"].tolist() == [
         False,
         False,
         True,
@@ -197,7 +197,7 @@ def test_the_cut_is_the_score_of_the_first_unit_that_stays():
 
 def test_shares_come_in_the_order_of_the_groups():
     amount = PerLayer({"a": 0.5}, Sparsity(0.5))
-    where = position(ranking({"b": [1.0, 2.0], "a": [1.0, 2.0], "c": [1.0, 2.0]}, Layer(), amount), amount)
+    where = position(ranking({"b": [1.0, 2.0], "a": [1.0, 2.0], "c": [1.0, 2.0]}, WithinLayer(), amount), amount)
     assert [share.name for share in where.shares] == ["b", "a", "c"]
 
 
@@ -255,56 +255,56 @@ ROWS = {"a": [1.0, 2.0, 3.0, 4.0, 50.0, 60.0, 70.0, 80.0]}
 
 
 def test_every_row_loses_the_same_share():
-    assert fallen(ROWS, Row(), Sparsity(0.5), a=(2, 4)) == {"a": [0, 1, 4, 5]}
-    assert fallen(ROWS, Row(), Sparsity(0.25), a=(2, 4)) == {"a": [0, 4]}
-    assert fallen(ROWS, Layer(), Sparsity(0.5), a=(2, 4)) == {"a": [0, 1, 2, 3]}
+    assert fallen(ROWS, WithinRow(), Sparsity(0.5), a=(2, 4)) == {"a": [0, 1, 4, 5]}
+    assert fallen(ROWS, WithinRow(), Sparsity(0.25), a=(2, 4)) == {"a": [0, 4]}
+    assert fallen(ROWS, WithinLayer(), Sparsity(0.5), a=(2, 4)) == {"a": [0, 1, 2, 3]}
 
 
 def test_a_row_may_fall_whole_but_the_layer_may_not():
-    assert fallen(ROWS, Row(), Sparsity(1.0), a=(2, 4)) == {"a": [0, 1, 2, 3, 4, 5, 6]}
-    assert fallen(ROWS, Row(), Threshold(55.0), a=(2, 4)) == {"a": [0, 1, 2, 3, 4]}
-    where = at(ROWS, Row(), Sparsity(1.0), a=(2, 4))
+    assert fallen(ROWS, WithinRow(), Sparsity(1.0), a=(2, 4)) == {"a": [0, 1, 2, 3, 4, 5, 6]}
+    assert fallen(ROWS, WithinRow(), Threshold(55.0), a=(2, 4)) == {"a": [0, 1, 2, 3, 4]}
+    where = at(ROWS, WithinRow(), Sparsity(1.0), a=(2, 4))
     assert (where.asked, where.fallen) == (8, 7)
 
 
 def test_the_rows_of_a_convolution_are_its_filters():
     scores = {"a": [float(i) for i in range(16)]}
-    assert fallen(scores, Row(), Sparsity(0.25), a=(2, 2, 2, 2)) == {"a": [0, 1, 8, 9]}
+    assert fallen(scores, WithinRow(), Sparsity(0.25), a=(2, 2, 2, 2)) == {"a": [0, 1, 8, 9]}
 
 
 def test_two_of_four_neighbours_stay_in_every_block():
     scores = {"a": [4.0, 1.0, 3.0, 2.0, 9.0, 9.0, 9.0, 9.0, 0.1, 0.4, 0.3, 0.2, 5.0, 7.0, 6.0, 8.0]}
-    keep = fallen(scores, Blocks(4), Sparsity(n_of_m(2, of=4)), a=(2, 8))
+    keep = fallen(scores, WithinBlocks(4), Sparsity(n_of_m(2, of=4)), a=(2, 8))
     assert keep == {"a": [1, 3, 4, 5, 8, 11, 12, 14]}  # of four equal ones the first two
 
 
 def test_in_a_convolution_a_block_is_four_channels_at_one_place():
     # [1, 4, 1, 2]: at place 0 channels score 8 1 6 3, at place 1 they score 2 7 4 5
     scores = {"a": [8.0, 2.0, 1.0, 7.0, 6.0, 4.0, 3.0, 5.0]}
-    assert fallen(scores, Blocks(4), Sparsity(0.5), a=(1, 4, 1, 2)) == {"a": [1, 2, 5, 6]}
+    assert fallen(scores, WithinBlocks(4), Sparsity(0.5), a=(1, 4, 1, 2)) == {"a": [1, 2, 5, 6]}
 
 
 def test_the_rest_of_a_row_loses_its_own_rounded_share():
     # rows of 7: a block of 4 loses 2 and the rest of 3 loses round(1.5) = 2
     scores = {"a": [1.0, 2.0, 3.0, 4.0, 9.0, 8.0, 7.0, 40.0, 30.0, 20.0, 10.0, 0.3, 0.1, 0.2]}
-    assert fallen(scores, Blocks(4), Sparsity(0.5), a=(2, 7)) == {"a": [0, 1, 5, 6, 9, 10, 12, 13]}
-    where = at(scores, Blocks(4), Sparsity(0.5), a=(2, 7))
+    assert fallen(scores, WithinBlocks(4), Sparsity(0.5), a=(2, 7)) == {"a": [0, 1, 5, 6, 9, 10, 12, 13]}
+    where = at(scores, WithinBlocks(4), Sparsity(0.5), a=(2, 7))
     assert (where.asked, where.fallen, where.units) == (8, 8, 14)
 
 
 def test_where_rows_or_blocks_are_cut_there_is_no_single_cut():
-    assert at(ROWS, Row(), Sparsity(0.5), a=(2, 4)).shares[0].cut is None
-    assert at(ROWS, Blocks(4), Sparsity(0.5), a=(2, 4)).shares[0].cut is None
+    assert at(ROWS, WithinRow(), Sparsity(0.5), a=(2, 4)).shares[0].cut is None
+    assert at(ROWS, WithinBlocks(4), Sparsity(0.5), a=(2, 4)).shares[0].cut is None
     # one row of 8 in blocks of 5: one block and one rest, each cut at a score of its own
-    assert at(ROWS, Blocks(5), Sparsity(0.5), a=(1, 8)).shares[0].cut is None
+    assert at(ROWS, WithinBlocks(5), Sparsity(0.5), a=(1, 8)).shares[0].cut is None
     # one row is the whole layer
-    assert at(ROWS, Row(), Sparsity(0.5), a=(1, 8)).shares[0].cut == 50.0
+    assert at(ROWS, WithinRow(), Sparsity(0.5), a=(1, 8)).shares[0].cut == 50.0
 
 
 def test_a_relative_threshold_follows_each_layers_own_scale_in_every_scope():
     scores = {"a": [1.0, 2.0, 3.0, 4.0], "b": [100.0, 10.0, 60.0, 49.0]}
     layouts = {"a": (2, 2), "b": (2, 2)}
-    for scope in (Global(), Global("max"), Layer(), Row(), Blocks(2)):
+    for scope in (Global(), Global("max"), WithinLayer(), WithinRow(), WithinBlocks(2)):
         # below 2 in a, below 50 in b; 2 itself stays
         assert fallen(scores, scope, RelativeThreshold(0.5), **layouts) == {"a": [0], "b": [1, 3]}
     where = at(scores, Global(), RelativeThreshold(0.5))
@@ -319,10 +319,10 @@ def test_what_has_fallen_does_not_count_as_the_highest():
     gone = {"a": torch.tensor([True, False, False])}
     amount = RelativeThreshold(0.5)
     scores = {"a": [100.0, 4.0, 1.0]}
-    assert select(ranking(scores, Layer(), amount, gone), amount)["a"].tolist() == [False, True, False]
+    assert select(ranking(scores, WithinLayer(), amount, gone), amount)["a"].tolist() == [False, True, False]
 
 
-@pytest.mark.parametrize("scope", [Row(), Blocks(2), Global("l2")])
+@pytest.mark.parametrize("scope", [WithinRow(), WithinBlocks(2), Global("l2")])
 def test_what_has_fallen_stays_fallen_in_rows_and_blocks(scope):
     scores, gone = {"a": [9.0, 8.0, 1.0, 2.0]}, {"a": torch.tensor([True, False, False, False])}
     for amount in (Sparsity(0.5), Threshold(0.0), RelativeThreshold(0.5)):
@@ -334,20 +334,20 @@ def test_where_all_have_fallen_none_comes_back_as_the_best():
     gone = {"a": torch.tensor([True, True])}
     scores = {"a": [1.0, 2.0], "b": [3.0, 4.0]}
     for amount in (Sparsity(0.1), Threshold(0.0), RelativeThreshold(0.5)):
-        assert not select(ranking(scores, Layer(), amount, gone), amount)["a"].any()
+        assert not select(ranking(scores, WithinLayer(), amount, gone), amount)["a"].any()
 
 
 def test_the_share_of_a_layer_by_hand_is_that_of_its_rows_and_blocks():
     amount = PerLayer({"a": 0.5}, Sparsity(0.25))
     both = {"a": (2, 4), "b": (2, 4)}
-    for scope in (Row(), Blocks(4)):
+    for scope in (WithinRow(), WithinBlocks(4)):
         assert fallen({"a": ROWS["a"], "b": ROWS["a"]}, scope, amount, **both) == {"a": [0, 1, 4, 5], "b": [0, 4]}
 
 
 def test_blocks_reach_their_share_in_rounds():
     amount = Sparsity(0.75)
     scores = {"a": [4.0, 3.0, 2.0, 1.0, 1.0, 2.0, 3.0, 4.0]}
-    rounds = [fallen(scores, Blocks(4), amount, share, a=(2, 4))["a"] for share in shares(Linear(3))]
+    rounds = [fallen(scores, WithinBlocks(4), amount, share, a=(2, 4))["a"] for share in shares(Linear(3))]
     assert rounds == [[3, 4], [2, 3, 4, 5], [1, 2, 3, 4, 5, 6]]
 
 

@@ -20,7 +20,7 @@ from pruning.model.units import Tiles, UnitGroup
 from pruning.selection.allocation import CostLeft
 from pruning.selection.amounts import STEPS, Amount, Budget, PerLayer, RelativeThreshold, Sparsity, Threshold, n_of_m
 from pruning.selection.ranking import Ranking, position, rank, select
-from pruning.selection.scopes import SCOPES, Blocks, Global, Layer, Row, Scope
+from pruning.selection.scopes import SCOPES, Global, Scope, WithinBlocks, WithinLayer, WithinRow
 
 DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int8]
 """What scores are made of before they are widened to float32."""
@@ -29,11 +29,11 @@ FEW = torch.tensor([0.0, 0.0, 0.5, 1.0, 1.0, 2.0, 100.0, -1.0])
 few = st.sampled_from(FEW.tolist())
 many = st.floats(-1e4, 1e4, width=32)
 share = st.one_of(st.floats(0, 1), st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0]))
-blocks = st.builds(Blocks, st.integers(2, 6))
+blocks = st.builds(WithinBlocks, st.integers(2, 6))
 scopes = st.one_of(
     st.builds(Global, st.sampled_from(["none", "mean", "l2", "max"])),
-    st.builds(Layer),
-    st.builds(Row),
+    st.builds(WithinLayer),
+    st.builds(WithinRow),
     blocks,
 )
 
@@ -102,13 +102,13 @@ class Case:
         return list(found.values())
 
     def _pool(self, name: str, at: tuple[int, ...], own: bool) -> object:
-        if isinstance(self.scope, Row):
+        if isinstance(self.scope, WithinRow):
             return name, at[0]
-        if isinstance(self.scope, Blocks):
+        if isinstance(self.scope, WithinBlocks):
             inputs = {group.name: group.layout[1] for group in self.groups}[name]
             whole = at[1] < inputs // self.scope.of * self.scope.of
             return name, at[0], at[2:], at[1] // self.scope.of if whole else "rest"
-        return name if own or isinstance(self.scope, Layer) else ""
+        return name if own or isinstance(self.scope, WithinLayer) else ""
 
     def rescored(self, data: st.DataObject) -> "Case":
         return Case(
@@ -330,4 +330,4 @@ def test_a_budget_is_the_smallest_sparsity_that_meets_it(case, asked, one_by_han
 
 
 def test_all_scopes_are_drawn():
-    assert set(SCOPES.values()) == {Global, Layer, Row, Blocks}
+    assert set(SCOPES.values()) == {Global, WithinLayer, WithinRow, WithinBlocks}

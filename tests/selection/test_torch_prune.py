@@ -17,7 +17,7 @@ from pruning.model.preparation import open_model
 from pruning.model.units import Tiles, UnitGroup, masks_of
 from pruning.selection.amounts import Sparsity
 from pruning.selection.ranking import position, rank, select
-from pruning.selection.scopes import Global, Layer, Scope
+from pruning.selection.scopes import Global, Scope, WithinLayer
 from tests.conftest import PROFILE
 from tests.networks import CPU, NETWORKS, tiny
 
@@ -48,7 +48,7 @@ def our_masks(
 @pytest.mark.parametrize("network", NETWORKS)
 def test_weights_layer_by_layer_are_l1_unstructured(network, seed, share):
     model = open_model(tiny(network, seed), CPU)
-    ours = our_masks(model, network, Weights(), Layer(), 1, share)
+    ours = our_masks(model, network, Weights(), WithinLayer(), 1, share)
     for name, module in reference_layers(network, seed).items():
         prune.l1_unstructured(module, "weight", share)
         assert torch.equal(ours[name], module.weight_mask.bool())
@@ -96,7 +96,7 @@ def test_channels_layer_by_layer_are_ln_structured_on_the_first_dimension(networ
     groups = Channels().sorted_out(model, tiny(network).example)[0]
     work = tiny(network)
     scores = unit_scores(Magnitude(p), model, groups, Calibration(work, CPU))
-    keep = select(rank(groups, scores, Layer(), Sparsity(share)), Sparsity(share))
+    keep = select(rank(groups, scores, WithinLayer(), Sparsity(share)), Sparsity(share))
     for group in groups:
         module = model.get_submodule(group.name)
         prune.ln_structured(module, "weight", share, n=p, dim=0)
@@ -104,7 +104,7 @@ def test_channels_layer_by_layer_are_ln_structured_on_the_first_dimension(networ
         assert torch.equal(module.weight_mask.flatten(1).any(dim=1), keep[group.name])
 
 
-@pytest.mark.parametrize("scope", [Global(), Layer()])
+@pytest.mark.parametrize("scope", [Global(), WithinLayer()])
 @pytest.mark.parametrize("share", SHARES)
 def test_with_ties_exactly_the_rounded_share_falls(share, scope):
     model = open_model(tiny("conv"), CPU)

@@ -6,17 +6,17 @@ from torch import nn
 
 from pruning.criteria import Magnitude, unit_scores
 from pruning.criteria.calibration import Calibration
-from pruning.evaluation.accuracy import judge_all
-from pruning.evaluation.regression_estimator import known_of
+from pruning.evaluation.accuracy import evaluate_all
+from pruning.evaluation.regression_estimator import dense_reference
 from pruning.evaluation.sequential_bounds import FIRST_LOOK, looks
 from pruning.granularities import Channels, Weights
 from pruning.model.surgery import masked_copy
 from pruning.recipe.recipe import Recipe
 from pruning.selection.amounts import Sparsity
 from pruning.selection.ranking import rank, select
-from pruning.selection.scopes import Layer
+from pruning.selection.scopes import WithinLayer
 from pruning.sensitivity.activation_cache import batches
-from pruning.sensitivity.analysis import Sensing, sense
+from pruning.sensitivity.analysis import SensitivityAnalysis, map_sensitivity
 from pruning.sensitivity.result import Sensitivity, largest_cuts
 from pruning.workload import Workload
 from tests.architectures import IMAGE, LSTMClassifier, ViT
@@ -34,14 +34,14 @@ def naive(work: Workload, recipe: Recipe, levels: tuple[float, ...]) -> dict[tup
     found = {}
     for group in groups:
         for level in levels:
-            keep = select(rank([group], scores, Layer(), Sparsity(level)), Sparsity(level))
-            judged, _ = judge_all(masked_copy(model, [group], keep), work.validation, work.task, CPU)
+            keep = select(rank([group], scores, WithinLayer(), Sparsity(level)), Sparsity(level))
+            judged, _ = evaluate_all(masked_copy(model, [group], keep), work.validation, work.task, CPU)
             found[group.name, level] = (int((~keep[group.name]).sum()), float(judged.double().mean()))
     return found
 
 
 def ended(work: Workload, recipe: Recipe, levels: tuple[float, ...], half_width: float) -> Sensitivity:
-    going_on = sense(work, recipe, levels, half_width, CPU)
+    going_on = map_sensitivity(work, recipe, levels, half_width, CPU)
     while True:
         try:
             next(going_on)
@@ -53,12 +53,12 @@ def cells(sensed: Sensitivity) -> dict[tuple[str, float], tuple[int, float]]:
     return {(row.name, cell.level): (cell.fallen, cell.estimate.score) for row in sensed.rows for cell in row.cells}
 
 
-def sensing(work: Workload, levels: tuple[float, ...] = LEVELS) -> Sensing:
+def sensing(work: Workload, levels: tuple[float, ...] = LEVELS) -> SensitivityAnalysis:
     model = work.build()
     groups, left_out = Weights().sorted_out(model, work.example)
     scores = unit_scores(Magnitude(), model, groups, Calibration(work, CPU, 0))
-    known = known_of(model, work.validation, work.task, CPU)
-    return Sensing(model, groups, scores, levels, known, work.validation, work.task, CPU, left_out)
+    known = dense_reference(model, work.validation, work.task, CPU)
+    return SensitivityAnalysis(model, groups, scores, levels, known, work.validation, work.task, CPU, left_out)
 
 
 @pytest.mark.parametrize("granularity", [Weights(), Channels()], ids=["weights", "channels"])
@@ -122,7 +122,7 @@ def test_the_rows_appear_in_the_order_of_the_groups_and_nothing_is_claimed_befor
 def test_a_level_at_which_nothing_falls_is_the_dense_network_and_costs_nothing():
     work = tiny("mlp")
     sensed = sensing(work, (0.0, 0.01)).advance(60.0, 0.0)
-    dense = float(judge_all(work.build(), work.validation, work.task, CPU)[0].double().mean())
+    dense = float(evaluate_all(work.build(), work.validation, work.task, CPU)[0].double().mean())
     assert all(cell.estimate.score == dense and cell.fallen == 0 for row in sensed.rows for cell in row.cells)
     assert sensed.spent == 0 and sensed.done
     assert all(row.full_passes == "" for row in sensed.rows)
@@ -179,8 +179,8 @@ def test_parts_together_are_the_whole():
     assert [rows[group.name] for group in whole.groups] == [row.cells for row in whole.advance(60.0, 0.0).rows]
 
 
-def part_of(one: Sensing, groups: list) -> Sensing:
-    return Sensing(one.model, groups, one.scores, one.levels, one.known, one.split, one.task, one.device)
+def part_of(one: SensitivityAnalysis, groups: list) -> SensitivityAnalysis:
+    return SensitivityAnalysis(one.model, groups, one.scores, one.levels, one.known, one.split, one.task, one.device)
 
 
 def wide() -> nn.Module:

@@ -6,11 +6,11 @@ from torch import nn
 
 from pruning.criteria import Magnitude, unit_scores
 from pruning.criteria.calibration import Calibration
-from pruning.evaluation.accuracy import judge_all
+from pruning.evaluation.accuracy import evaluate_all
 from pruning.granularities import Weights
 from pruning.recipe.recipe import Recipe
-from pruning.sensitivity.activation_cache import SEEN_BYTES
-from pruning.sensitivity.analysis import Sensing
+from pruning.sensitivity.activation_cache import CACHE_BYTES
+from pruning.sensitivity.analysis import SensitivityAnalysis
 from pruning.sensitivity.result import largest_cuts
 from pruning.sensitivity.suffix_graph import tensors_in
 from tests.architectures import LSTMClassifier
@@ -55,7 +55,7 @@ def test_the_dense_network_runs_once_where_it_is_not_known():
     model, passed = work.build(), 0
     groups, _ = Weights().sorted_out(model, work.example)
     scores = unit_scores(Magnitude(), model, groups, Calibration(work, CPU, 0))
-    one = Sensing(model, groups, scores, LEVELS, None, work.validation, work.task, CPU)
+    one = SensitivityAnalysis(model, groups, scores, LEVELS, None, work.validation, work.task, CPU)
     first = next(module for module in model.modules() if isinstance(module, nn.Conv2d))
     one.advance(0.0, 0.02)  # the network has been tried out on examples by now
 
@@ -72,16 +72,16 @@ def test_the_dense_network_runs_once_where_it_is_not_known():
     last = one.advance(60.0, 0.0)
     assert last.done and passed == 3000 - before
     assert cells(last) == naive(work, Recipe("tiny"), LEVELS)
-    assert last.dense == float(judge_all(model, work.validation, work.task, CPU)[0].double().mean())
+    assert last.dense == float(evaluate_all(model, work.validation, work.task, CPU)[0].double().mean())
 
 
 def test_what_layers_see_is_walked_anew_where_there_is_no_room(monkeypatch):
     work = tiny("residual", count=700)
     kept = sensing(work).advance(60.0, 0.0)
-    monkeypatch.setattr("pruning.sensitivity.activation_cache.SEEN_BYTES", 0)
+    monkeypatch.setattr("pruning.sensitivity.activation_cache.CACHE_BYTES", 0)
     assert cells(sensing(work).advance(60.0, 0.0)) == cells(kept)
     one = sensing(work)
-    unknown = Sensing(one.model, one.groups, one.scores, one.levels, None, one.split, one.task, one.device)
+    unknown = SensitivityAnalysis(one.model, one.groups, one.scores, one.levels, None, one.split, one.task, one.device)
     assert cells(unknown.advance(60.0, 0.0)) == cells(kept)
     assert not unknown._seeing._kept
 
@@ -140,11 +140,13 @@ def test_a_map_goes_on_after_an_error(monkeypatch):
 def test_a_map_without_cuts_still_knows_the_dense_network(levels, groups):
     work = tiny("mlp", count=3000)
     one = sensing(work, levels)
-    unknown = Sensing(one.model, one.groups[:groups], one.scores, levels, None, one.split, one.task, one.device)
+    unknown = SensitivityAnalysis(
+        one.model, one.groups[:groups], one.scores, levels, None, one.split, one.task, one.device
+    )
     sensed = unknown.advance(0.0, 0.05)
     while not sensed.done:
         sensed = unknown.advance(0.0, 0.05)
-    assert sensed.dense == float(judge_all(work.build(), work.validation, work.task, CPU)[0].double().mean())
+    assert sensed.dense == float(evaluate_all(work.build(), work.validation, work.task, CPU)[0].double().mean())
 
 
 def test_a_network_in_training_mode_is_judged_in_evaluation_and_left_alone():
@@ -152,7 +154,9 @@ def test_a_network_in_training_mode_is_judged_in_evaluation_and_left_alone():
     model = work.build().train()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     one = sensing(work)
-    sensed = Sensing(model, one.groups, one.scores, LEVELS, None, one.split, one.task, CPU).advance(60.0, 0.0)
+    sensed = SensitivityAnalysis(model, one.groups, one.scores, LEVELS, None, one.split, one.task, CPU).advance(
+        60.0, 0.0
+    )
     assert cells(sensed) == naive(work, Recipe("tiny"), LEVELS)
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
     assert all(module.training for module in model.modules())
@@ -169,5 +173,5 @@ def test_no_more_is_kept_in_memory_than_is_counted():
         for each in (batch.inputs, batch.target, *(t for values in batch.seen.values() for t in tensors_in(values)))
     ]
     storages = {each.untyped_storage().data_ptr(): each.untyped_storage().nbytes() for each in kept}
-    assert kept and SEEN_BYTES - one._seeing._room == sum(storages.values())
+    assert kept and CACHE_BYTES - one._seeing._room == sum(storages.values())
     assert all(each.untyped_storage().nbytes() <= each.numel() * each.element_size() for each in kept[:-1])

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pruning.sensitivity.incremental_linear import Ladder, climbing, ladders
+from pruning.sensitivity.incremental_linear import IncrementalLinear, computing_incrementally, incremental_linears
 
 SHAPE = (260, 300)
 
@@ -27,7 +27,7 @@ def expected(layer: nn.Linear, left: Tensor, inputs: Tensor) -> Tensor:
 @pytest.mark.parametrize("shape", [(7, 300), (2, 3, 300), (1, 300)])
 def test_every_cut_in_every_order_is_what_the_dense_layer_computes(shape, order):
     layer, left = cuts()
-    ladder = Ladder(layer, gone(left))
+    ladder = IncrementalLinear(layer, gone(left))
     for inputs in torch.randn(2, *shape):
         for cut in order:
             assert torch.allclose(ladder.output(cut, inputs), expected(layer, left[cut], inputs), atol=1e-5)
@@ -35,7 +35,7 @@ def test_every_cut_in_every_order_is_what_the_dense_layer_computes(shape, order)
 
 def test_what_follows_may_overwrite_inputs_and_outputs():
     layer, left = cuts()
-    ladder, inputs = Ladder(layer, gone(left)), torch.randn(5, 300)
+    ladder, inputs = IncrementalLinear(layer, gone(left)), torch.randn(5, 300)
     ladder.output(99, inputs).zero_()
     assert torch.allclose(ladder.output(95, inputs), expected(layer, left[95], inputs), atol=1e-5)
     inputs.mul_(2.0)
@@ -46,7 +46,9 @@ def test_a_layer_without_bias():
     layer, left = cuts()
     layer.bias = None
     inputs = torch.randn(5, 300)
-    assert torch.allclose(Ladder(layer, gone(left)).output(95, inputs), expected(layer, left[95], inputs), atol=1e-5)
+    assert torch.allclose(
+        IncrementalLinear(layer, gone(left)).output(95, inputs), expected(layer, left[95], inputs), atol=1e-5
+    )
 
 
 def test_only_wide_linear_weights_whose_cuts_lie_within_one_another_have_ladders():
@@ -62,18 +64,18 @@ def test_only_wide_linear_weights_whose_cuts_lie_within_one_another_have_ladders
             "2.weight": torch.rand(30, 20) < percent / 100,
             "3.weight": torch.rand(SHAPE) < percent / 100,
         }
-    assert list(ladders(model, cut)) == ["0"]
+    assert list(incremental_linears(model, cut)) == ["0"]
     with torch.no_grad():
         model[0] = nn.Linear(300, 260, dtype=torch.float64)
-    assert not ladders(model, cut)
+    assert not incremental_linears(model, cut)
 
 
 def test_the_layer_is_itself_again_after_the_block():
     layer, left = cuts()
     model, inputs = nn.Sequential(layer), torch.randn(4, 300)
     before = model(inputs)
-    climbed = ladders(model, {percent: {"0.weight": ~stays} for percent, stays in left.items()})
-    with pytest.raises(ValueError), climbing(model, climbed, 95):
+    climbed = incremental_linears(model, {percent: {"0.weight": ~stays} for percent, stays in left.items()})
+    with pytest.raises(ValueError), computing_incrementally(model, climbed, 95):
         assert torch.allclose(model(inputs), expected(layer, left[95], inputs), atol=1e-5)
         raise ValueError
     assert torch.equal(model(inputs), before)
@@ -86,6 +88,8 @@ def test_a_weight_that_is_cut_away_may_be_infinite_and_a_forward_of_ones_own_com
     inputs = torch.rand(4, 300)
     model = nn.Sequential(layer)
     own = layer.forward = lambda inputs: inputs
-    with climbing(model, ladders(model, {p: {"0.weight": ~stays} for p, stays in left.items()}), 99):
+    with computing_incrementally(
+        model, incremental_linears(model, {p: {"0.weight": ~stays} for p, stays in left.items()}), 99
+    ):
         assert bool(model(inputs).isfinite().all())
     assert layer.forward is own

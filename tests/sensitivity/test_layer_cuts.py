@@ -8,8 +8,8 @@ from pruning.criteria import Magnitude, unit_scores
 from pruning.criteria.calibration import Calibration
 from pruning.granularities import Weights
 from pruning.sensitivity import layer_cuts as cuts_module
-from pruning.sensitivity.layer_cuts import Cutting, bytes_of_largest
-from pruning.sensitivity.suffix_graph import Walk
+from pruning.sensitivity.layer_cuts import CutModel, bytes_of_largest
+from pruning.sensitivity.suffix_graph import GraphWalk
 from pruning.workload import Workload
 from tests.networks import CPU, seeded, tiny, workload
 
@@ -20,8 +20,8 @@ def rows(work: Workload, levels: tuple[float, ...] = LEVELS):
     model = work.build()
     groups, _ = Weights().sorted_out(model, work.example)
     scores = unit_scores(Magnitude(), model, groups, Calibration(work, CPU, 0))
-    cutting = Cutting(model)
-    walk = Walk(model, cutting.work, work.example)
+    cutting = CutModel(model)
+    walk = GraphWalk(model, cutting.work, work.example)
     return model, cutting, [cutting.row(group, scores, levels, walk) for group in groups]
 
 

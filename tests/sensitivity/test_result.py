@@ -6,19 +6,31 @@ from dataclasses import replace
 from pruning.evaluation.accuracy import Estimate
 from pruning.recipe.recipe import Recipe
 from pruning.selection.amounts import PerLayer
-from pruning.selection.scopes import Layer
-from pruning.sensitivity.result import Cell, Row, Sensitivity, largest_cuts, suggested, to_csv, to_dict
+from pruning.selection.scopes import WithinLayer
+from pruning.sensitivity.result import (
+    Sensitivity,
+    SensitivityCell,
+    SensitivityRow,
+    largest_cuts,
+    suggested,
+    to_csv,
+    to_dict,
+)
 
 
-def cell(level: float, change: float, half_width: float = 0.0) -> Cell:
-    return Cell(level, 100, round(100 * level), Estimate(0.9 + change, half_width, change, 500, 1000), True)
+def cell(level: float, change: float, half_width: float = 0.0) -> SensitivityCell:
+    return SensitivityCell(level, 100, round(100 * level), Estimate(0.9 + change, half_width, change, 500, 1000), True)
 
 
 MAP = Sensitivity(
     (
-        Row("conv1", ("conv1",), 100, (cell(0.2, -0.004), cell(0.5, -0.012), cell(0.8, -0.5))),
-        Row("conv2", ("conv2", "conv3"), 100, (cell(0.2, 0.001, 0.004), cell(0.5, -0.007, 0.004), cell(0.8, 0.0))),
-        Row("fc", ("fc",), 100, (cell(0.2, -0.02), cell(0.5, 0.0), cell(0.8, 0.0)), "each cut is a full pass"),
+        SensitivityRow("conv1", ("conv1",), 100, (cell(0.2, -0.004), cell(0.5, -0.012), cell(0.8, -0.5))),
+        SensitivityRow(
+            "conv2", ("conv2", "conv3"), 100, (cell(0.2, 0.001, 0.004), cell(0.5, -0.007, 0.004), cell(0.8, 0.0))
+        ),
+        SensitivityRow(
+            "fc", ("fc",), 100, (cell(0.2, -0.02), cell(0.5, 0.0), cell(0.8, 0.0)), "each cut is a full pass"
+        ),
     ),
     (0.2, 0.5, 0.8), 0.9, 1000, 0.01, 4500, 4500, 1.5,
 )  # fmt: skip
@@ -33,8 +45,8 @@ def test_the_largest_cut_costs_at_most_so_much_and_so_do_all_below_it():
 
 
 def test_what_has_not_been_looked_at_is_not_suggested():
-    unseen = Cell(0.2, 100, 20, Estimate(0.0, 1.0, 0.0, 0, 1000), False)
-    one = Sensitivity((Row("a", ("a",), 100, (unseen,)),), (0.2,), 0.9, 1000, 0.01, 0, 1000, 0.0)
+    unseen = SensitivityCell(0.2, 100, 20, Estimate(0.0, 1.0, 0.0, 0, 1000), False)
+    one = Sensitivity((SensitivityRow("a", ("a",), 100, (unseen,)),), (0.2,), 0.9, 1000, 0.01, 0, 1000, 0.0)
     assert largest_cuts(one, 0.05) == {"a": 0.0}
 
 
@@ -43,7 +55,7 @@ def test_the_suggestion_is_the_recipe_with_a_share_for_each_layer():
     found = suggested(MAP, recipe, 0.01)
     assert found.amount == PerLayer({"conv1": 0.2, "conv2": 0.2, "fc": 0.0})
     assert found.seed == 4 and found.criterion == recipe.criterion
-    assert found.scope == Layer()  # that of the map, whatever the recipe's
+    assert found.scope == WithinLayer()  # that of the map, whatever the recipe's
 
 
 def test_rows_with_a_layer_that_is_kept_whole_are_left_out_of_the_suggestion():

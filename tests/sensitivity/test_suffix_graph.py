@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pruning.model.layer_table import prunable_weights
-from pruning.sensitivity.suffix_graph import Tail, Walk
+from pruning.sensitivity.suffix_graph import GraphWalk, Suffix
 from tests.architectures import ARCHITECTURES, inputs_of, made
 from tests.networks import NETWORKS, Residual, Tied, mlp, samples, seeded
 
@@ -115,11 +115,11 @@ def zeroed(model: nn.Module, name: str, seed: int) -> dict[str, Tensor]:
 def check(model: nn.Module, example: Tensor, inputs: Tensor) -> list[str]:
     """The layers behind which the network was computed alone: bitwise what a full pass gives, for every cut."""
     work = copy.deepcopy(model)
-    walk = Walk(model, work, example)
-    tails: dict[str, Tail] = {}
+    walk = GraphWalk(model, work, example)
+    tails: dict[str, Suffix] = {}
     for _, param, _ in prunable_weights(model):
         tail = walk.tail([param], zeroed(model, param, 0))
-        if isinstance(tail, Tail):
+        if isinstance(tail, Suffix):
             tails[param] = tail
     by_tail = {tail: param for param, tail in tails.items()}
     dense = model(inputs)
@@ -163,15 +163,15 @@ def test_behind_the_layers_of_the_architectures(name):
 @pytest.mark.parametrize("name", UNTRACEABLE)
 def test_architectures_that_cannot_be_traced_say_so(name):
     model = made(name)
-    assert "cannot be traced" in Walk(model, copy.deepcopy(model), inputs_of(name, 4)).why_not
+    assert "cannot be traced" in GraphWalk(model, copy.deepcopy(model), inputs_of(name, 4)).why_not
 
 
 def test_only_what_lies_behind_is_computed():
     model, inputs = seeded(mlp), samples((6,), 8, 0).inputs
     work = copy.deepcopy(model)
-    walk = Walk(model, work, inputs)
+    walk = GraphWalk(model, work, inputs)
     tail = walk.tail(["4.weight"], zeroed(model, "4.weight", 0))
-    assert isinstance(tail, Tail)
+    assert isinstance(tail, Suffix)
     ran = []
     for module in work:
         module.register_forward_hook(lambda layer, *_: ran.append(layer))
@@ -183,9 +183,9 @@ def test_only_what_lies_behind_is_computed():
 
 def test_the_walk_ends_at_the_last_tail_and_frees_what_nobody_needs():
     model, inputs = seeded(Residual), samples((2, 8, 8), 4, 0).inputs
-    walk = Walk(model, copy.deepcopy(model), inputs)
+    walk = GraphWalk(model, copy.deepcopy(model), inputs)
     tail = walk.tail(["conv2.weight"], zeroed(model, "conv2.weight", 0))
-    assert isinstance(tail, Tail)
+    assert isinstance(tail, Suffix)
     ran = []
     for name, module in model.named_modules():
         module.register_forward_hook(lambda *_, name=name: ran.append(name))
@@ -198,13 +198,13 @@ def test_the_walk_ends_at_the_last_tail_and_frees_what_nobody_needs():
 
 def test_what_cannot_be_traced_says_so():
     model, inputs = seeded(Deciding), samples((6,), 8, 0).inputs
-    tail = Walk(model, copy.deepcopy(model), inputs).tail(["entry.weight"], zeroed(model, "entry.weight", 0))
+    tail = GraphWalk(model, copy.deepcopy(model), inputs).tail(["entry.weight"], zeroed(model, "entry.weight", 0))
     assert isinstance(tail, str) and "cannot be traced" in tail
 
 
 def test_what_would_come_out_differently_is_not_trusted():
     model, inputs = seeded(Viewing), samples((6,), 8, 0).inputs
-    walk = Walk(model, copy.deepcopy(model), inputs)
+    walk = GraphWalk(model, copy.deepcopy(model), inputs)
     tail = walk.tail(["middle.weight"], zeroed(model, "middle.weight", 0))
     assert tail == "what follows it, run alone, gives something else than the whole network"
 
@@ -213,6 +213,6 @@ def test_trying_a_tail_leaves_the_networks_as_they_were():
     model, inputs = seeded(Residual), samples((2, 8, 8), 4, 0).inputs
     work = copy.deepcopy(model)
     before = copy.deepcopy(model.state_dict())
-    Walk(model, work, inputs).tail(["stem.weight"], zeroed(model, "stem.weight", 0))
+    GraphWalk(model, work, inputs).tail(["stem.weight"], zeroed(model, "stem.weight", 0))
     for one in (model, work):
         assert all(torch.equal(tensor, before[name]) for name, tensor in one.state_dict().items())

@@ -13,7 +13,7 @@ from pruning.errors import PruningError
 from pruning.events import Failed, Finished
 from pruning.execution.store.records import Lease
 from pruning.execution.store.store import Store
-from pruning.preview.session import Lab
+from pruning.preview.session import PreviewSession
 from pruning.recipe.recipe import Recipe
 from pruning.run.experiment import carry_out
 from sample_models import MODELS
@@ -27,7 +27,7 @@ class InProcess:
 
     def __init__(self, home: Path) -> None:
         self.store = Store(home)
-        self.lab = Lab(MODELS, torch.device("cpu"))
+        self.lab = PreviewSession(MODELS, torch.device("cpu"))
         self.recipes: list[Recipe] = []
         self.leases: dict[str, Lease] = {}
 
@@ -75,12 +75,12 @@ class InProcess:
 
 
 @pytest.fixture(scope="session")
-def lab() -> Lab:
-    return Lab(MODELS, torch.device("cpu"))
+def lab() -> PreviewSession:
+    return PreviewSession(MODELS, torch.device("cpu"))
 
 
 @pytest.fixture
-def backend(tmp_path: Path, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Iterator[InProcess]:
+def backend(tmp_path: Path, lab: PreviewSession, monkeypatch: pytest.MonkeyPatch) -> Iterator[InProcess]:
     made = InProcess(tmp_path)
     made.lab = lab  # opened models and rankings are shared by the tests
     monkeypatch.setattr(server, "backend", lambda: made)

@@ -11,7 +11,7 @@ from pruning.granularities import GRANULARITIES, Channels, Weights
 from pruning.recipe.compatibility import fits
 from pruning.recipe.recipe import Recipe, from_json
 from pruning.selection.amounts import Budget, PerLayer, RelativeThreshold, Sparsity, Threshold
-from pruning.selection.scopes import SCOPES, Blocks, Global
+from pruning.selection.scopes import SCOPES, Global, WithinBlocks
 from pruning.training.fine_tuning import Tuning
 from pruning.training.schedules import SCHEDULES, Geometric, PolynomialDecay, Until
 from tests.views.test_lab_page import QUICK, opened, settled, strip
@@ -45,7 +45,7 @@ def test_every_kind_of_the_short_tables_is_shown_by_its_controls_and_given_back(
     "recipe",
     [
         replace(QUICK, criterion=Change(), scope=Global("l2")),
-        replace(QUICK, criterion=OptimalBrainSurgeon(damping=0.05), scope=Blocks(of=8)),
+        replace(QUICK, criterion=OptimalBrainSurgeon(damping=0.05), scope=WithinBlocks(of=8)),
         replace(QUICK, criterion=Attribution("grad_cam", steps=3, samples=64), granularity=Channels()),
         replace(QUICK, amount=Threshold(0.0375)),
         replace(QUICK, amount=RelativeThreshold(0.255)),
@@ -89,9 +89,9 @@ def test_every_granularity_is_shown_or_says_that_the_network_has_none(app: AppTe
 
 
 def test_a_field_that_is_changed_changes_the_recipe(app: AppTest) -> None:
-    opened(app, replace(QUICK, scope=Blocks()))
+    opened(app, replace(QUICK, scope=WithinBlocks()))
     app.number_input(key="scope.blocks.of").set_value(8).run()
-    assert from_json(app.query_params["recipe"]).scope == Blocks(8)
+    assert from_json(app.query_params["recipe"]).scope == WithinBlocks(8)
     app.number_input(key="tuning.batch_size").set_value(64).run()
     assert from_json(app.query_params["recipe"]).tuning.batch_size == 64
 

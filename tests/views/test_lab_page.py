@@ -12,7 +12,7 @@ from pruning.preview.queries import look, open_workload, score_range
 from pruning.recipe.recipe import Recipe, from_json, to_json
 from pruning.reporting.formatting import count, percent, si
 from pruning.selection.amounts import PerLayer, Sparsity, Threshold
-from pruning.selection.scopes import Layer
+from pruning.selection.scopes import WithinLayer
 from pruning.training.fine_tuning import Tuning
 from pruning.training.schedules import OneShot, Polynomial
 from tests.views.conftest import InProcess
@@ -21,7 +21,7 @@ from views.shared import server
 QUICK = Recipe(
     "mlp_128",
     amount=Sparsity(0.6),
-    scope=Layer(),
+    scope=WithinLayer(),
     schedule=OneShot(),
     tuning=Tuning(epochs=1, images_per_epoch=512),
 )
@@ -62,7 +62,7 @@ def test_controls_show_the_recipe_of_the_url_and_give_it_back(app: AppTest) -> N
         "mlp_128",
         criterion=Taylor(),
         granularity=Channels(),
-        scope=Layer(),
+        scope=WithinLayer(),
         amount=PerLayer({"fc1": 0.25}, rest=Sparsity(0.4)),
         tuning=Tuning(epochs=3, optimiser="sgd", learning_rate=0.01, batch_size=64, images_per_epoch=4096),
         seed=5,

@@ -16,7 +16,7 @@ from pruning.granularities import Channels, Heads
 from pruning.preview.queries import sensitivity
 from pruning.recipe.recipe import Recipe, from_json, to_json
 from pruning.selection.amounts import PerLayer, Sparsity
-from pruning.sensitivity.result import LEVELS, Cell, Row, Sensitivity, largest_cuts, suggested
+from pruning.sensitivity.result import LEVELS, Sensitivity, SensitivityCell, SensitivityRow, largest_cuts, suggested
 from tests.views.conftest import InProcess
 from tests.views.test_lab_page import QUICK
 from views.sensitivity.suggestion import json_of
@@ -25,13 +25,15 @@ from views.sensitivity.table import key_html, map_html
 CHANNELS = replace(QUICK, granularity=Channels())
 
 
-def cell(level: float, change: float, half_width: float, samples: int, done: bool) -> Cell:
-    return Cell(level, 10, round(10 * level), Estimate(0.9 + change, half_width, change, samples, 1000), done)
+def cell(level: float, change: float, half_width: float, samples: int, done: bool) -> SensitivityCell:
+    return SensitivityCell(
+        level, 10, round(10 * level), Estimate(0.9 + change, half_width, change, samples, 1000), done
+    )
 
 
 HAND = Sensitivity(
     rows=(
-        Row(
+        SensitivityRow(
             "conv1",
             ("conv1", "conv<2>"),
             10,
@@ -42,7 +44,7 @@ HAND = Sensitivity(
             ),
             full_passes="its <output> is read twice",
         ),
-        Row("fc", ("fc",), 10, (cell(0.1, 0.002, 0.008, 400, True), cell(0.5, 0.0, 1.0, 0, False))),
+        SensitivityRow("fc", ("fc",), 10, (cell(0.1, 0.002, 0.008, 400, True), cell(0.5, 0.0, 1.0, 0, False))),
     ),
     levels=(0.1, 0.5, 0.9),
     dense=0.9,

@@ -156,12 +156,14 @@ def what_falls() -> None:
     st.subheader(_("What falls"))
     made = _choice("criterion")
     st.caption(f"{made.formula} · {made.source} · {made.cost}")
-    known = forms.Known(options={"reference": _checkpoints()} if "reference" in _fields(made) else {})
+    known = forms.DynamicOptions(options={"reference": _checkpoints()} if "reference" in _fields(made) else {})
     forms.draw(_prefix("criterion"), made, known)
     forms.draw(_prefix("granularity"), _choice("granularity", on_change=forget_layers))
     forms.draw(_prefix("scope"), _choice("scope"))
     kind = _choice("amount")
-    forms.draw(_prefix("amount"), kind, forms.Known(ranges=_threshold_range() if "value" in _fields(kind) else {}))
+    forms.draw(
+        _prefix("amount"), kind, forms.DynamicOptions(ranges=_threshold_range() if "value" in _fields(kind) else {})
+    )
     _by_rule()
 
 

@@ -5,9 +5,9 @@ from typing import Any
 import streamlit as st
 
 from pruning.errors import PruningError
-from pruning.model.layer_table import Layer
+from pruning.model.layer_table import LayerRow
 from pruning.preview.queries import heatmap
-from pruning.preview.responses import Axis, Heatmap, LayerView, Look, ModelView
+from pruning.preview.responses import Axis, CutPreview, Heatmap, LayerView, ModelView
 from pruning.recipe.recipe import Recipe
 from pruning.reporting.formatting import count, percent, si, significant
 from pruning.selection.amounts import PerLayer, Sparsity
@@ -22,7 +22,7 @@ def axis() -> Axis:
     return "sigma" if st.session_state.get("axis") == "sigma" else "score"
 
 
-def show(model: ModelView, look: Look, recipe: Recipe, stale: bool = False) -> None:
+def show(model: ModelView, look: CutPreview, recipe: Recipe, stale: bool = False) -> None:
     """The panel. An edit in a row changes the session's overrides and what is kept whole."""
     head, switches = st.columns([3, 2], vertical_alignment="bottom")
     head.subheader(_("Layers"))
@@ -44,7 +44,7 @@ def show(model: ModelView, look: Look, recipe: Recipe, stale: bool = False) -> N
     components.layers(panel_data(model, look, logy, stale), edit, choose_heatmap)
 
 
-def _fell(look: Look, recipe: Recipe) -> str:
+def _fell(look: CutPreview, recipe: Recipe) -> str:
     """Achieved beside asked: of few units no share is exact."""
     words = _("{fallen} of {units} units fall: {share}").format(
         fallen=count(look.fallen), units=count(look.units), share=percent(look.fallen / look.units, 2)
@@ -62,7 +62,7 @@ def _fell(look: Look, recipe: Recipe) -> str:
     return words
 
 
-def panel_data(model: ModelView, look: Look, logy: bool, stale: bool = False) -> dict[str, Any]:
+def panel_data(model: ModelView, look: CutPreview, logy: bool, stale: bool = False) -> dict[str, Any]:
     """What the component draws: plain values and texts."""
     table = {layer.name: layer for layer in model.layers}
     shares: dict[str, float] = st.session_state.overrides
@@ -86,7 +86,7 @@ def panel_data(model: ModelView, look: Look, logy: bool, stale: bool = False) ->
     }
 
 
-def _row(layer: Layer, view: LayerView, locked: bool) -> dict[str, Any]:
+def _row(layer: LayerRow, view: LayerView, locked: bool) -> dict[str, Any]:
     share = view.fallen_units / view.units if view.units else 0.0
     size = "×".join(map(str, layer.shape))
     cut = next((value for value in reversed(view.cuts)), None)
@@ -143,7 +143,7 @@ def choose_window() -> None:
     st.session_state.heatmap_window = None if window is None else tuple(int(edge) for edge in window)
 
 
-def heatmap_layer(model: ModelView, look: Look) -> str:
+def heatmap_layer(model: ModelView, look: CutPreview) -> str:
     """The layer whose heatmap is shown: the chosen one, else the first with units that may fall, else the first."""
     matrices = [layer.name for layer in model.layers if len(layer.shape) > 1 and not layer.why_not]
     chosen = st.session_state.get("heatmap_layer")

@@ -5,7 +5,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from pruning.errors import PruningError, RecipeError, SurgeryError
 from pruning.preview.queries import estimate, look, open_workload
-from pruning.preview.responses import Look, ModelView, Outcome
+from pruning.preview.responses import AccuracyPreview, CutPreview, ModelView
 from pruning.recipe.recipe import Recipe
 from views.lab import controls, layer_panel, result, run_panel, strip, units_panel
 from views.shared.language import _
@@ -58,7 +58,7 @@ def _network(choice: controls.Choice, top: DeltaGenerator, middle: DeltaGenerato
             units_panel.show(now, choice.recipe, layer)
 
 
-def _accuracy(model: ModelView, now: Look, recipe: Recipe) -> None:
+def _accuracy(model: ModelView, now: CutPreview, recipe: Recipe) -> None:
     """The strip: sizes at once, then accuracy, first from a few samples and then from more until all are seen."""
     place = st.empty()
     with place:
@@ -78,11 +78,11 @@ def _accuracy(model: ModelView, now: Look, recipe: Recipe) -> None:
         st.fragment(_sharpen, run_every=POLL_S, key="strip")(model, now, recipe, first)
 
 
-def _strip(model: ModelView, now: Look, outcome: Outcome) -> None:
+def _strip(model: ModelView, now: CutPreview, outcome: AccuracyPreview) -> None:
     strip.show([strip.accuracy(model, outcome), *strip.sizes(model, now, outcome)])
 
 
-def _sharpen(model: ModelView, now: Look, recipe: Recipe, first: Outcome) -> None:
+def _sharpen(model: ModelView, now: CutPreview, recipe: Recipe, first: AccuracyPreview) -> None:
     """Ask for more samples at every poll. A newer slider position draws the page anew and asks for something else."""
     started = st.session_state.get("strip_of") == recipe
     st.session_state.strip_of = recipe

@@ -5,7 +5,7 @@ from html import escape
 
 import streamlit as st
 
-from pruning.preview.responses import Look, ModelView, Outcome
+from pruning.preview.responses import AccuracyPreview, CutPreview, ModelView
 from pruning.reporting.formatting import count, percent, points, relative, si
 from views.shared.language import _
 
@@ -38,7 +38,7 @@ def show(tiles: list[Tile], stale: bool = False) -> None:
     st.html(CSS + f'<div class="strip{" old" if stale else ""}">{"".join(map(_tile, tiles))}</div>')
 
 
-def accuracy(model: ModelView, outcome: Outcome | None, waiting: str = "") -> Tile:
+def accuracy(model: ModelView, outcome: AccuracyPreview | None, waiting: str = "") -> Tile:
     """Accuracy on the validation split: estimated with its interval, or measured; `waiting` says why there is none yet."""
     label = _("Accuracy (validation)")
     before = f'<span class="before">{percent(model.score)} → </span>'
@@ -61,7 +61,7 @@ def accuracy(model: ModelView, outcome: Outcome | None, waiting: str = "") -> Ti
     )
 
 
-def sizes(model: ModelView, look: Look, outcome: Outcome | None) -> list[Tile]:
+def sizes(model: ModelView, look: CutPreview, outcome: AccuracyPreview | None) -> list[Tile]:
     """Size on disk, parameters and MACs, before and after; known at once, but for gzip, which is measured."""
     dense = model.costs
     packed = si(outcome.gzip_bytes, "B") if outcome and outcome.gzip_bytes is not None else "…"

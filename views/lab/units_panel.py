@@ -4,7 +4,7 @@ import streamlit as st
 
 from pruning.errors import PruningError
 from pruning.preview.queries import units
-from pruning.preview.responses import LayerView, Look, UnitsView
+from pruning.preview.responses import CutPreview, LayerView, UnitsView
 from pruning.recipe.recipe import Recipe, kind_of
 from pruning.reporting.formatting import count
 from pruning.reporting.plots_run import unit_matrix_figure, units_figure
@@ -15,7 +15,7 @@ GATES = {1: ("h",), 3: ("r", "z", "n"), 4: ("i", "f", "g", "o")}
 IN_WEIGHTS = ("weights", "kernels", "blocks")  # the heatmap is their picture
 
 
-def show(look: Look, recipe: Recipe, layer: str) -> None:
+def show(look: CutPreview, recipe: Recipe, layer: str) -> None:
     """Nothing for units that lie in the weight matrix: the heatmap shows them where they are."""
     kind = kind_of(recipe.granularity)
     rows = {view.name: view for view in look.layers if view.units}

@@ -10,11 +10,11 @@ import streamlit as st
 
 from pruning.errors import PruningError
 from pruning.preview.queries import estimate, look
-from pruning.preview.responses import Look, ModelView, Outcome
+from pruning.preview.responses import AccuracyPreview, CutPreview, ModelView
 from pruning.recipe.recipe import Recipe, to_json
 from pruning.reporting.formatting import bare_points, count, percent
 from pruning.selection.amounts import PerLayer
-from pruning.sensitivity.result import Row, Sensitivity, suggested, to_csv, to_dict
+from pruning.sensitivity.result import Sensitivity, SensitivityRow, suggested, to_csv, to_dict
 from views.lab import controls, strip
 from views.shared.language import _
 from views.shared.server import ask
@@ -37,8 +37,8 @@ class Together:
     """What is known of all suggested cuts made at once: sizes, accuracy so far, or why there are none."""
 
     recipe: Recipe
-    look: Look | None = None
-    outcome: Outcome | None = None
+    look: CutPreview | None = None
+    outcome: AccuracyPreview | None = None
     problem: str = ""
 
     @property
@@ -124,7 +124,7 @@ def cuts_html(sensed: Sensitivity, cuts: Mapping[str, float]) -> str:
     return f"<table class='cuts'><tr>{heads}</tr>{body}</table>"
 
 
-def _cut(row: Row, level: float | None) -> str:
+def _cut(row: SensitivityRow, level: float | None) -> str:
     name = f"<th scope='row'>{escape(row.name)}</th>"
     cell = next((cell for cell in row.cells if cell.level == level), None)
     if cell is None or level is None:

@@ -5,7 +5,7 @@ from html import escape
 
 from pruning.reporting.formatting import THIN, bare_points, count, percent
 from pruning.reporting.plots_sensitivity import shade
-from pruning.sensitivity.result import Cell, Row, Sensitivity
+from pruning.sensitivity.result import Sensitivity, SensitivityCell, SensitivityRow
 from views.shared.language import _
 
 # A header that stays in view needs the page's own grounds, which .streamlit/config.toml gives and no variable tells.
@@ -71,13 +71,13 @@ def key_html(dense: float) -> str:
     return f"<div class='sensed-key'>{''.join(parts)}</div>"
 
 
-def members_of(row: Row) -> str:
+def members_of(row: SensitivityRow) -> str:
     """The other layers that fall with this row, or nothing."""
     others = [name for name in row.members if name != row.name]
     return _("with {layers}").format(layers=", ".join(others)) if others else ""
 
 
-def _row(row: Row, sensed: Sensitivity, cut: float) -> str:
+def _row(row: SensitivityRow, sensed: Sensitivity, cut: float) -> str:
     cells = {cell.level: cell for cell in row.cells}
     notes = [members_of(row), _("full passes") if row.full_passes else ""]
     small = "".join(f"<small>{escape(note)}</small>" for note in notes if note)
@@ -85,7 +85,7 @@ def _row(row: Row, sensed: Sensitivity, cut: float) -> str:
     return f"<tr>{name}{''.join(_cell(row.name, level, cells.get(level), sensed.dense, level == cut) for level in sensed.levels)}</tr>"
 
 
-def _cell(layer: str, level: float, cell: Cell | None, dense: float, is_cut: bool) -> str:
+def _cell(layer: str, level: float, cell: SensitivityCell | None, dense: float, is_cut: bool) -> str:
     where = _("{layer} at {level}").format(layer=layer, level=percent(level, 0))
     if cell is None or not cell.estimate.samples:
         return f"<td class='none' title='{escape(where + ': ' + _('not judged yet'), quote=True)}'>…</td>"
@@ -99,7 +99,7 @@ def _cell(layer: str, level: float, cell: Cell | None, dense: float, is_cut: boo
     )
 
 
-def _about(where: str, cell: Cell) -> str:
+def _about(where: str, cell: SensitivityCell) -> str:
     """The cell in words."""
     seen = cell.estimate
     change, fell = f"{bare_points(seen.change, 2)}{THIN}{_('points')}", count(cell.fallen)

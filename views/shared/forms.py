@@ -17,7 +17,7 @@ SHORT = 19  # letters that they may have together
 
 
 @dataclass(frozen=True)
-class Known:
+class DynamicOptions:
     """What is only known while the page is open: by field, the ends of a slider and the names to choose from."""
 
     ranges: Mapping[str, Between] = field(default_factory=dict[str, Between])
@@ -52,9 +52,9 @@ def choose(choice: str, kinds: Sequence[str], made: Mapping[str, type[Any]], hel
     return made[st.session_state[choice]]
 
 
-def draw(prefix: str, made: type[Any], known: Known | None = None, only: Sequence[str] | None = None) -> None:
+def draw(prefix: str, made: type[Any], known: DynamicOptions | None = None, only: Sequence[str] | None = None) -> None:
     """A control for each field of the dataclass, one under the other, or `only` for those named."""
-    known = known or Known()
+    known = known or DynamicOptions()
     hints, docs = get_type_hints(made), field_docs(made)
     limits = {**ranges(made), **known.ranges}
     for f in only or _drawn(made):

@@ -18,7 +18,7 @@ from pruning.execution.settings import Limits
 from pruning.execution.store.store import default_home
 
 if TYPE_CHECKING:
-    from pruning.preview.session import Lab
+    from pruning.preview.session import PreviewSession
 
 LONGEST_S = 180.0  # the slowest answer is a data-driven criterion on a large model
 
@@ -63,7 +63,9 @@ def backend() -> Backend:
 
 
 def ask(
-    function: "Callable[Concatenate[Lab, Arguments], Answer]", *arguments: Arguments.args, **named: Arguments.kwargs
+    function: "Callable[Concatenate[PreviewSession, Arguments], Answer]",
+    *arguments: Arguments.args,
+    **named: Arguments.kwargs,
 ) -> Answer:
     """The answer of a function of `pruning.preview.queries` that a page needs at once. PruningError if it cannot answer."""
     return _waited(backend().call(function, *arguments, **named))

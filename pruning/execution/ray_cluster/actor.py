@@ -1,6 +1,6 @@
 """A worker on a node of a cluster: the same two kinds of work as on this machine, over an actor instead of a socket.
 
-Ray is not imported here: `pruning.execution.ray_cluster.backend` makes the actor of `Station`.
+Ray is not imported here: `pruning.execution.ray_cluster.backend` makes the actor of `WorkerActor`.
 """
 
 import gc
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pruning.events import Event, Exported, Failed, Finished
-from pruning.execution.ipc import Kind
+from pruning.execution.ipc import WorkerKind
 from pruning.execution.store.records import Lease, RunRow
 from pruning.execution.store.run_folders import SHARED
 
@@ -30,11 +30,11 @@ CHUNK = 8 * 2**20
 
 Equip = Callable[[], "tuple[Workloads, CarryOut]"]
 """Imported on the node by its name: what there is to work on, and how a run is carried out."""
-Said = tuple[Literal["message", "log", "end"], bytes]
+ActorMessage = tuple[Literal["message", "log", "end"], bytes]
 
 
 @dataclass(frozen=True)
-class Post:
+class ActorConfig:
     """What a worker on a node is told when it starts: who it is, what it does, and with how many threads (0 = all).
 
     `home` is the server's, for sentences that name it. `checkpoints` must be reachable from every node, else a run that
@@ -42,22 +42,22 @@ class Post:
     """
 
     worker: str
-    kind: Kind
+    kind: WorkerKind
     home: str
     checkpoints: str
     threads: int
 
 
-class Station:
+class WorkerActor:
     """The actor. `serve` is its voice and `hear` its ear; they need a thread each (`max_concurrency=2`)."""
 
-    def __init__(self, post: Post, equip: Equip) -> None:
+    def __init__(self, post: ActorConfig, equip: Equip) -> None:
         self._post = post
         self._equip = equip
         self._heard = queue.SimpleQueue[bytes]()
-        self._said = queue.SimpleQueue[Said]()
+        self._said = queue.SimpleQueue[ActorMessage]()
 
-    def serve(self) -> Generator[Said]:
+    def serve(self) -> Generator[ActorMessage]:
         """Work, and say for ever what there is to say: messages, and lines for the server's log of workers."""
         threading.Thread(target=self._work, name="work", daemon=True).start()
         while (said := self._said.get())[0] != "end":
@@ -85,7 +85,7 @@ class Station:
         from pruning.execution.call_worker import serve_calls  # brings torch, which reads the threads when it is loaded
         from pruning.execution.run_worker import serve_runs
 
-        line = NodeLine(self._post, self._heard, self._said)
+        line = ActorLink(self._post, self._heard, self._said)
         workloads, carry_out = self._equip()
         gc.freeze()
         if self._post.kind == "calls":
@@ -93,13 +93,15 @@ class Station:
             return
         if sys.platform != "win32":
             os.nice(10)
-        serve_runs(line, DistantStore(line), workloads, carry_out)
+        serve_runs(line, RemoteRunStore(line), workloads, carry_out)
 
 
-class NodeLine:
+class ActorLink:
     """The worker's end of the line, as `link.Line` says."""
 
-    def __init__(self, post: Post, heard: "queue.SimpleQueue[bytes]", said: "queue.SimpleQueue[Said]") -> None:
+    def __init__(
+        self, post: ActorConfig, heard: "queue.SimpleQueue[bytes]", said: "queue.SimpleQueue[ActorMessage]"
+    ) -> None:
         self.worker = post.worker
         self.home = Path(post.home)
         self._heard = heard
@@ -115,13 +117,13 @@ class NodeLine:
         return self._heard.get()
 
 
-class DistantStore:
+class RemoteRunStore:
     """The store as `serving.Ledger` says, where its file is not: every verb is carried out by the server's `Clerk`.
 
     The run writes its files into a folder of the node; they are sent to the server before it is told of them.
     """
 
-    def __init__(self, line: NodeLine) -> None:
+    def __init__(self, line: ActorLink) -> None:
         self._line = line
         self._lock = threading.Lock()
         self._scratch = Path(tempfile.mkdtemp(prefix="pruning-"))
@@ -172,7 +174,7 @@ class DistantStore:
 
 
 class _Log(logging.Handler):
-    def __init__(self, said: "queue.SimpleQueue[Said]") -> None:
+    def __init__(self, said: "queue.SimpleQueue[ActorMessage]") -> None:
         super().__init__()
         self._said = said
 

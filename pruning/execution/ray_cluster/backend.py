@@ -23,14 +23,14 @@ import ray  # pyright: ignore[reportMissingImports]  # optional
 from ray.exceptions import RayError  # pyright: ignore[reportMissingImports]
 
 from pruning.errors import JobError
-from pruning.execution.ipc import Kind, log_file
-from pruning.execution.local_backend import ResidentBackend
-from pruning.execution.ray_cluster.actor import Equip, Post, Station
-from pruning.execution.ray_cluster.store_proxy import Clerk
+from pruning.execution.ipc import WorkerKind, log_file
+from pruning.execution.local_backend import SupervisedBackend
+from pruning.execution.ray_cluster.actor import ActorConfig, Equip, WorkerActor
+from pruning.execution.ray_cluster.store_proxy import StoreProxy
 from pruning.execution.settings import Limits
 from pruning.execution.store.run_folders import SHARED
 from pruning.execution.store.store import Store
-from pruning.execution.supervisor import ROOT, Owner, Resident
+from pruning.execution.supervisor import ROOT, WorkerOwner, WorkerSlot
 from pruning.execution.worker_main import equipment
 
 OBJECT_STORE_BYTES = 128 * 2**20  # what is sent are events, answers, and files in pieces
@@ -47,7 +47,7 @@ LOST = (RayError, ValueError)
 
 
 @dataclass(frozen=True)
-class Share:
+class ResourceShare:
     """What a worker reserves of a node: cores and GPUs, whole or in parts."""
 
     cpus: float
@@ -57,7 +57,7 @@ class Share:
         return f"{self.cpus:g} cores and {self.gpus:g} GPUs"
 
 
-def shares(interactive: int, runners: int, environment: Mapping[str, str]) -> dict[Kind, Share]:
+def shares(interactive: int, runners: int, environment: Mapping[str, str]) -> dict[WorkerKind, ResourceShare]:
     """What workers of each kind reserve of the cluster that this process is connected to.
 
     Interactive workers reserve no core, so that they never wait for one, and together a tenth of a GPU where there is
@@ -68,15 +68,15 @@ def shares(interactive: int, runners: int, environment: Mapping[str, str]) -> di
     gpus = 1.0 if any(node.gpus for node in nodes) else 0.0
     cores = min(max(node.cpus for node in nodes), max(1.0, sum(node.cpus for node in nodes) // max(runners, 1)))
     return {
-        "calls": Share(0.0, 0.1 * gpus / max(interactive, 1)),
-        "runs": Share(
+        "calls": ResourceShare(0.0, 0.1 * gpus / max(interactive, 1)),
+        "runs": ResourceShare(
             _amount(environment, "PRUNING_CPUS_PER_RUN", cores),
             _amount(environment, "PRUNING_GPUS_PER_RUN", 0.9 * gpus),
         ),
     }
 
 
-class RayBackend(ResidentBackend):
+class RayBackend(SupervisedBackend):
     """Workers are actors. The store stays with the server; what a run writes on a node is brought there.
 
     `equip` is imported on the nodes by its name. Another node goes on with a lost node's run if both reach the folder
@@ -96,9 +96,9 @@ class RayBackend(ResidentBackend):
         store = Store(home, limits)
         self._cluster = Cluster(environment.get("RAY_ADDRESS") or "local")
         reserved = shares(interactive, store.limits.run_workers if runners is None else runners, environment)
-        clerk = Clerk(store)
+        clerk = StoreProxy(store)
 
-        def hire(kind: Kind, owner: Owner) -> Resident:
+        def hire(kind: WorkerKind, owner: WorkerOwner) -> WorkerSlot:
             answer = clerk.answer if kind == "runs" else None
             return NodeWorker(kind, store.home, owner, reserved[kind], equip, answer)
 
@@ -109,15 +109,15 @@ class RayBackend(ResidentBackend):
         self._cluster.close()
 
 
-class NodeWorker(Resident):
+class NodeWorker(WorkerSlot):
     """A place for a worker on whichever node has room for it."""
 
     def __init__(
         self,
-        kind: Kind,
+        kind: WorkerKind,
         home: Path,
-        owner: Owner,
-        share: Share,
+        owner: WorkerOwner,
+        share: ResourceShare,
         equip: Equip,
         answer: Callable[[bytes], bytes] | None,
     ) -> None:
@@ -180,11 +180,11 @@ class NodeWorker(Resident):
         else:
             self.send(self._answer(message))
 
-    def _post(self) -> Post:
+    def _post(self) -> ActorConfig:
         own = os.environ.get("OMP_NUM_THREADS", "")
         threads = int(own) if own.isdigit() else math.ceil(self._share.cpus)
         checkpoints = Path(os.environ.get(SHARED) or self._home / "runs").absolute()
-        return Post(self.worker, self._kind, str(self._home), str(checkpoints), threads)
+        return ActorConfig(self.worker, self._kind, str(self._home), str(checkpoints), threads)
 
 
 class Cluster:
@@ -276,17 +276,17 @@ def _environment(values: Mapping[str, str]) -> Generator[None]:
                 os.environ[name] = value
 
 
-def _made(post: Post, equip: Equip, share: Share) -> Any:
+def _made(post: ActorConfig, equip: Equip, share: ResourceShare) -> Any:
     options = {"num_cpus": share.cpus, "num_gpus": share.gpus, "scheduling_strategy": "SPREAD"}
-    return ray.remote(Station).options(max_concurrency=2, max_restarts=0, **options).remote(post, equip)
+    return ray.remote(WorkerActor).options(max_concurrency=2, max_restarts=0, **options).remote(post, equip)
 
 
-def _nodes() -> list[Share]:
+def _nodes() -> list[ResourceShare]:
     found = [node.get("Resources", {}) for node in ray.nodes() if node["Alive"]]
-    return [Share(resources.get("CPU", 0.0), resources.get("GPU", 0.0)) for resources in found]
+    return [ResourceShare(resources.get("CPU", 0.0), resources.get("GPU", 0.0)) for resources in found]
 
 
-def _require_room(kind: Kind, share: Share) -> None:
+def _require_room(kind: WorkerKind, share: ResourceShare) -> None:
     """JobError if no node is large enough, however idle it is: the worker would be waited for in vain."""
     nodes = _nodes()
     if not any(node.cpus >= share.cpus and node.gpus >= share.gpus for node in nodes):

@@ -12,7 +12,7 @@ from pruning.execution.store.records import Lease
 from pruning.execution.store.store import Store
 
 
-class Clerk:
+class StoreProxy:
     """Answers `remote.DistantStore`, one message after the other. Knows its verbs and no other."""
 
     def __init__(self, store: Store) -> None:
