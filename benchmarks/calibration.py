@@ -26,7 +26,8 @@ LARGE = ("fashion_resnet", "fashion_vit", "fashion_lstm")
 
 
 def measure() -> Report:
-    """All sample models, weights by magnitude, every layer and level: all samples judged, then looked at as they come.
+    """All sample models, weights by magnitude, every layer and level: all samples evaluated, then looked at as they
+    come.
 
     Five random orders each: the page's own and four more. A case is an order, a layer, a level and a look.
     """

@@ -92,14 +92,16 @@ def _accuracies(workload: Workload, recipe: Recipe, device: torch.device) -> tup
                 found[level].append(found[level][masks_seen[level].index(mark)])
             else:
                 cut = cut_out(model, example, groups, keep, recipe.granularity.removable)
-                judged, _ = evaluate_all(cut, workload.validation, workload.task, device)
-                found[level].append(float(judged.double().mean()))
+                evaluated, _ = evaluate_all(cut, workload.validation, workload.task, device)
+                found[level].append(float(evaluated.double().mean()))
             masks_seen[level].append(mark)
     return found, seconds
 
 
 def _interval(values: list[float], samples: int) -> tuple[float, float]:
-    """Mean and 95 % half-width, in percent: of the seeds and of the samples that were judged, added in quadrature."""
+    """Mean and 95 % half-width, in percent: of the seeds and of the samples that were evaluated, added in
+    quadrature.
+    """
     centre = mean(values)
     seeds = T_OF_TWO * stdev(values) / math.sqrt(len(values))
     sampled = Z * math.sqrt(centre * (1 - centre) / samples)

@@ -39,7 +39,7 @@ class Result:
     """What a run came to: the SHA-256 of its weights, and all that it told of the way there."""
 
     weights: str
-    told: tuple[TuningStep | Measured, ...]
+    reported: tuple[TuningStep | Measured, ...]
 
 
 def measure() -> Report:
@@ -47,7 +47,7 @@ def measure() -> Report:
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         undisturbed = _undisturbed(Path(folder) / "undisturbed")
-        steps = max(event.step for result in undisturbed.values() for event in result.told)
+        steps = max(event.step for result in undisturbed.values() for event in result.reported)
         print(f"{len(RECIPES)} undisturbed runs in {time.monotonic() - begun:.0f} s", file=sys.stderr)
         tally = Tally(KILLS)
         sieges = [Siege(Path(folder) / str(number), number, RECIPES, tally) for number in range(SERVERS)]
@@ -56,7 +56,7 @@ def measure() -> Report:
             thread.start()
         for thread in threads:
             thread.join()
-        outcome = [_judged(siege.home, siege.accepted, undisturbed) for siege in sieges]
+        outcome = [_evaluated(siege.home, siege.accepted, undisturbed) for siege in sieges]
     steps_an_epoch = steps / EPOCHS
     repeated = [again / steps_an_epoch for again in tally.repeated_steps]
     figures = {
@@ -103,7 +103,7 @@ def _result(store: Store, run: str) -> Result:
     return Result(weights, tuple(event for event in events if isinstance(event, TuningStep | Measured)))
 
 
-def _judged(home: Path, accepted: Sequence[str], undisturbed: Mapping[str, Result]) -> dict[str, float]:
+def _evaluated(home: Path, accepted: Sequence[str], undisturbed: Mapping[str, Result]) -> dict[str, float]:
     """How many of the runs went wrong, by what went wrong."""
     store = open_store(home)
     rows = {row.id: row for row in store.runs()}

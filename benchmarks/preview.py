@@ -60,7 +60,7 @@ def measure() -> Report:
         keep = _timed(times, MASKS, lambda ranking=ranking, share=share: select(ranking, Sparsity(share)))
         _timed(times, CUT, lambda ranking=ranking, share=share: _cut(ours, groups, ranking, share))
         found = position(ranking, Sparsity(share)).shares
-        wrong_counts += sum(row.fallen != count for row, count in zip(found, zeros, strict=True))
+        wrong_counts += sum(row.pruned != count for row, count in zip(found, zeros, strict=True))
         for group, layer in zip(groups, fresh.children(), strict=True):
             mask = layer.get_buffer("weight_mask")
             wrong_masks += int((keep[group.name].reshape(mask.shape) != mask.bool()).sum())
@@ -140,7 +140,7 @@ def _slide(times: Times, names: tuple[str, str], ranking: Ranking, cost: CostMod
 def _answered(ranking: Ranking, amount: Amount, cost: CostModel) -> tuple[Position, dict[str, float], int, Size]:
     """A position: each layer's kept share and cut, the weights that are not zero, and the sizes. No mask is made."""
     found = position(ranking, amount)
-    return found, {row.name: row.kept for row in found.shares}, found.units - found.fallen, cost.after([], {})
+    return found, {row.name: row.kept for row in found.shares}, found.units - found.pruned, cost.after([], {})
 
 
 def _cut(model: nn.Module, groups: Sequence[UnitGroup], ranking: Ranking, share: float) -> None:

@@ -30,8 +30,8 @@ Cells = dict[tuple[str, float], float]
 def measure() -> Report:
     """Magnitude of single weights, 11 levels, 10 000 validation samples; medians of three, but one loop.
 
-    The loop: copy the network, prune one layer with torch.nn.utils.prune, judge all samples from a DataLoader over
-    prepared tensors. Its rival is given nothing else: opening, scoring, judging the dense network and tracing count.
+    The loop: copy the network, prune one layer with torch.nn.utils.prune, evaluate all samples from a DataLoader over
+    prepared tensors. Its rival is given nothing else: opening, scoring, evaluating the dense network and tracing count.
     """
     figures: dict[str, float] = {}
     for name in NETWORKS:
@@ -115,7 +115,9 @@ def _cells(sensed: Sensitivity) -> Cells:
 
 
 def _loop(workload: Workload, device: torch.device, levels: tuple[float, ...], prepared: bool = False) -> Cells:
-    """Layer by layer, level by level: copy, prune, judge all. `prepared`: the loader's batches are kept in memory."""
+    """Layer by layer, level by level: copy, prune, evaluate all. `prepared`: the loader's batches are kept in
+    memory.
+    """
     model = workload.build().to(device)
     inputs, targets = workload.validation.batch(torch.arange(len(workload.validation)), device)
     loader = DataLoader(TensorDataset(inputs, targets), batch_size=LOADED_AT_ONCE)

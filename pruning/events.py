@@ -55,12 +55,12 @@ class StageMeasured:
 
 @dataclass(frozen=True)
 class Masked:
-    """A round's units have fallen: units asked for and fallen so far, and each group's kept share in [0, 1]."""
+    """A round's units have been pruned: units asked for and pruned so far, and each group's kept share in [0, 1]."""
 
     round: int
     progress: float
     asked: int
-    fallen: int
+    pruned: int
     units: int
     kept: Mapping[str, float]
 
@@ -84,7 +84,7 @@ class TuningStep:
 
 @dataclass(frozen=True)
 class Measured:
-    """A score in [0, 1] on all samples of a split, after `step` optimiser steps, and the share of units fallen."""
+    """A score in [0, 1] on all samples of a split, after `step` optimiser steps, and the share of units pruned."""
 
     round: int
     step: int
@@ -97,12 +97,12 @@ class Measured:
 class SurgeryChecked:
     """Units were removed. `max_difference` is the largest |masked − removed| output on 256 validation samples.
 
-    `fallen_share` of the units fell and took `removed_parameters` of the parameters with them.
+    `pruned_share` of the units were pruned and took `removed_parameters` of the parameters with them.
     """
 
     stage: StageName
     max_difference: float
-    fallen_share: float
+    pruned_share: float
     removed_parameters: float
 
 
@@ -181,6 +181,8 @@ EVENTS: dict[str, type[Event]] = {
     "finished": Finished,
     "failed": Failed,
 }
+_RENAMED = {"fallen": "pruned", "fallen_share": "pruned_share"}
+"""Fields of events in stores that an earlier version wrote -> their names now."""
 _KINDS = {kind: name for name, kind in EVENTS.items()}
 
 
@@ -194,7 +196,7 @@ def event_from_dict(fields: Mapping[str, Any]) -> Event:
     kind = EVENTS.get(fields["kind"])
     if kind is None:
         raise JobError(f"an event of kind {fields['kind']!r} is not known; the store was written by another version")
-    values = {name: value for name, value in fields.items() if name != "kind"}
+    values = {_RENAMED.get(name, name): value for name, value in fields.items() if name != "kind"}
     if kind is StageMeasured:
         result = dict(values["result"])
         result["class_scores"] = tuple(result["class_scores"])

@@ -1,4 +1,4 @@
-"""A workload: a model, the data it is judged on, and its metric. All that a run needs to know."""
+"""A workload: a model, the data it is evaluated on, and its metric. All that a run needs to know."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -73,7 +73,7 @@ def shuffled(split: Split, size: int, device: torch.device, generator: torch.Gen
 
 
 class Task(Protocol):
-    """What the model is for: a loss to tune with and a score to judge by."""
+    """What the model is for: a loss to tune with and a score to evaluate by."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -91,7 +91,7 @@ class Task(Protocol):
 
 @dataclass(frozen=True)
 class Classification:
-    """Cross entropy on logits [batch, classes], judged by top-1 accuracy."""
+    """Cross entropy on logits [batch, classes], evaluated by top-1 accuracy."""
 
     classes: tuple[str, ...]
 

@@ -81,12 +81,12 @@ def test_ties_at_the_cut(scope: Scope, share: float):
     (events, one), (_, two) = (carried_out(workload(build, IMAGE), recipe) for _ in range(2))
     sizes = [312] if scope == Global() else [72, 180, 60]
     (masked,) = of_type(events, Masked)
-    assert masked.fallen == masked.asked == sum(round(share * size) for size in sizes)
+    assert masked.pruned == masked.asked == sum(round(share * size) for size in sizes)
     assert all(torch.equal(one.keep[name], two.keep[name]) for name in one.keep)
     if scope == WithinLayer():
         for name, stays in one.keep.items():  # by position: the first ones
-            fallen = round(share * len(stays))
-            assert not stays[:fallen].any() and stays[fallen:].all(), name
+            pruned = round(share * len(stays))
+            assert not stays[:pruned].any() and stays[pruned:].all(), name
 
 
 @BOTH
@@ -122,7 +122,9 @@ def test_layer_collapse(amount: Amount, scope: Scope):
     events, result = carried_out(tiny("mlp"), Recipe("m", scope=scope, amount=amount, tuning=CUT_ONLY))
     assert [int(stays.sum()) for stays in result.keep.values()] == [1, 1, 1]
     (warned,) = of_type(events, Warned)
-    assert "62 units were asked to fall and 59 fell, because every layer keeps at least one" in warned.sentence
+    assert (
+        "62 units were asked to be pruned and 59 were pruned, because every layer keeps at least one" in warned.sentence
+    )
     by_name = Recipe("m", scope=scope, amount=PerLayer({"2": 1.0}), tuning=CUT_ONLY)
     events, result = carried_out(tiny("mlp"), by_name)
     assert not result.keep["2"].any() and not result.model[2].weight.any() and not of_type(events, Warned)
@@ -139,8 +141,8 @@ def test_weights_that_are_already_zero():
 
     lab = PreviewSession({"zeros": lambda: workload(build, VECTOR)}, CPU)
     seen = look(lab, Recipe("zeros", amount=Sparsity(0.5)), "score")
-    # 6 zero weights are the first of the 31 that fall; the 5 zero biases come on top
-    assert (seen.zero_before, seen.fallen, seen.units, seen.parameters) == (11, 31, 62, 74)
+    # 6 zero weights are the first of the 31 that are pruned; the 5 zero biases come on top
+    assert (seen.zero_before, seen.pruned, seen.units, seen.parameters) == (11, 31, 62, 74)
     assert seen.nonzero == 74 - 31 - 5
 
 
@@ -148,8 +150,8 @@ def test_tiny_layers():
     """10 % of 3 is nothing: what was achieved stands beside what was asked."""
     scores = {"tiny": torch.tensor([1.0, 2.0, 3.0]), "wide": torch.arange(20.0)}
     where = position(rank(single_weights(scores), scores, WithinLayer(), Sparsity(0.1)), Sparsity(0.1))
-    assert [(share.fallen, share.kept) for share in where.shares] == [(0, 1.0), (2, 0.9)]
-    assert (where.asked, where.fallen, where.units) == (2, 2, 23)
+    assert [(share.pruned, share.kept) for share in where.shares] == [(0, 1.0), (2, 0.9)]
+    assert (where.asked, where.pruned, where.units) == (2, 2, 23)
 
 
 class TiedWords(nn.Module):
@@ -190,7 +192,9 @@ def test_tied_embedding_and_head(tmp_path: Path):
 
 
 def test_batchnorm_and_depthwise_leaks():
-    """A masked convolution leaks through the norm's bias: all slices of a unit fall, and then masked is removed."""
+    """A masked convolution leaks through the norm's bias: all slices of a unit are pruned, and then masked is
+    removed.
+    """
     model, images = seeded(depthwise), samples(IMAGE, 16, 0).inputs
     groups = Channels().sorted_out(model, images[:1])[0]
     keep = {"0": torch.tensor([True, False, True, True]), "6": torch.arange(6) != 2}
@@ -209,22 +213,24 @@ def test_batchnorm_and_depthwise_leaks():
 
 
 def test_rounding_by_groups_of_channels():
-    """Where channels fall only in groups, asked 30 % removes 50 %: units are what falls, and what fell is told."""
+    """Where channels are pruned only in groups, asked 30 % removes 50 %: units are what is pruned, and what were pruned
+    is told.
+    """
     work = workload(lambda: seeded(GroupNormed), IMAGE)
     recipe = Recipe("m", Magnitude(), Channels(), WithinLayer(), Sparsity(0.3), tuning=CUT_ONLY)
     events, result = carried_out(work, recipe)
     (masked,) = of_type(events, Masked)
     # the 8 channels of stem are 2 units: 0.3 · 2 = 0.6 is one of them; conv has 6: 1.8 are two
-    assert (masked.asked, masked.fallen, masked.units) == (3, 3, 8)
+    assert (masked.asked, masked.pruned, masked.units) == (3, 3, 8)
     assert masked.kept == {"stem": 0.5, "conv": pytest.approx(2 / 3)}
     assert (result.model.stem.out_channels, result.model.conv.out_channels) == (4, 4)
     rows = {row.name: row for row in look(PreviewSession({"m": lambda: work}, CPU), recipe, "score").layers}
-    assert (rows["stem"].units, rows["stem"].fallen_units) == (2, 1)
+    assert (rows["stem"].units, rows["stem"].pruned_units) == (2, 1)
 
 
 @pytest.mark.parametrize("network", NETWORKS)
 def test_classifier_output(network: str):
-    """torch-pruning cuts classes unless told not to: the output's units never fall, its inputs' weights may."""
+    """torch-pruning cuts classes unless told not to: the output's units are never pruned, its inputs' weights may."""
     recipe = Recipe("m", Magnitude(), Channels(), WithinLayer(), Sparsity(1.0), tuning=CUT_ONLY)
     work = tiny(network)
     _, result = carried_out(work, recipe)
@@ -260,8 +266,8 @@ def test_frozen_and_quantised_layers():
     def quantised() -> nn.Module:
         return torch.ao.quantization.quantize_dynamic(seeded(mlp), {nn.Linear}, dtype=torch.qint8)
 
-    told = {row.name: row.why_not for row in layer_table(quantised(), torch.zeros(1, 6))}
-    assert "quantised: prune the float model first, then quantise it" in told["0"]
+    reported = {row.name: row.why_not for row in layer_table(quantised(), torch.zeros(1, 6))}
+    assert "quantised: prune the float model first, then quantise it" in reported["0"]
     with pytest.raises(WorkloadError, match=r"quantised .* use the float model, prune it, then quantise it"):
         carried_out(workload(quantised, VECTOR), Recipe("m", tuning=CUT_ONLY))
 
@@ -336,7 +342,7 @@ def test_reparametrised_weights(granularity: Granularity, make_norm):
 @pytest.mark.parametrize("granularity", [Weights(), Channels()], ids=["weights", "channels"])
 @pytest.mark.parametrize("layout", ["channels last", "transposed", "sliced"])
 def test_layouts_in_memory(layout: str, granularity: Granularity):
-    """A RuntimeError elsewhere: the same units fall however the weights lie."""
+    """A RuntimeError elsewhere: the same units are pruned however the weights lie."""
 
     def laid_out() -> nn.Module:
         model = seeded(conv_bn)
@@ -390,7 +396,7 @@ def test_zeros_while_tuning(optimiser: str):
 
 
 def test_dead_relu_units():
-    """Magnitude does not see that a unit never fires: activation and apoz do, and it falls first."""
+    """Magnitude does not see that a unit never fires: activation and apoz do, and it is pruned first."""
 
     def build() -> nn.Module:
         model = seeded(mlp)
@@ -449,7 +455,9 @@ def test_surgery_that_fails():
 
 
 def test_residual_additions():
-    """Members tested alone look as if they could do without: what is added together is one row and falls together."""
+    """Members tested alone look as if they could do without: what is added together is one row and is pruned
+    together.
+    """
     model = seeded(Residual)
     groups = Channels().sorted_out(model, torch.zeros(1, *IMAGE))[0]
     assert [group.members for group in groups] == [("stem", "conv2"), ("conv1",), ("conv3", "project")]
@@ -472,11 +480,12 @@ def test_asked_and_removed():
     recipe = Recipe("conv_bn", Magnitude(), Channels(), WithinLayer(), Sparsity(0.5), tuning=CUT_ONLY)
     events, result = carried_out(tiny("conv_bn"), recipe)
     checked = of_type(events, SurgeryChecked)[-1]
-    # 2 of 4 and 2 of 5 channels fall; (2·2·9 + 2) + 4 + (3·2·9 + 3) + 6 + (3·3 + 3) = 117 of 297 parameters are left
-    assert checked.fallen_share == 4 / 9 and checked.removed_parameters == pytest.approx(1 - 117 / 297)
+    # 2 of 4 and 2 of 5 channels are pruned; (2·2·9 + 2) + 4 + (3·2·9 + 3) + 6 + (3·3 + 3) = 117 of 297 parameters are
+    # left
+    assert checked.pruned_share == 4 / 9 and checked.removed_parameters == pytest.approx(1 - 117 / 297)
     assert result.stages["tuned"].parameters == 117
     seen = look(PreviewSession({"conv_bn": lambda: tiny("conv_bn")}, CPU), recipe, "score")
-    assert (seen.fallen, seen.units, seen.parameters) == (4, 9, 117)
+    assert (seen.pruned, seen.units, seen.parameters) == (4, 9, 117)
 
 
 def test_zeros_are_not_speed():

@@ -39,10 +39,10 @@ def test_only_a_pass_with_a_generator_is_augmented():
     assert not torch.equal(one, plain) and not torch.equal(one, two)
 
 
-def test_classification_is_judged_by_the_highest_logit():
+def test_classification_is_evaluated_by_the_highest_logit():
     task = Classification(("a", "b"))
-    judged = task.judge(torch.tensor([[2.0, 1.0], [0.0, 3.0], [5.0, 4.0]]), torch.tensor([0, 1, 1]))
-    assert judged.tolist() == [1.0, 1.0, 0.0] and judged.dtype == torch.float32
+    evaluated = task.judge(torch.tensor([[2.0, 1.0], [0.0, 3.0], [5.0, 4.0]]), torch.tensor([0, 1, 1]))
+    assert evaluated.tolist() == [1.0, 1.0, 0.0] and evaluated.dtype == torch.float32
 
 
 def test_classification_is_tuned_by_cross_entropy():

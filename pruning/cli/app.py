@@ -107,13 +107,15 @@ def make_app(catalogue: "Callable[[], Catalogue]") -> typer.Typer:
     def sensitivity(
         model: Model,
         out: Annotated[Path, typer.Option(help="Folder for the map (JSON, CSV) and the suggested recipe.")],
-        criterion: Annotated[str, typer.Option(help="What says which units fall first; see `choices`.")] = "magnitude",
+        criterion: Annotated[
+            str, typer.Option(help="What says which units are pruned first; see `choices`.")
+        ] = "magnitude",
         granularity: Annotated[str, typer.Option(help="What lives or dies together; see `choices`.")] = "weights",
         levels: Annotated[
-            str | None, typer.Option(help="Shares that fall, such as 0.5,0.9; eleven if left out.")
+            str | None, typer.Option(help="Shares that are pruned, such as 0.5,0.9; eleven if left out.")
         ] = None,
         max_drop: Annotated[float, typer.Option(help="Points that a layer's suggested cut may cost.")] = 1.0,
-        exact: Annotated[bool, typer.Option("--exact", help="Judge all samples, else to ± 1 point.")] = False,
+        exact: Annotated[bool, typer.Option("--exact", help="Evaluate all samples, else to ± 1 point.")] = False,
         as_json: Annotated[bool, typer.Option("--json", help="Print the map as JSON in the last line.")] = False,
         device: Device = None,
     ) -> None:

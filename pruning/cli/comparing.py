@@ -39,7 +39,7 @@ def compare(
         print(json.dumps(found, allow_nan=False))
         return
     console = Console()
-    made = table("criterion", "fell", "accuracy", "change", "scored in", "forward", "backward")
+    made = table("criterion", "pruned", "accuracy", "change", "scored in", "forward", "backward")
     for row in rows:
         made.add_row(row.kind, *_cells(row))
     console.print(made)
@@ -66,7 +66,7 @@ def chosen(recipe: Recipe, criteria: str | None) -> Mapping[str, Recipe]:
 
 
 def _plain(matrix: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> list[list[float | None]]:
-    """The matrix for JSON, which knows no NaN: null where nothing falls."""
+    """The matrix for JSON, which knows no NaN: null where nothing is pruned."""
     return [[None if value != value else value for value in row] for row in matrix.tolist()]
 
 
@@ -75,7 +75,7 @@ def _cells(row: Compared) -> tuple[str, ...]:
         return ("", "", "", "", "", "")
     effort = row.effort
     return (
-        f"{count(row.fallen)} of {count(row.units)}",
+        f"{count(row.pruned)} of {count(row.units)}",
         percent(row.estimate.score, 2),
         points(row.estimate.change),
         f"{effort.seconds:.2f} s",
@@ -87,7 +87,7 @@ def _cells(row: Compared) -> tuple[str, ...]:
 def _print_agreement(agreement: Agreement, console: Console) -> None:
     for title, values in (
         ("rank agreement (Spearman)", agreement.ranks),
-        ("overlap of what falls (row's share that the column takes too)", agreement.overlap),
+        ("overlap of what is pruned (row's share that the column takes too)", agreement.overlap),
     ):
         made = table(title, *(str(number) for number in range(1, len(agreement.kinds) + 1)))
         for number, (kind, row) in enumerate(zip(agreement.kinds, values, strict=True), start=1):

@@ -21,7 +21,9 @@ from pruning.workload import Workload
 
 @dataclass(frozen=True)
 class InspectedRow(LayerRow):
-    """A layer, the channels of it that may fall, and if there are none, why: it follows another or feeds the output."""
+    """A layer, the channels of it that may be pruned, and if there are none, why: it follows another or feeds the
+    output.
+    """
 
     channels: int = 0
     why_no_channels: str = ""
@@ -55,7 +57,7 @@ def inspect(workload: Workload, as_json: bool) -> None:
 
 
 def layer_rows(model: nn.Module, workload: Workload) -> list[InspectedRow]:
-    """The layer table with what may fall in each layer."""
+    """The layer table with what may be pruned in each layer."""
     layers = layer_table(model, workload.example)
     try:
         groups, reasons = Channels().sorted_out(model, workload.example)
@@ -69,5 +71,7 @@ def _row(layer: LayerRow, groups: Sequence[UnitGroup], reasons: Mapping[str, str
     if group is not None and group.name == layer.name:
         return InspectedRow(**vars(layer), channels=group.units)
     if group is not None:
-        return InspectedRow(**vars(layer), why_no_channels=f"its channels fall together with those of {group.name}")
+        return InspectedRow(
+            **vars(layer), why_no_channels=f"its channels are pruned together with those of {group.name}"
+        )
     return InspectedRow(**vars(layer), why_no_channels=layer.why_not or reasons.get(layer.name, ""))

@@ -25,8 +25,8 @@ def event_line(event: Event) -> str:
             scores = f"{percent(result.score, 2)} test, {percent(result.validation, 2)} validation"
             return f"{stage}: {scores}, {count(result.nonzero)} non-zeros, {si(result.bytes, 'B')}"
         case Masked():
-            share = percent(event.fallen / event.units)
-            return f"round {event.round + 1}: {count(event.fallen)} of {count(event.units)} units fallen ({share})"
+            share = percent(event.pruned / event.units)
+            return f"round {event.round + 1}: {count(event.pruned)} of {count(event.units)} units pruned ({share})"
         case Measured():
             return f"  after {count(event.step)} steps: {percent(event.score, 2)} {event.split}"
         case SurgeryChecked():

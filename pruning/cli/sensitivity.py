@@ -87,7 +87,7 @@ def sensitivity(workload: Workload, question: Asked, out: Path, device: torch.de
         reasons = "; ".join(f"{name}: {why}" for name, why in sensed.left_out.items()) or "it has none"
         unit = question.recipe.granularity.unit
         raise PruningError(
-            f"no {unit} of {workload.name} may fall; choose another granularity or criterion ({reasons})"
+            f"no {unit} of {workload.name} may be pruned; choose another granularity or criterion ({reasons})"
         )
     written = write(sensed, question, out)
     if as_json:
@@ -163,7 +163,7 @@ def _left(sensed: Sensitivity) -> str:
 
 def _print(sensed: Sensitivity, question: Asked, console: Console) -> None:
     cuts = largest_cuts(sensed, question.max_drop)
-    made = table("falls, %", *(f"{100 * level:g}" for level in sensed.levels), "largest")
+    made = table("is pruned, %", *(f"{100 * level:g}" for level in sensed.levels), "largest")
     made.padding = (0, 0)  # eleven levels in a window of 80 columns
     made.columns[0].overflow = "fold"
     for row in sensed.rows:

@@ -39,10 +39,10 @@ class _Removal:
 class Ablation:
     """What the unit is worth, measured: how far the loss rises when this one unit is removed.
 
-    The unit and all that falls with it are set to zero, and the loss is averaged over the same training samples as that
-    of the whole network. Scores [units]; below zero where the network does better without the unit. This is the measure
-    that Molchanov et al. 2017 (arXiv 1611.06440) call the oracle. One forward pass for each unit, done for many units
-    at once (torch.func.vmap) where torch can and it pays.
+    The unit and all that is pruned with it are set to zero, and the loss is averaged over the same training samples as
+    that of the whole network. Scores [units]; below zero where the network does better without the unit. This is the
+    measure that Molchanov et al. 2017 (arXiv 1611.06440) call the oracle. One forward pass for each unit, done for many
+    units at once (torch.func.vmap) where torch can and it pays.
     """
 
     samples: Annotated[int, Between(1, 10000)] = 256

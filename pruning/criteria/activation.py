@@ -22,7 +22,7 @@ class Activation:
 
     statistic: Literal["mean", "norm", "variance"] = "mean"
     """mean: the mean size |a|; norm: the root of the mean of a²; variance: how much a varies, so that a unit that
-    always gives the same value falls first however large the value is."""
+    always gives the same value is pruned first however large the value is."""
 
     formula: ClassVar[str] = "mean |a|, √(mean a²) or var a"
     source: ClassVar[str] = "Polyak 2015, Molchanov 2017"

@@ -12,7 +12,8 @@ from pruning.model.units import UnitGroup
 
 @dataclass(frozen=True)
 class Apoz:
-    """Units that are mostly silent fall first: the share of values other than 0 among what the next layers receive.
+    """Units that are mostly silent are pruned first: the share of values other than 0 among what the next layers
+    receive.
 
     This is 1 − APoZ, the average percentage of zeros (Hu et al. 2016, arXiv 1607.03250). Scores [units] in [0, 1], over
     samples and positions; a unit that several layers read is scored by the mean over them. It tells units apart only

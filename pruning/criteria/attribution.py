@@ -32,10 +32,10 @@ class Attribution:
     al. 2018, arXiv 1802.03788. All look at the output of the layer itself, before its norm. Scores [units]: positions
     and coupled layers are added up, then the size is averaged over samples.
 
-    deep_lift sees only activations that are modules (nn.ReLU, not F.relu) and used once: behind F.relu it falls back,
-    without a word from Captum, to the plain gradient there; a module used twice is refused. grad_cam averages gradients
-    over positions and takes a Linear's output over a sequence for positions: refused too. Costs, for each layer and
-    over `samples` samples: `steps` forward and backward passes for internal_influence, one more of both for
+    deep_lift sees only activations that are modules (nn.ReLU, not F.relu) and used once: behind F.relu it is pruned
+    back, without a word from Captum, to the plain gradient there; a module used twice is refused. grad_cam averages
+    gradients over positions and takes a Linear's output over a sequence for positions: refused too. Costs, for each
+    layer and over `samples` samples: `steps` forward and backward passes for internal_influence, one more of both for
     conductance, two more forward for integrated_gradients; one of twice the size for deep_lift, one for the other two.
     """
 

@@ -45,7 +45,7 @@ class BatchnormScale:
 
 
 def _scales(model: nn.Module, group: UnitGroup) -> list[Slice]:
-    """The pieces of the norms' scales that fall with the units."""
+    """The pieces of the norms' scales that are pruned with the units."""
     found: list[Slice] = []
     for piece in group.follows:
         layer, _, name = piece.param.rpartition(".")

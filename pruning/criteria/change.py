@@ -15,7 +15,7 @@ from pruning.workload import Workload
 
 @dataclass(frozen=True)
 class Change:
-    """How far training has moved the weight: |w − w₀|, summed for a unit. What has hardly moved falls first.
+    """How far training has moved the weight: |w − w₀|, summed for a unit. What has hardly moved is pruned first.
 
     (The movement |w_f − w_i| of Zhou et al. 2019, arXiv 1905.01067.) Scores [units]. The workload gives w₀ among its
     `checkpoints`.

@@ -13,12 +13,12 @@ from pruning.model.units import UnitGroup
 
 @dataclass(frozen=True)
 class Distribution:
-    """How many standard deviations a weight lies from the mean of its layer: ordinary weights fall first.
+    """How many standard deviations a weight lies from the mean of its layer: ordinary weights are pruned first.
 
     (Han et al. 2015, arXiv 1506.02626, set thresholds as multiples of σ; so does Distiller's sensitivity pruner.)
     Scores [units], the mean over a unit's weights, so that a threshold counts in σ. μ and σ are those of the layer's
-    live weights: zeros have fallen, score 0 and count in neither. So in rounds σ grows as ordinary weights fall, and a
-    threshold takes more than in one cut. Where all live weights are equal every score is 0.
+    live weights: zeros have been pruned, score 0 and count in neither. So in rounds σ grows as ordinary weights are
+    pruned, and a threshold takes more than in one cut. Where all live weights are equal every score is 0.
     """
 
     formula: ClassVar[str] = "|w − μ| / σ of the layer"

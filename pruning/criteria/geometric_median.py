@@ -15,12 +15,12 @@ PAIRS = 2**22
 
 @dataclass(frozen=True)
 class GeometricMedian:
-    """Filters that the layer's other filters can stand in for fall first: Σ of the distances to the others.
+    """Filters that the layer's other filters can stand in for are pruned first: Σ of the distances to the others.
 
     (He et al. 2019, "Filter pruning via geometric median", arXiv 1811.00250.) Each producing layer's filters are taken
     as vectors [units, rest] and compared by Euclidean distance; coupled layers are added up. Scores [units]. A unit
-    whose filters are all zero has fallen already: it scores 0 and is nobody's neighbour. No pass over data; units² ·
-    rest multiplications.
+    whose filters are all zero has been pruned already: it scores 0 and is nobody's neighbour. No pass over data; units²
+    · rest multiplications.
     """
 
     formula: ClassVar[str] = "Σⱼ ‖wᵢ − wⱼ‖₂"

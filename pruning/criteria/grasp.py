@@ -13,7 +13,8 @@ from pruning.model.units import UnitGroup
 
 @dataclass(frozen=True)
 class Grasp:
-    """Weights whose absence would let gradients flow more strongly fall first: w·(H g), g the gradient, H the Hessian.
+    """Weights whose absence would let gradients flow more strongly be pruned first: w·(H g), g the gradient, H the
+    Hessian.
 
     (Gradient signal preservation, Wang et al. 2020, arXiv 2002.07376.) Scores [units]; units add up. The paper's score
     is S = −w·(H g) and it removes the weights with the highest S: here higher is kept, so the sign is turned. g and H

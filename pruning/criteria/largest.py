@@ -12,9 +12,10 @@ from pruning.model.units import UnitGroup
 
 @dataclass(frozen=True)
 class Largest:
-    """Large weights fall first: −|w| for a weight, summed for a unit. The contrary of magnitude, to compare with it.
+    """Large weights are pruned first: −|w| for a weight, summed for a unit. The contrary of magnitude, to compare with
+    it.
 
-    (Known as maximum-value pruning.) Scores [units]. How fast accuracy falls shows how much large weights carry.
+    (Known as maximum-value pruning.) Scores [units]. How fast accuracy drops shows how much large weights carry.
     """
 
     formula: ClassVar[str] = "−Σ |w|"

@@ -12,7 +12,7 @@ from pruning.model.units import UnitGroup
 
 @dataclass(frozen=True)
 class Magnitude:
-    """Small weights fall first: |w| for a weight, the L1 or L2 norm of its weights for a unit.
+    """Small weights are pruned first: |w| for a weight, the L1 or L2 norm of its weights for a unit.
 
     (Han et al. 2015, arXiv 1506.02626; for filters Li et al. 2017, arXiv 1608.08710.) Scores [units].
     """

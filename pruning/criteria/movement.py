@@ -18,7 +18,7 @@ from pruning.workload import Batch
 
 @dataclass(frozen=True)
 class Movement:
-    """Weights that move towards zero while the network is tuned fall first: −Σ over the steps of w·∂L/∂w.
+    """Weights that move towards zero while the network is tuned are pruned first: −Σ over the steps of w·∂L/∂w.
 
     (Sanh et al. 2020, arXiv 2005.07683.) Scores [units]; a weight that grows away from zero scores high, and units add
     up. A copy of the network is tuned by plain SGD on the calibration batches in their order, again and again, in eval
@@ -43,7 +43,7 @@ class Movement:
         tuned = copy.deepcopy(model)
         trained = {name: weight for name, weight in tuned.named_parameters() if weight.requires_grad}
         ranked = ranked_params(groups)
-        fallen = {name: tuned.get_parameter(name).detach() == 0 for name in ranked}
+        pruned = {name: tuned.get_parameter(name).detach() == 0 for name in ranked}
         totals = {name: torch.zeros_like(tuned.get_parameter(name), dtype=torch.float32) for name in ranked}
         for _, batch in zip(range(self.steps), _again_and_again(calibration), strict=False):
             slopes = gradients(tuned, list(trained), batch, calibration.workload.task)
@@ -53,7 +53,7 @@ class Movement:
                 for name, weight in trained.items():
                     weight.sub_((self.learning_rate * slopes[name]).to(weight.dtype))
                 for name in ranked:
-                    tuned.get_parameter(name).masked_fill_(fallen[name], 0.0)
+                    tuned.get_parameter(name).masked_fill_(pruned[name], 0.0)
         for name, total in totals.items():
             if not bool(total.isfinite().all()):
                 raise WorkloadError(

@@ -25,15 +25,16 @@ PATCH_BYTES = 32 * 2**20
 
 @dataclass(frozen=True)
 class OptimalBrainSurgeon:
-    """How far the layer's output moves if the weight falls and the row's live weights make up for it: w²/(2 [H⁻¹]ᵢᵢ).
+    """How far the layer's output moves if the weight is pruned and the row's live weights make up for it: w²/(2
+    [H⁻¹]ᵢᵢ).
 
     (Hassibi and Stork 1993, "Second order derivatives for network pruning"; layer by layer as in Frantar and Alistarh
-    2022, arXiv 2208.11580.) H = X Xᵀ in float64, X [in, n] the layer's inputs; of a convolution its patches
-    [in / groups · kernel, n], one H for each group. The score is half the squared error over all n. Weights that are 0
-    have fallen: they score 0 and make up for nothing, so that each row has the inverse of H among its live columns.
+    2022, arXiv 2208.11580.) H = X Xᵀ in float64, X [in, n] the layer's inputs; of a convolution its patches [in /
+    groups · kernel, n], one H for each group. The score is half the squared error over all n. Weights that are 0 have
+    been pruned: they score 0 and make up for nothing, so that each row has the inverse of H among its live columns.
     Scores [units]; units add up what they own, as if each weight were removed alone. One forward pass over the data
     (more where all H together exceed 512 MB), one inverse of [in, in] for each layer, and for each pattern of zeros
-    that its rows have one more of the live or of the fallen columns, whichever are fewer: up to 11 s on one core for
+    that its rows have one more of the live or of the pruned columns, whichever are fewer: up to 11 s on one core for
     1000 rows of 784 inputs that all have patterns of their own.
     """
 
@@ -99,13 +100,13 @@ class OptimalBrainSurgeon:
         return torch.cholesky_inverse(factor)
 
     def _diagonal_among(self, live: Tensor, hessian: Tensor, inverse: Tensor, param: str) -> Tensor:
-        """The diagonal of the inverse of H [d, d] without its fallen rows and columns: [live]."""
+        """The diagonal of the inverse of H [d, d] without its pruned rows and columns: [live]."""
         gone = torch.ones(len(hessian), device=live.device).index_fill_(0, live, 0).nonzero().flatten()
         # eigenvalues lie between the damping and about d: what follows loses digits by the square of their ratio
         steady = len(hessian) <= STEADY * self.damping
         if len(gone) > len(live) or not steady:
             return self._inverted(param, hessian[live[:, None], live]).diagonal()
-        # from H⁻¹ what the fallen make up for is taken off: H⁻¹ᵢᵢ − H⁻¹ᵢF (H⁻¹FF)⁻¹ H⁻¹Fᵢ
+        # from H⁻¹ what the pruned make up for is taken off: H⁻¹ᵢᵢ − H⁻¹ᵢF (H⁻¹FF)⁻¹ H⁻¹Fᵢ
         factor = torch.linalg.cholesky(inverse[gone[:, None], gone])
         lost = torch.linalg.solve_triangular(factor, inverse[gone[:, None], live], upper=False)
         return inverse.diagonal()[live] - lost.square().sum(dim=0)

@@ -14,7 +14,9 @@ from pruning.model.units import UnitGroup
 
 @dataclass(frozen=True)
 class Random:
-    """Units fall by lot, the same for the same seed: the floor that any other criterion must beat. Scores [units]."""
+    """Units are pruned by lot, the same for the same seed: the floor that any other criterion must beat. Scores
+    [units].
+    """
 
     formula: ClassVar[str] = "uniform in [0, 1)"
     source: ClassVar[str] = "baseline"

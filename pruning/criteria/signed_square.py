@@ -12,7 +12,8 @@ from pruning.model.units import UnitGroup
 
 @dataclass(frozen=True)
 class SignedSquare:
-    """w·|w|, the square with the sign kept: the largest negative weights fall first. A lesson in why the sign must go.
+    """w·|w|, the square with the sign kept: the largest negative weights are pruned first. A lesson in why the sign
+    must go.
 
     (Found in tutorials.) Scores [units]; units add up, so that weights of both signs cancel.
     """

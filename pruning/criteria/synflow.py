@@ -22,13 +22,14 @@ class Synflow:
 
     (Synaptic flow, Tanaka et al. 2020, arXiv 2006.05467.) Needs no data. R is the sum of the outputs of a float64 copy
     in which every parameter is replaced by its size and running means are 0. Scores [units]; units add up. With one
-    round the score is that flow. With n rounds it is the unit's place in the order in which units fall, in (0, 1]:
-    after round k the N^(1 − k/n) units with the most flow are left of N, all others are zero, and the flow is taken
+    round the score is that flow. With n rounds it is the unit's place in the order in which units are pruned, in (0,
+    1]: after round k the N^(1 − k/n) units with the most flow are left of N, all others are zero, and the flow is taken
     anew. So one ranking is iterative SynFlow, all layers together, at the sparsity of every round.
     """
 
     rounds: Annotated[int, Between(1, 100)] = 100
-    """Rounds in which units fall, each after a new look at what still flows; 1 looks once and may empty a layer."""
+    """Rounds in which units are pruned, each after a new look at what still flows; 1 looks once and may empty a layer.
+    """
 
     formula: ClassVar[str] = "Σ |w·∂R/∂w|, in rounds"
     source: ClassVar[str] = "Tanaka 2020"
@@ -63,7 +64,9 @@ class Synflow:
     def _places(
         self, model: nn.Module, groups: Sequence[UnitGroup], flow: Tensor, names: Sequence[str], ones: Tensor
     ) -> Tensor:
-        """Each unit's place in the order in which they fall, over their number: in (0, 1], float64 [all units]."""
+        """Each unit's place in the order in which they are pruned, over their number: in (0, 1], float64 [all
+        units].
+        """
         units = len(flow)
         sizes = [group.units for group in groups]
         left = torch.arange(units, device=flow.device)
@@ -82,10 +85,10 @@ class Synflow:
             if not bool((after[left] > 0).any()):
                 break  # a layer is empty: those left keep the order of the last flow there was
             flow = after
-            left = left.sort().values  # ties fall by position
-        falling = torch.cat([*order, left])
+            left = left.sort().values  # ties are pruned by position
+        pruning_now = torch.cat([*order, left])
         places = torch.empty(units, dtype=torch.float64, device=flow.device)
-        places[falling] = torch.arange(1, units + 1, dtype=torch.float64, device=flow.device) / units
+        places[pruning_now] = torch.arange(1, units + 1, dtype=torch.float64, device=flow.device) / units
         return places
 
 

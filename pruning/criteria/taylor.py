@@ -45,7 +45,7 @@ class Taylor:
         return {name: total / max(batches, 1) for name, total in totals.items()}
 
     def _changes(self, model: nn.Module, names: Sequence[str], batch: Batch, task: Task) -> Values:
-        """By how much the loss of the batch falls with each weight set to zero."""
+        """By how much the loss of the batch drops with each weight set to zero."""
         weights = {name: model.get_parameter(name).detach().float() for name in names}
         changes = {name: weights[name] * slope for name, slope in gradients(model, names, batch, task).items()}
         if self.order == 2:

@@ -1,4 +1,4 @@
-"""Judging one cut on growing parts of the validation split, under a slider."""
+"""Evaluating one cut on growing parts of the validation split, under a slider."""
 
 import time
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ SMALLEST, LARGEST = 20, 5000
 
 @dataclass(eq=False)
 class ProgressiveEvaluation:
-    """Judges a pruned model on growing parts of a split against what is known of the dense model.
+    """Evaluates a pruned model on growing parts of a split against what is known of the dense model.
 
     The same samples for both, in one fixed random order. A chunk takes about 50 ms, whatever the network: a newer
     question never waits longer.
@@ -35,7 +35,9 @@ class ProgressiveEvaluation:
         return sum(map(len, self.seen))
 
     def advance(self, model: nn.Module, seconds: float) -> Estimate:
-        """Judge more samples until the time is over or all are seen, at least a chunk and the first look; then look."""
+        """Evaluate more samples until the time is over or all are seen, at least a chunk and the first look; then
+        look.
+        """
         end, order = time.monotonic() + seconds, self.known.order
         first = looks(len(order))[0]
         while (done := self.samples) < len(order):
@@ -49,6 +51,6 @@ class ProgressiveEvaluation:
         return self.look()
 
     def look(self) -> Estimate:
-        """The estimate at the latest look that the judged samples reach: only there does its interval hold."""
+        """The estimate at the latest look that the evaluated samples reach: only there does its interval hold."""
         reached = max(look for look in looks(len(self.known.order)) if look <= self.samples)
         return self.known.estimate(torch.cat(self.seen)[:reached])

@@ -1,9 +1,9 @@
-"""What is known of all samples before a cut is judged, and the estimate that follows from judging some of them.
+"""What is known of all samples before a cut is evaluated, and the estimate that follows from evaluating some of them.
 
-A cut is judged on a growing part of a split. Which samples it gets wrong depends on things that are known of every
+A cut is evaluated on a growing part of a split. Which samples it gets wrong depends on things that are known of every
 sample beforehand: whether the dense network got it right and by how much, and which class it belongs to. The estimate
-takes the judged samples' regression on these to all samples (a model-assisted estimator, Särndal, Swensson and Wretman
-1992, chapter 6): what the predictors explain costs no samples. It stays right where they explain nothing.
+takes the evaluated samples' regression on these to all samples (a model-assisted estimator, Särndal, Swensson and
+Wretman 1992, chapter 6): what the predictors explain costs no samples. It stays right where they explain nothing.
 """
 
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ DESIGNS = 16  # regressions that are kept: those of a slider's looks
 
 
 def evaluation_order(total: int) -> Tensor:
-    """The one random order, int64 [total], in which a split's samples are judged."""
+    """The one random order, int64 [total], in which a split's samples are evaluated."""
     return torch.randperm(total, generator=torch.Generator().manual_seed(0))
 
 
@@ -33,7 +33,7 @@ class DenseReference:
     """The dense network's score of every sample, float32 [n], and predictors of any cut's, float64 [n, p].
 
     The first two predictors are 1 and the dense score. `order` int64 [n] is the one random order in which samples are
-    judged; `chance` is the score of whoever always answers with the commonest class, 0 where there are no classes.
+    evaluated; `chance` is the score of whoever always answers with the commonest class, 0 where there are no classes.
     `judged` of the samples, the first in `order`, are known so far: all but in a map's first moments.
     """
 
@@ -41,19 +41,19 @@ class DenseReference:
     predictors: Tensor
     chance: float = 0.0
     order: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.long))
-    judged: int = 0
+    evaluated: int = 0
     _designs: dict[tuple[int, float], "_Design"] = field(init=False, default_factory=dict[tuple[int, float], "_Design"])
 
     def __post_init__(self) -> None:
         if not len(self.order):
             object.__setattr__(self, "order", evaluation_order(len(self.scores)))
-        if not self.judged:
-            object.__setattr__(self, "judged", len(self.scores))
+        if not self.evaluated:
+            object.__setattr__(self, "evaluated", len(self.scores))
 
     @property
     def score(self) -> float:
         # in the split's order where all are known: a sum in another order may differ in the last digit
-        known = self.scores if self.judged == len(self.scores) else self.scores[self.order[: self.judged]]
+        known = self.scores if self.evaluated == len(self.scores) else self.scores[self.order[: self.evaluated]]
         return float(known.double().mean())
 
     def estimate(self, seen: Tensor) -> Estimate:
@@ -73,10 +73,10 @@ class DenseReference:
             means = [float(scores.mean()) for scores in whole]
             return [Estimate(mean, 0.0, mean - dense, total, total) for mean in means]
         scores, variances = self._design(samples, interval.z).fitted(seen.double())
-        # the judged are a sample of the known ones, and those are a sample of all
-        variances = variances / samples * (1 - samples / self.judged)
-        if self.judged < total:
-            variances += seen.double().var(dim=1) / self.judged * (1 - self.judged / total)
+        # the evaluated are a sample of the known ones, and those are a sample of all
+        variances = variances / samples * (1 - samples / self.evaluated)
+        if self.evaluated < total:
+            variances += seen.double().var(dim=1) / self.evaluated * (1 - self.evaluated / total)
         return [
             Estimate(score, interval.half_width(variance), score - dense, samples, total)
             for score, variance in zip(scores.clamp(0.0, 1.0).tolist(), variances.tolist(), strict=True)
@@ -93,7 +93,7 @@ class DenseReference:
 
     @cached_property
     def _in_order(self) -> Tensor:
-        return self.predictors[self.order[: self.judged]]
+        return self.predictors[self.order[: self.evaluated]]
 
 
 class _Design:
@@ -126,7 +126,7 @@ class DenseReferenceBuilder:
     """Gathers what the dense network says of a split, batch by batch; `known` is what follows from it so far."""
 
     def __init__(self, task: Task, total: int) -> None:
-        self.judged = 0
+        self.evaluated = 0
         self._task, self._total = task, total
         self._index: list[Tensor] = []
         self._scores: list[Tensor] = []
@@ -134,32 +134,32 @@ class DenseReferenceBuilder:
         self._targets: list[Tensor] = []
 
     def add(self, index: Tensor, output: Tensor, target: Tensor) -> None:
-        """The outputs for the samples at `index`: the next in the judging order, or else all samples in the end."""
+        """The outputs for the samples at `index`: the next in the evaluating order, or else all samples in the end."""
         self._index.append(index)
         self._scores.append(self._task.judge(output, target).float().cpu())
         self._outputs.append(output.cpu())
         self._targets.append(target.cpu())
-        self.judged += len(index)
+        self.evaluated += len(index)
 
     def known(self) -> DenseReference:
-        index, judged, target = torch.cat(self._index), torch.cat(self._scores), torch.cat(self._targets)
-        known = [torch.ones(len(judged), 1, dtype=torch.float64), judged.double()[:, None]]
+        index, evaluated, target = torch.cat(self._index), torch.cat(self._scores), torch.cat(self._targets)
+        known = [torch.ones(len(evaluated), 1, dtype=torch.float64), evaluated.double()[:, None]]
         chance, classes = 0.0, len(self._task.classes)
         if _are_classes(self._outputs[0], target, classes):
             known += _class_predictors(torch.cat(self._outputs).double(), target, classes)
             chance = float(torch.bincount(target).max()) / len(target)
         predictors = torch.cat(known, dim=1)
         return DenseReference(
-            judged.new_zeros(self._total).index_put_((index,), judged),
+            evaluated.new_zeros(self._total).index_put_((index,), evaluated),
             predictors.new_zeros(self._total, predictors.shape[1]).index_put_((index,), predictors),
             chance,
-            judged=len(judged),
+            evaluated=len(evaluated),
         )
 
 
 @torch.no_grad()
 def dense_reference(model: nn.Module, split: Split, task: Task, device: torch.device) -> DenseReference:
-    """Judge the dense network on a whole split and keep what predicts how cuts of it will do."""
+    """Evaluate the dense network on a whole split and keep what predicts how cuts of it will do."""
     training = model.training
     model.eval()
     dense = DenseReferenceBuilder(task, len(split))

@@ -101,7 +101,7 @@ def _z_at_all_looks(total: int) -> float:
 
 @cache
 def _z_until_narrow() -> float:
-    # the last look is the first after enough samples have been judged: about a tenth past it
+    # the last look is the first after enough samples have been evaluated: about a tenth past it
     return constant([*(2 ** (look / 2) for look in range(-14, 1)), 1.1], LEVEL, 0.25)
 
 

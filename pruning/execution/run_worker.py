@@ -99,7 +99,7 @@ def _carry_out(store: RunStore, lease: Lease, workloads: Workloads, carry_out: C
             if journal.broken:
                 raise  # this worker ends; the run is queued again and goes on from its checkpoint
             journal.add(Failed(str(explain(error, "the run", less_memory, log_file(home)))))
-    if journal.told_the_end:
+    if journal.end_recorded:
         discard_checkpoints(folder)
 
 
@@ -114,7 +114,7 @@ class EventWriter:
     def __init__(self, store: RunStore, lease: Lease, given_up: Callable[[], object]) -> None:
         self.over = False
         """Whether the last event has been given to the store."""
-        self.told_the_end = False
+        self.end_recorded = False
         """Whether the store took it: else the run is another worker's by now."""
         self.broken = False
         """Whether the store could not be written or read when the run had to."""
@@ -145,7 +145,7 @@ class EventWriter:
                 self._flush()
             self._ended.set()  # no heartbeat may find the run over and take this worker for one that was given up
             with self._watched():
-                self.told_the_end = self._store.finish(self._lease, event)
+                self.end_recorded = self._store.finish(self._lease, event)
             self.over = True
             return
         with self._lock:

@@ -57,7 +57,7 @@ def load_network(workload: Workload, tensors: Mapping[str, Tensor], device: torc
 def _shrunk(workload: Workload, model: nn.Module, tensors: Mapping[str, Tensor]) -> nn.Module:
     """The model with as many units in each group as the tensors have.
 
-    Which ones is decided by loading, so the last fall.
+    Which ones is decided by loading, so the last are pruned.
     """
     groups = Channels().sorted_out(model, workload.example)[0]
     keep = {group.name: torch.arange(group.units) < _left(group, tensors) for group in groups}

@@ -87,20 +87,20 @@ def contents(record: Record) -> dict[str, Any]:
 def choices(recipe: Recipe, progress: Sequence[float]) -> list[tuple[str, str, str]]:
     """The recipe's fields in words: field, choice with its values, and what is worth knowing about it.
 
-    `progress` are the shares of the amount that had fallen after each round.
+    `progress` are the shares of the amount that had been pruned after each round.
     """
     criterion, plain = recipe.criterion, to_dict(recipe)
     after = ", ".join(numbers.percent(share, 0) for share in progress)
     removable = recipe.granularity.removable
     notes = {
-        "criterion": f"{criterion.formula} ({criterion.source}); the lowest fall first",
-        "granularity": "fallen units are "
+        "criterion": f"{criterion.formula} ({criterion.source}); the lowest are pruned first",
+        "granularity": "pruned units are "
         + ("removed: the network is smaller" if removable else "zero: the tensors keep their size"),
         "schedule": f"share of the amount after each round: {after}" if after else "",
         "tuning": "after each round" if recipe.tuning.epochs else "none: the network is left as cut",
     }
-    told = [field for field in plain if field not in ("version", "workload")]
-    return [(field, in_words(plain[field]) or "nothing", notes.get(field, "")) for field in told]
+    reported = [field for field in plain if field not in ("version", "workload")]
+    return [(field, in_words(plain[field]) or "nothing", notes.get(field, "")) for field in reported]
 
 
 def in_words(value: Any) -> str:
@@ -114,10 +114,12 @@ def in_words(value: Any) -> str:
 
 
 def _progress(events: list[Event]) -> list[float]:
-    """Share of the amount that had fallen after each round of the network in the file: a round taken back is none."""
+    """Share of the amount that had been pruned after each round of the network in the file: a round taken back is
+    none.
+    """
     after = {event.round: event.progress for event in events if isinstance(event, Masked)}
     last = _newest(events, Masked)
-    return [share for number, share in after.items() if number <= last.round] if last and last.fallen else []
+    return [share for number, share in after.items() if number <= last.round] if last and last.pruned else []
 
 
 def _newest(events: list[Event], kind: type[Any]) -> Any:

@@ -11,10 +11,10 @@ from pruning.model.units import Slice, UnitGroup
 
 @dataclass(frozen=True)
 class Channels:
-    """Output channels of convolutions and neurons of Linear layers, with everything that falls with them.
+    """Output channels of convolutions and neurons of Linear layers, with everything that is pruned with them.
 
-    Bias, norm and the columns of the next layers fall too; channels that a residual addition couples are one group. The
-    output layer's units are protected: they are the classes.
+    Bias, norm and the columns of the next layers are pruned too; channels that a residual addition couples are one
+    group. The output layer's units are protected: they are the classes.
     """
 
     unit: ClassVar[str] = "channels"

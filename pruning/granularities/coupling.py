@@ -1,4 +1,6 @@
-"""Which slices fall together with each unit, read off torch-pruning's groups and checked for what they leave out."""
+"""Which slices are pruned together with each unit, read off torch-pruning's groups and checked for what they leave
+out.
+"""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -16,14 +18,16 @@ from pruning.model.units import Slice
 
 @dataclass(frozen=True, eq=False)
 class Coupled:
-    """Every slice that falls with each output unit of a layer; `why_not` is a sentence where they cannot fall."""
+    """Every slice that is pruned with each output unit of a layer; `why_not` is a sentence where they cannot be
+    pruned.
+    """
 
     slices: tuple[Slice, ...]
     why_not: str = ""
 
 
 def coupled_slices(model: nn.Module, example: Tensor) -> dict[str, Coupled]:
-    """Layer name -> what falls with each output unit of that Linear or convolution. The model is untouched."""
+    """Layer name -> what is pruned with each output unit of that Linear or convolution. The model is untouched."""
     copied, graph = traced(model, example)
     names: dict[Any, str] = {module: name for name, module in copied.named_modules()}
     names |= {parameter: name for name, parameter in copied.named_parameters()}
@@ -45,10 +49,11 @@ def coupled_slices(model: nn.Module, example: Tensor) -> dict[str, Coupled]:
 
 
 def _units(items: Sequence[Any], channels: int) -> list[int]:
-    """The unit that each output channel belongs to: mostly its own, but some layers let channels fall only together.
+    """The unit that each output channel belongs to: mostly its own, but some layers let channels be pruned only
+    together.
 
     The groups of a convolution must stay equal: they lose their first channel together, or their second, and so on. The
-    groups of a GroupNorm are normalised as wholes: only as wholes can they fall without changing the others.
+    groups of a GroupNorm are normalised as wholes: only as wholes can they are pruned without changing the others.
     """
     parent = list(range(channels))
 
@@ -69,7 +74,7 @@ def _units(items: Sequence[Any], channels: int) -> list[int]:
 
 
 def _tie(item: Any, index: int) -> int | None:
-    """A number that channels share which this member lets fall only together; None where it does not mind."""
+    """A number that channels share which this member lets be pruned only together; None where it does not mind."""
     module = item.dep.target.module
     if isinstance(module, nn.GroupNorm) and module.num_groups > 1:
         return index // (module.num_channels // module.num_groups)
@@ -98,20 +103,22 @@ def _why_not(item: Any, names: dict[Any, str], frozen: set[str], shared: dict[st
     """Why one member of a torch-pruning group must not be cut; "" where it can be."""
     module, name = item.dep.target.module, names[item.dep.target.module]
     if isinstance(module, nn.LayerNorm) and len(module.normalized_shape) > 1:
-        return f"its units fall together with {name}, and a norm over several dimensions cannot be made smaller yet"
+        return (
+            f"its units are pruned together with {name}, and a norm over several dimensions cannot be made smaller yet"
+        )
     if not isinstance(module, (*WITH_CHANNELS, *NORMS, nn.PReLU)):
-        return f"its units fall together with {name}, and {type(module).__name__} cannot be made smaller yet"
+        return f"its units are pruned together with {name}, and {type(module).__name__} cannot be made smaller yet"
     owned = ["weight"] if _reads(item) else [own for own, _ in module.named_parameters(recurse=False)]
     if tied := [f"{name}.{own}" for own in owned if f"{name}.{own}" in shared]:
         return f"its units own a part of {tied[0]}, which {name} shares with {shared[tied[0]]}: they always stay"
     if isinstance(module, WITH_CHANNELS) and not _reads(item) and f"{name}.weight" in frozen:
-        return f"its units fall together with those of {name}, which is frozen: set requires_grad to True there"
+        return f"its units are pruned together with those of {name}, which is frozen: set requires_grad to True there"
     if _is_grouped(module) and module.groups == module.out_channels:
         # torch-pruning takes it for depthwise and would cut its inputs like its outputs
-        return f"its units fall together with {name}, a convolution with one output a group and several inputs"
+        return f"its units are pruned together with {name}, a convolution with one output a group and several inputs"
     ties = Counter(_tie(item, int(index)) for index in item.idxs)
     if None not in ties and len(units) > 1 and max(units) == 0:
-        return f"the groups of {name} let its units fall only all together: they always stay"
+        return f"the groups of {name} let its units be pruned only all together: they always stay"
     torn = None not in ties and any(count != _tied_together(module) for count in ties.values())
     partial = isinstance(module, WITH_CHANNELS) and not _reads(item) and len(item.idxs) != len(module.weight)
     return _unmatched(name) if torn or partial else ""
@@ -142,7 +149,7 @@ def _unmatched(name: str) -> str:
 
 
 def _owned(item: Any, units: list[int]) -> list[list[int]]:
-    """The indices that fall in this member with each unit, ascending."""
+    """The indices that are pruned in this member with each unit, ascending."""
     module = item.dep.target.module
     # every group of a convolution reads its own channels with the same columns of the weight
     columns = module.in_channels // module.groups if _reads(item) and _is_grouped(module) else 0
@@ -153,7 +160,7 @@ def _owned(item: Any, units: list[int]) -> list[list[int]]:
 
 
 def _reads(item: Any) -> bool:
-    """Whether this member takes the units as its input, so that columns fall and not rows."""
+    """Whether this member takes the units as its input, so that columns are pruned and not rows."""
     return "in_channels" in item.dep.handler.__name__ and isinstance(item.dep.target.module, WITH_CHANNELS)
 
 

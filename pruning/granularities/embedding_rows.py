@@ -12,7 +12,7 @@ class EmbeddingRows:
     """Rows of an embedding: a word (or a position) that is forgotten, its vector becomes zero. Layout (words,).
 
     The row at padding_idx is zero from the start. Where an output layer shares the embedding's weight the word's logit
-    falls to its bias. Zeros remain in the tensor, so that no word needs a new number.
+    is pruned to its bias. Zeros remain in the tensor, so that no word needs a new number.
     """
 
     unit: ClassVar[str] = "embedding rows"

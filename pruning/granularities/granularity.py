@@ -8,7 +8,7 @@ from pruning.model.units import UnitGroup
 
 
 class Granularity(Protocol):
-    """Gives unit groups. `removable` says whether fallen units can be taken out (surgery) or only set to zero.
+    """Gives unit groups. `removable` says whether pruned units can be taken out (surgery) or only set to zero.
 
     `unit` is what one of its units is called, in the plural. `rows` says whether several units lie in one row of a
     weight, so that they can compete within the row.

@@ -100,7 +100,8 @@ def _group(attention: Attention, rows: dict[str, str]) -> UnitGroup:
 
 
 def _attention(name: str, module: nn.Module) -> tuple[Attention | str, list[str]]:
-    """The attention layer that a module is, or a sentence why its heads cannot fall; and the weights it is made of.
+    """The attention layer that a module is, or a sentence why its heads cannot be pruned; and the weights it is made
+    of.
 
     There are none where the module is no attention.
     """
@@ -185,8 +186,8 @@ def _belong_together(model: nn.Module, example: Tensor, name: str, attention: At
         tensors: dict[str, Tensor] = {}
         for piece in pieces:
             parameter = model.get_parameter(piece.param).detach()
-            falls = piece.owners(parameter.shape).to(parameter.device) == head
-            tensors[piece.param.removeprefix(prefix)] = parameter.masked_fill(falls, 0.0)
+            pruned = piece.owners(parameter.shape).to(parameter.device) == head
+            tensors[piece.param.removeprefix(prefix)] = parameter.masked_fill(pruned, 0.0)
         output = output_with(module, tensors, call)
         return None if output is None or call.output is None else output - call.output
 

@@ -50,7 +50,9 @@ def directions(model: nn.Module) -> Iterator[Direction]:
 
 
 def recurrent_rows(model: nn.Module) -> tuple[dict[str, str], list[Direction], dict[str, str]]:
-    """Full name -> row of every prunable weight; the directions whose weights may fall; for all other rows why not."""
+    """Full name -> row of every prunable weight; the directions whose weights may be pruned; for all other rows why
+    not.
+    """
     rows = {param: name for name, param, _ in prunable_weights(model)}
     reasons = {
         name: f"{type(module).__name__} has no recurrent units: choose another granularity"

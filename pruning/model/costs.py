@@ -64,14 +64,14 @@ class CostModel:
     macs: Mapping[str, int]
     bytes: int
 
-    def after(self, groups: Iterable[UnitGroup], fallen: Mapping[str, int]) -> "Size":
-        """The size once `fallen[name]` units of each group are removed. Without groups it is the size as it is."""
+    def after(self, groups: Iterable[UnitGroup], pruned: Mapping[str, int]) -> "Size":
+        """The size once `pruned[name]` units of each group are removed. Without groups it is the size as it is."""
         gone: dict[str, dict[int, int]] = {}
         for group in groups:
             for piece in group.pieces:
                 assert isinstance(piece, Slice)  # what can be removed is a slice
                 by_dim = gone.setdefault(piece.param, {})
-                by_dim[piece.dim] = by_dim.get(piece.dim, 0) + fallen[group.name] * piece.index.shape[1]
+                by_dim[piece.dim] = by_dim.get(piece.dim, 0) + pruned[group.name] * piece.index.shape[1]
         parameters, size, macs = 0, self.bytes, sum(self.macs.values())
         for name, shape in self.shapes.items():
             before = after = 1

@@ -1,4 +1,4 @@
-"""The one place where torch-pruning is used: who falls together with whom in a traced copy of a model, and the cut.
+"""The one place where torch-pruning is used: who is pruned together with whom in a traced copy of a model, and the cut.
 
 (DepGraph: Fang et al. 2023, arXiv 2301.12900.)
 """
@@ -80,7 +80,9 @@ class _OneOperation(torch.autograd.Function):
 
 
 class _NeverCut(torch_pruning.BasePruningFunc):
-    """Tells torch-pruning that a layer's inputs and outputs do not fall together; cutting either is refused earlier."""
+    """Tells torch-pruning that a layer's inputs and outputs are not pruned together; cutting either is refused
+    earlier.
+    """
 
     def prune_out_channels(self, layer: Any, idxs: Sequence[int]) -> Any:
         return layer
@@ -102,15 +104,15 @@ def channel_group(graph: Any, module: nn.Module, channels: Iterable[int]) -> Any
     return graph.get_pruning_group(module, pruner.prune_out_channels, list(channels))
 
 
-def cut(copied: nn.Module, graph: Any, group: UnitGroup, fallen: Tensor) -> None:
+def cut(copied: nn.Module, graph: Any, group: UnitGroup, pruned: Tensor) -> None:
     """Take the units out of the copy, in place."""
     first = group.ranked[0]
     assert isinstance(first, Slice)  # what can be removed is a slice
-    channel_group(graph, copied.get_submodule(group.name), first.index[fallen.cpu()].flatten().tolist()).prune()
+    channel_group(graph, copied.get_submodule(group.name), first.index[pruned.cpu()].flatten().tolist()).prune()
 
 
 def renumber_norms(model: nn.Module, smaller: nn.Module) -> None:
-    """A GroupNorm whose groups fell as wholes has fewer of the same size; torch-pruning keeps their number."""
+    """A GroupNorm whose groups were pruned as wholes has fewer of the same size; torch-pruning keeps their number."""
     for before, after in zip(model.modules(), smaller.modules(), strict=True):
         if isinstance(before, nn.GroupNorm) and isinstance(after, nn.GroupNorm) and before.num_groups > 1:
             after.num_groups = after.num_channels * before.num_groups // before.num_channels

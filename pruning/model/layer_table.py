@@ -162,7 +162,7 @@ def _why_not(module: nn.Module, matrix: str) -> str:
     if _is_quantised(module):
         return f"{kind} is quantised: prune the float model first, then quantise it"
     if isinstance(module, NORMS):
-        return "a norm has no units of its own: it falls with the channels that it follows"
+        return "a norm has no units of its own: it is pruned with the channels that it follows"
     if not isinstance(module, PRUNABLE):
         return f"{kind} is not a type whose weights can be pruned yet"
     if matrix and not module.get_parameter(matrix).requires_grad:

@@ -55,7 +55,7 @@ def shared_outside(model: nn.Module, module: nn.Module) -> dict[str, str]:
 
 
 def why_kept_whole(model: nn.Module, module: nn.Module, weights: Sequence[str], follows: Sequence[str] = ()) -> str:
-    """Why units that own a part of each of these parameters of the module must stay; "" where they may fall.
+    """Why units that own a part of each of these parameters of the module must stay; "" where they may be pruned.
 
     Each must have one place in the module and none outside of it; the weights must not be frozen.
     """

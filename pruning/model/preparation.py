@@ -48,7 +48,7 @@ def open_model(workload: Workload, device: torch.device) -> nn.Module:
         ) from error
     if not isinstance(output, Tensor):
         raise WorkloadError(
-            f"{workload.name}: the model returns a {type(output).__name__}; return one tensor, what the task judges"
+            f"{workload.name}: the model returns a {type(output).__name__}; return one tensor, what the task evaluates"
         )
     return model
 

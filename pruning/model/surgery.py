@@ -114,7 +114,7 @@ def _within(example: Tensor, lots: torch.Generator) -> Tensor:
 def _plain_outputs(models: Sequence[nn.Module], inputs: Tensor) -> list[Tensor]:
     """The models' outputs with every LayerNorm and GroupNorm only scaling and shifting, in float64 where they can.
 
-    Their statistics change when units are removed, rightly so; what is left shows whether the right slices fell.
+    Their statistics change when units are removed, rightly so; what is left shows whether the right slices were pruned.
     """
     if inputs.is_floating_point():
         try:

@@ -98,11 +98,11 @@ class Whole:
 
 @dataclass(frozen=True, eq=False)
 class UnitGroup:
-    """All units of one kind that form one row of the layer table, with every piece that falls with each unit.
+    """All units of one kind that form one row of the layer table, with every piece that is pruned with each unit.
 
     `name` is the row that gives the group its name and `members` are all rows that hold these units (more than one when
     residual additions couple them). `layout` says how the units lie: (out, in, ...) for single weights, (units,) where
-    they lie in no matrix. The values of `ranked` rank the units; `follows` falls with them: bias, norm, the next
+    they lie in no matrix. The values of `ranked` rank the units; `follows` is pruned with them: bias, norm, the next
     layers' columns.
     """
 
@@ -158,7 +158,7 @@ class UnitGroup:
         return self.sums(values) / counts
 
     def owned(self, shapes: Mapping[str, Sequence[int]]) -> Tensor:
-        """How many values fall with every unit: int64 [units]. `shapes` are of the tensors by name."""
+        """How many values are pruned with every unit: int64 [units]. `shapes` are of the tensors by name."""
         if self.of_weights and not self.follows:
             return torch.ones(self.units, dtype=torch.long)
         total = torch.zeros(self.units, dtype=torch.long)

@@ -59,12 +59,12 @@ def candidates(recipe: Recipe) -> dict[str, Recipe]:
 class Compared:
     """A criterion in the comparison: its `kind`, what is known by now, or why it cannot score the model.
 
-    `fallen` of `units` units fall; a criterion that cannot score some layers has fewer `units` than others.
+    `pruned` of `units` units are pruned; a criterion that cannot score some layers has fewer `units` than others.
     """
 
     kind: str
     units: int = 0
-    fallen: int = 0
+    pruned: int = 0
     effort: Effort | None = None
     estimate: Estimate | None = None
     problem: str = ""
@@ -75,7 +75,7 @@ class Agreement:
     """How far criteria agree, float64 [criteria, criteria], in the order of `kinds`.
 
     `ranks` is Spearman's correlation of the unit scores, ties sharing their mean rank. `overlap` is, of the units that
-    fall by the row's criterion, the share that falls by the column's too; NaN where none falls.
+    are pruned by the row's criterion, the share that is pruned by the column's too; NaN where none is pruned.
     """
 
     kinds: tuple[str, ...]
@@ -93,8 +93,8 @@ def agreement(scores: Mapping[str, Mapping[str, Tensor]], keep: Mapping[str, Map
     if not common:
         raise RecipeError(f"{', '.join(kinds)} score no layer in common: compare fewer criteria")
     flat = torch.stack([_ranks(torch.cat([scores[kind][name] for name in common])) for kind in kinds])
-    fallen = torch.stack([~torch.cat([keep[kind][name] for name in common]) for kind in kinds]).double()
-    both = fallen @ fallen.T
+    pruned = torch.stack([~torch.cat([keep[kind][name] for name in common]) for kind in kinds]).double()
+    both = pruned @ pruned.T
     return Agreement(kinds, _correlation(flat).numpy(), (both / both.diagonal()[:, None]).numpy())
 
 
@@ -116,7 +116,7 @@ def _correlation(rows: Tensor) -> Tensor:
 def compare_all(
     workload: Workload, recipes: Mapping[str, Recipe], device: torch.device
 ) -> tuple[float, list[Compared], Agreement | None]:
-    """The dense validation score, every criterion's cut judged on all of the split, and how far they agree.
+    """The dense validation score, every criterion's cut evaluated on all of the split, and how far they agree.
 
     None for the agreement where fewer than two could score, or no layer in common.
     """
@@ -138,10 +138,10 @@ def compare_all(
             rows.append(Compared(kind, problem=str(error)))
             continue
         scores[kind], keep[kind] = cut.scores, cut.keep
-        judged, _ = evaluate_all(cut.model, workload.validation, workload.task, device)
-        score, before = float(judged.double().mean()), float(dense.double().mean())
+        evaluated, _ = evaluate_all(cut.model, workload.validation, workload.task, device)
+        score, before = float(evaluated.double().mean()), float(dense.double().mean())
         units, kept = sum(map(len, cut.keep.values())), sum(int(stays.sum()) for stays in cut.keep.values())
-        estimate = Estimate(score, 0.0, score - before, len(judged), len(judged))
+        estimate = Estimate(score, 0.0, score - before, len(evaluated), len(evaluated))
         rows.append(Compared(kind, units, units - kept, cut.effort, estimate))
     agreed = None
     if len(scores) > 1:

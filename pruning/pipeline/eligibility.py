@@ -1,4 +1,4 @@
-"""Which unit groups a recipe lets fall in a network, and of every other row why its units stay."""
+"""Which unit groups a recipe allows to be pruned in a network, and of every other row why its units stay."""
 
 from collections.abc import Mapping, Sequence
 
@@ -17,7 +17,9 @@ from pruning.workload import Workload
 
 
 def chosen_groups(workload: Workload, recipe: Recipe, model: nn.Module) -> list[UnitGroup]:
-    """The unit groups that a recipe lets fall, on the model's device. RecipeError names a layer that is not there."""
+    """The unit groups that a recipe allows to be pruned, on the model's device. RecipeError names a layer that is not
+    there.
+    """
     example = workload.example.to(next((parameter.device for parameter in model.parameters()), torch.device("cpu")))
     groups, reasons = scorable_groups(recipe.criterion, recipe.granularity, model, example)
     return allowed_groups(recipe, groups, layer_table(model, example), reasons)
@@ -36,7 +38,7 @@ def scorable_groups(
 def allowed_groups(
     recipe: Recipe, groups: Sequence[UnitGroup], table: Sequence[LayerRow], reasons: Mapping[str, str]
 ) -> list[UnitGroup]:
-    """Those of the granularity's groups that the recipe lets fall. RecipeError as for `chosen_groups`.
+    """Those of the granularity's groups that the recipe allows to be pruned. RecipeError as for `chosen_groups`.
 
     `reasons` say of each other row why its units stay.
     """
@@ -63,9 +65,9 @@ def allowed_groups(
     if not groups:
         why = "; ".join(f"{row}: {reason}" for row, reason in list(reasons.items())[:2])
         raise RecipeError(
-            f"no {recipe.granularity.unit} in this network can fall ({why or 'none may be trained'}): "
+            f"no {recipe.granularity.unit} in this network can be pruned ({why or 'none may be trained'}): "
             "choose granularity weights, or see the layer table for what there is"
         )
     if not left:
-        raise RecipeError("nothing is left to prune: every layer is kept whole; let one of them fall")
+        raise RecipeError("nothing is left to prune: every layer is kept whole; let one of them be pruned")
     return left

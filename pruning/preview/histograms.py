@@ -15,7 +15,7 @@ from pruning.recipe.recipe import Recipe
 
 @dataclass(frozen=True, eq=False)
 class Bins:
-    """The bin that every value of a layer falls into, uint8 [values]; `unit` is what 1 on the axis stands for."""
+    """The bin that every value of a layer lies in, uint8 [values]; `unit` is what 1 on the axis stands for."""
 
     of: Tensor
     low: float
@@ -56,14 +56,14 @@ class Rows:
             name=layer.name,
             row=group.name if group else layer.name,
             units=len(own),
-            fallen_units=int((~own).sum()),
+            pruned_units=int((~own).sum()),
             of_several=len(own) < len(stays),
             whole=bool(members & set(self.recipe.keep_whole)),
             why_not="" if group else layer.why_not or self.left_out[layer.name],
             low=bins.low,
             high=bins.high,
             kept=counts[BINS:].numpy(),
-            fallen=counts[:BINS].numpy(),
+            pruned=counts[:BINS].numpy(),
             cuts=self._cuts(group, bins) if group else (),
         )
 

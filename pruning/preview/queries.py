@@ -53,7 +53,7 @@ def look(lab: PreviewSession, recipe: Recipe, axis: Axis) -> CutPreview:
     where = position(ranking, amount)
     keep = select(ranking, amount)
     removed = ranking.groups if recipe.granularity.removable else ()
-    size = opened.cost.after(removed, {share.name: share.fallen for share in where.shares})
+    size = opened.cost.after(removed, {share.name: share.pruned for share in where.shares})
     own = amount.own_pools(group.name for group in ranking.groups)
     cuts = {share.cut for share in where.shares if share.name not in own}
     groups, left_out = lab.sorted_out(recipe.workload, recipe.criterion, recipe.granularity)
@@ -66,7 +66,7 @@ def look(lab: PreviewSession, recipe: Recipe, axis: Axis) -> CutPreview:
         layers=tuple(rows.row(layer) for layer in opened.view.layers if layer.shape),
         units=where.units,
         asked=where.asked,
-        fallen=where.fallen,
+        pruned=where.pruned,
         cut=cuts.pop() if len(cuts) == 1 else None,
         parameters=size.parameters,
         nonzero=nonzero_after(opened.model, ranking.groups, keep),
@@ -77,7 +77,9 @@ def look(lab: PreviewSession, recipe: Recipe, axis: Axis) -> CutPreview:
 
 
 def estimate(lab: PreviewSession, recipe: Recipe, seconds: float) -> AccuracyPreview:
-    """Judge the cut on more of the validation split for about so many seconds, continuing where the last call ended."""
+    """Evaluate the cut on more of the validation split for about so many seconds, continuing where the last call
+    ended.
+    """
     trial = lab.trial(recipe)
     if trial.gzip_bytes is None and trial.comparison.samples:
         trial.gzip_bytes = gzip_size(file_bytes(trial.model.state_dict()))
@@ -95,7 +97,7 @@ def heatmap(lab: PreviewSession, recipe: Recipe, layer: str, window: tuple[int, 
     ranking = lab.ranking(recipe)
     masks = masks_of(ranking.groups, select(ranking, lab.amount(recipe)), opened.model)
     mask = masks.get(_param(opened, layer))
-    fallen = torch.zeros_like(values) if mask is None else (~mask).float().flatten(1)
+    pruned = torch.zeros_like(values) if mask is None else (~mask).float().flatten(1)
     part = (slice(top, bottom), slice(left, right))
     size = (min(bottom - top, CELLS), min(right - left, CELLS))
     return Heatmap(
@@ -106,7 +108,7 @@ def heatmap(lab: PreviewSession, recipe: Recipe, layer: str, window: tuple[int, 
         left=left,
         right=right,
         values=F.adaptive_max_pool2d(values[part][None], size)[0].numpy(),
-        fallen=(F.adaptive_avg_pool2d(fallen[part][None], size)[0] * 255).round().byte().numpy(),
+        pruned=(F.adaptive_avg_pool2d(pruned[part][None], size)[0] * 255).round().byte().numpy(),
         of_units=of_units,
         lowest=min(float(values.min()), 0.0),
         highest=float(values.max()),
@@ -124,8 +126,8 @@ def sensitivity(
 ) -> Sensitivity:
     """Sharpen the map of the recipe's criterion and granularity for about so many seconds, from where it was left.
 
-    `half_width` in [0, 1] is how narrow each cell's 95 % interval shall be; 0 judges all samples. `part` (i, n) takes
-    every nth row from row i on: n workers make a map together. `max_drop` as in `Sensing.advance`.
+    `half_width` in [0, 1] is how narrow each cell's 95 % interval shall be; 0 evaluates all samples. `part` (i, n)
+    takes every nth row from row i on: n workers make a map together. `max_drop` as in `Sensing.advance`.
     """
     return lab.sensing(recipe, levels, part).advance(seconds, half_width, max_drop)
 
@@ -136,20 +138,20 @@ def effort(lab: PreviewSession, recipe: Recipe) -> Effort:
 
 
 def know_more(lab: PreviewSession, row: Compared | None, recipe: Recipe | None, seconds: float) -> Compared | None:
-    """A comparison's row with its units scored, or else judged on more samples; None is nothing to do."""
+    """A comparison's row with its units scored, or else evaluated on more samples; None is nothing to do."""
     if row is None or recipe is None:
         return None
     try:
         if row.effort is not None:
             return replace(row, estimate=estimate(lab, recipe, seconds).estimate)
         now = look(lab, recipe, "score")
-        return replace(row, effort=effort(lab, recipe), units=now.units, fallen=now.fallen)
+        return replace(row, effort=effort(lab, recipe), units=now.units, pruned=now.pruned)
     except PruningError as error:
         return replace(row, problem=str(error))
 
 
 def agree(lab: PreviewSession, recipes: Mapping[str, Recipe]) -> Agreement:
-    """How far the criteria of the recipes, by kind, agree on what is important and on what falls."""
+    """How far the criteria of the recipes, by kind, agree on what is important and on what is pruned."""
     return lab.agreements(tuple(recipes.items()))
 
 
@@ -162,7 +164,7 @@ def units(lab: PreviewSession, recipe: Recipe, layers: Sequence[str]) -> list[Un
     for layer in layers:
         group = group_of(groups, layer)
         if group is None:
-            raise RecipeError(f"{layer} has no {recipe.granularity.unit} that may fall; choose another layer")
+            raise RecipeError(f"{layer} has no {recipe.granularity.unit} that may be pruned; choose another layer")
         stays = keep.get(group.name, torch.ones(group.units, dtype=torch.bool))
         values = scores[group.name].reshape(group.layout).numpy()
         shown[group.name] = UnitsView(group.name, values, (~stays).reshape(group.layout).numpy(), group.unit_names)

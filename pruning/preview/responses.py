@@ -20,7 +20,7 @@ sigma: the weight's value in standard deviations of its layer, -4 to 4.
 
 @dataclass(frozen=True)
 class ModelView:
-    """A workload as it is before anything falls.
+    """A workload as it is before anything is pruned.
 
     `score` is the dense model's on all `samples` of the validation split. `checkpoints` name its earlier states.
     """
@@ -38,23 +38,23 @@ class ModelView:
 
 @dataclass(frozen=True, eq=False)
 class LayerView:
-    """A row of the layer panel. Bins cover `low` to `high`; `kept` and `fallen` int64 [BINS] count weights or units.
+    """A row of the layer panel. Bins cover `low` to `high`; `kept` and `pruned` int64 [BINS] count weights or units.
 
     On the axis of weights they count weights. `cuts` are where the lines are drawn on that axis. `why_not` is a
-    sentence where the layer has no units that may fall; `row` names the row that a coupled layer follows, else its
+    sentence where the layer has no units that may be pruned; `row` names the row that a coupled layer follows, else its
     own. Units are those that own values of this layer; `of_several` says that their group has others elsewhere.
     """
 
     name: str
     row: str
     units: int
-    fallen_units: int
+    pruned_units: int
     whole: bool
     why_not: str
     low: float
     high: float
     kept: np.ndarray[Any, np.dtype[np.int64]]
-    fallen: np.ndarray[Any, np.dtype[np.int64]]
+    pruned: np.ndarray[Any, np.dtype[np.int64]]
     cuts: tuple[float, ...]
     of_several: bool = False
 
@@ -64,13 +64,13 @@ class CutPreview:
     """A recipe's amount on the dense model, without tuning. Sizes are after removal, where units can be removed.
 
     `cut` is the score at which the common pool is cut, None where it has no single one. `zero_before` counts values
-    that were zero before anything fell.
+    that were zero before anything were pruned.
     """
 
     layers: tuple[LayerView, ...]
     units: int
     asked: int
-    fallen: int
+    pruned: int
     cut: float | None
     parameters: int
     nonzero: int
@@ -94,7 +94,7 @@ class Heatmap:
     `lowest` and `highest` are the ends of the colour scale at every zoom: 0, or the layer's lowest value if that is
     negative, and its highest.
 
-    `values` float32 and `fallen` uint8 (share of fallen weights, 0 to 255) are [rows, columns], each cell the maximum
+    `values` float32 and `pruned` uint8 (share of pruned weights, 0 to 255) are [rows, columns], each cell the maximum
     over a part of the window `top:bottom, left:right` of the `shape`; where the window fits, cells are single
     weights.
     """
@@ -106,7 +106,7 @@ class Heatmap:
     left: int
     right: int
     values: np.ndarray[Any, np.dtype[np.float32]]
-    fallen: np.ndarray[Any, np.dtype[np.uint8]]
+    pruned: np.ndarray[Any, np.dtype[np.uint8]]
     of_units: bool
     lowest: float
     highest: float
@@ -114,12 +114,12 @@ class Heatmap:
 
 @dataclass(frozen=True, eq=False)
 class UnitsView:
-    """The units of one group as they lie: `scores` float32 and `fallen` bool, both of the group's layout.
+    """The units of one group as they lie: `scores` float32 and `pruned` bool, both of the group's layout.
 
     `names` are the units' where they have names of their own, as blocks of layers do.
     """
 
     layer: str
     scores: np.ndarray[Any, np.dtype[np.float32]]
-    fallen: np.ndarray[Any, np.dtype[np.bool_]]
+    pruned: np.ndarray[Any, np.dtype[np.bool_]]
     names: tuple[str, ...] = ()

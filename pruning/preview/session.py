@@ -51,7 +51,7 @@ class Opened:
 
 @dataclass(eq=False)
 class Trial:
-    """A cut that is being judged, and the gzip size of its file once that was asked for."""
+    """A cut that is being evaluated, and the gzip size of its file once that was asked for."""
 
     model: nn.Module
     comparison: ProgressiveEvaluation
@@ -194,7 +194,7 @@ class PreviewSession:
         return self.amounts(_selection(recipe))
 
     def trial(self, recipe: Recipe) -> Trial:
-        """The recipe's cut, judged as far as it has been: one for all recipes that cut alike."""
+        """The recipe's cut, evaluated as far as it has been: one for all recipes that cut alike."""
         return self._trials(_selection(recipe))
 
     def _trial(self, recipe: Recipe) -> Trial:
@@ -250,5 +250,7 @@ def _require_patience(criterion: Criterion, groups: Sequence[UnitGroup], macs: i
 
 
 def _selection(recipe: Recipe) -> Recipe:
-    """The recipe without what does not change which units fall in one shot: equal selections share their caches."""
+    """The recipe without what does not change which units are pruned in one shot: equal selections share their
+    caches.
+    """
     return replace(recipe, schedule=OneShot(), tuning=Tuning())

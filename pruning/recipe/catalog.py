@@ -15,10 +15,10 @@ from pruning.selection.scopes import SCOPES
 from pruning.training.schedules import SCHEDULES
 
 CHOICES: dict[str, tuple[str, Mapping[str, type[Any]]]] = {
-    "criterion": ("How important is a unit? The least important fall.", CRITERIA),
+    "criterion": ("How important is a unit? The least important are pruned.", CRITERIA),
     "granularity": ("What lives or dies together?", GRANULARITIES),
     "scope": ("Who competes with whom?", SCOPES),
-    "amount": ("How much falls?", AMOUNTS),
+    "amount": ("How much is pruned?", AMOUNTS),
     "schedule": ("In how many rounds, along which curve, how often?", SCHEDULES),
 }
 
@@ -125,7 +125,7 @@ def _section(kind: KindInfo) -> str:
         "scores": "every granularity" if kind.scores == tuple(GRANULARITIES) else ", ".join(kind.scores),
         "layers": ", ".join(kind.layers),
         "units": kind.unit,
-        "fallen units": {True: "removed: the network gets smaller", False: "set to zero", None: ""}[kind.removable],
+        "pruned units": {True: "removed: the network gets smaller", False: "set to zero", None: ""}[kind.removable],
     }
     lines += ["\n".join(f"- {name}: {fact}" for name, fact in facts.items() if fact)]
     cells = ((f"`{f.name}`", f.takes, f"`{json.dumps(f.default)}`", f.about.replace("|", r"\|")) for f in kind.fields)

@@ -31,7 +31,7 @@ MOST_LABELS = 8
 MOST_NUMBERS = 14  # a matrix of more has no room for numbers in its cells
 MOST_BARS = 128
 MOST_UNITS = 32  # of more, no numbers fit under the bars
-KEPT, FALLEN = "#0072B2", "rgba(122, 130, 138, 0.5)"
+KEPT, PRUNED = "#0072B2", "rgba(122, 130, 138, 0.5)"
 GRID = "rgba(122, 130, 138, 0.28)"
 
 
@@ -70,7 +70,7 @@ def curve_figure(curve: Curve) -> go.Figure:
         mode="lines",
         line={"color": GREY, "shape": "hv"},
         showlegend=False,
-        hovertemplate="step %{x}: %{y:.1f} % fallen<extra></extra>",
+        hovertemplate="step %{x}: %{y:.1f} % pruned<extra></extra>",
         row=2,
         col=1,
     )
@@ -100,7 +100,7 @@ def curve_figure(curve: Curve) -> go.Figure:
             row=1,
             col=1,
         )
-    titles = ("accuracy, % (validation)", "fallen, %", "training loss")
+    titles = ("accuracy, % (validation)", "pruned, %", "training loss")
     for row, title in enumerate(titles, start=1):
         figure.update_yaxes(title={"text": title}, row=row, col=1, **AXIS)
     figure.update_xaxes(**AXIS)
@@ -183,27 +183,27 @@ def agreement_figure(kinds: Sequence[str], values: Sequence[Sequence[float]], lo
     return figure
 
 
-def units_figure(scores: Sequence[float], fallen: Sequence[bool], names: Sequence[str] = ()) -> go.Figure:
-    """Importance of a layer's units, the highest first; fallen units are hatched and lighter.
+def units_figure(scores: Sequence[float], pruned: Sequence[bool], names: Sequence[str] = ()) -> go.Figure:
+    """Importance of a layer's units, the highest first; pruned units are hatched and lighter.
 
     Each is told by its number, or by its name where there are names.
     """
     order = sorted(range(len(scores)), key=lambda unit: -scores[unit])
-    falls = [fallen[unit] for unit in order]
+    ordered = [pruned[unit] for unit in order]
     figure = go.Figure(
         go.Bar(
             x=list(range(1, len(order) + 1)),
             y=[scores[unit] for unit in order],
-            customdata=[[unit, "fallen" if gone else "kept"] for unit, gone in zip(order, falls, strict=True)],
+            customdata=[[unit, "pruned" if gone else "kept"] for unit, gone in zip(order, ordered, strict=True)],
             marker={
-                "color": [FALLEN if gone else KEPT for gone in falls],
-                "pattern": {"shape": ["/" if gone else "" for gone in falls], "fgcolor": KEPT, "size": 5},
+                "color": [PRUNED if gone else KEPT for gone in ordered],
+                "pattern": {"shape": ["/" if gone else "" for gone in ordered], "fgcolor": KEPT, "size": 5},
                 "line": {"width": 0},
             },
             hovertemplate="unit %{customdata[0]}: %{y:.4g}, %{customdata[1]}<extra></extra>",
         )
     )
-    figure.update_xaxes(title={"text": "units by importance; hatched: fallen"}, **AXIS)
+    figure.update_xaxes(title={"text": "units by importance; hatched: pruned"}, **AXIS)
     if len(order) <= MOST_UNITS:
         figure.update_xaxes(
             tickvals=list(range(1, len(order) + 1)), ticktext=[names[unit] if names else str(unit) for unit in order]
@@ -216,9 +216,9 @@ def units_figure(scores: Sequence[float], fallen: Sequence[bool], names: Sequenc
 
 
 def unit_matrix_figure(
-    scores: Sequence[Sequence[float]], fallen: Sequence[Sequence[bool]], rows: Sequence[str], title: str
+    scores: Sequence[Sequence[float]], pruned: Sequence[Sequence[bool]], rows: Sequence[str], title: str
 ) -> go.Figure:
-    """Units that lie in rows, such as heads by layer or gates by unit, in cividis; a cross marks the fallen."""
+    """Units that lie in rows, such as heads by layer or gates by unit, in cividis; a cross marks the pruned."""
     figure = go.Figure(
         go.Heatmap(
             z=scores,
@@ -230,7 +230,7 @@ def unit_matrix_figure(
             ygap=1,
         )
     )
-    gone = [(row, column) for row, cells in enumerate(fallen) for column, cell in enumerate(cells) if cell]
+    gone = [(row, column) for row, cells in enumerate(pruned) for column, cell in enumerate(cells) if cell]
     figure.add_scatter(
         x=[column for _, column in gone],
         y=[rows[row] for row, _ in gone],

@@ -59,7 +59,7 @@ def accuracy_figure(runs: Sequence[Drawn]) -> go.Figure:
             line={"color": style.hue, "dash": style.dash, "width": 1.8},
             marker={"symbol": style.mark, "size": 7},
             cliponaxis=False,
-            hovertemplate="%{y:.2f} % after step %{x}, %{customdata:.1f} % fallen",
+            hovertemplate="%{y:.2f} % after step %{x}, %{customdata:.1f} % pruned",
         )
     figure.update_xaxes(title={"text": "optimiser steps"}, rangemode="tozero", **AXIS)
     figure.update_yaxes(title={"text": "accuracy, % (validation)"}, **AXIS)

@@ -100,7 +100,7 @@ def curves_chart(points: Sequence[CurvePoint], dense: float, height: int = 300) 
     dashed = alt.Scale(domain=layers, range=[list(each) for each in dashes])
     marked = alt.Scale(domain=layers, range=list(marks))
     whole = alt.Scale(domain=[0, 100])
-    x = alt.X("level:Q", title="share of the layer that falls, %", scale=whole)
+    x = alt.X("level:Q", title="share of the layer that is pruned, %", scale=whole)
     y = alt.Y("score:Q", title="accuracy, % (validation)", scale=whole)
     hints = [alt.Tooltip("layer:N")] + [
         alt.Tooltip(f"{name}:Q", format=".2f") for name in ("level", "score", "low", "high")

@@ -40,7 +40,7 @@ def summary(events: Iterable[Event]) -> Summary:
     return Summary(stages.get("dense"), stages.get("tuned"), bool(verified) if exported else verified)
 
 
-def what_falls(recipe: Recipe) -> str:
+def what_is_pruned(recipe: Recipe) -> str:
     """Units, criterion and scope: `channels by taylor, layer`."""
     names = [kind_of(choice).replace("_", " ") for choice in (recipe.granularity, recipe.criterion, recipe.scope)]
     return f"{names[0]} by {names[1]}, {names[2]}"

@@ -16,7 +16,7 @@ VERIFYING = 3
 
 @dataclass(frozen=True)
 class ScorePoint:
-    """A validation score after `step` optimiser steps, and the share of units fallen by then, both in [0, 1]."""
+    """A validation score after `step` optimiser steps, and the share of units pruned by then, both in [0, 1]."""
 
     step: int
     score: float
@@ -33,7 +33,7 @@ class LossPoint:
 
 @dataclass(frozen=True)
 class CutMark:
-    """Where a round's units fell: its number from 1, and the optimiser steps taken before."""
+    """Where a round's units were pruned: its number from 1, and the optimiser steps taken before."""
 
     round: int
     step: int
@@ -56,7 +56,7 @@ def curve(events: Iterable[Event]) -> Curve:
     measured = [event for event in events if isinstance(event, Measured) and event.split == "validation"]
     cuts: dict[int, int] = {}
     for event in measured:
-        cuts.setdefault(event.round, event.step)  # a round's first score is taken when its units have just fallen
+        cuts.setdefault(event.round, event.step)  # a round's first score is taken when its units have just been pruned
     dense = stages_of(events).get("dense")
     return Curve(
         scores=tuple(ScorePoint(event.step, event.score, event.sparsity) for event in measured),

@@ -22,9 +22,9 @@ from pruning.run.rounds import (
     Save,
     Stop,
     carry_out_rounds,
-    fallen_share,
     first_round,
     keep_everything,
+    pruned_share,
     resumed_round,
 )
 from pruning.selection.amounts import Amount
@@ -103,14 +103,14 @@ def _measure_cut(bench: RunContext, keep: Keep) -> Generator[Event, None, Stage]
 
 @torch.no_grad()
 def _removed(stage: StageName, bench: RunContext, model: nn.Module, keep: Keep) -> Generator[Event, None, nn.Module]:
-    """The masked model without its fallen units, after comparing the outputs of the two."""
+    """The masked model without its pruned units, after comparing the outputs of the two."""
     smaller = remove_units(model, bench.example, bench.groups, keep)
     validation = bench.workload.validation
     inputs, _ = validation.batch(torch.arange(min(256, len(validation))), bench.device)
     with full_precision():
         difference = float((model(inputs) - smaller(inputs)).abs().max())
     before, after = (sum(p.numel() for p in m.parameters()) for m in (model, smaller))
-    yield SurgeryChecked(stage, difference, fallen_share(keep), 1 - after / before)
+    yield SurgeryChecked(stage, difference, pruned_share(keep), 1 - after / before)
     if not difference <= 1e-3:
         yield Warned(
             f"{stage}: outputs with units masked and with units removed differ by up to {difference:.3g}; "

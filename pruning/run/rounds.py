@@ -47,17 +47,17 @@ class RunContext:
         return replace(self, workload=replace(self.workload, train=train, validation=validation))
 
     def ranked(self, keep: Keep, divisors: Mapping[str, float] | None = None) -> tuple[Ranking, Amount]:
-        """The units sorted by the scores that they have now, those fallen first, and the amount as it is for them."""
+        """The units sorted by the scores that they have now, those pruned first, and the amount as it is for them."""
         recipe = self.recipe
         calibration = Calibration(self.workload, self.device, recipe.seed)
         scores = unit_scores(recipe.criterion, self.model, self.groups, calibration)
-        fallen = {name: ~stays for name, stays in keep.items()}
-        ranking = rank(self.groups, scores, recipe.scope, recipe.amount, fallen, divisors)
+        pruned = {name: ~stays for name, stays in keep.items()}
+        ranking = rank(self.groups, scores, recipe.scope, recipe.amount, pruned, divisors)
         return ranking, recipe.amount.settled(CostLeft(ranking, self.cost))
 
     def validated(self, number: int, step: int, keep: Keep) -> Measured:
         scores, _ = evaluate_all(self.model, self.workload.validation, self.workload.task, self.device)
-        return Measured(number, step, "validation", float(scores.double().mean()), fallen_share(keep))
+        return Measured(number, step, "validation", float(scores.double().mean()), pruned_share(keep))
 
     def tensors(self) -> dict[str, Tensor]:
         """All parameters and buffers of the model by name, also those that a state dict leaves out: not copies."""
@@ -84,7 +84,7 @@ class RoundStart:
     """The network before a round that may be taken back."""
 
     keep: Keep
-    told: Masked
+    reported: Masked
     tensors: Mapping[str, Tensor]
 
 
@@ -95,7 +95,7 @@ class RoundCut:
     number: int
     done: int
     keep: Keep
-    told: Masked
+    reported: Masked
     before: RoundStart | None
 
 
@@ -136,7 +136,7 @@ class _StopAsked(Exception):
 
 @dataclass(frozen=True, eq=False)
 class _Asking:
-    """A split that asks at every batch whether to go on: the one thing that scoring, tuning and judging all do."""
+    """A split that asks at every batch whether to go on: the one thing that scoring, tuning and evaluating all do."""
 
     split: Split
     stop: Stop
@@ -151,13 +151,13 @@ class _Asking:
 
 
 def keep_everything(bench: RunContext) -> Keep:
-    """The decision by which nothing falls."""
+    """The decision by which nothing is pruned."""
     return {group.name: torch.ones(group.units, dtype=torch.bool) for group in bench.groups}
 
 
 def first_round(bench: RunContext, plan: Plan, ranking: Ranking, amount: Amount) -> CurrentRound:
     """The first round, of the dense network."""
-    nothing = RoundCut(-1, 0, keep_everything(bench), _told(0, 0.0, position(ranking, amount, 0.0)), None)
+    nothing = RoundCut(-1, 0, keep_everything(bench), _masked(0, 0.0, position(ranking, amount, 0.0)), None)
     return _cut(bench, plan, nothing, ranking, amount, _training(bench, plan, 0))
 
 
@@ -189,10 +189,10 @@ def carry_out_rounds(
     try:
         while True:
             score = yield from _round(bench, plan, run, save)
-            fall = plan.stages["dense"].validation - score
-            if run.cut.before is not None and drop is not None and fall > drop and not stop():
+            lost = plan.stages["dense"].validation - score
+            if run.cut.before is not None and drop is not None and lost > drop and not stop():
                 keep = run.cut.before.keep
-                yield from _gone_back(bench, run.cut, run.cut.before, fall, drop)
+                yield from _gone_back(bench, run.cut, run.cut.before, lost, drop)
                 break
             if run.cut.number + 1 == len(plan.rounds) or stop():
                 break
@@ -229,17 +229,19 @@ def _cut(
     before = None
     if bench.recipe.schedule.max_drop is not None:
         copies = {name: tensor.detach().clone() for name, tensor in bench.tensors().items()}
-        before = RoundStart(last.keep, last.told, copies)
+        before = RoundStart(last.keep, last.reported, copies)
     keep = select(ranking, amount, progress)
-    told = _told(number, progress, position(ranking, amount, progress))
-    return CurrentRound(RoundCut(number, done, keep, told, before), masks_of(bench.groups, keep, bench.model), training)
+    reported = _masked(number, progress, position(ranking, amount, progress))
+    return CurrentRound(
+        RoundCut(number, done, keep, reported, before), masks_of(bench.groups, keep, bench.model), training
+    )
 
 
 def _round(bench: RunContext, plan: Plan, run: CurrentRound, save: Save) -> Generator[Event, None, float]:
     """Cut and measure, unless that was done, and take the steps that are left of the round; returns the last score."""
     cut, training, score = run.cut, run.training, run.score
     if score is None:
-        yield from _telling(cut.told)
+        yield from _report_masked(cut.reported)
         apply_masks(bench.model, run.masks)
         score = yield from _measured(bench, plan, run, cut.done, save)
     begun = cut.done if bench.recipe.schedule.continuous else 0  # steps of the training before the round
@@ -261,35 +263,35 @@ def _measured(bench: RunContext, plan: Plan, run: CurrentRound, step: int, save:
 
 
 def _gone_back(
-    bench: RunContext, cut: RoundCut, before: RoundStart, fall: float, drop: float
+    bench: RunContext, cut: RoundCut, before: RoundStart, lost: float, drop: float
 ) -> Generator[Event, None, None]:
     """Make the network what it was before the last round, and say so; the last events then tell of what is returned."""
     bench.restore(before.tensors)
     back = f"of round {cut.number}" if cut.number else "before any cut"
     yield Warned(
-        f"round {cut.number + 1}: validation accuracy fell by {100 * fall:.2f} points, more than {100 * drop:g}: "
+        f"round {cut.number + 1}: validation accuracy dropped by {100 * lost:.2f} points, more than {100 * drop:g}: "
         f"the result is the network {back}"
     )
-    yield from _telling(before.told)
-    yield bench.validated(before.told.round, cut.done, before.keep)
+    yield from _report_masked(before.reported)
+    yield bench.validated(before.reported.round, cut.done, before.keep)
 
 
-def _told(number: int, progress: float, where: Position) -> Masked:
+def _masked(number: int, progress: float, where: Position) -> Masked:
     kept = {row.name: row.kept for row in where.shares}
-    return Masked(number, progress, where.asked, where.fallen, where.units, kept)
+    return Masked(number, progress, where.asked, where.pruned, where.units, kept)
 
 
-def _telling(told: Masked) -> Generator[Event, None, None]:
-    yield told
-    if told.fallen < told.asked:
+def _report_masked(reported: Masked) -> Generator[Event, None, None]:
+    yield reported
+    if reported.pruned < reported.asked:
         yield Warned(
-            f"round {told.round + 1}: {told.asked} units were asked to fall and {told.fallen} fell, "
+            f"round {reported.round + 1}: {reported.asked} units were asked to be pruned and {reported.pruned} were, "
             "because every layer keeps at least one"
         )
 
 
-def fallen_share(keep: Keep) -> float:
-    """Units fallen of all units, in [0, 1]."""
+def pruned_share(keep: Keep) -> float:
+    """Units pruned of all units, in [0, 1]."""
     units = sum(len(stays) for stays in keep.values())
     return sum(int((~stays).sum()) for stays in keep.values()) / units
 

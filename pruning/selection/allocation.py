@@ -25,7 +25,7 @@ def uniform(groups: Sequence[UnitGroup], share: float) -> dict[str, float]:
 
 
 def erk(groups: Sequence[UnitGroup], shapes: Shapes, share: float) -> dict[str, float]:
-    """Group name -> sparsity, to four decimals, by Erdős–Rényi-Kernel: about `share` of all units falls.
+    """Group name -> sparsity, to four decimals, by Erdős–Rényi-Kernel: about `share` of all units is pruned.
 
     (Evci et al. 2020, arXiv 1911.11134.) A layer's density is in proportion to the sum of its weight's dimensions over
     their product, so that small layers keep more; a layer whose density would pass 1 is left whole and the others pay.
@@ -62,25 +62,30 @@ class CostLeft:
     def __call__(self, of: Measure, amount: Amount) -> float:
         before, after = self.cost.after([], {}), self.cost.after([], {})
         if self._sliced:
-            fallen = {share.name: share.fallen for share in position(self.ranking, amount).shares}
-            after = self.cost.after(self._sliced, fallen)
+            pruned = {share.name: share.pruned for share in position(self.ranking, amount).shares}
+            after = self.cost.after(self._sliced, pruned)
         if of == "bytes":
             return after.bytes / before.bytes
         if of == "macs":
             return after.macs / before.macs if before.macs else 1.0
-        fallen = sum(
-            count(pools.falls(amount, 1.0)) for pools, count in zip(self.ranking.pools, self._values, strict=True)
+        pruned = sum(
+            count(pools.counts_to_prune(amount, 1.0))
+            for pools, count in zip(self.ranking.pools, self._values, strict=True)
         )
-        return (after.parameters - fallen) / before.parameters
+        return (after.parameters - pruned) / before.parameters
 
     @cached_property
     def _sliced(self) -> list[UnitGroup]:
-        """Groups whose units are slices: what falls of a tensor is a product of what falls along its dimensions."""
+        """Groups whose units are slices: what is pruned of a tensor is a product of what is pruned along its
+        dimensions.
+        """
         return [group for group in self.ranking.groups if all(isinstance(piece, Slice) for piece in group.pieces)]
 
     @cached_property
     def _values(self) -> list[Callable[[Tensor], int]]:
-        """For each pools, how many values fall with so many units of each pool. Units that are slices count nothing."""
+        """For each pools, how many values are pruned with so many units of each pool. Units that are slices count
+        nothing.
+        """
         groups = {group.name: group for group in self.ranking.groups}
         return [self._counted(pools, [groups[name] for name in pools.names]) for pools in self.ranking.pools]
 
@@ -88,7 +93,7 @@ class CostLeft:
         each = [self._owned_by_each(group) for group in groups]
         even = [values for values in each if values is not None]
         if len(even) == len(each):
-            return lambda counts: sum(map(mul, even, pools.fallen(counts)))
+            return lambda counts: sum(map(mul, even, pools.pruned(counts)))
         owned = [group.owned(self.cost.shapes) * (values != 0) for group, values in zip(groups, each, strict=True)]
         totals = F.pad(torch.cat(owned).to(pools.keys.device)[pools.order].cumsum(dim=1), (1, 0))
         return lambda counts: int(totals.gather(1, counts[:, None]).sum())

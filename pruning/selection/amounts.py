@@ -1,4 +1,4 @@
-"""How much falls? One class an amount, one line in the table."""
+"""How much is pruned? One class an amount, one line in the table."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -27,21 +27,21 @@ class SortedPools:
 
 
 class Cost(Protocol):
-    """What is left of the network when an amount falls, as a share of the dense one, in [0, 1]."""
+    """What is left of the network when an amount is pruned, as a share of the dense one, in [0, 1]."""
 
     def __call__(self, of: "Measure", amount: "Amount") -> float: ...
 
 
 class Amount(Protocol):
-    """Says how many units of a pool fall, given where the pool's scores lie."""
+    """Says how many units of a pool are pruned, given where the pool's scores lie."""
 
     @property
     def removes(self) -> str:
         """What is only met by removing units (bytes, MACs); empty where units may also be set to zero."""
         ...
 
-    def falls(self, pools: SortedPools) -> Tensor:
-        """How many units fall in each pool: int64 [pools]."""
+    def counts_to_prune(self, pools: SortedPools) -> Tensor:
+        """How many units are pruned in each pool: int64 [pools]."""
         ...
 
     def own_pools(self, names: Iterable[str]) -> frozenset[str]:
@@ -73,7 +73,7 @@ class _Common:
 
 @dataclass(frozen=True)
 class Sparsity(_Common):
-    """The share of units that falls: exactly round(share · n) of n units of each pool, ties by position."""
+    """The share of units that is pruned: exactly round(share · n) of n units of each pool, ties by position."""
 
     share: Share = 0.5
     """0 keeps everything, 1 drops everything."""
@@ -81,7 +81,7 @@ class Sparsity(_Common):
     def __post_init__(self) -> None:
         check(self, "amount")
 
-    def falls(self, pools: SortedPools) -> Tensor:
+    def counts_to_prune(self, pools: SortedPools) -> Tensor:
         return _each(pools, round(self.share * pools.size))
 
     def settled(self, cost: Cost) -> "Sparsity":
@@ -90,7 +90,7 @@ class Sparsity(_Common):
 
 @dataclass(frozen=True)
 class Threshold(_Common):
-    """Units with a score below the value fall; a score equal to it stays."""
+    """Units with a score below the value are pruned; a score equal to it stays."""
 
     value: float = 0.0
     """In the criterion's own units, or as the scope normalises them: for magnitude the smallest |w| that stays."""
@@ -99,7 +99,7 @@ class Threshold(_Common):
         if not math.isfinite(self.value):
             raise RecipeError(f"amount.value is {self.value}; a threshold is a finite number")
 
-    def falls(self, pools: SortedPools) -> Tensor:
+    def counts_to_prune(self, pools: SortedPools) -> Tensor:
         return _below(pools, self.value)
 
     def settled(self, cost: Cost) -> "Threshold":
@@ -108,9 +108,9 @@ class Threshold(_Common):
 
 @dataclass(frozen=True)
 class RelativeThreshold(_Common):
-    """Units below a share of their layer's highest score fall: the cut follows each layer's own scale.
+    """Units below a share of their layer's highest score are pruned: the cut follows each layer's own scale.
 
-    Where no score of a layer is above 0 nothing falls.
+    Where no score of a layer is above 0 nothing is pruned.
     """
 
     share: Share = 0.1
@@ -119,7 +119,7 @@ class RelativeThreshold(_Common):
     def __post_init__(self) -> None:
         check(self, "amount")
 
-    def falls(self, pools: SortedPools) -> Tensor:
+    def counts_to_prune(self, pools: SortedPools) -> Tensor:
         return _below(pools, self.share * pools.highest) if pools.highest > 0 else _each(pools, 0)
 
     def own_pools(self, names: Iterable[str]) -> frozenset[str]:
@@ -136,7 +136,7 @@ Measure = Literal["parameters", "bytes", "macs"]
 class Budget(_Common):
     """The smallest sparsity that leaves at most this share of the dense network, found by bisection over the counts.
 
-    Parameters are those that do not fall; bytes (of the file) and MACs get fewer only where units are removed.
+    Parameters are those that are not pruned; bytes (of the file) and MACs get fewer only where units are removed.
     """
 
     of: Measure = "parameters"
@@ -151,8 +151,8 @@ class Budget(_Common):
     def removes(self) -> str:
         return {"parameters": "", "bytes": "bytes", "macs": "MACs"}[self.of]
 
-    def falls(self, pools: SortedPools) -> Tensor:
-        raise TypeError("a budget says how many fall once it is settled")
+    def counts_to_prune(self, pools: SortedPools) -> Tensor:
+        raise TypeError("a budget says how many are pruned once it is settled")
 
     def settled(self, cost: Cost) -> Sparsity:
         return Sparsity(_bisected(lambda share: cost(self.of, Sparsity(share)), self, "amount"))
@@ -166,7 +166,7 @@ class PerLayer:
     """A sparsity set by hand for some layers; the others follow `rest`."""
 
     shares: Mapping[str, Share] = field(default_factory=dict[str, float])
-    """Layer name -> share of its units that falls."""
+    """Layer name -> share of its units that is pruned."""
     rest: Rest = field(default_factory=lambda: Sparsity(0.0))
     """What the layers that are not named lose."""
 
@@ -180,10 +180,10 @@ class PerLayer:
     def removes(self) -> str:
         return self.rest.removes
 
-    def falls(self, pools: SortedPools) -> Tensor:
+    def counts_to_prune(self, pools: SortedPools) -> Tensor:
         if len(pools.names) == 1 and pools.names[0] in self.shares:
-            return Sparsity(self.shares[pools.names[0]]).falls(pools)
-        return self.rest.falls(pools)
+            return Sparsity(self.shares[pools.names[0]]).counts_to_prune(pools)
+        return self.rest.counts_to_prune(pools)
 
     def own_pools(self, names: Iterable[str]) -> frozenset[str]:
         return frozenset(self.shares) | self.rest.own_pools(names)

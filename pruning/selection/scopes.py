@@ -23,7 +23,7 @@ class Competition:
 
 
 class Scope(Protocol):
-    """Says who shares a pool: units fall lowest score first within their pool.
+    """Says who shares a pool: units are pruned lowest score first within their pool.
 
     `within_rows` says that units of one row of a weight compete, so that it takes units that lie in rows.
     """

@@ -1,4 +1,4 @@
-"""What every layer of the dense network sees, in the order in which samples are judged: one pass serves all cuts."""
+"""What every layer of the dense network sees, in the order in which samples are evaluated: one pass serves all cuts."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -52,15 +52,15 @@ class ActivationCache:
         self.batches = batches(len(self._split), most)
 
     def know(self, samples: int) -> Iterator[None]:
-        """Let the dense network judge at least so many samples, if it has not, in small steps."""
-        if self.known is not None and self.known.judged >= min(samples, len(self._split)):
+        """Let the dense network evaluate at least so many samples, if it has not, in small steps."""
+        if self.known is not None and self.known.evaluated >= min(samples, len(self._split)):
             return
         for at, upto in self.batches:
-            if self._dense.judged <= at < samples:
-                self._judge(at, upto)
+            if self._dense.evaluated <= at < samples:
+                self._evaluate(at, upto)
                 yield
         self.known = self._dense.known()
-        if self.known.judged == len(self._split):
+        if self.known.evaluated == len(self._split):
             self._dense = DenseReferenceBuilder(self._task, len(self._split))  # its outputs are not needed any more
 
     def batch(self, at: int, upto: int) -> CachedBatch:
@@ -83,10 +83,10 @@ class ActivationCache:
         return self._split.batch(self._order[at:upto], self._device)
 
     def in_order_of_the_split(self, scores: Tensor) -> Tensor:
-        """Scores [n] of samples in the judging order."""
+        """Scores [n] of samples in the evaluating order."""
         return torch.empty_like(scores).index_put_((self._order,), scores)
 
-    def _judge(self, at: int, upto: int) -> None:
+    def _evaluate(self, at: int, upto: int) -> None:
         inputs, target = self.inputs(at, upto)
         if self._walk is None or not self._tails:
             output = self._model(inputs)
@@ -118,7 +118,7 @@ def _is_part(tensor: Tensor) -> bool:
 
 
 def batches(total: int, most: int) -> list[tuple[int, int]]:
-    """From where to where in the order samples are judged at once, at most `most`; some end at each look.
+    """From where to where in the order samples are evaluated at once, at most `most`; some end at each look.
 
     Few and small ones at first, so that all cells are soon looked at; later some between looks, for a cell may be known
     well enough there.

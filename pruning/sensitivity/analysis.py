@@ -1,9 +1,9 @@
-"""The sensitivity map: every row cut alone to every level, judged on as few samples as it takes to know.
+"""The sensitivity map: every row cut alone to every level, evaluated on as few samples as it takes to know.
 
 Work that cells share is done once: one pass of the dense network keeps what each layer sees, only what follows a layer
-is computed for its cuts (`tails`), levels that let as many units fall are one cut, and a cut that lets none fall is the
-dense network. Samples come in batches, each judged for all cells that need it; a cell that is known well enough drops
-out. Cells of a row that has surely collapsed to chance come last.
+is computed for its cuts (`tails`), levels that let as many units be pruned are one cut, and a cut that lets none be
+pruned is the dense network. Samples come in batches, each evaluated for all cells that need it; a cell that is known
+well enough drops out. Cells of a row that has surely collapsed to chance come last.
 """
 
 import copy
@@ -40,8 +40,8 @@ FIRST_KNOWN = 2000  # samples of the dense network that the first look goes by
 class SensitivityAnalysis:
     """A map in the making. `model` is the dense network, `scores` are those of the groups' units.
 
-    It may be asked for a narrower map at any time, and goes on from the samples that it has judged. What is `known` of
-    the dense network need not be told: then its pass is the first work.
+    It may be asked for a narrower map at any time, and goes on from the samples that it has evaluated. What is `known`
+    of the dense network need not be told: then its pass is the first work.
     """
 
     model: nn.Module
@@ -74,12 +74,12 @@ class SensitivityAnalysis:
         A ladder holds a weight once as it is and once in pieces, each value with its place.
         """
         weights = sum(parameter.numel() for parameter in self.model.parameters())
-        judged = 4 * len(self.split) * len(self.groups) * len(self.levels)
-        return CACHE_BYTES + KEPT_BYTES + weights * (len(self.levels) + 4 + 16) + judged
+        evaluated = 4 * len(self.split) * len(self.groups) * len(self.levels)
+        return CACHE_BYTES + KEPT_BYTES + weights * (len(self.levels) + 4 + 16) + evaluated
 
     @torch.no_grad()
     def advance(self, seconds: float, half_width: float, max_drop: float | None = None) -> Sensitivity:
-        """Judge more samples for about so many seconds, or until every half-width is at most this; 0: all samples.
+        """Evaluate more samples for about so many seconds, or until every half-width is at most this; 0: all samples.
 
         After that, until it is known of each row which is its largest cut that costs at most `max_drop`.
         """
@@ -98,7 +98,7 @@ class SensitivityAnalysis:
         return self._map(half_width, max_drop)
 
     def all_scores(self) -> Iterator[Tensor]:
-        """Per-sample scores [n], in the split's order, of every cut of which all samples have been judged."""
+        """Per-sample scores [n], in the split's order, of every cut of which all samples have been evaluated."""
         for one in (one for row in self._rows for one in row.standings):
             if one.samples == len(self.split):
                 yield self._seeing.in_order_of_the_split(one.scores)
@@ -109,12 +109,12 @@ class SensitivityAnalysis:
             self._begin()
         interval = UntilNarrow(half_width) if half_width else AtAllLooks(len(self.split))
         self._look_anew(interval)
-        for last in (False, True, True):  # rows that have collapsed wait; what was rounded may be judged once more
+        for last in (False, True, True):  # rows that have collapsed wait; what was rounded may be evaluated once more
             for at, upto in self._seeing.batches:
                 yield from self._know(FIRST_KNOWN if upto <= FIRST_LOOK else len(self.split))
                 wanted = {row: some for row in self._rows if (some := self._wanted(row, at, last))}
                 if wanted:
-                    yield from self._judge(wanted, at, upto)
+                    yield from self._evaluate(wanted, at, upto)
                     self._look([one for some in wanted.values() for one in some], upto, interval)
         yield from self._know(len(self.split))
         while max_drop is not None and (open_ := self._deciding(max_drop)):
@@ -123,7 +123,7 @@ class SensitivityAnalysis:
             at = min(one.samples for one in open_.values())
             upto = next(upto for begin, upto in self._seeing.batches if begin == at)
             now = {row: [one] for row, one in open_.items() if one.samples == at}
-            yield from self._judge(now, at, upto)
+            yield from self._evaluate(now, at, upto)
             self._look([one for (one,) in now.values()], upto, AtAllLooks(len(self.split)))
 
     def _deciding(self, max_drop: float) -> dict[RowProgress, CellProgress]:
@@ -148,19 +148,19 @@ class SensitivityAnalysis:
         self.known = self._seeing.known
 
     def _at_first(self, cut: LayerCut) -> CellProgress:
-        """Nothing, but where no unit falls: that is the dense network."""
+        """Nothing, but where no unit is pruned: that is the dense network."""
         total = len(self.split)
-        estimate = Estimate(0.0, 1.0, 0.0, 0, total) if cut.fallen else Estimate(0.0, 0.0, 0.0, total, total)
+        estimate = Estimate(0.0, 1.0, 0.0, 0, total) if cut.pruned else Estimate(0.0, 0.0, 0.0, total, total)
         return CellProgress(cut, torch.zeros(total), estimate, enough=total)
 
     def _wanted(self, row: RowProgress, at: int, last: bool) -> list[CellProgress]:
-        """The row's cuts that have come as far as `at` and shall be judged further."""
+        """The row's cuts that have come as far as `at` and shall be evaluated further."""
         assert self.known is not None
         here = [one for one in row.standings if one.samples == at and one.wide(self._half_width)]
         return [one for one in here if row.collapsed(one, self.known.chance) <= last]
 
-    def _judge(self, wanted: Mapping[RowProgress, Sequence[CellProgress]], at: int, upto: int) -> Iterator[None]:
-        """Judge the cuts on a batch, each by what follows its layer."""
+    def _evaluate(self, wanted: Mapping[RowProgress, Sequence[CellProgress]], at: int, upto: int) -> Iterator[None]:
+        """Evaluate the cuts on a batch, each by what follows its layer."""
         batch = self._seeing.batch(at, upto)
         of_tail = {row.cuts.tail: row for row in wanted if row.cuts.tail is not None}
         for row in wanted:
@@ -173,7 +173,9 @@ class SensitivityAnalysis:
     def _cuts(
         self, row: RowProgress, some: Sequence[CellProgress], run: Callable[[], Tensor], batch: CachedBatch
     ) -> Iterator[None]:
-        """Judge a row's cuts on a batch, the deepest first; `run` runs the network on it, or what follows the layer."""
+        """Evaluate a row's cuts on a batch, the deepest first; `run` runs the network on it, or what follows the
+        layer.
+        """
         for one in reversed(some):
             exactly = one.exactly or not self._half_width
             one.rounded |= bool(row.cuts.ladders) and not exactly
@@ -208,13 +210,15 @@ class SensitivityAnalysis:
             for one in (one for one in row.standings if one.samples):
                 if one.rounded and not self._half_width:
                     one.begin_exactly()
-                elif one.samples >= looks(len(self.split))[0]:  # also what was judged, but not looked at before a break
+                elif (
+                    one.samples >= looks(len(self.split))[0]
+                ):  # also what was evaluated, but not looked at before a break
                     one.enough = 0
                     self._look([one], one.samples, AtAllLooks(len(self.split)) if one.beyond else interval)
 
     def _map(self, half_width: float, max_drop: float | None) -> Sensitivity:
         assert self.known is not None
-        dense, left, known = self.known.score, 0, self.known.judged == len(self.split)
+        dense, left, known = self.known.score, 0, self.known.evaluated == len(self.split)
         open_ = set(self._deciding(max_drop).values()) if max_drop is not None else set[CellProgress]()
         rows: list[SensitivityRow] = []
         for row in self._rows:
@@ -222,9 +226,9 @@ class SensitivityAnalysis:
             left += sum(max(one.enough - one.samples, 1) for one in unfinished)
             group, cells = row.cuts.group, list[SensitivityCell]()
             for level, one in zip(self.levels, (row.standings[i] for i in row.cuts.of_level), strict=True):
-                estimate = one.estimate if one.cut.fallen else replace(one.estimate, score=dense)
+                estimate = one.estimate if one.cut.pruned else replace(one.estimate, score=dense)
                 cells.append(
-                    SensitivityCell(level, group.units, one.cut.fallen, estimate, known and one not in unfinished)
+                    SensitivityCell(level, group.units, one.cut.pruned, estimate, known and one not in unfinished)
                 )
             rows.append(SensitivityRow(group.name, group.members, group.units, tuple(cells), row.cuts.full_passes))
         return Sensitivity(
@@ -255,7 +259,8 @@ def map_sensitivity(
 ) -> Generator[Sensitivity, None, Sensitivity]:
     """Make the whole map of the recipe's criterion and granularity; yields it about every 0.2 s as it sharpens.
 
-    With `max_drop` the cells which decide what is each row's largest cut within it are judged until they have decided.
+    With `max_drop` the cells which decide what is each row's largest cut within it are evaluated until they have
+    decided.
     """
     sensing = analysis_of(workload, recipe, levels, device or default_device())
     while not (sensed := sensing.advance(0.2, half_width, max_drop)).done:

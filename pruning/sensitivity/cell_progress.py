@@ -12,9 +12,9 @@ from pruning.sensitivity.layer_cuts import LayerCut, RowCuts
 class CellProgress:
     """How far a cut has come: scores float32 [total] of the first `samples` of the order, and the latest look.
 
-    `enough` is after about how many samples it will be as narrow as asked. `beyond` says that it is judged further than
-    that, for a decision: then its interval is one that holds wherever it stops, but no wider than it had become.
-    What is `rounded` came from ladders; `exactly` says that all samples are judged without, as what is measured is.
+    `enough` is after about how many samples it will be as narrow as asked. `beyond` says that it is evaluated further
+    than that, for a decision: then its interval is one that holds wherever it stops, but no wider than it had become.
+    What is `rounded` came from ladders; `exactly` says that all samples are evaluated without, as what is measured is.
     """
 
     cut: LayerCut
@@ -27,7 +27,7 @@ class CellProgress:
     exactly: bool = False
 
     def begin_exactly(self) -> None:
-        """Judge all samples anew. The latest look stands until that is done."""
+        """Evaluate all samples anew. The latest look stands until that is done."""
         self.samples, self.enough, self.rounded, self.exactly = 0, self.estimate.total, False, True
 
     def wide(self, half_width: float) -> bool:

@@ -24,7 +24,8 @@ PAYS_BELOW = 0.2
 
 @dataclass(eq=False)
 class IncrementalLinear:
-    """The cuts of one layer, the shallowest first: how many units fell -> which weights [out, in] are gone (bool).
+    """The cuts of one layer, the shallowest first: how many units were pruned -> which weights [out, in] are gone
+    (bool).
 
     Remembers the outputs for the latest inputs, and of which cut they are, until it is told to forget them.
     """
@@ -50,16 +51,16 @@ class IncrementalLinear:
         """Let go of the latest inputs and outputs."""
         self._inputs, self._columns, self._outputs = None, self._weight[:0], self._weight[:0]
 
-    def output(self, fallen: int, inputs: Tensor) -> Tensor:
+    def output(self, pruned: int, inputs: Tensor) -> Tensor:
         """What the layer with its weights cut makes of the inputs [..., in], but for rounding."""
-        cut = self._cuts.index(fallen)
+        cut = self._cuts.index(pruned)
         if self._inputs is None or inputs is not self._inputs[0] or inputs._version != self._inputs[1]:
             self._inputs, self._at = (inputs, inputs._version), len(self._cuts)
             # the kernel is slow on any other layout
             self._columns = inputs.reshape(-1, inputs.shape[-1]).t().contiguous()
             self._outputs = inputs.new_zeros(len(self._weight), self._columns.shape[1])
         if self._at < cut or self._left[cut] - self._left[self._at] > PAYS_BELOW * self._weight.numel():
-            self._outputs = torch.mm(self._weight.masked_fill(self.gone[fallen], 0.0), self._columns)
+            self._outputs = torch.mm(self._weight.masked_fill(self.gone[pruned], 0.0), self._columns)
         else:
             for rung in range(self._at - 1, cut - 1, -1):
                 self._outputs.addmm_(self._rung(rung), self._columns)
@@ -83,8 +84,8 @@ class IncrementalLinear:
 def incremental_linears(model: nn.Module, gone: Mapping[int, Masks]) -> dict[str, IncrementalLinear]:
     """Path of a layer -> its ladder, for those of the cuts' weights that it pays for: on a CPU only.
 
-    `gone` is how many units fell -> (parameter -> bool) what the cut sets to zero, the shallowest cut first. That the
-    network uses the weights by calling the layer, and in no other way, is the caller's to find out.
+    `gone` is how many units were pruned -> (parameter -> bool) what the cut sets to zero, the shallowest cut first.
+    That the network uses the weights by calling the layer, and in no other way, is the caller's to find out.
     """
     found: dict[str, IncrementalLinear] = {}
     for name in next(iter(gone.values())):
@@ -93,7 +94,7 @@ def incremental_linears(model: nn.Module, gone: Mapping[int, Masks]) -> dict[str
         if type(layer) is not nn.Linear or kind != "weight" or layer.weight.numel() < WIDE:
             continue
         if layer.weight.device.type == "cpu" and layer.weight.dtype == torch.float32:
-            cuts = {fallen: cut[name] for fallen, cut in gone.items()}
+            cuts = {pruned: cut[name] for pruned, cut in gone.items()}
             if all(bool((shallower <= deeper).all()) for shallower, deeper in pairwise(cuts.values())):
                 found[path] = IncrementalLinear(layer, cuts)
     return found
@@ -101,13 +102,13 @@ def incremental_linears(model: nn.Module, gone: Mapping[int, Masks]) -> dict[str
 
 @contextmanager
 def computing_incrementally(
-    model: nn.Module, incremental_linears: Mapping[str, IncrementalLinear], fallen: int
+    model: nn.Module, incremental_linears: Mapping[str, IncrementalLinear], pruned: int
 ) -> Generator[None]:
     """The layers compute what the cut leaves of them, on their ladders, while the block runs."""
     layers = {path: vars(model.get_submodule(path)) for path in incremental_linears}
     before = {path: attributes["forward"] for path, attributes in layers.items() if "forward" in attributes}
     for path, ladder in incremental_linears.items():
-        layers[path]["forward"] = partial(ladder.output, fallen)
+        layers[path]["forward"] = partial(ladder.output, pruned)
     try:
         yield
     finally:

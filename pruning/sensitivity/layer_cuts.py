@@ -1,4 +1,4 @@
-"""The rows of a sensitivity map: every unit group with its cuts, ready to be judged."""
+"""The rows of a sensitivity map: every unit group with its cuts, ready to be evaluated."""
 
 import copy
 from collections.abc import Generator, Mapping, Sequence
@@ -20,9 +20,9 @@ KEPT_BYTES = 128 * 2**20  # of cut tensors, so that they need not be made anew f
 
 @dataclass(eq=False)
 class LayerCut:
-    """One group cut so far that `fallen` units fell: `gone` (parameter -> bool) is what becomes zero."""
+    """One group cut so far that `pruned` units were pruned: `gone` (parameter -> bool) is what becomes zero."""
 
-    fallen: int
+    pruned: int
     gone: Masks = field(default_factory=dict[str, Tensor])
     kept: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
 
@@ -50,20 +50,20 @@ class CutModel:
         self._left = KEPT_BYTES
 
     def row(self, group: UnitGroup, scores: Mapping[str, Tensor], levels: Sequence[float], walk: GraphWalk) -> RowCuts:
-        """The group's cuts at the levels, lowest first. Levels at which as many units fall are one cut."""
+        """The group's cuts at the levels, lowest first. Levels at which as many units are pruned are one cut."""
         ranking = rank([group], scores, WithinLayer(), Sparsity(0.0))
         cuts: dict[int, LayerCut] = {}
         of_level: list[int] = []
         for level in levels:
             keep = select(ranking, Sparsity(level))
-            fallen = int((~keep[group.name]).sum())
-            if fallen not in cuts:
-                stay = masks_of([group], keep, self.work) if fallen else {}
+            pruned = int((~keep[group.name]).sum())
+            if pruned not in cuts:
+                stay = masks_of([group], keep, self.work) if pruned else {}
                 gone = {name: ~stays.to(self.work.get_parameter(name).device) for name, stays in stay.items()}
-                cuts[fallen] = LayerCut(fallen, gone)
-            of_level.append(list(cuts).index(fallen))
-        real = [cut for cut in cuts.values() if cut.fallen]
-        if not real:  # nothing is cut at any level, and nothing need be judged
+                cuts[pruned] = LayerCut(pruned, gone)
+            of_level.append(list(cuts).index(pruned))
+        real = [cut for cut in cuts.values() if cut.pruned]
+        if not real:  # nothing is cut at any level, and nothing need be evaluated
             return RowCuts(group, list(cuts.values()), of_level, None, "", {})
         middle = real[len(real) // 2]  # of which something is left: that tells more than a network of zeros
         tail = walk.tail(list(middle.gone), middle.gone)
@@ -74,7 +74,7 @@ class CutModel:
             of_level,
             found,
             why,
-            incremental_linears(self.work, {c.fallen: c.gone for c in real}),
+            incremental_linears(self.work, {c.pruned: c.gone for c in real}),
         )
         if not all(self._climbs(row, cut, walk.example) for cut in (real[0], middle)):
             row.ladders.clear()
@@ -101,7 +101,7 @@ class CutModel:
         whole = {name: param.data for name, param in params.items()}
         for name, param in params.items():  # put in the parameters' place, not copied
             param.data = self._zeroed(cut, name, param.data)
-        with computing_incrementally(self.work, climbed, cut.fallen):
+        with computing_incrementally(self.work, climbed, cut.pruned):
             try:
                 yield
             finally:

@@ -17,14 +17,14 @@ LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 
 @dataclass(frozen=True)
 class SensitivityCell:
-    """One row cut alone to `level`: `fallen` of `units` fell; the estimate is on the validation split.
+    """One row cut alone to `level`: `pruned` of `units` were pruned; the estimate is on the validation split.
 
     `done` means that the estimate is as narrow as was asked, or measured, and decides what it has to decide.
     """
 
     level: float
     units: int
-    fallen: int
+    pruned: int
     estimate: Estimate
     done: bool
 
@@ -53,7 +53,7 @@ class Sensitivity:
 
     `half_width` is how narrow the cells' 95 % intervals are asked to be, in [0, 1]; 0 asks for all samples. `spent` of
     about `planned` samples have gone through the network; `left_out` says of layers without a row why. Where there is a
-    `max_drop`, cells are judged further until it is known which is each row's largest cut that costs no more.
+    `max_drop`, cells are evaluated further until it is known which is each row's largest cut that costs no more.
     """
 
     rows: tuple[SensitivityRow, ...]
@@ -116,13 +116,13 @@ def to_csv(sensed: Sensitivity) -> str:
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
     lines.writerow(
-        ["layer", "members", "level", "units", "fallen", "score", "change", "half_width", "samples", "total"]
+        ["layer", "members", "level", "units", "pruned", "score", "change", "half_width", "samples", "total"]
     )
     for row in sensed.rows:
         for cell in row.cells:
             seen = cell.estimate
             lines.writerow([
-                row.name, " ".join(row.members), cell.level, cell.units, cell.fallen,
+                row.name, " ".join(row.members), cell.level, cell.units, cell.pruned,
                 seen.score, seen.change, seen.half_width, seen.samples, seen.total,
             ])  # fmt: skip
     return text.getvalue()

@@ -1,4 +1,4 @@
-"""What happens between rounds: a training loop that keeps fallen values at zero and data on the device."""
+"""What happens between rounds: a training loop that keeps pruned values at zero and data on the device."""
 
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -182,7 +182,7 @@ def tune(
 
 
 def masker(model: nn.Module, masks: Masks, device: torch.device) -> Callable[[], None]:
-    """A function that puts every fallen value back to zero, in place; masks are moved and laid out once.
+    """A function that puts every pruned value back to zero, in place; masks are moved and laid out once.
 
     The bits of each value are multiplied by 0 or 1, as whole numbers: zero then also where a value is NaN, which as a
     number times 0 is NaN. One call for all tensors, and on a CPU a tenth of the time of `masked_fill_` or less.

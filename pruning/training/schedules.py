@@ -11,7 +11,7 @@ from pruning.options.constraints import Between, Share, check
 
 @dataclass(frozen=True)
 class Round:
-    """`progress` is the share of the amount that has fallen once the round's cut is made; then come `steps`.
+    """`progress` is the share of the amount that has been pruned once the round's cut is made; then come `steps`.
 
     Steps are optimiser steps of tuning.
     """
@@ -21,10 +21,10 @@ class Round:
 
 
 class Schedule(Protocol):
-    """Gives the rounds of a run; after the last the whole amount has fallen.
+    """Gives the rounds of a run; after the last the whole amount has been pruned.
 
     `continuous` says that one training goes through all rounds, its learning rate on one cycle; else each round is a
-    training of its own. `max_drop` is the fall of accuracy at which a run stops, None if it never does.
+    training of its own. `max_drop` is the drop of accuracy at which a run stops, None if it never does.
     """
 
     continuous: ClassVar[bool]
@@ -41,7 +41,7 @@ class Schedule(Protocol):
 
 
 class _Rounds:
-    """Every round is a training of its own, and no fall of accuracy ends the run."""
+    """Every round is a training of its own, and no drop of accuracy ends the run."""
 
     continuous: ClassVar[bool] = False
 
@@ -55,7 +55,7 @@ Rounds = Annotated[int, Between(1, 1000)]
 
 @dataclass(frozen=True)
 class OneShot(_Rounds):
-    """Everything falls in one round."""
+    """Everything is pruned in one round."""
 
     def rounds_of(self, steps: int, target: float) -> Sequence[Round]:
         return [Round(1.0, steps)]
@@ -63,7 +63,7 @@ class OneShot(_Rounds):
 
 @dataclass(frozen=True)
 class Linear(_Rounds):
-    """The same number of units falls in every round: after round t of n, t/n of the amount."""
+    """The same number of units is pruned in every round: after round t of n, t/n of the amount."""
 
     rounds: Rounds = 5
     """Rounds of pruning, each followed by tuning."""
@@ -77,7 +77,7 @@ class Linear(_Rounds):
 
 @dataclass(frozen=True)
 class Polynomial(_Rounds):
-    """Much falls early and little late: after round t of n, 1 − (1 − t/n)^power of the amount has fallen.
+    """Much is pruned early and little late: after round t of n, 1 − (1 − t/n)^power of the amount has been pruned.
 
     (Zhu and Gupta 2017, arXiv 1710.01878, eq. 1, with initial sparsity 0; they use power 3.)
     """
@@ -101,17 +101,17 @@ Steps = Annotated[int, Between(0, 10_000_000)]
 class PolynomialDecay:
     """Polynomial in optimiser steps, in one training: what Keras users know as PolynomialDecay.
 
-    (Zhu and Gupta 2017, arXiv 1710.01878, eq. 1.) At step t the fallen share of the amount is
+    (Zhu and Gupta 2017, arXiv 1710.01878, eq. 1.) At step t the pruned share of the amount is
     1 + (initial − 1)·(1 − (t − begin)/(end − begin))^power. Cuts come at begin, begin + frequency, ..., and at the end;
     training goes on to the last step of tuning.
     """
 
     initial: Share = 0.0
-    """The share of the amount that falls at the begin step: Keras' initial sparsity over the final one."""
+    """The share of the amount that is pruned at the begin step: Keras' initial sparsity over the final one."""
     begin_step: Steps = 0
     """The optimiser step of the first cut."""
     end_step: Annotated[int, Between(1, 10_000_000)] = 1000
-    """The optimiser step of the last cut: from there on the whole amount has fallen."""
+    """The optimiser step of the last cut: from there on the whole amount has been pruned."""
     frequency: Annotated[int, Between(1, 1_000_000)] = 100
     """Optimiser steps from one cut to the next."""
     power: Annotated[float, Between(0.0, 100.0, step=0.5, above=True)] = 3.0
@@ -135,7 +135,7 @@ class PolynomialDecay:
         return None
 
     def progress(self, step: int) -> float:
-        """The share of the amount that has fallen at an optimiser step from begin_step to end_step."""
+        """The share of the amount that has been pruned at an optimiser step from begin_step to end_step."""
         done = (step - self.begin_step) / (self.end_step - self.begin_step)
         return 1.0 + (self.initial - 1.0) * (1.0 - done) ** self.power
 
@@ -152,14 +152,15 @@ class PolynomialDecay:
 
 @dataclass(frozen=True)
 class Geometric(_Rounds):
-    """The same share of what remains falls in every round, until the amount is reached: the last round takes the rest.
+    """The same share of what remains is pruned in every round, until the amount is reached: the last round takes the
+    rest.
 
     (Han et al. 2015, arXiv 1506.02626; Frankle and Carbin 2019, arXiv 1803.03635, with 20 % a round.) After round t
-    1 − (1 − share)^t of all units have fallen: with 20 % a round the amount 80 % takes eight rounds.
+    1 − (1 − share)^t of all units have been pruned: with 20 % a round the amount 80 % takes eight rounds.
     """
 
     share: Annotated[float, Between(0.01, 0.99, step=0.01)] = 0.2
-    """The share of the units left that falls in each round."""
+    """The share of the units left that is pruned in each round."""
 
     def __post_init__(self) -> None:
         check(self, "schedule")
@@ -175,13 +176,13 @@ class Geometric(_Rounds):
 
 @dataclass(frozen=True)
 class Until:
-    """As linear, but the run stops before accuracy falls by more than asked: the last good round is returned.
+    """As linear, but the run stops before accuracy drops by more than asked: the last good round is returned.
 
     Validation accuracy is compared with the dense network's at the end of each round's tuning.
     """
 
     max_drop: Annotated[float, Between(0.0, 1.0, step=0.005)] = 0.01
-    """The largest fall of validation accuracy, as a share of 1: 0.01 is one point."""
+    """The largest drop of validation accuracy, as a share of 1: 0.01 is one point."""
     rounds: Rounds = 10
     """Rounds up to the whole amount."""
 

@@ -81,7 +81,7 @@ def _compare(page: Page, app: str, file: Path) -> None:
     page.get_by_role("link", name="Compare").click()
     page.get_by_role("button", name=re.compile(r"^all \d+$")).click()
     expect(page.locator(".compared td .sure").last).to_be_visible()
-    expect(page.locator(".compared")).not_to_contain_text(re.compile("estimated|judging|scoring"), timeout=300_000)
+    expect(page.locator(".compared")).not_to_contain_text(re.compile("estimated|evaluating|scoring"), timeout=300_000)
     page.wait_for_timeout(1500)
     page.screenshot(path=file)
 

@@ -49,7 +49,7 @@ def test_choices_that_do_not_go_together_give_a_sentence_beside_them(page: Page,
 def test_units_are_ranked_in_a_chart_of_their_own(page: Page, app: str) -> None:
     open_page(page, address_of(app, replace(MLP, granularity=Channels(), amount=Budget("macs", 0.5))))
     expect(page.get_by_text("Units of fc1")).to_be_visible()
-    expect(page.get_by_text(re.compile(r"^\d+ of 128 units fall$"))).to_be_visible()
+    expect(page.get_by_text(re.compile(r"^\d+ of 128 units are pruned$"))).to_be_visible()
     expect(page.locator(".js-plotly-plot .bars path").first).to_be_visible()
 
 
@@ -60,7 +60,7 @@ def test_criteria_are_compared_and_the_recipe_survives_the_way_back(page: Page, 
     page.get_by_role("link", name="Compare").click()
     table = page.locator(".compared")
     expect(table.get_by_role("rowheader", name="attribution")).to_be_visible()
-    expect(table).not_to_contain_text(re.compile("estimated|judging|scoring"), timeout=120_000)
+    expect(table).not_to_contain_text(re.compile("estimated|evaluating|scoring"), timeout=120_000)
     assert table.locator(".sure").count() >= 5
     # a perceptron has no norms: a sentence stands in the row, and nothing else is lost
     row = table.locator("tr", has=page.get_by_role("rowheader", name="batchnorm scale"))

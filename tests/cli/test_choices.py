@@ -14,7 +14,7 @@ from pruning.recipe.catalog import CHOICES
 from pruning.recipe.recipe import from_dict, to_dict
 
 
-def told(*options: str) -> str:
+def reported(*options: str) -> str:
     result = CliRunner().invoke(app, ["choices", *options], catch_exceptions=False)
     assert result.exit_code == 0 and result.stderr == "", result.output
     return result.stdout
@@ -22,7 +22,7 @@ def told(*options: str) -> str:
 
 @pytest.fixture(scope="module")
 def tables() -> dict[str, list[dict[str, Any]]]:
-    return json.loads(told("--json"))
+    return json.loads(reported("--json"))
 
 
 def test_json_holds_every_row_of_every_table(tables: dict[str, list[dict[str, Any]]]) -> None:
@@ -41,7 +41,7 @@ def test_every_kind_with_its_defaults_is_what_a_recipe_reads(tables: dict[str, l
             assert to_dict(recipe)[choice] == plain
 
 
-def test_ranges_are_told_as_they_are_checked(tables: dict[str, list[dict[str, Any]]]) -> None:
+def test_ranges_are_said_as_they_are_checked(tables: dict[str, list[dict[str, Any]]]) -> None:
     for choice, rows in tables.items():
         for row in rows:
             made = CHOICES[choice][1][row["kind"]]
@@ -61,7 +61,7 @@ def test_what_a_criterion_scores_is_what_the_rules_say(tables: dict[str, list[di
 
 
 def test_the_page_of_documentation_has_a_section_for_each(tables: dict[str, list[dict[str, Any]]]) -> None:
-    page = told("--markdown")
+    page = reported("--markdown")
     headings = [line for line in page.splitlines() if line.startswith("#")]
     expected = ["# Choices"]
     for choice, rows in tables.items():
@@ -77,7 +77,7 @@ def test_the_page_of_documentation_has_a_section_for_each(tables: dict[str, list
 
 
 def test_people_read_all_kinds_as_tables(tables: dict[str, list[dict[str, Any]]]) -> None:
-    read = told()
+    read = reported()
     for choice, rows in tables.items():
         assert f"{choice}: {CHOICES[choice][0]}" in read
         assert all(row["kind"] in read for row in rows)

@@ -126,8 +126,8 @@ def test_ctrl_c_twice_aborts(tmp_path: Path) -> None:
         command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE, text=True
     )
     assert process.stderr is not None
-    for told in process.stderr:
-        if told.startswith("a step"):
+    for reported in process.stderr:
+        if reported.startswith("a step"):
             break
     process.send_signal(signal.SIGINT)
     time.sleep(0.3)
@@ -143,19 +143,19 @@ def test_models_are_listed_from_their_cards() -> None:
     for model in listed:
         assert model["parameters"] > 0 and model["macs"] > 0 and model["data"]
         assert 0.5 < model["validation_accuracy"] < 1 and 0.5 < model["test_accuracy"] < 1
-    told = invoke("models").stdout
-    assert all(name in told for name in MODELS) and "accuracy, test" in told
+    reported = invoke("models").stdout
+    assert all(name in reported for name in MODELS) and "accuracy, test" in reported
 
 
-def test_inspect_says_what_may_fall_and_why_not(tmp_path: Path) -> None:
+def test_inspect_says_what_may_be_pruned_and_why_not(tmp_path: Path) -> None:
     reference = write_own(tmp_path)
     found = json.loads(invoke("inspect", reference, "--json").stdout)
     channels = {row["name"]: (row["channels"], row["why_no_channels"]) for row in found["layers"]}
     assert channels["conv1"] == (6, "") and channels["conv2"] == (8, "")
     assert channels["fc"] == (0, "its units are the model's output: they always stay")
     assert found["parameters"] == sum(row["parameters"] for row in found["layers"])
-    told = invoke("inspect", reference).stdout
-    assert "6 x 1 x 3 x 3" in told and "fc: its units are the model's output" in told
+    reported = invoke("inspect", reference).stdout
+    assert "6 x 1 x 3 x 3" in reported and "fc: its units are the model's output" in reported
 
 
 def test_a_recipe_to_start_from_reads_back(tmp_path: Path) -> None:
@@ -179,8 +179,8 @@ def test_exported_files_can_be_scored_again(tmp_path: Path) -> None:
     ran = invoke("run", recipe_file(tmp_path), "--workload", reference, "--out", str(out), "--json")
     exported = json.loads(ran.stdout.splitlines()[-1])["stages"]["exported"]
     files = [str(out / "model.safetensors"), str(out / "model.pt")]
-    for told in invoke("score", *files, "--workload", reference, "--json").stdout.splitlines():
-        again = json.loads(told)
+    for reported in invoke("score", *files, "--workload", reference, "--json").stdout.splitlines():
+        again = json.loads(reported)
         same = [key for key in STAGE_KEYS if key != "latency_ms"]  # a clock reads otherwise each time
         assert {key: again[key] for key in same} == {key: exported[key] for key in same}
         assert again["latency_ms"] > 0 and exported["latency_ms"] > 0
@@ -196,5 +196,5 @@ def test_help_does_not_wait_for_torch() -> None:
 
 def test_only_steps_go_without_a_line() -> None:
     masked = Masked(0, 1.0, 5, 4, 8, {"fc": 0.5})
-    assert event_line(masked).startswith("round 1: 4 of 8 units fallen")
+    assert event_line(masked).startswith("round 1: 4 of 8 units pruned")
     assert event_line(TuningStep(0, 0, 1, 1.0)) == ""

@@ -112,7 +112,10 @@ def test_ctrl_c_twice_aborts_and_writes_nothing(tmp_path: Path, monkeypatch: pyt
         (["--levels", " , "], ["levels is empty"]),
         (["--max-drop", "0"], ["max-drop is 0", "above 0"]),
         (["--max-drop", "nan"], ["max-drop is nan"]),
-        (["--granularity", "heads"], ["no attention heads of own may fall", "choose another granularity", "conv1"]),
+        (
+            ["--granularity", "heads"],
+            ["no attention heads of own may be pruned", "choose another granularity", "conv1"],
+        ),
         (["--device", "abacus"], ["device is 'abacus'", "use cpu"]),
     ],
 )

@@ -72,5 +72,5 @@ def test_a_reference_that_names_no_file_is_refused(
         load_workload(reference)
 
 
-def test_a_model_is_told_from_a_file() -> None:
+def test_a_model_is_said_from_a_file() -> None:
     assert is_reference("own.py:make") and is_reference("own.py") and not is_reference("fashion_cnn")

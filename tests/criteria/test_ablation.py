@@ -224,7 +224,7 @@ def test_a_network_that_looks_at_its_values_is_measured_one_unit_at_a_time():
     assert equal_to_naive(workload(lambda: seeded(Looks), (6,)), "channels") == 5
 
 
-def test_a_unit_that_has_fallen_scores_exactly_zero():
+def test_a_unit_that_has_been_pruned_scores_exactly_zero():
     make, shape = NETWORKS["conv_bn"]
     data = workload(lambda: seeded(make), shape)
     model = data.build()

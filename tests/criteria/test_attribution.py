@@ -220,7 +220,7 @@ def test_whole_numbers_are_for_the_methods_that_need_no_empty_input(method):
     assert torch.allclose(scored(Attribution(method), data)["hidden"], (gradient * hidden).abs().mean(dim=0))
 
 
-def test_a_task_without_classes_is_told_to_use_another_criterion():
+def test_a_task_without_classes_is_said_to_use_another_criterion():
     data = tiny("conv")
     with pytest.raises(RecipeError, match="has no classes; use taylor"):
         scored(Attribution(), replace(data, task=Classification(())))

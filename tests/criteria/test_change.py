@@ -35,7 +35,7 @@ def test_a_state_in_half_precision_is_widened():
     assert scored(Change(), Channels(), data(initial=half)) == {"0": [2, 4.5, 4]}
 
 
-def test_a_workload_without_that_state_is_told_which_there_are_and_how_to_give_one():
+def test_a_workload_without_that_state_is_said_which_there_are_and_how_to_give_one():
     with pytest.raises(RecipeError, match=r"reference is initial, and hand has no .*it has epoch_1, epoch_2"):
         scored(Change(), Weights(), data(epoch_2=BEFORE, epoch_1=BEFORE))
     with pytest.raises(RecipeError, match=r"it has none.*Workload\(checkpoints=\{'initial': maker"):

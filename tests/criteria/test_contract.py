@@ -117,7 +117,7 @@ def test_a_run_in_two_rounds_ends_with_fewer_units_and_none_comes_back(criterion
     recipe = replace(recipe, schedule=Linear(2), tuning=Tuning(epochs=0))
     events, result = carried_out(tiny_for(granularity), recipe)
     first, second = (event for event in events if isinstance(event, Masked))
-    assert first.fallen < second.fallen == sum(int((~stays).sum()) for stays in result.keep.values())
+    assert first.pruned < second.pruned == sum(int((~stays).sum()) for stays in result.keep.values())
     assert all(second.kept[name] <= first.kept[name] for name in first.kept)
     assert result.stages["tuned"].nonzero < result.stages["dense"].nonzero
 
@@ -125,8 +125,8 @@ def test_a_run_in_two_rounds_ends_with_fewer_units_and_none_comes_back(criterion
 WITHOUT_DATA = [c for c in CRITERIA if "no pass over data" in CRITERIA[c].cost]
 
 DIFFER_IN_ROUNDS = {
-    "distribution": "μ and σ are those of the live weights and move when some fall",
-    "geometric_median": "a filter that has fallen is nobody's neighbour: the sums of distances lose a term",
+    "distribution": "μ and σ are those of the live weights and move when some are pruned",
+    "geometric_median": "a filter that has been pruned is nobody's neighbour: the sums of distances lose a term",
 }
 """Criteria whose formula itself looks at which other units of the layer are live."""
 
@@ -150,7 +150,9 @@ ONE_LAYER = [("weights", "4"), ("kernels", "4"), ("channels", "0"), ("channels",
     "criterion, granularity, only",
     [(c, g, only) for c in WITHOUT_DATA for g, only in ONE_LAYER if c not in DIFFER_IN_ROUNDS and fits(CRITERIA[c], g)],
 )
-def test_units_that_have_fallen_do_not_change_the_order_of_the_live_ones_of_their_layer(criterion, granularity, only):
+def test_units_that_have_been_pruned_do_not_change_the_order_of_the_live_ones_of_their_layer(
+    criterion, granularity, only
+):
     rounds, once = in_rounds_and_at_once(criterion, granularity, "conv_bn", only)
     assert rounds.keys() == once.keys() and all(torch.equal(rounds[name], once[name]) for name in once)
 
@@ -162,7 +164,7 @@ NOT_ALL_LAYERS = {
 
 
 @pytest.mark.parametrize("criterion", [c for c in WITHOUT_DATA if c not in (*DIFFER_IN_ROUNDS, *NOT_ALL_LAYERS)])
-def test_weights_that_have_fallen_do_not_change_the_order_of_live_ones_of_any_layer(criterion):
+def test_weights_that_have_been_pruned_do_not_change_the_order_of_live_ones_of_any_layer(criterion):
     rounds, once = in_rounds_and_at_once(criterion, "weights", "conv_bn")
     assert len(once) == 3 and all(torch.equal(rounds[name], once[name]) for name in once)
 

@@ -55,14 +55,14 @@ def test_half_precision_is_widened_before_the_mean_is_taken():
     assert scores == pytest.approx([(3 * 0.25 + 0.75) / 4 / (3 / 16) ** 0.5] * 2, rel=1e-5)
 
 
-def test_zeros_have_fallen_and_do_not_move_the_mean_of_the_live_weights():
+def test_zeros_have_been_pruned_and_do_not_move_the_mean_of_the_live_weights():
     # as without the zeros: mean 4, variance 5
     scores = scored(Distribution(), Weights(), DATA, one_layer([1.0, 0.0, 7.0], [3.0, 5.0, 0.0]))
     assert scores["0"] == pytest.approx([3 / SIGMA, 0, 3 / SIGMA, 1 / SIGMA, 1 / SIGMA, 0])
 
 
 def test_a_threshold_is_reached_in_rounds_too():
-    """What one cut takes falls in rounds too, and more as σ grows: with the zeros counted in, σ shrank instead."""
+    """What one cut takes is pruned in rounds too, and more as σ grows: with the zeros counted in, σ shrank instead."""
     data = tiny("mlp")
     recipe = Recipe("mlp", Distribution(), Weights(), WithinLayer(), Threshold(1.0), tuning=Tuning(epochs=0))
     (_, once), (_, rounds) = (carried_out(data, replace(recipe, schedule=how)) for how in (OneShot(), Linear(4)))

@@ -24,7 +24,7 @@ def test_equal_filters_are_no_distance_apart_at_all():
     assert scored(GeometricMedian(), work(model, torch.ones(1, 2)))["0"].tolist() == [0.0, 0.0]
 
 
-def test_a_filter_that_has_fallen_scores_zero_and_is_nobodys_neighbour():
+def test_a_filter_that_has_been_pruned_scores_zero_and_is_nobodys_neighbour():
     model = four_neurons([3.0, 4.0], [0.0, 0.0], [6.0, 8.0])
     assert scored(GeometricMedian(), work(model, torch.ones(1, 2)))["0"].tolist() == [5.0, 0.0, 5.0]
 
@@ -34,7 +34,7 @@ def test_coupled_layers_add_up_the_distances_in_each(pairs, monkeypatch):
     monkeypatch.setattr(geometric_median, "PAIRS", pairs)
     data = workload(lambda: seeded(Residual), (2, 8, 8))
     model = data.build()
-    model.stem.weight.data[3] = 0.0  # zero in one of the two only: it has not fallen
+    model.stem.weight.data[3] = 0.0  # zero in one of the two only: it has not been pruned
     expected = torch.zeros(4)
     for layer in (model.stem, model.conv2):
         filters = layer.weight.detach()

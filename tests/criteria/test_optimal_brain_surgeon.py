@@ -69,7 +69,7 @@ def test_it_is_what_removing_each_weight_and_solving_for_the_others_gives(own, o
     assert same_first >= 19
 
 
-def test_a_twin_that_has_fallen_cannot_make_up_for_a_weight():
+def test_a_twin_that_has_been_pruned_cannot_make_up_for_a_weight():
     # X Xᵀ = [[2, 2, 0], [2, 2, 0], [0, 0, 2]] but for the damping: without its twin w1 costs 2² · 2 / 2
     inputs = torch.tensor([[1.0, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 1.0], [0.0, 0.0, 1.0]])
     alone = of_first(one_layer(torch.tensor([[2.0, 0.0, 0.5]])), inputs, 1e-6)
@@ -79,7 +79,7 @@ def test_a_twin_that_has_fallen_cannot_make_up_for_a_weight():
     assert both.flatten().tolist() == pytest.approx([8e-6, 2e-6, 0.25], rel=1e-4)
 
 
-# 0.01 takes what the fallen made up for off the whole inverse, 1e-12 inverts what is live
+# 0.01 takes what the pruned made up for off the whole inverse, 1e-12 inverts what is live
 @pytest.mark.parametrize("damping", [0.01, 1e-12])
 @pytest.mark.parametrize("density", [0.9, 0.6, 0.3])
 def test_zeros_of_each_row_are_left_out_of_what_is_solved_anew(density, damping):
@@ -163,7 +163,7 @@ def test_a_layer_whose_hessian_is_large_has_a_pass_of_its_own_and_scores_the_sam
     assert all(torch.equal(together[name], apart[name]) for name in together)
 
 
-def test_units_add_up_their_weights_and_fallen_weights_score_zero():
+def test_units_add_up_their_weights_and_pruned_weights_score_zero():
     data = tiny("conv", count=40)
     model = data.build()
     model[0].weight.data[1] = 0.0

@@ -26,7 +26,8 @@ def test_a_second_round_looks_again_at_what_is_left():
     model = two_layers()
     model[2].weight.data[0, 2] = -16.0
     # flows: W 15, 5, 0, 1, 16, 16 and v 20, 1, 32. Of 9 weights 9^½ = 3 stay: W[2, 1], v[0] and v[2]; at 1 and at 16
-    # ties fall by position. Then only W[2, 1] · v[2] flows: v[0] falls before W[2, 1], which falls before v[2]
+    # ties are pruned by position. Then only W[2, 1] · v[2] flows: v[0] is pruned before W[2, 1], which is pruned before
+    # v[2]
     places = scored(Synflow(rounds=2), Weights(), DATA, model)
     assert places == {
         "0": pytest.approx([5 / 9, 4 / 9, 1 / 9, 2 / 9, 6 / 9, 8 / 9]),
@@ -36,7 +37,7 @@ def test_a_second_round_looks_again_at_what_is_left():
     assert flow["2"][0] > flow["0"][5]  # looked at once, v[0] would stay longer
 
 
-def test_in_every_round_ties_fall_by_position():
+def test_in_every_round_ties_are_pruned_by_position():
     # 1 -> 1 -> (3, 2): flows 5 and 3, 2. Of 3 weights 3^½ = 2 stay, the 5 and the 3; then both flow 3
     model = nn.Sequential(*one_layer([1.0]), *one_layer([3.0], [2.0]))
     assert scored(Synflow(rounds=2), Weights(), calibration([1.0]), model) == {
@@ -46,7 +47,8 @@ def test_in_every_round_ties_fall_by_position():
 
 
 def test_once_a_layer_is_empty_the_last_flow_decides():
-    # flows 10; 6, 4; 6, 4. Of 5 weights 5^½ = 2 stay: of the two with 6 the first falls, and with it its whole layer
+    # flows 10; 6, 4; 6, 4. Of 5 weights 5^½ = 2 stay: of the two with 6 the first is pruned, and with it its whole
+    # layer
     model = nn.Sequential(*one_layer([1.0]), *one_layer([6.0], [4.0]), *one_layer([1.0, 1.0]))
     assert scored(Synflow(rounds=2), Weights(), calibration([1.0]), model) == {
         "0": pytest.approx([1]),
@@ -118,7 +120,7 @@ def test_places_are_all_different_and_end_at_one(network, granularity):
     assert torch.allclose(places.sort().values, expected)
 
 
-def test_a_fallen_weight_comes_first():
+def test_a_pruned_weight_comes_first():
     work = tiny("mlp")
     model = open_model(work, CPU)
     model[2].weight.data[0, 0] = 0.0
@@ -128,7 +130,9 @@ def test_a_fallen_weight_comes_first():
 
 
 def places_of_each_layers_best(rounds: int) -> list[int]:
-    """From the end (0 is the last weight to fall), in a network without biases whose layers are of very unlike size."""
+    """From the end (0 is the last weight to be pruned), in a network without biases whose layers are of very unlike
+    size.
+    """
     layers = [nn.Linear(6, 40, bias=False), nn.Linear(40, 40, bias=False), nn.Linear(40, 1, bias=False)]
     work = workload(lambda: seeded(lambda: nn.Sequential(*layers)), (6,))
     model = work.build()
@@ -145,13 +149,13 @@ def test_many_rounds_empty_no_layer_before_they_must():
     assert places_of_each_layers_best(rounds=1)[-1] > 20
 
 
-def test_a_channel_that_falls_takes_the_flow_of_those_that_feed_it():
+def test_a_channel_that_is_pruned_takes_the_flow_of_those_that_feed_it():
     # neuron 0 of the first layer flows 1 · (1 · 9 + 2 · 1) = 11, neuron 1 flows 1 · 10 · 1 = 10; in the next layer
     # neuron 0 flows 1 · 9 = 9 and neuron 1 flows (2 + 10) · 1 = 12
     model = nn.Sequential(*one_layer([1.0], [1.0]), *one_layer([1.0, 0.0], [2.0, 10.0]), *one_layer([9.0, 1.0]))
     assert scored(Synflow(rounds=1), Channels(), calibration([1.0]), model) == {"0": [11, 10], "1": [9, 12]}
     # after rounds 1, 2, 3 of 4 stay 4 ** (1 - k / 4) = 3, 2, 1: without the 9 neuron 0 of the first layer flows 2 and
-    # falls before neuron 1; one path of 10 is left, and ties fall by position
+    # is pruned before neuron 1; one path of 10 is left, and ties are pruned by position
     assert scored(Synflow(rounds=4), Channels(), calibration([1.0]), model) == {"0": [0.5, 0.75], "1": [0.25, 1.0]}
 
 

@@ -1,10 +1,10 @@
-"""Scores order channels as torch-pruning's importance classes do, and the same channels fall.
+"""Scores order channels as torch-pruning's importance classes do, and the same channels are pruned.
 
-torch-pruning scores a channel over everything that falls with it: the rows that make it, norms, and the columns that
-read it, averaged over as many layers. Here a channel is ranked by what makes it. So that the same tensors are compared,
-its group is cut down to the item that makes the channels (for the norm's scale: to that norm), and its scores are not
-normalised. The networks are chains: one layer is one group. No unit is dead: their argsort leaves open which of equal
-scores comes first.
+torch-pruning scores a channel over everything that is pruned with it: the rows that make it, norms, and the columns
+that read it, averaged over as many layers. Here a channel is ranked by what makes it. So that the same tensors are
+compared, its group is cut down to the item that makes the channels (for the norm's scale: to that norm), and its scores
+are not normalised. The networks are chains: one layer is one group. No unit is dead: their argsort leaves open which of
+equal scores comes first.
 """
 
 from collections.abc import Callable
@@ -73,15 +73,17 @@ def ours(criterion: Criterion, model: nn.Module, data: Workload, only: tuple[str
     return unit_scores(criterion, model, groups, Calibration(data, CPU))
 
 
-def same_fall(mine: dict[str, Tensor], other: dict[str, Tensor], model: nn.Module, data: Workload) -> bool:
-    """Whether the same channels fall, layer by layer, at every sparsity; theirs are the first of their argsort."""
+def same_cut(mine: dict[str, Tensor], other: dict[str, Tensor], model: nn.Module, data: Workload) -> bool:
+    """Whether the same channels are pruned, layer by layer, at every sparsity; theirs are the first of their
+    argsort.
+    """
     groups = [g for g in Channels().sorted_out(model, data.example)[0] if g.name in mine]
     assert mine.keys() == other.keys() and len(mine) > 1
     for share in (0.1, 0.3, 0.5, 0.7, 0.9):
         keep = select(rank(groups, mine, WithinLayer(), Sparsity(share)), Sparsity(share))
         for name, importance in other.items():
-            falls = importance.argsort()[: round(share * len(importance))]
-            if set(torch.nonzero(~keep[name]).flatten().tolist()) != set(falls.tolist()):
+            pruned = importance.argsort()[: round(share * len(importance))]
+            if set(torch.nonzero(~keep[name]).flatten().tolist()) != set(pruned.tolist()):
                 return False
     return True
 
@@ -106,7 +108,7 @@ def test_magnitude(p, seed):
     )
     # theirs is the sum of the powers, without the root
     assert all(torch.allclose(mine[name] ** p, other[name], rtol=1e-5) for name in other)
-    assert same_fall(mine, other, model, data)
+    assert same_cut(mine, other, model, data)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -116,7 +118,7 @@ def test_lamp(seed):
     mine, other = ours(Lamp(), model, data), theirs(torch_pruning.importance.LAMPImportance(), model)
     # theirs takes the rest as the whole less what came before: it loses a digit or two in float32
     assert all(torch.allclose(mine[name], other[name], rtol=1e-4) for name in other)
-    assert same_fall(mine, other, model, data)
+    assert same_cut(mine, other, model, data)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -127,7 +129,7 @@ def test_taylor_is_theirs_with_signs_that_cancel_squared(seed):
     with_gradients(model, data)
     other = theirs(plain(torch_pruning.importance.TaylorImportance, multivariable=True), model)
     assert all(torch.allclose(mine[name].sqrt(), other[name], rtol=1e-3, atol=1e-7) for name in other)
-    assert same_fall(mine, other, model, data)
+    assert same_cut(mine, other, model, data)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -138,8 +140,8 @@ def test_their_default_taylor_is_snip(seed):
     with_gradients(model, data)
     other = theirs(plain(torch_pruning.importance.TaylorImportance), model)
     assert all(torch.allclose(mine[name], other[name], rtol=1e-3, atol=1e-7) for name in other)
-    assert same_fall(mine, other, model, data)
-    assert not same_fall(ours(Taylor(), model, data), other, model, data)
+    assert same_cut(mine, other, model, data)
+    assert not same_cut(ours(Taylor(), model, data), other, model, data)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -153,7 +155,7 @@ def test_optimal_brain_damage_is_half_their_hessian_importance(seed):
     importance.accumulate_grad(model)
     other = theirs(importance, model)
     assert all(torch.allclose(2 * mine[name], other[name], rtol=1e-3, atol=1e-9) for name in other)
-    assert same_fall(mine, other, model, data)
+    assert same_cut(mine, other, model, data)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -166,7 +168,7 @@ def test_geometric_median(seed):
         parameter.data.abs_()
     mine, other = ours(GeometricMedian(), model, data), theirs(plain(FPGMImportance, p=1), model)
     assert all(torch.allclose(mine[name], other[name], rtol=1e-4) for name in other)
-    assert same_fall(mine, other, model, data)
+    assert same_cut(mine, other, model, data)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -178,4 +180,4 @@ def test_batchnorm_scale(seed):
     )
     mine = ours(BatchnormScale(), model, data, ("0", "3"))  # no norm follows the Linear
     assert all(torch.equal(mine[name], other[name]) for name in other)
-    assert same_fall(mine, other, model, data)
+    assert same_cut(mine, other, model, data)

@@ -16,20 +16,20 @@ def scored(model: nn.Module, split: TensorSplit) -> Tensor:
         )
 
 
-def test_a_split_is_judged_sample_by_sample_in_its_order():
+def test_a_split_is_evaluated_sample_by_sample_in_its_order():
     model, split = seeded(mlp), samples((6,), 1100, 0)
     scores, targets = evaluate_all(model, split, TASK, CPU)
     assert torch.equal(scores, scored(model, split)) and torch.equal(targets, split.targets)
     assert 0.1 < float(scores.mean()) < 0.9
 
 
-def test_some_samples_are_judged_in_the_order_asked():
+def test_some_samples_are_evaluated_in_the_order_asked():
     model, split = seeded(mlp), samples((6,), 50, 0)
     index = torch.tensor([7, 3, 49])
     assert torch.equal(evaluate_some(model, split, TASK, CPU, index)[0], scored(model, split)[index])
 
 
-def test_judging_uses_eval_mode_and_gives_the_mode_back():
+def test_evaluating_uses_eval_mode_and_gives_the_mode_back():
     model, split = seeded(conv_bn).train(), samples((2, 8, 8), 40, 0)
     before = model[1].running_mean.clone()
     evaluate_all(model, split, TASK, CPU)

@@ -63,7 +63,7 @@ def test_a_score_never_leaves_its_range():
     first = known.order[:100]
     assert known.estimate(torch.zeros(len(first))).score == 0.0
     assert known.estimate(torch.ones(len(first))).score == 1.0
-    # a predictor that grows with the judged scores, and is far larger among the samples to come
+    # a predictor that grows with the evaluated scores, and is far larger among the samples to come
     growing = torch.empty(1000).index_put_((known.order,), torch.arange(1000) / 100)
     predictors = torch.stack([torch.ones(1000), dense, growing], dim=1).double()
     for seen, end in (((torch.arange(100) > 50).float(), 1.0), ((torch.arange(100) < 50).float(), 0.0)):
@@ -92,13 +92,13 @@ def test_the_interval_holds_the_final_value_at_all_looks_in_95_of_100_cases(tota
 
 @pytest.mark.parametrize("agree", [0.99, 0.9, 0.6])
 def test_an_interval_holds_also_while_little_is_known_of_the_dense_network(agree):
-    """500 of 3000 known, 200 of them judged: what the unknown ones may differ by is part of the width."""
+    """500 of 3000 known, 200 of them evaluated: what the unknown ones may differ by is part of the width."""
     draw, total, covered, widths = torch.Generator().manual_seed(0), 3000, 0, torch.zeros(2)
     dense = (torch.arange(total) < 0.8 * total).float()
     cut = torch.where(torch.rand(total, generator=draw) < agree, dense, 1 - dense)
     for _ in range(200):
         mixed = torch.randperm(total, generator=draw)
-        known = replace(plain(dense[mixed]), judged=500)
+        known = replace(plain(dense[mixed]), evaluated=500)
         seen = cut[mixed][known.order][:200]
         estimate = known.estimates(seen[None], AtAllLooks(total))[0]
         covered += abs(estimate.score - float(cut.mean())) <= estimate.half_width
@@ -158,11 +158,11 @@ def test_the_dense_network_may_become_known_bit_by_bit():
     model, split = seeded(mlp), samples((6,), 300, 1)
     whole, dense = dense_reference(model, split, TASK, CPU), DenseReferenceBuilder(TASK, 300)
     for upto in (100, 300):
-        index = whole.order[dense.judged : upto]
+        index = whole.order[dense.evaluated : upto]
         with torch.no_grad():
             dense.add(index, model(split.inputs[index]), split.targets[index])
         known = dense.known()
-        assert known.judged == upto and torch.equal(known.order, whole.order)
+        assert known.evaluated == upto and torch.equal(known.order, whole.order)
         first = known.order[:upto]
         assert torch.equal(known.scores[first], whole.scores[first])
         assert torch.allclose(known.predictors[first, :3], whole.predictors[first, :3], atol=1e-6)

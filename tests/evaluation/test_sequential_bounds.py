@@ -78,7 +78,7 @@ def test_brownian_motion_stays_within_the_narrowing_boundary_at_whatever_looks()
 
 
 @pytest.mark.parametrize("variance", [0.02, 0.1, 0.25])
-def test_enough_samples_are_foretold_from_any_look(variance):
+def test_enough_samples_are_predicted_from_any_look(variance):
     until, total = UntilNarrow(0.01), 10_000
     for samples in (100, 400, 1600):
         half = until.half_width(variance * (1 / samples - 1 / total))

@@ -23,7 +23,7 @@ def running(store: Store, recipe: Recipe = RECIPE, worker: str = "w") -> Lease:
     return claimed(store, worker)
 
 
-def told(store: Store, run: str) -> list[Event]:
+def reported(store: Store, run: str) -> list[Event]:
     events = store.events(run)
     assert [seq for seq, _ in events] == list(range(1, len(events) + 1))
     return [event for _, event in events]

@@ -25,7 +25,7 @@ from pruning.execution.local_backend import LocalBackend
 from pruning.execution.store.store import Store
 from tests.execution import functions
 from tests.execution.tiny_worker import LONG, QUICK, TORN, WHOLE
-from tests.execution.waiting import eventually, gone, over, result, sentences, told, tuning
+from tests.execution.waiting import eventually, gone, over, reported, result, sentences, tuning
 
 Maker = Callable[[Path, int], Backend]
 
@@ -143,7 +143,7 @@ def test_a_run_ends_with_its_result(backend: Backend):
     run = backend.start(QUICK, "session")
     row = over(backend.store, run)
     assert (row.state, row.session, row.sentence) == ("finished", "session", "")
-    events = told(backend.store, run)
+    events = reported(backend.store, run)
     assert isinstance(events[1], Started) and isinstance(events[-1], Finished)
     assert [type(event) for event in events].count(TuningStep) == 2
     (files,) = (event.artefacts for event in events if isinstance(event, Exported))
@@ -167,7 +167,7 @@ def test_a_run_that_goes_wrong_says_so_in_one_sentence(backend: Backend, workloa
     run = backend.start(replace(QUICK, workload=workload), "s")
     row = over(backend.store, run)
     assert row.state == "failed" and re.search(sentence, row.sentence) and "\n" not in row.sentence
-    assert told(backend.store, run)[-1] == Failed(row.sentence)
+    assert reported(backend.store, run)[-1] == Failed(row.sentence)
 
 
 def test_a_cancelled_run_keeps_what_there_is(backend: Backend):
@@ -177,10 +177,10 @@ def test_a_cancelled_run_keeps_what_there_is(backend: Backend):
     assert backend.store.run(queued).state == "stopped"
     backend.cancel(run)
     assert over(backend.store, run).state == "stopped"
-    *_, exported, finished = told(backend.store, run)
+    *_, exported, finished = reported(backend.store, run)
     assert isinstance(exported, Exported) and Path(exported.artefacts["pt"]).exists()
     assert isinstance(finished, Finished) and finished.stopped
-    steps = [event for event in told(backend.store, run) if isinstance(event, TuningStep)]
+    steps = [event for event in reported(backend.store, run) if isinstance(event, TuningStep)]
     assert 0 < steps[-1].step < 600_000
 
 
@@ -194,7 +194,7 @@ def test_a_killed_run_worker_is_replaced_and_its_run_begun_again(backend: Backen
     assert second != first
     backend.cancel(run)
     assert over(backend.store, run).state == "stopped"
-    events = told(backend.store, run)
+    events = reported(backend.store, run)
     assert [event for event in events if isinstance(event, Warned)] == [Warned(f"pid {second}")]
     assert [type(event) for event in events].count(Started) == 1
 
@@ -204,13 +204,13 @@ def test_a_killed_run_goes_on_where_it_was_and_ends_like_an_undisturbed_one(back
     for run in (disturbed, undisturbed):
         assert over(backend.store, run).state == "finished"
         eventually(lambda run=run: not (backend.store.folder(run) / "checkpoints").exists())
-    events = told(backend.store, disturbed)
+    events = reported(backend.store, disturbed)
     (resumed,) = (event for event in events if isinstance(event, Resumed))
     assert events.index(resumed) == resumed.events
     assert (resumed.round, resumed.step) == (1, 48)  # killed at step 51, and an epoch has six
     events.remove(resumed)
     assert [e for e in events if not isinstance(e, Exported | Finished)] == [
-        e for e in told(backend.store, undisturbed) if not isinstance(e, Exported | Finished)
+        e for e in reported(backend.store, undisturbed) if not isinstance(e, Exported | Finished)
     ]
     assert weights(backend.store, disturbed) == weights(backend.store, undisturbed)
 
@@ -226,7 +226,7 @@ def test_a_run_that_kills_its_worker_fails_after_three_attempts_and_the_next_one
     row = over(backend.store, run)
     assert row.state == "failed" and row.attempt == 3
     assert row.sentence.startswith("worker lost: 3 of 3 processes")
-    assert told(backend.store, run)[-1] == Failed(row.sentence)
+    assert reported(backend.store, run)[-1] == Failed(row.sentence)
     assert over(backend.store, backend.start(QUICK, "s")).state == "finished"
 
 

@@ -11,7 +11,7 @@ from pruning.execution.store import database
 from pruning.execution.store.records import Lease
 from pruning.execution.store.store import Store
 from pruning.recipe.recipe import to_json
-from tests.execution.leasing import GENEROUS, RECIPE, claimed, told
+from tests.execution.leasing import GENEROUS, RECIPE, claimed, reported
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_a_store_of_version_1_is_brought_to_the_present_one(tmp_path: Path):
     lease = claimed(store)
     assert lease == Lease(lost.id, "w", 2)
     store.append(lease, Warned("anew"))
-    assert told(store, lost.id) == [Warned("anew")]
+    assert reported(store, lost.id) == [Warned("anew")]
     with sqlite3.connect(store.path) as connection:
         assert connection.execute("PRAGMA user_version").fetchone() == (database.VERSION,) == (2,)
     connection.close()

@@ -24,7 +24,7 @@ from pruning.execution.settings import Limits
 from pruning.execution.store.records import Lease
 from pruning.execution.store.store import Store
 from tests.execution.claimer import claim_and_write
-from tests.execution.leasing import GENEROUS, OTHER, RECIPE, claimed, running, told
+from tests.execution.leasing import GENEROUS, OTHER, RECIPE, claimed, reported, running
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_a_workers_death_costs_its_run_an_attempt_and_no_other(store: Store):
     assert store.release("last") == [mine.run]
     row = store.run(mine.run)
     assert row.state == "failed" and row.sentence.startswith("worker lost: 3 of 3 processes")
-    assert told(store, mine.run) == [Failed(row.sentence)]
+    assert reported(store, mine.run) == [Failed(row.sentence)]
 
 
 def test_what_is_handed_back_in_good_order_costs_no_attempt(store: Store):
@@ -84,7 +84,7 @@ def test_a_run_that_was_stopping_when_its_worker_died_is_not_begun_again(store: 
         "stopped",
         "its worker was lost while it was stopping: no file was written; what it had measured is kept",
     )
-    step, warned, finished = told(store, lease.run)
+    step, warned, finished = reported(store, lease.run)
     assert step == TuningStep(0, 0, 1, 0.5) and warned == Warned(row.sentence)
     assert isinstance(finished, Finished) and finished.stopped
     assert store.claim("w") is None
@@ -100,11 +100,11 @@ def test_a_worker_that_was_given_up_can_write_nothing(store: Store):
         assert not store.finish(given_up, Finished(False, 1.0))
         with pytest.raises(JobError, match="not this worker's any more"):
             store.append(given_up, Warned("late"))
-    assert told(store, old.run) == [Warned("from the old one")]
+    assert reported(store, old.run) == [Warned("from the old one")]
     assert store.heartbeat(new)
 
 
-def test_a_resumed_run_keeps_what_is_still_true_and_nothing_is_told_twice(store: Store):
+def test_a_resumed_run_keeps_what_is_still_true_and_nothing_is_said_twice(store: Store):
     first = running(store)
     store.append(
         first, Started("mlp", "cpu", 1, 4, ()), TuningStep(0, 0, 1, 0.5), Measured(0, 1, "validation", 0.9, 0.5)
@@ -112,10 +112,10 @@ def test_a_resumed_run_keeps_what_is_still_true_and_nothing_is_told_twice(store:
     store.append(first, TuningStep(0, 1, 2, 0.4), TuningStep(0, 1, 3, 0.3))
     store.release("w")
     second = claimed(store)
-    assert len(told(store, first.run)) == 5  # a page may still show what there is
+    assert len(reported(store, first.run)) == 5  # a page may still show what there is
     store.append(second, Resumed(3, 0, 1), TuningStep(0, 1, 2, 0.4))
     store.append(second, TuningStep(0, 1, 3, 0.3))
-    assert told(store, first.run)[2:] == [
+    assert reported(store, first.run)[2:] == [
         Measured(0, 1, "validation", 0.9, 0.5),
         Resumed(3, 0, 1),
         TuningStep(0, 1, 2, 0.4),
@@ -128,7 +128,7 @@ def test_without_a_checkpoint_the_next_attempt_begins_with_an_empty_sheet(store:
     store.append(first, Warned("one"), Exported({}))
     store.release("w")
     store.append(claimed(store), Warned("two"))
-    assert told(store, first.run) == [Warned("two")]
+    assert reported(store, first.run) == [Warned("two")]
 
 
 def test_a_reader_who_keeps_events_by_attempt_never_shows_a_mixture(store: Store):
@@ -148,7 +148,7 @@ def test_a_run_that_fails_in_a_later_attempt_keeps_what_it_had_told(store: Store
     store.append(lease, Warned("one"))
     store.release("w")
     assert store.finish(claimed(store), Failed("no memory"))
-    assert told(store, lease.run) == [Warned("one"), Failed("no memory")]
+    assert reported(store, lease.run) == [Warned("one"), Failed("no memory")]
 
 
 def test_a_run_ended_by_force_says_what_is_left(store: Store):
@@ -160,7 +160,7 @@ def test_a_run_ended_by_force_says_what_is_left(store: Store):
         "stopped",
         "ended at once: no file was written; what it had measured is kept",
     )
-    assert [type(event) for event in told(store, lease.run)] == [TuningStep, Warned, Finished]
+    assert [type(event) for event in reported(store, lease.run)] == [TuningStep, Warned, Finished]
     assert store.release("doomed") == []
     assert store.end(lease.run) is None
 
@@ -196,7 +196,7 @@ def test_a_lost_run_is_next_at_its_old_place(store: Store):
     assert [store.place_in_queue(run) for run in (lost, other_session, same_session)] == [0, 1, 2]
 
 
-def test_a_session_has_a_limit_and_is_told_so(tmp_path: Path):
+def test_a_session_has_a_limit_and_is_said_so(tmp_path: Path):
     store = Store(tmp_path, Limits(runs_per_session=2))
     first, _ = store.create(RECIPE, "s"), store.create(RECIPE, "s")
     claimed(store)
@@ -253,5 +253,5 @@ def test_two_writers_of_one_run_do_not_lose_or_mix_numbers(store: Store):
     lease = running(store)
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda step: store.append(lease, TuningStep(0, 0, step, 0.5)), range(80)))
-    events = told(store, lease.run)
+    events = reported(store, lease.run)
     assert sorted(event.step for event in events if isinstance(event, TuningStep)) == list(range(80))

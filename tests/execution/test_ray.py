@@ -18,7 +18,7 @@ from pruning.execution.store.records import Lease
 from pruning.execution.store.store import Store
 from tests.execution import functions
 from tests.execution.tiny_worker import LONG, QUICK
-from tests.execution.waiting import eventually, gone, over, result, sentences, told, tuning
+from tests.execution.waiting import eventually, gone, over, reported, result, sentences, tuning
 
 ray = pytest.importorskip("ray")
 
@@ -78,7 +78,7 @@ def test_files_of_any_size_travel_to_the_server_in_pieces(
     content = bytes(range(size))
     distant.append(lease, exported(distant, lease, content))
     arrived = store.folder(lease.run) / "model.pt"
-    assert told(store, lease.run) == [Exported({"pt": str(arrived)})]
+    assert reported(store, lease.run) == [Exported({"pt": str(arrived)})]
     assert [(file.path, file.bytes) for file in store.artefacts(lease.run)] == [(arrived, size)]
     assert arrived.read_bytes() == content
     assert list(arrived.parent.iterdir()) == [arrived]

@@ -34,7 +34,7 @@ def over(store: Store, run: str, seconds: float = PATIENCE_S) -> RunRow:
     return eventually(lambda: row if (row := store.run(run)).over else None, seconds)
 
 
-def told(store: Store, run: str) -> list[Event]:
+def reported(store: Store, run: str) -> list[Event]:
     """The run's events, which are numbered from 1 without a gap."""
     events = store.events(run)
     assert [seq for seq, _ in events] == list(range(1, len(events) + 1))
@@ -43,13 +43,13 @@ def told(store: Store, run: str) -> list[Event]:
 
 def sentences(store: Store, run: str, beginning: str) -> list[str]:
     """What the run has warned of in sentences that begin so, without the beginning."""
-    said = [event.sentence for event in told(store, run) if isinstance(event, Warned)]
+    said = [event.sentence for event in reported(store, run) if isinstance(event, Warned)]
     return [sentence.removeprefix(beginning) for sentence in said if sentence.startswith(beginning)]
 
 
 def tuning(store: Store, run: str) -> int:
     """Wait until the run is in mid-training; returns the worker's process id."""
-    eventually(lambda: any(isinstance(event, TuningStep) for event in told(store, run)))
+    eventually(lambda: any(isinstance(event, TuningStep) for event in reported(store, run)))
     (pid,) = sentences(store, run, "pid ")
     return int(pid)
 

@@ -31,7 +31,7 @@ def record(verified: Verified | None = None, channels: bool = False, **workload_
         StageMeasured("dense", dense),
         StageMeasured("pruned", replace(dense, score=0.25)),
         Masked(0, 1.0, 100, 90, 300, {group.name: 0.7 for group in groups}),
-        Warned("90 fell and 100 were asked for"),
+        Warned("90 were pruned and 100 were asked for"),
         Measured(0, 0, "validation", 0.5, 0.3),
         TuningStep(0, 0, 1, 1.5),
         Measured(0, 6, "validation", 0.75, 0.3),

@@ -32,17 +32,17 @@ def test_the_page_needs_nothing_from_outside() -> None:
 
 
 def test_each_score_says_which_split_it_is_from() -> None:
-    told = text(page())
+    reported = text(page())
     for label in ("accuracy, test", "accuracy, validation", "parameters", "non-zeros", "bytes, gzipped", "MACs"):
-        assert label in told
-    assert "Test scores are on 300 samples that no choice was made on" in told
+        assert label in reported
+    assert "Test scores are on 300 samples that no choice was made on" in reported
 
 
 def test_asked_and_achieved_stand_side_by_side() -> None:
-    told = text(page())
-    assert "Asked to fall: 100 of 300 weights (33.33 %). Fell: 90 (30.00 %)" in told
-    assert "0 70.0 %" in told
-    assert "Note: 90 fell and 100 were asked for" in told
+    reported = text(page())
+    assert "Asked to be pruned: 100 of 300 weights (33.33 %). Pruned: 90 (30.00 %)" in reported
+    assert "0 70.0 %" in reported
+    assert "Note: 90 were pruned and 100 were asked for" in reported
 
 
 def test_the_classes_that_lost_most_are_named() -> None:
@@ -50,16 +50,16 @@ def test_the_classes_that_lost_most_are_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("verified", "told", "not_told"),
+    ("verified", "told", "not_reported"),
     [
         (Verified(0.5, 0.5, True), "Verified. The run's network scores 50.00 %", "Not verified."),
         (Verified(0.5, 0.25, False), "Not verified. The run's network scores 50.00 %", " Verified."),
         (None, "Not verified. The exported files could not be loaded", " Verified."),
     ],
 )
-def test_only_equal_scores_are_called_verified(verified: Verified | None, told: str, not_told: str) -> None:
+def test_only_equal_scores_are_called_verified(verified: Verified | None, reported: str, not_reported: str) -> None:
     read = text(page(verified))
-    assert told in read and not_told not in read
+    assert reported in read and not_reported not in read
 
 
 def test_names_cannot_write_html() -> None:
@@ -72,8 +72,8 @@ def test_a_run_without_classes_or_masks_is_reported_too() -> None:
     run = record()
     few = tuple(event for event in run.events if type(event).__name__ in ("Started", "StageMeasured"))
     started = replace(few[0], classes=())  # type: ignore[type-var]
-    told = text(Report().content(replace(run, events=(started, *few[1:]))).decode())
-    assert "stopped before anything fell" in told and "Classes that lost" not in told
+    reported = text(Report().content(replace(run, events=(started, *few[1:]))).decode())
+    assert "stopped before anything were pruned" in reported and "Classes that lost" not in reported
 
 
 def test_the_snippet_loads_the_class_from_its_own_file(tmp_path: object) -> None:
@@ -89,7 +89,7 @@ def test_the_snippet_imports_nothing_for_a_container_of_torch() -> None:
     assert snippet.count("import") == 2  # torch, and load_file
 
 
-def test_the_share_that_had_fallen_after_each_round_is_told_as_it_was() -> None:
+def test_the_share_that_had_been_pruned_after_each_round_is_said_as_it_was() -> None:
     recipe = from_json(recipe_text(schedule={"kind": "geometric", "share": 0.5}))
     (note,) = [note for field, _, note in choices(recipe, [0.0, 0.625, 1.0]) if field == "schedule"]
     assert note.replace(THIN, " ") == "share of the amount after each round: 0 %, 62 %, 100 %"
@@ -97,7 +97,7 @@ def test_the_share_that_had_fallen_after_each_round_is_told_as_it_was() -> None:
     assert note == ""
 
 
-def test_a_choice_is_told_with_its_values() -> None:
+def test_a_choice_is_said_with_its_values() -> None:
     assert in_words({"kind": "budget", "of": "macs", "share": 0.5}) == "budget, of macs, share 0.5"
     assert in_words({"kind": "polynomial", "rounds": 5, "power": 3.0}) == "polynomial, rounds 5, power 3.0"
     assert in_words({"kind": "per_layer", "shares": {"fc": 0.5}, "rest": {"kind": "sparsity", "share": 0.0}}) == (

@@ -46,7 +46,7 @@ def test_layers_side_by_side_keep_their_own_rows():
     assert {(s.param, s.dim): s.index.flatten().tolist() for s in right.pieces}[("both.weight", 1)] == [3, 4, 5, 6]
 
 
-def test_a_depthwise_convolution_falls_with_the_channels_that_it_filters():
+def test_a_depthwise_convolution_is_pruned_with_the_channels_that_it_filters():
     assert rows(seeded(NETWORKS["depthwise"][0]), 2, 8, 8) == {"0": (("0", "3"), 4), "6": (("6",), 6)}
 
 
@@ -87,7 +87,7 @@ def test_a_layer_read_by_a_shared_weight_stays_whole():
     assert "shares with" in left_out(model, 6)["entry"]
 
 
-def test_layers_that_share_a_bias_stay_and_one_layer_in_two_places_falls_in_both():
+def test_layers_that_share_a_bias_stay_and_one_layer_in_two_places_is_pruned_in_both():
     class Doubled(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -203,7 +203,12 @@ class Averaged(nn.Module):
         (Encoder, (9, 4), {"encoder.linear1"},
          {"entry": "MultiheadAttention", "encoder.self_attn.out_proj": "MultiheadAttention has no channels"}),
         (HalfCoupled, (2, 4, 4), set(), dict.fromkeys(("left", "right", "both"), "one by one")),
-        (Scaled, (2, 4, 4), set(), {"conv": "fall together with scale, and Parameter cannot be made smaller yet"}),
+        (
+            Scaled,
+            (2, 4, 4),
+            set(),
+            {"conv": "are pruned together with scale, and Parameter cannot be made smaller yet"},
+        ),
         (lambda: nn.Sequential(nn.Linear(4, 5), nn.LayerNorm((3, 5)), nn.Linear(5, 6), nn.Flatten(), nn.Linear(18, 3)),
          (3, 4), set(), {"0": "a norm over several dimensions", "2": "does not run"}),
         (lambda: nn.Sequential(nn.Conv2d(2, 4, 3), nn.ReLU(), nn.ConvTranspose2d(4, 3, 3), nn.Conv2d(3, 5, 1),
@@ -211,7 +216,7 @@ class Averaged(nn.Module):
          (2, 8, 8), {"3"}, {"0": "ConvTranspose2d cannot be made smaller yet"}),
         (lambda: nn.Sequential(nn.Conv2d(2, 4, 1), nn.Conv2d(4, 8, 1, groups=4), nn.Conv2d(8, 5, 1), nn.Flatten(),
                                nn.Linear(320, 3)),
-         (2, 8, 8), {"1", "2"}, {"0": "the groups of 1 let its units fall only all together"}),
+         (2, 8, 8), {"1", "2"}, {"0": "the groups of 1 let its units be pruned only all together"}),
         (lambda: nn.Sequential(nn.Conv2d(2, 4, 1), nn.Conv2d(4, 2, 1, groups=2), nn.Conv2d(2, 5, 1), nn.Flatten(),
                                nn.Linear(320, 3)),
          (2, 8, 8), {"2"}, {"0": "1, a convolution with one output a group and several inputs", "1": "one output"}),
@@ -229,7 +234,7 @@ def test_layers_that_cannot_be_cut_say_why_and_the_others_can(make, shape, free,
         assert part in left_out(model, *shape)[layer]
 
 
-def test_the_channels_of_a_grouped_convolution_fall_from_all_its_groups_together():
+def test_the_channels_of_a_grouped_convolution_are_pruned_from_all_its_groups_together():
     model = seeded(
         lambda: nn.Sequential(
             nn.Conv2d(2, 6, 1), nn.Conv2d(6, 4, 1, groups=2), nn.Conv2d(4, 3, 1), nn.Flatten(), nn.Linear(48, 3)
@@ -243,7 +248,7 @@ def test_the_channels_of_a_grouped_convolution_fall_from_all_its_groups_together
     assert owned[("1.weight", 0)] == owned[("2.weight", 1)] == [[0, 2], [1, 3]]
 
 
-def test_the_groups_of_a_group_norm_fall_as_wholes():
+def test_the_groups_of_a_group_norm_are_pruned_as_wholes():
     model = seeded(
         lambda: nn.Sequential(nn.Conv2d(2, 6, 1), nn.GroupNorm(3, 6), nn.ReLU(), nn.Conv2d(6, 2, 1), nn.Flatten())
     )
@@ -252,7 +257,7 @@ def test_the_groups_of_a_group_norm_fall_as_wholes():
     assert owned[("0.weight", 0)] == owned[("1.weight", 0)] == owned[("3.weight", 1)] == [[0, 1], [2, 3], [4, 5]]
 
 
-def test_a_norm_over_all_channels_lets_them_fall_one_by_one():
+def test_a_norm_over_all_channels_lets_them_be_pruned_one_by_one():
     for norm in (nn.GroupNorm(1, 6), nn.BatchNorm2d(6), nn.GroupNorm(6, 6)):
         model = seeded(lambda norm=norm: nn.Sequential(nn.Conv2d(2, 6, 1), norm, nn.Conv2d(6, 2, 1), nn.Flatten()))
         (group,) = Channels().sorted_out(model, torch.randn(1, 2, 4, 4))[0]

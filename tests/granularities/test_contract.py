@@ -115,7 +115,7 @@ def test_grouping_leaves_the_model_and_the_generator_untouched(granularity, netw
 
 
 @pytest.mark.parametrize("granularity, network", CASES)
-def test_masking_zeroes_what_the_fallen_units_own_and_nothing_else_and_the_network_runs(granularity, network):
+def test_masking_zeroes_what_the_pruned_units_own_and_nothing_else_and_the_network_runs(granularity, network):
     model, inputs, groups, _ = grouped(granularity, network)
     for group in groups:
         masked = copy.deepcopy(model)
@@ -124,11 +124,11 @@ def test_masking_zeroes_what_the_fallen_units_own_and_nothing_else_and_the_netwo
         apply_masks(masked, masks_of([group], {group.name: keep}, masked))
         parameters = dict(masked.named_parameters())
         for name, before in model.named_parameters():
-            falls = torch.zeros(before.shape, dtype=torch.bool)
+            pruned = torch.zeros(before.shape, dtype=torch.bool)
             for piece in group.pieces:
                 if piece.param == name:
-                    falls |= piece.owners(before.shape) == group.units // 2
-            assert torch.equal(parameters[name], torch.where(falls, 0.0, before))
+                    pruned |= piece.owners(before.shape) == group.units // 2
+            assert torch.equal(parameters[name], torch.where(pruned, 0.0, before))
         assert list(masked.state_dict()) == list(model.state_dict())
         with torch.no_grad():
             assert bool(masked(inputs).isfinite().all())

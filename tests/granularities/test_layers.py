@@ -124,7 +124,7 @@ def test_a_block_with_a_module_that_another_block_has_too_stays():
     assert group.members == ("2.first", "2.second", "3.first", "3.second")
     assert reasons["0.second"] == "0 cannot be skipped: it shares 0.first.weight with 1.first.weight"
     assert reasons["1.second"] == "1 cannot be skipped: it shares 1.first.weight with 0.first.weight"
-    # of what stays nothing changes when one that may fall does
+    # of what stays nothing changes when one that may be pruned does
     before = copy.deepcopy(model.state_dict())
     apply_masks(model, masks_of([group], {group.name: torch.tensor([False, True])}, model))
     changed = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}
@@ -161,7 +161,7 @@ def test_a_block_that_passes_on_what_it_sees_but_not_all_there_is_stays():
     assert group.layout == (3,) and "odd cannot be skipped" in reasons["odd.conv1"]
 
 
-def test_blocks_that_change_their_input_in_place_are_judged_by_what_went_in():
+def test_blocks_that_change_their_input_in_place_are_evaluated_by_what_went_in():
     class InPlace(Basic):
         def forward(self, maps: Tensor) -> Tensor:
             maps += self.bn2(self.conv2(F.relu(self.bn1(self.conv1(maps)))))

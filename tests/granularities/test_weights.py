@@ -20,7 +20,7 @@ def test_a_frozen_layer_has_no_units():
     assert [group.name for group in Weights().sorted_out(model, torch.zeros(1, 6))[0]] == ["0", "4"]
 
 
-def test_a_tied_weight_is_counted_once_and_falls_in_both_layers():
+def test_a_tied_weight_is_counted_once_and_is_pruned_in_both_layers():
     model = seeded(Tied)
     keys = list(model.state_dict())
     groups = Weights().sorted_out(model, torch.zeros(1, 6))[0]

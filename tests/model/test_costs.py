@@ -93,10 +93,10 @@ def drawn(name: str, granularity: str, seed: int):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_cost_model_knows_the_size_of_the_network_that_is_really_smaller(name, seed):
     model, example, groups, keep = drawn(name, "channels", seed)
-    foretold = cost_model(model, example).after(groups, {n: int((~stays).sum()) for n, stays in keep.items()})
+    predicted = cost_model(model, example).after(groups, {n: int((~stays).sum()) for n, stays in keep.items()})
     real = costs(remove_units(model, example, groups, keep), example)
-    assert (foretold.parameters, foretold.macs) == (real.parameters, real.macs)
-    assert abs(foretold.bytes - real.bytes) <= 64
+    assert (predicted.parameters, predicted.macs) == (real.parameters, real.macs)
+    assert abs(predicted.bytes - real.bytes) <= 64
 
 
 def test_removing_nothing_costs_what_the_model_costs():
@@ -106,7 +106,7 @@ def test_removing_nothing_costs_what_the_model_costs():
         assert (size.parameters, size.bytes, size.macs) == (cost.parameters, cost.bytes, cost.macs)
 
 
-def test_weights_that_fall_leave_the_dense_size():
+def test_weights_that_are_pruned_leave_the_dense_size():
     model, example, groups, keep = drawn("conv", "weights", 0)
     before = costs(model, example)
     apply_masks(model, masks_of(groups, keep, model))
@@ -127,9 +127,9 @@ def test_a_tied_weight_is_counted_once_also_after_masking():
 def test_nonzero_after_is_the_count_after_masking(name, granularity):
     model, example, groups, keep = drawn(name, granularity, 1)
     model.get_parameter(next(prunable_weights(model)).param).data.flatten()[:5] = 0.0  # not counted twice
-    foretold = nonzero_after(model, groups, keep)
+    predicted = nonzero_after(model, groups, keep)
     apply_masks(model, masks_of(groups, keep, model))
-    assert foretold == costs(model, example).nonzero
+    assert predicted == costs(model, example).nonzero
 
 
 @pytest.mark.parametrize("granularity", GRANULARITIES)
@@ -138,9 +138,9 @@ def test_nonzero_after_is_the_count_after_masking_for_units_of_every_kind(granul
     model = work.build()
     groups = GRANULARITIES[granularity]().sorted_out(model, work.example)[0]
     keep = {group.name: torch.arange(group.units) % 2 == 0 for group in groups}
-    before, foretold = costs(model, work.example), nonzero_after(model, groups, keep)
+    before, predicted = costs(model, work.example), nonzero_after(model, groups, keep)
     apply_masks(model, masks_of(groups, keep, model))
-    assert foretold == costs(model, work.example).nonzero < before.nonzero
+    assert predicted == costs(model, work.example).nonzero < before.nonzero
 
 
 def test_what_no_layer_of_its_own_does_is_counted_and_stays():
@@ -156,8 +156,8 @@ def test_what_no_layer_of_its_own_does_is_counted_and_stays():
     )
     groups = GRANULARITIES["channels"]().sorted_out(model, work.example)[0]
     keep = {group.name: torch.arange(group.units) % 2 == 0 for group in groups}
-    foretold = counted.after(groups, {name: int((~stays).sum()) for name, stays in keep.items()})
+    predicted = counted.after(groups, {name: int((~stays).sum()) for name, stays in keep.items()})
     real = costs(remove_units(model, work.example, groups, keep), work.example)
-    assert (foretold.parameters, foretold.macs) == (real.parameters, real.macs) and foretold.macs < counted.after(
+    assert (predicted.parameters, predicted.macs) == (real.parameters, real.macs) and predicted.macs < counted.after(
         [], {}
     ).macs

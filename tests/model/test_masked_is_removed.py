@@ -45,7 +45,7 @@ def test_masked_and_removed_compute_the_same(name, seed, record_property):
     print(f"{name}, seed {seed}: largest difference {difference:.3g} of outputs up to {float(zeroed.abs().max()):.3g}")
     assert difference == 0.0 if ARCHITECTURES[name].exact else difference <= 1e-12
     assert float((whole - zeroed).abs().max()) > 1e-3 and float(zeroed.std(dim=0).max()) > 1e-4  # something happens
-    # what fell is gone: as many parameters as the masks left, but for the tied weight's single copy
+    # what were pruned is gone: as many parameters as the masks left, but for the tied weight's single copy
     gone = sum(int((~mask).sum()) for mask in masks_of(groups, keep, model).values())
     sizes = [sum(p.numel() for p in network.parameters()) for network in (model, smaller)]
     assert gone > 0 and sizes[1] == sizes[0] - gone

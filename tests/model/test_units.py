@@ -46,7 +46,7 @@ def test_sums_are_float32_whatever_the_dtype(dtype):
     assert single.sums(values).tolist() == [exact] * 4
 
 
-def test_masks_cover_every_slice_of_a_fallen_unit(two_layers):
+def test_masks_cover_every_slice_of_a_pruned_unit(two_layers):
     model, group = two_layers
     masks = masks_of([group], {"0": torch.tensor([True, False, True])}, model)
     assert {name: mask.tolist() for name, mask in masks.items()} == {

@@ -49,7 +49,7 @@ def test_what_is_no_finite_number_is_in_no_range(value, above):
     assert not Between(0.0, 1e9, above=above).holds(value)
 
 
-def test_a_range_is_told_in_words():
+def test_a_range_is_said_in_words():
     assert (str(Between(1, 8)), str(Between(0.0, 0.5))) == ("from 1 to 8", "from 0 to 0.5")
     assert str(Between(0.0, 10.0, above=True)) == "above 0 and at most 10"
 

@@ -41,7 +41,7 @@ def test_rank_agreement_is_spearmans_with_ties_sharing_their_rank():
     assert (ranks == ranks.T).all() and ranks.diagonal().tolist() == [1.0] * 5
 
 
-def test_overlap_is_the_share_of_the_rows_fallen_that_the_column_takes_too():
+def test_overlap_is_the_share_of_the_rows_pruned_that_the_column_takes_too():
     scores = {kind: {"x": torch.arange(4.0)} for kind in "ab"}
     keep = {"a": {"x": torch.tensor([False, False, True, True])}, "b": {"x": torch.tensor([True, False, True, True])}}
     assert agreement(scores, keep).overlap.tolist() == [[1.0, 0.5], [1.0, 1.0]]
@@ -116,8 +116,8 @@ def test_a_criterion_that_leaves_layers_whole_says_how_few_units_it_cut():
     model = open_model(work, CPU)
     every = sum(model.get_parameter(param).numel() for _, param, _ in prunable_weights(model))
     linear = sum(m.weight.numel() for m in model.modules() if isinstance(m, nn.Linear))
-    assert (magnitude.units, magnitude.fallen) == (every, round(every / 2))
-    assert (wanda.units, wanda.fallen) == (linear, round(linear / 2)) and linear < every
+    assert (magnitude.units, magnitude.pruned) == (every, round(every / 2))
+    assert (wanda.units, wanda.pruned) == (linear, round(linear / 2)) and linear < every
     assert agreed is not None and agreed.ranks.shape == (2, 2)
 
 
@@ -127,14 +127,14 @@ def run_cli(*arguments: str) -> str:
     ).stdout
 
 
-def test_an_agreement_where_nothing_falls_is_null_in_json(tmp_path):
+def test_an_agreement_where_nothing_is_pruned_is_null_in_json(tmp_path):
     recipe = tmp_path / "recipe.json"
     recipe.write_text(to_json(Recipe("mlp_128", amount=Sparsity(0.0))))
     printed = run_cli("compare", str(recipe), "--criteria", "magnitude,lamp", "--json")
     assert json.loads(printed)["agreement"]["overlap"] == [[None, None], [None, None]]
 
 
-def test_criteria_that_score_no_layer_in_common_are_told_apart():
+def test_criteria_that_score_no_layer_in_common_are_said_apart():
     scores = {"a": {"x": torch.arange(3.0)}, "b": {"y": torch.arange(3.0)}}
     keep = {kind: {name: torch.arange(3) > 0 for name in groups} for kind, groups in scores.items()}
     with pytest.raises(RecipeError, match="a, b score no layer in common: compare fewer criteria"):

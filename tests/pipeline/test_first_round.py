@@ -42,16 +42,16 @@ scopes = {
 def the_first_round_is_the_preview(recipe: Recipe) -> None:
     try:
         ranking, amount = LAB.ranking(recipe), LAB.amount(recipe)
-    except RecipeError as told:  # a budget that cannot be met: the run says so in the same words
+    except RecipeError as reported:  # a budget that cannot be met: the run says so in the same words
         with pytest.raises(RecipeError) as again:
             carried_out(tiny("mlp", count=20), recipe)
-        assert str(again.value) == str(told)
+        assert str(again.value) == str(reported)
         return
     where, keep = position(ranking, amount), select(ranking, amount)
     events, result = carried_out(tiny("mlp", count=20), recipe)
     cut = next(event for event in events if isinstance(event, Masked))
     assert (cut.round, cut.progress) == (0, 1.0)
-    assert (cut.asked, cut.fallen, cut.units) == (where.asked, where.fallen, where.units)
+    assert (cut.asked, cut.pruned, cut.units) == (where.asked, where.pruned, where.units)
     assert cut.kept == {row.name: row.kept for row in where.shares}
     assert result.keep.keys() == keep.keys()
     assert all(torch.equal(result.keep[name], keep[name]) for name in keep)
@@ -78,7 +78,7 @@ def test_channels_which_are_removed(amount, scope):
     @RUNS
     @given(amounts[amount], scopes[scope])
     def holds(amount: Amount, scope) -> None:
-        if isinstance(amount, PerLayer):  # the output layer's channels never fall
+        if isinstance(amount, PerLayer):  # the output layer's channels are never pruned
             amount = PerLayer({name: share for name, share in amount.shares.items() if name != "4"}, amount.rest)
         recipe = Recipe("mlp", granularity=Channels(), scope=scope, amount=amount, tuning=Tuning(epochs=0))
         the_first_round_is_the_preview(recipe)

@@ -42,7 +42,7 @@ def weights() -> np.ndarray:
     return build()[0].weight.detach().abs().numpy()
 
 
-def fallen() -> np.ndarray:
+def pruned() -> np.ndarray:
     keep = select(BENCH.ranking(HALF), HALF.amount)["0"]
     return (~keep).reshape(WIDE).numpy().astype(float)
 
@@ -64,17 +64,17 @@ def test_a_window_is_pooled_cell_by_cell(window):
     top, bottom, left, right = window or (0, 300, 0, 200)
     part = (slice(top, bottom), slice(left, right))
     assert (seen.shape, seen.top, seen.bottom, seen.left, seen.right) == (WIDE, top, bottom, left, right)
-    assert seen.values.shape == seen.fallen.shape == (min(bottom - top, CELLS), min(right - left, CELLS))
+    assert seen.values.shape == seen.pruned.shape == (min(bottom - top, CELLS), min(right - left, CELLS))
     assert np.array_equal(seen.values, pooled(weights()[part], "max"))
-    assert np.abs(seen.fallen - 255 * pooled(fallen()[part], "mean")).max() <= 0.5001
-    assert (seen.values.dtype, seen.fallen.dtype) == (np.float32, np.uint8)
+    assert np.abs(seen.pruned - 255 * pooled(pruned()[part], "mean")).max() <= 0.5001
+    assert (seen.values.dtype, seen.pruned.dtype) == (np.float32, np.uint8)
     assert seen.highest == weights().max() and not seen.of_units
 
 
 def test_where_the_window_fits_cells_are_single_weights():
     seen = heatmap(BENCH, HALF, "0", (100, 200, 50, 150))
     assert np.array_equal(seen.values, weights()[100:200, 50:150])
-    assert np.array_equal(seen.fallen, 255 * fallen()[100:200, 50:150])
+    assert np.array_equal(seen.pruned, 255 * pruned()[100:200, 50:150])
 
 
 @pytest.mark.parametrize(
@@ -95,20 +95,20 @@ def test_a_convolution_is_filters_by_channels_and_kernel():
     seen = heatmap(BENCH, Recipe("conv", Taylor(), amount=Sparsity(0.3)), "3", None)
     assert seen.shape == (5, 4 * 9) and seen.values.shape == (5, 36)
     keep = select(BENCH.ranking(Recipe("conv", Taylor())), Sparsity(0.3))["3"]
-    assert np.array_equal(seen.fallen == 255, ~keep.reshape(5, 36).numpy())
+    assert np.array_equal(seen.pruned == 255, ~keep.reshape(5, 36).numpy())
 
 
-def test_channels_fall_with_their_rows_and_the_columns_that_read_them():
+def test_channels_are_pruned_with_their_rows_and_the_columns_that_read_them():
     recipe = Recipe("conv", Magnitude(), Channels(), WithinLayer(), Sparsity(0.4))
     keep = select(BENCH.ranking(recipe), recipe.amount)
-    second = heatmap(BENCH, recipe, "3", None).fallen.reshape(5, 4, 9) == 255
+    second = heatmap(BENCH, recipe, "3", None).pruned.reshape(5, 4, 9) == 255
     expected = np.zeros((5, 4, 9), dtype=bool)
     expected[~keep["3"].numpy()] = True
     expected[:, ~keep["0"].numpy()] = True
     assert np.array_equal(second, expected) and expected.any() and not expected.all()
-    # the output layer keeps its units and loses the columns of what fell before it
+    # the output layer keeps its units and loses the columns of what were pruned before it
     last = heatmap(BENCH, recipe, "7", None)
-    assert np.array_equal(last.fallen.reshape(3, 5, 4) == 255, np.broadcast_to(~keep["3"].numpy()[:, None], (3, 5, 4)))
+    assert np.array_equal(last.pruned.reshape(3, 5, 4) == 255, np.broadcast_to(~keep["3"].numpy()[:, None], (3, 5, 4)))
 
 
 def test_single_weights_are_shown_where_the_criterion_scores_them_also_for_channels():
@@ -129,6 +129,6 @@ def test_a_layer_without_scores_is_shown_by_the_size_of_its_weights():
     assert torch.equal(torch.from_numpy(seen.values), BENCH.opened("conv").model[7].weight.detach().abs())
 
 
-def test_a_layer_kept_whole_shows_nothing_fallen():
+def test_a_layer_kept_whole_shows_nothing_pruned():
     recipe = Recipe("conv", amount=PerLayer({}, Sparsity(0.5)), keep_whole=("3",))
-    assert heatmap(BENCH, recipe, "3", None).fallen.sum() == 0 < heatmap(BENCH, recipe, "0", None).fallen.sum()
+    assert heatmap(BENCH, recipe, "3", None).pruned.sum() == 0 < heatmap(BENCH, recipe, "0", None).pruned.sum()

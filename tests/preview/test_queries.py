@@ -65,27 +65,27 @@ def test_the_histograms_count_every_unit_or_weight_once(axis, granularity, netwo
     model = BENCH.opened(network).model
     masks = masks_of(BENCH.ranking(recipe).groups, select(BENCH.ranking(recipe), amount), model)
     for row in seen.layers:
-        assert row.kept.shape == row.fallen.shape == (BINS,) and row.low < row.high
-        assert (row.kept >= 0).all() and (row.fallen >= 0).all()
+        assert row.kept.shape == row.pruned.shape == (BINS,) and row.low < row.high
+        assert (row.kept >= 0).all() and (row.pruned >= 0).all()
         if row.why_not:
-            assert row.units == row.fallen_units == 0
+            assert row.units == row.pruned_units == 0
         if axis == "score":
-            assert (row.kept.sum() + row.fallen.sum(), row.fallen.sum()) == (row.units, row.fallen_units)
+            assert (row.kept.sum() + row.pruned.sum(), row.pruned.sum()) == (row.units, row.pruned_units)
         elif isinstance(model.get_submodule(row.name), (torch.nn.Linear, torch.nn.Conv2d)):
             weight = model.get_submodule(row.name).weight
             stays = masks.get(f"{row.name}.weight", torch.ones_like(weight, dtype=torch.bool))
-            assert (row.kept.sum(), row.fallen.sum()) == (int(stays.sum()), int((~stays).sum()))
+            assert (row.kept.sum(), row.pruned.sum()) == (int(stays.sum()), int((~stays).sum()))
     own_rows = [row for row in seen.layers if row.row == row.name and not row.why_not]
-    assert sum(row.fallen_units for row in own_rows) == seen.fallen
+    assert sum(row.pruned_units for row in own_rows) == seen.pruned
     assert sum(row.units for row in own_rows) == seen.units
-    assert seen.asked >= seen.fallen
+    assert seen.asked >= seen.pruned
 
 
-def test_the_cut_parts_what_falls_from_what_stays():
+def test_the_cut_parts_what_is_pruned_from_what_stays():
     recipe = Recipe("conv", amount=Sparsity(0.5))
     seen = look(BENCH, recipe, "score")
     weights = torch.cat([BENCH.opened("conv").model[i].weight.detach().abs().flatten() for i in (0, 3, 7)])
-    assert seen.cut == pytest.approx(float(weights.sort().values[156])) and (seen.asked, seen.fallen) == (156, 156)
+    assert seen.cut == pytest.approx(float(weights.sort().values[156])) and (seen.asked, seen.pruned) == (156, 156)
     assert all(row.cuts == (seen.cut,) for row in seen.layers)
     for row in look(BENCH, recipe, "sigma").layers:
         sigma = float(BENCH.opened("conv").model.get_submodule(row.name).weight.detach().std(correction=0))
@@ -109,21 +109,21 @@ def test_a_histogram_is_what_numpy_counts(granularity):
     ranking = BENCH.ranking(recipe)
     masks = masks_of(ranking.groups, select(ranking, recipe.amount), BENCH.opened("conv").model)
     weight = BENCH.opened("conv").model[3].weight.detach().flatten(1).numpy()
-    stays = masks["3.weight"].flatten(1).numpy()  # with channels also the columns that fall with the layer before
+    stays = masks["3.weight"].flatten(1).numpy()  # with channels also the columns that are pruned with the layer before
     row = next(row for row in look(BENCH, recipe, "sigma").layers if row.name == "3")
-    for counts, part in ((row.kept, stays), (row.fallen, ~stays)):
+    for counts, part in ((row.kept, stays), (row.pruned, ~stays)):
         assert np.array_equal(counts, np.histogram((weight / weight.std())[part].clip(-4, 4), BINS, (-4, 4))[0])
 
 
 def test_layers_kept_whole_coupled_and_protected_are_marked():
     recipe = Recipe("residual", Magnitude(), Channels(), WithinLayer(), Sparsity(0.5), keep_whole=("conv1",))
     rows = {row.name: row for row in look(BENCH, recipe, "score").layers}
-    assert rows["conv1"].whole and rows["conv1"].fallen_units == 0 and rows["conv1"].units == 5
+    assert rows["conv1"].whole and rows["conv1"].pruned_units == 0 and rows["conv1"].units == 5
     assert (rows["conv2"].row, rows["project"].row, rows["stem"].row) == ("stem", "conv3", "stem")
     assert not rows["conv2"].whole
     coupled = replace(recipe, keep_whole=("stem",))
     assert {row.name for row in look(BENCH, coupled, "score").layers if row.whole} == {"stem", "conv2"}
-    assert rows["conv2"].fallen_units == rows["stem"].fallen_units > 0
+    assert rows["conv2"].pruned_units == rows["stem"].pruned_units > 0
     assert "output" in rows["fc"].why_not and "norm" in rows["bn1"].why_not
 
 
@@ -132,7 +132,9 @@ def test_a_shared_weight_says_so(granularity):
     lab = PreviewSession({"tied": lambda: workload(lambda: seeded(Tied), VECTOR), "mlp": lambda: tiny("mlp")}, CPU)
     recipe = made("tied", "magnitude", granularity)
     if granularity == "channels":
-        with pytest.raises(RecipeError, match=r"no channels in this network can fall \(first: .* shares with second"):
+        with pytest.raises(
+            RecipeError, match=r"no channels in this network can be pruned \(first: .* shares with second"
+        ):
             look(lab, recipe, "score")
         return
     rows = {row.name: row for row in look(lab, recipe, "score").layers}
@@ -176,7 +178,7 @@ def agree(lab: PreviewSession, work: Workload, recipe: Recipe) -> None:
     assert outcome.estimate.score == pytest.approx(stage.validation, abs=1e-12)
     seen = look(lab, recipe, "score")
     assert (seen.parameters, seen.macs, seen.nonzero) == (stage.parameters, stage.macs, stage.nonzero)
-    assert seen.fallen == sum(int((~stays).sum()) for stays in preview.values()) > 0
+    assert seen.pruned == sum(int((~stays).sum()) for stays in preview.values()) > 0
 
 
 AT_A_STATE = {"change"}
@@ -305,7 +307,7 @@ def test_one_sort_serves_every_position_of_a_slider():
 
 def test_a_share_of_one_by_hand_empties_the_layer_in_the_preview_too():
     recipe = Recipe("mlp", amount=PerLayer({"2": 1.0}))
-    rows = {row.name: row.fallen_units for row in look(BENCH, recipe, "score").layers}
+    rows = {row.name: row.pruned_units for row in look(BENCH, recipe, "score").layers}
     assert rows == {"0": 0, "2": 20, "4": 0}
     with pytest.raises(RecipeError, match=r"amount.shares.0 is 1.0, but a layer without channels cannot run"):
         look(BENCH, Recipe("mlp", Magnitude(), Channels(), Global(), PerLayer({"0": 1.0})), "score")
@@ -322,8 +324,8 @@ def test_a_budget_shares_the_ranking_of_a_sparsity_and_is_settled_once():
     recipe = Recipe("mlp", Magnitude(), amount=Budget("parameters", 0.5))
     assert BENCH.ranking(recipe) is BENCH.ranking(replace(recipe, amount=Sparsity(0.5)))
     assert BENCH.amount(recipe) is BENCH.amount(replace(recipe, tuning=Tuning(epochs=9)))
-    # of 74 parameters 12 are biases: 37 left are 25 weights, so that 37 of 62 fall
-    assert look(BENCH, recipe, "score").fallen == 37
+    # of 74 parameters 12 are biases: 37 left are 25 weights, so that 37 of 62 are pruned
+    assert look(BENCH, recipe, "score").pruned == 37
 
 
 def test_a_budget_that_cannot_be_met_is_said_in_a_sentence():
@@ -348,7 +350,7 @@ def test_the_threshold_slider_has_the_units_that_scores_are_compared_in():
                           for row in prunable_weights(model)])  # fmt: skip
     low, high = score_range(BENCH, Recipe("residual", scope=Global("max")))
     assert low == pytest.approx(float(relative.min())) and 0.9 < high <= 1.0
-    share = look(BENCH, Recipe("residual", scope=Global("max"), amount=Threshold(0.5)), "score").fallen
+    share = look(BENCH, Recipe("residual", scope=Global("max"), amount=Threshold(0.5)), "score").pruned
     assert share == int((relative < 0.5).sum())
 
 
@@ -357,9 +359,9 @@ def test_scores_below_zero_have_a_threshold_slider_too():
     weights = weights_of("mlp")
     assert (low, high) == (-float(weights.max()), -float(weights.min()))
     seen = look(BENCH, Recipe("mlp", Largest(), amount=Threshold((low + high) / 2)), "score")
-    assert seen.fallen == int((-weights < (low + high) / 2).sum()) and 0 < seen.fallen < seen.units
+    assert seen.pruned == int((-weights < (low + high) / 2).sum()) and 0 < seen.pruned < seen.units
     for row in seen.layers:
-        assert row.low <= low and row.high >= 0 and row.kept.sum() + row.fallen.sum() == row.units
+        assert row.low <= low and row.high >= 0 and row.kept.sum() + row.pruned.sum() == row.units
 
 
 def test_shares_of_layers_by_rule_are_a_start_for_ones_own():
@@ -369,7 +371,7 @@ def test_shares_of_layers_by_rule_are_a_start_for_ones_own():
     groups = list(BENCH.ranking(recipe).groups)
     shares = allocation(BENCH, recipe, "erk", 0.7)
     assert shares == erk(groups, shapes, 0.7)
-    assert look(BENCH, replace(recipe, amount=PerLayer(shares)), "score").fallen == round(0.7 * 62)
+    assert look(BENCH, replace(recipe, amount=PerLayer(shares)), "score").pruned == round(0.7 * 62)
     assert allocation(BENCH, replace(recipe, keep_whole=("0",)), "uniform", 0.7).keys() == {"2", "4"}
 
 
@@ -379,17 +381,17 @@ def test_units_are_shown_as_they_lie_each_group_once():
     keep = select(BENCH.ranking(recipe), recipe.amount)
     assert [view.layer for view in shown] == ["stem", "conv1"]
     for view in shown:
-        assert view.scores.dtype == np.float32 and np.array_equal(view.fallen, ~keep[view.layer].numpy())
+        assert view.scores.dtype == np.float32 and np.array_equal(view.pruned, ~keep[view.layer].numpy())
     kernels = units(BENCH, made("residual", "magnitude", "kernels"), ["conv1"])[0]
     weight = BENCH.opened("residual").model.conv1.weight.detach()
     assert kernels.scores.shape == (5, 4)
     assert np.allclose(kernels.scores, weight.abs().sum(dim=(2, 3)).numpy(), atol=1e-6)
 
 
-def test_units_kept_whole_have_not_fallen_and_a_layer_without_units_is_named():
+def test_units_kept_whole_have_not_been_pruned_and_a_layer_without_units_is_named():
     recipe = made("residual", "magnitude", "channels", amount=Sparsity(0.5), keep_whole=("conv1",))
-    assert not units(BENCH, recipe, ["conv1"])[0].fallen.any()
-    with pytest.raises(RecipeError, match="fc has no channels that may fall; choose another layer"):
+    assert not units(BENCH, recipe, ["conv1"])[0].pruned.any()
+    with pytest.raises(RecipeError, match="fc has no channels that may be pruned; choose another layer"):
         units(BENCH, recipe, ["fc"])
 
 
@@ -403,8 +405,8 @@ def test_every_row_has_units_or_says_why_not(granularity):
         assert row.why_not or row.units == (1 if row.of_several else groups[row.row])
     assert any(row.of_several for row in seen.layers) == (granularity == "layers")
     assert all(len(row.why_not) > 20 for row in seen.layers if row.row not in groups)
-    fallen = {row.row: max(r.fallen_units for r in seen.layers if r.row == row.row) for row in seen.layers}
-    assert sum(fallen.values()) == seen.fallen == round(seen.units / 2)
+    pruned = {row.row: max(r.pruned_units for r in seen.layers if r.row == row.row) for row in seen.layers}
+    assert sum(pruned.values()) == seen.pruned == round(seen.units / 2)
 
 
 def test_an_unknown_workload_is_answered_with_the_known_ones():

@@ -29,7 +29,7 @@ def test_every_field_of_every_kind_says_what_it_takes_and_means(choice):
         assert all(field.takes and len(field.about) > 10 for field in row.fields)
 
 
-def test_ranges_and_words_are_told():
+def test_ranges_and_words_are_said():
     by_kind = {row.kind: row for row in tables()["criterion"]}
     assert by_kind["magnitude"].fields[0].takes == "1 or 2"
     (of,) = (row.fields[0] for row in tables()["scope"] if row.kind == "blocks")

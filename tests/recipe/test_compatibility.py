@@ -52,10 +52,10 @@ def sentence(choice: Choice) -> str:
 SENTENCES = {choice: sentence(choice) for choice in ALL}
 
 
-def advised(choice: Choice, told: str) -> list[Choice]:
+def advised(choice: Choice, reported: str) -> list[Choice]:
     """The choice with each of the things that the sentence says one may choose instead."""
     criterion, granularity, scope, amount = choice
-    advice = told.partition(": choose ")[2]
+    advice = reported.partition(": choose ")[2]
     found: list[Choice] = []
     for field, names in re.findall(r"(granularity|scope) ((?:\w+)(?: or \w+)*)", advice):
         for name in names.split(" or "):
@@ -67,41 +67,43 @@ def advised(choice: Choice, told: str) -> list[Choice]:
     return found
 
 
-def reason(told: str) -> str:
+def reason(reported: str) -> str:
     """Which of the three rules was broken; empty if none."""
     starts = {"criterion": r"\w+ scores ", "scope": r"scope \w+ lets ", "amount": r"a budget of "}
-    return next((rule for rule, start in starts.items() if re.match(start, told)), "")
+    return next((rule for rule, start in starts.items() if re.match(start, reported)), "")
 
 
 def test_most_choices_go_together_and_some_do_not():
-    apart = [choice for choice, told in SENTENCES.items() if told]
+    apart = [choice for choice, reported in SENTENCES.items() if reported]
     assert len(ALL) == len(CRITERIA) * len(GRANULARITIES) * len(SCOPES) * len(AMOUNTS_TO_TRY)
     assert 0 < len(apart) < len(ALL)
 
 
 def test_choices_are_refused_for_one_of_three_reasons_and_only_for_these():
-    for (criterion, granularity, scope, amount), told in SENTENCES.items():
+    for (criterion, granularity, scope, amount), reported in SENTENCES.items():
         unscored_units = not fits(CRITERIA[criterion], granularity)
         no_rows = scope in ("row", "blocks") and not GRANULARITIES[granularity].rows
         only_zeroed = amount in ("bytes", "macs", "rest") and not GRANULARITIES[granularity].removable
-        assert bool(told) == (unscored_units or no_rows or only_zeroed)
-        assert told == incompatibility(*parts((criterion, granularity, scope, amount)))
+        assert bool(reported) == (unscored_units or no_rows or only_zeroed)
+        assert reported == incompatibility(*parts((criterion, granularity, scope, amount)))
 
 
 def test_every_refusal_is_a_sentence_that_names_both_choices_and_the_way_out():
-    for choice, told in SENTENCES.items():
-        if told:
+    for choice, reported in SENTENCES.items():
+        if reported:
             criterion, granularity, scope, _ = choice
-            assert GRANULARITIES[granularity].unit in told and "\n" not in told and len(told) < 400
-            assert told.startswith((f"{criterion} scores", f"scope {scope} lets", "a budget of ")) and reason(told)
-            assert advised(choice, told), told
+            assert GRANULARITIES[granularity].unit in reported and "\n" not in reported and len(reported) < 400
+            assert reported.startswith((f"{criterion} scores", f"scope {scope} lets", "a budget of ")) and reason(
+                reported
+            )
+            assert advised(choice, reported), reported
 
 
 def test_what_a_refusal_says_to_choose_exists_and_removes_what_was_in_the_way():
-    for choice, told in SENTENCES.items():
-        for other in advised(choice, told) if told else []:
-            assert other in SENTENCES, f"{told} names what there is not"
-            assert reason(SENTENCES[other]) != reason(told)
+    for choice, reported in SENTENCES.items():
+        for other in advised(choice, reported) if reported else []:
+            assert other in SENTENCES, f"{reported} names what there is not"
+            assert reason(SENTENCES[other]) != reason(reported)
 
 
 def test_following_the_advice_ends_with_a_recipe():
@@ -120,7 +122,7 @@ def test_every_criterion_scores_units_of_some_kind(criterion):
 
 @pytest.mark.parametrize("granularity", GRANULARITIES)
 @pytest.mark.parametrize("criterion", CRITERIA)
-def test_what_cannot_be_scored_is_told_layer_by_layer_and_the_rest_is_scored(criterion, granularity):
+def test_what_cannot_be_scored_is_said_layer_by_layer_and_the_rest_is_scored(criterion, granularity):
     if not fits(CRITERIA[criterion], granularity):
         return
     work = tiny_for(granularity)
@@ -154,7 +156,7 @@ def test_a_layer_that_the_criterion_does_not_know_stays_whole_with_a_reason():
     assert rows["words"].why_not == (
         "wanda does not score Embedding (it scores Linear, Conv1d, Conv2d, Conv3d): choose another criterion"
     )
-    assert rows["words"].fallen_units == 0 and rows["hidden"].why_not == rows["head"].why_not == ""
+    assert rows["words"].pruned_units == 0 and rows["hidden"].why_not == rows["head"].why_not == ""
 
 
 def test_a_layer_that_the_criterion_leaves_out_for_its_own_reason_stays_whole_too():
@@ -169,6 +171,6 @@ def test_a_criterion_or_granularity_of_ones_own_is_called_by_its_class():
     class Mine(Magnitude):
         fits = ("channels",)
 
-    told = incompatibility(Mine(), Weights(), WithinLayer(), Sparsity())
-    assert told == "mine scores channels, not single weights: choose granularity channels"
+    reported = incompatibility(Mine(), Weights(), WithinLayer(), Sparsity())
+    assert reported == "mine scores channels, not single weights: choose granularity channels"
     assert incompatibility(Activation(), Channels(), WithinLayer(), Budget("macs")) == ""

@@ -107,7 +107,7 @@ def test_every_row_of_every_table_can_be_drawn():
     assert set(TABLES[Rest].values()) == set(AMOUNTS.values()) - {PerLayer}
 
 
-def test_kinds_are_told_apart():
+def test_kinds_are_said_apart():
     made = [row for table in (CRITERIA, GRANULARITIES, SCOPES, AMOUNTS, SCHEDULES) for row in table.values()]
     assert len(set(made)) == len(made)
 

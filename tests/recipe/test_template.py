@@ -27,23 +27,23 @@ def test_networks_of_linear_layers_lose_more() -> None:
 
 def test_the_comments_tell_every_kind_and_every_field() -> None:
     model = seeded(NETWORKS["mlp"][0])
-    told = json.loads(commented(starting_recipe("mlp", model), model))
+    reported = json.loads(commented(starting_recipe("mlp", model), model))
     for field, (_, table) in CHOICES.items():
-        assert {f"kind {kind}" for kind in table} == told[f"// {field}"].keys() - {"about"}
+        assert {f"kind {kind}" for kind in table} == reported[f"// {field}"].keys() - {"about"}
         for kind, made in table.items():
-            line = told[f"// {field}"][f"kind {kind}"]
+            line = reported[f"// {field}"][f"kind {kind}"]
             assert all(f" {f.name}: " in line for f in fields(made)) and line.startswith(first_paragraph(made))
-    assert told["// tuning"].keys() - {"about"} == vars(Tuning()).keys()
-    assert " p: 1 or 2, by default 1. 1: sum of |w|" in told["// criterion"]["kind magnitude"]
-    sparsity = told["// amount"]["kind sparsity"]
+    assert reported["// tuning"].keys() - {"about"} == vars(Tuning()).keys()
+    assert " p: 1 or 2, by default 1. 1: sum of |w|" in reported["// criterion"]["kind magnitude"]
+    sparsity = reported["// amount"]["kind sparsity"]
     assert " share: a number from 0 to 1, by default 0.5. 0 keeps everything, 1 drops everything" in sparsity
-    per_layer = told["// amount"]["kind per_layer"]
+    per_layer = reported["// amount"]["kind per_layer"]
     assert " shares: an object with a number from 0 to 1 for each layer. " in per_layer
     assert " rest: an object of kind sparsity or threshold or relative_threshold or budget. " in per_layer
-    assert " of: a whole number from 2 to 64, by default 4. " in told["// scope"]["kind blocks"]
-    images = told["// tuning"]["images_per_epoch"]
+    assert " of: a whole number from 2 to 64, by default 4. " in reported["// scope"]["kind blocks"]
+    images = reported["// tuning"]["images_per_epoch"]
     assert images.startswith("images_per_epoch: a whole number from 2 to 1000000000 or null, by default null. ")
-    assert "0, 2, 4" in told["// keep_whole"]
+    assert "0, 2, 4" in reported["// keep_whole"]
 
 
 @dataclass(frozen=True)
@@ -69,13 +69,13 @@ KINDS = [made for _, table in CHOICES.values() for made in table.values()]
 
 
 @pytest.mark.parametrize("made", KINDS, ids=lambda made: made.__name__)
-def test_what_is_told_ends_where_a_sentence_ends(made: type) -> None:
-    for told in (first_paragraph(made), *field_docs(made).values()):
-        assert told.endswith((".", ".)")) and not told.endswith(("et al.", "e.g.")), told
-        assert all(told.count(opening) == told.count(closing) for opening, closing in ("()", "[]")), told
+def test_what_is_said_ends_where_a_sentence_ends(made: type) -> None:
+    for reported in (first_paragraph(made), *field_docs(made).values()):
+        assert reported.endswith((".", ".)")) and not reported.endswith(("et al.", "e.g.")), reported
+        assert all(reported.count(opening) == reported.count(closing) for opening, closing in ("()", "[]")), reported
 
 
-def test_every_field_that_a_person_can_set_is_told() -> None:
+def test_every_field_that_a_person_can_set_is_said() -> None:
     for each in [*KINDS, Tuning]:
         assert field_docs(each).keys() == {f.name for f in fields(each)}, each
     assert len(CRITERIA) > 1

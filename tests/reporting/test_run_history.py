@@ -23,7 +23,7 @@ from pruning.reporting.run_history import (
     summary,
     typical_s,
     until_start_s,
-    what_falls,
+    what_is_pruned,
 )
 from pruning.reporting.run_summary import curve
 from pruning.selection.amounts import Budget, PerLayer, Sparsity, Threshold
@@ -63,13 +63,13 @@ def test_only_what_scores_the_same_is_verified() -> None:
     assert summary([*EVENTS, FILES]).verified is False  # exported, and nobody could score it
 
 
-def test_a_run_that_began_again_is_told_from_there() -> None:
+def test_a_run_that_began_again_is_said_from_there() -> None:
     assert summary([*EVENTS, STARTED]).dense is None
 
 
 def test_a_recipe_in_words() -> None:
     recipe = Recipe("mlp_128", Taylor(), Channels(), WithinLayer())
-    assert what_falls(recipe) == "channels by taylor, layer"
+    assert what_is_pruned(recipe) == "channels by taylor, layer"
     assert how_much(Sparsity(0.8)) == f"sparsity 80.0{THIN}%"
     assert how_much(Threshold(0.05)) == "threshold 0.0500"
     assert how_much(Budget("bytes", 0.25)) == f"budget bytes 25.0{THIN}%"
@@ -90,8 +90,10 @@ def test_settings_that_differ_by_their_dotted_names() -> None:
 
 
 def test_one_recipes_settings_are_all_of_its_fields() -> None:
-    told = {setting.name: setting.values for setting in settings([{"a": 1, "b": {"c": None, "d": [1, 2], "e": {}}}])}
-    assert told == {"a": ("1",), "b.c": ("none",), "b.d": ("1, 2",)}
+    reported = {
+        setting.name: setting.values for setting in settings([{"a": 1, "b": {"c": None, "d": [1, 2], "e": {}}}])
+    }
+    assert reported == {"a": ("1",), "b.c": ("none",), "b.d": ("1, 2",)}
 
 
 def test_a_recipe_of_another_version_can_still_be_compared() -> None:

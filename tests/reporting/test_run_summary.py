@@ -58,7 +58,7 @@ def test_a_curve_without_events_is_empty() -> None:
     assert (found.scores, found.losses, found.cuts, found.dense, found.steps) == ((), (), (), None, 0)
 
 
-def test_a_run_that_began_again_is_told_from_there() -> None:
+def test_a_run_that_began_again_is_said_from_there() -> None:
     assert latest([*SO_FAR, Warned("again"), STARTED]) == [STARTED]
     assert curve([*SO_FAR, STARTED, DENSE]).scores == ()
 

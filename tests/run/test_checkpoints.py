@@ -67,14 +67,14 @@ def varied() -> Workload:
 
 
 class Drawing(Classification):
-    """Judges by lot which of the right answers count."""
+    """Evaluates by lot which of the right answers count."""
 
     def judge(self, output: Tensor, target: Tensor) -> Tensor:
         return super().judge(output, target) * (torch.rand(len(target)) > 0.1)
 
 
 def drawing() -> Workload:
-    """Building the network draws from the global generator, and so does judging."""
+    """Building the network draws from the global generator, and so does evaluating."""
     work = workload(lambda: seeded(mlp), VECTOR)
 
     def build() -> nn.Module:
@@ -134,7 +134,7 @@ CASES: dict[str, tuple[Workload, Recipe]] = {
         trained(),
         Recipe("m", Magnitude(), Weights(), WithinLayer(), Sparsity(0.9), Until(0.05, 4), TWO_EPOCHS),
     ),
-    "building and judging draw": (drawing(), Recipe("m", schedule=Polynomial(2), tuning=TWO_EPOCHS)),
+    "building and evaluating draw": (drawing(), Recipe("m", schedule=Polynomial(2), tuning=TWO_EPOCHS)),
     "cut only": (tiny("conv"), Recipe("m", schedule=Polynomial(3), tuning=Tuning(epochs=0))),
 }
 
@@ -175,18 +175,18 @@ def all_checkpoints(work: Workload, recipe: Recipe, folder: Path) -> tuple[list[
 @pytest.mark.parametrize("case", CASES)
 def test_from_every_checkpoint_a_run_ends_as_if_nothing_had_happened(case, tmp_path):
     work, recipe = CASES[case]
-    folders, told, undisturbed = all_checkpoints(work, recipe, tmp_path)
-    assert sum(isinstance(event, Warned) for event in told) == (case == "until, taken back")
-    measured = [place for place, event in enumerate(told) if isinstance(event, Measured)]
+    folders, reported, undisturbed = all_checkpoints(work, recipe, tmp_path)
+    assert sum(isinstance(event, Warned) for event in reported) == (case == "until, taken back")
+    measured = [place for place, event in enumerate(reported) if isinstance(event, Measured)]
     # what is measured after a round was taken back is not a step of the way
     assert len(folders) == len(measured) - (case == "until, taken back") > 2
     for folder, place in zip(folders, measured, strict=False):
         found = checkpoints.read(folder, recipe)
-        assert found is not None and list(found.events) == told[: place + 1]
-        assert found.progress.step == told[place].step and found.progress.cut.number == told[place].round
+        assert found is not None and list(found.events) == reported[: place + 1]
+        assert found.progress.step == reported[place].step and found.progress.cut.number == reported[place].round
         torch.manual_seed(place)  # another process has drawn other numbers
         rest, result = finish(prune(work, recipe, CPU, progress=found.progress))
-        assert [*found.events, *rest] == told
+        assert [*found.events, *rest] == reported
         assert bits(result) == bits(undisturbed)
         assert result.stages == undisturbed.stages and not result.stopped
 
@@ -252,7 +252,7 @@ def ended(events: Generator[Event, None, RunResult]) -> tuple[list[Event], RunRe
             return seen, end.value
 
 
-def told_by(events: Sequence[Event]) -> list[Event]:
+def reported_by(events: Sequence[Event]) -> list[Event]:
     """The events but for what may differ: seconds, folders, interruptions."""
     same = [event for event in events if not isinstance(event, Resumed)]
     return [replace(e, seconds=0.0) if isinstance(e, Finished) else Exported({}) if isinstance(e, Exported) else e
@@ -288,7 +288,7 @@ def test_a_run_closed_after_some_event_goes_on(tmp_path):
             assert second[0] == Resumed(last + 1, measured[-1].round, measured[-1].step)
         else:
             assert isinstance(second[0], Started)
-        assert told_by(journal([first, second])) == told_by(everything)
+        assert reported_by(journal([first, second])) == reported_by(everything)
         assert result.stages == undisturbed.stages and files(folder) == files(tmp_path / "whole")
 
 
@@ -302,7 +302,7 @@ def test_a_run_interrupted_again_and_again_goes_on_each_time(tmp_path):
         run.close()
     assert len(attempts) > 4
     events = journal(attempts)
-    assert told_by(events) == told_by(everything) and files(tmp_path / "a") == files(tmp_path / "whole")
+    assert reported_by(events) == reported_by(everything) and files(tmp_path / "a") == files(tmp_path / "whole")
     assert sum(isinstance(event, Resumed) for event in events) > 1
 
 
@@ -360,7 +360,7 @@ def test_a_checkpoint_that_is_no_good_is_not_gone_on_from(harm, sentence, tmp_pa
     events, _ = ended(started(tmp_path))
     assert isinstance(events[0], Warned) and sentence in events[0].sentence
     assert events[0].sentence.endswith(": the run begins anew")
-    assert told_by(events[1:]) == told_by(everything)
+    assert reported_by(events[1:]) == reported_by(everything)
     assert files(tmp_path) == files(tmp_path / "whole")
 
 
@@ -370,7 +370,7 @@ def test_a_checkpoint_of_another_recipe_is_not_gone_on_from(tmp_path):
     other = replace(RUN, seed=1)
     events, _ = ended(started(tmp_path, other))
     assert events[0] == Warned("the run's checkpoint is of another recipe: the run begins anew")
-    assert told_by(events[1:]) == told_by(ended(started(tmp_path / "whole", other))[0])
+    assert reported_by(events[1:]) == reported_by(ended(started(tmp_path / "whole", other))[0])
 
 
 class Unwelcome:
@@ -407,7 +407,7 @@ def test_a_full_disk_costs_the_checkpoints_and_not_the_run(tmp_path, monkeypatch
     events, _ = ended(started(tmp_path))
     (warning,) = [event for event in events if isinstance(event, Warned)]
     assert "No space left on device" in warning.sentence
-    assert told_by([event for event in events if event != warning]) == told_by(everything)
+    assert reported_by([event for event in events if event != warning]) == reported_by(everything)
 
 
 def test_a_network_of_other_layers_is_refused_by_name(tmp_path):
@@ -434,7 +434,7 @@ def test_half_the_batch_stays_half_after_an_interruption(tmp_path, monkeypatch):
     run.close()
     second, _ = ended(started(tmp_path))
     assert isinstance(second[0], Resumed) and not any("memory" in e.sentence for e in second if isinstance(e, Warned))
-    assert told_by(journal([first, second])) == told_by(everything)
+    assert reported_by(journal([first, second])) == reported_by(everything)
     assert files(tmp_path) == files(tmp_path / "whole")
     assert from_json((tmp_path / "out" / "recipe.json").read_text()).tuning.batch_size == 32
 
@@ -496,7 +496,7 @@ def test_a_run_that_is_killed_goes_on_in_another_process(tmp_path, monkeypatch):
     assert isinstance(second[0], Resumed) and second[0].step >= 15
     monkeypatch.setattr(runs, "rescore_afresh", rescore_here)
     whole = carry_out(load_workload(reference), from_json(recipe), tmp_path / "whole" / "out", reference, device=CPU)
-    assert told_by(journal([first, second])) == told_by(ended(whole)[0])
+    assert reported_by(journal([first, second])) == reported_by(ended(whole)[0])
     assert files(tmp_path / "killed") == files(tmp_path / "whole")
     last_step = max(event.step for event in first if isinstance(event, TuningStep))
     assert last_step - second[0].step <= 15  # no more than an epoch is done again

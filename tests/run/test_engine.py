@@ -75,7 +75,7 @@ def test_one_shot_in_order_even_without_tuning():
     assert kinds(events) == ["Started", "StageMeasured", "Masked", "Measured", "StageMeasured"]
 
 
-def test_steps_and_rounds_are_foretold_and_counted_through():
+def test_steps_and_rounds_are_predicted_and_counted_through():
     recipe = Recipe("mlp", schedule=Polynomial(3), tuning=QUICK)
     events, _ = carried_out(tiny("mlp"), recipe)
     started, steps, measured = events[0], of_type(events, TuningStep), of_type(events, Measured)
@@ -96,13 +96,13 @@ def test_every_round_masks_as_much_as_the_schedule_says():
     asked = round(0.8 * units)
     assert [(m.round, m.units) for m in masked] == [(r, units) for r in range(4)]
     assert (
-        [m.fallen for m in masked]
+        [m.pruned for m in masked]
         == [m.asked for m in masked]
         == [round(each.progress * asked) for each in Polynomial(4, 2).rounds_of(1, 0.8)]
     )
     weights = {"0": 72, "3": 180, "7": 60}
     for m in masked:
-        assert sum((1 - m.kept[name]) * units for name, units in weights.items()) == pytest.approx(m.fallen)
+        assert sum((1 - m.kept[name]) * units for name, units in weights.items()) == pytest.approx(m.pruned)
     assert [m.sparsity for m in of_type(events, Measured)][-1] == pytest.approx(asked / units)
     zeros = sum(int((result.model.get_parameter(f"{name}.weight") == 0).sum()) for name in weights)
     assert zeros == asked == sum(int((~stays).sum()) for stays in result.keep.values())
@@ -164,7 +164,7 @@ def test_masked_and_removed_outputs_hardly_differ(criterion, network):
         assert check.max_difference < 1e-5
         left = result.stages[check.stage].parameters / result.stages["dense"].parameters
         assert check.removed_parameters == pytest.approx(1 - left) and 0.2 < left < 0.7
-        assert 0.3 <= check.fallen_share <= 0.6
+        assert 0.3 <= check.pruned_share <= 0.6
     assert not of_type(events, Warned)
 
 
@@ -189,6 +189,6 @@ def test_the_workloads_own_model_is_untouched():
 def test_a_layer_kept_whole_and_a_share_by_hand_are_obeyed():
     recipe = Recipe("conv", amount=PerLayer({"3": 0.5}, Sparsity(0.9)), keep_whole=("0",), tuning=CUT_ONLY)
     _, result = carried_out(tiny("conv"), recipe)
-    fallen = {name: int((~stays).sum()) for name, stays in result.keep.items()}
-    assert fallen == {"3": 90, "7": 54}
+    pruned = {name: int((~stays).sum()) for name, stays in result.keep.items()}
+    assert pruned == {"3": 90, "7": 54}
     assert int((result.model[0].weight == 0).sum()) == 0

@@ -39,13 +39,14 @@ def test_a_collapse_is_averted_and_told(granularity, units, scope, amount):
     left = len(result.keep)
     (warning,) = [event for event in events if isinstance(event, Warned)]
     assert warning.sentence == (
-        f"round 1: {units} units were asked to fall and {units - left} fell, because every layer keeps at least one"
+        f"round 1: {units} units were asked to be pruned and {units - left} were, "
+        "because every layer keeps at least one"
     )
     (masked,) = [event for event in events if isinstance(event, Masked)]
-    assert (masked.asked, masked.fallen) == (units, units - left)
+    assert (masked.asked, masked.pruned) == (units, units - left)
 
 
-def test_no_warning_where_as_much_falls_as_was_asked():
+def test_no_warning_where_as_much_is_pruned_as_was_asked():
     events, _ = carried_out(tiny("residual"), Recipe("residual", amount=Sparsity(0.9), tuning=CUT_ONLY))
     assert not any(isinstance(event, Warned) for event in events)
 
@@ -62,7 +63,7 @@ def test_a_layer_of_channels_cannot_be_removed_whole():
         carried_out(tiny("mlp"), Recipe("mlp", Magnitude(), Channels(), amount=PerLayer({"0": 1.0}), tuning=CUT_ONLY))
 
 
-def test_outputs_that_change_with_removal_are_told():
+def test_outputs_that_change_with_removal_are_said():
     def build() -> nn.Module:
         return seeded(lambda: nn.Sequential(nn.Linear(6, 8), nn.LayerNorm(8), nn.ReLU(), nn.Linear(8, 3)))
 
@@ -168,11 +169,11 @@ def test_stopping_keeps_what_there_is_by_then(granularity, calls):
     assert isinstance(events[-1], StageMeasured) and events[-1].stage == "tuned"
     assert sum(isinstance(event, TuningStep) for event in events) < 3 * 2 * 4
     masked = [event for event in events if isinstance(event, Masked)]
-    assert sum(int((~stays).sum()) for stays in result.keep.values()) == (masked[-1].fallen if masked else 0)
+    assert sum(int((~stays).sum()) for stays in result.keep.values()) == (masked[-1].pruned if masked else 0)
     assert not result.model.training and (calls > 0) == bool(masked)
     if masked and not granularity.removable:
         zeros = sum(int((result.model.get_submodule(name).weight == 0).sum()) for name in result.keep)
-        assert zeros == masked[-1].fallen
+        assert zeros == masked[-1].pruned
 
 
 def test_a_stop_between_rounds_keeps_the_share_of_the_first():
@@ -183,17 +184,17 @@ def test_a_stop_between_rounds_keeps_the_share_of_the_first():
 
 
 @pytest.mark.parametrize("calls", range(1, 90, 8))
-def test_a_stop_within_scoring_tuning_or_judging_keeps_a_whole_round(calls):
+def test_a_stop_within_scoring_tuning_or_evaluating_keeps_a_whole_round(calls):
     recipe = Recipe("conv", Taylor(), amount=Sparsity(0.8), schedule=Polynomial(4, 1), tuning=QUICK)
     events, result = carried_out(tiny("conv"), recipe, after(calls))
     zeros = sum(int((result.model.get_submodule(name).weight == 0).sum()) for name in result.keep)
-    fallen = sum(int((~stays).sum()) for stays in result.keep.values())
+    pruned = sum(int((~stays).sum()) for stays in result.keep.values())
     masked = [event for event in events if isinstance(event, Masked)]
-    assert result.stopped and zeros == fallen == masked[-1].fallen > 0
+    assert result.stopped and zeros == pruned == masked[-1].pruned > 0
     assert len(masked) < 4 or not [e for e in events if isinstance(e, TuningStep) and e.step == 40]
 
 
-def test_what_fell_in_one_round_stays_fallen_in_the_next_whatever_its_new_score(monkeypatch):
+def test_what_were_pruned_in_one_round_stays_pruned_in_the_next_whatever_its_new_score(monkeypatch):
     draw = torch.Generator().manual_seed(0)
 
     def scores_anew(_criterion, _model, groups, _calibration):
@@ -202,7 +203,7 @@ def test_what_fell_in_one_round_stays_fallen_in_the_next_whatever_its_new_score(
     monkeypatch.setattr("pruning.run.rounds.unit_scores", scores_anew)
     recipe = Recipe("conv", amount=Sparsity(0.6), schedule=Polynomial(4, 1), tuning=CUT_ONLY)
     _, result = carried_out(tiny("conv"), recipe)
-    # a weight that came back would be kept and yet be zero: more zeros than have fallen
+    # a weight that came back would be kept and yet be zero: more zeros than have been pruned
     zeros = sum(int((result.model.get_submodule(name).weight == 0).sum()) for name in result.keep)
     assert zeros == sum(int((~stays).sum()) for stays in result.keep.values()) == round(0.6 * 312)
 

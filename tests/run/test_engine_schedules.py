@@ -33,8 +33,8 @@ def of_type(events: Sequence[Event], kind: type) -> list:
 
 
 def cuts(events: Sequence[Event]) -> list[tuple[int, int]]:
-    """The optimiser step of every cut and the units that have fallen by then."""
-    return [(b.step, a.fallen) for a, b in pairwise(events) if isinstance(a, Masked) and isinstance(b, Measured)]
+    """The optimiser step of every cut and the units that have been pruned by then."""
+    return [(b.step, a.pruned) for a, b in pairwise(events) if isinstance(a, Masked) and isinstance(b, Measured)]
 
 
 def bits(model: nn.Module) -> list[bytes]:
@@ -42,7 +42,7 @@ def bits(model: nn.Module) -> list[bytes]:
 
 
 def test_a_polynomial_decay_cuts_when_and_as_much_as_keras_does():
-    units, final, initial = 62, 50 / 62, 10 / 62  # 50 of 62 weights fall, 10 of them at the begin
+    units, final, initial = 62, 50 / 62, 10 / 62  # 50 of 62 weights are pruned, 10 of them at the begin
     begin, end, frequency, power = 4, 16, 3, 3.0
     schedule = PolynomialDecay(initial / final, begin, end, frequency, power)
     recipe = Recipe("mlp", Magnitude(), Weights(), Global(), Sparsity(final), schedule, TWENTY_STEPS)
@@ -52,7 +52,7 @@ def test_a_polynomial_decay_cuts_when_and_as_much_as_keras_does():
         for t in range(begin, end + 1, frequency)
     }
     assert cuts(events) == [(0, 0), *((t, round(units * sparsity)) for t, sparsity in keras.items())]
-    assert [fallen for _, fallen in cuts(events)] == [0, 10, 33, 45, 49, 50]  # 50 − 40 · (64, 27, 8, 1, 0) / 64
+    assert [pruned for _, pruned in cuts(events)] == [0, 10, 33, 45, 49, 50]  # 50 − 40 · (64, 27, 8, 1, 0) / 64
     (started,) = of_type(events, Started)
     assert (started.rounds, started.steps) == (6, 20)
     assert [step.step for step in of_type(events, TuningStep)][-1] == 20
@@ -153,25 +153,25 @@ def test_a_geometric_schedule_halves_what_is_left_until_the_amount():
     recipe = Recipe("conv", amount=Sparsity(0.9), schedule=Geometric(0.5), tuning=CUT_ONLY)
     events, _ = carried_out(tiny("conv"), recipe)
     # of 312 weights 156, 78, 39 stay; then 31, where halving would leave 19.5
-    assert [m.units - m.fallen for m in of_type(events, Masked)] == [156, 78, 39, 312 - round(0.9 * 312)]
+    assert [m.units - m.pruned for m in of_type(events, Masked)] == [156, 78, 39, 312 - round(0.9 * 312)]
 
 
 def test_a_geometric_schedule_counts_what_a_threshold_takes():
     weights = torch.cat([tiny("conv").build()[i].weight.detach().abs().flatten() for i in (0, 3, 7)]).sort().values
     cut = float(weights[234] + weights[233]) / 2  # 234 of 312: three quarters
     recipe = Recipe("conv", amount=Threshold(cut), schedule=Geometric(0.5), tuning=CUT_ONLY)
-    assert [m.fallen for m in of_type(carried_out(tiny("conv"), recipe)[0], Masked)] == [156, 234]
+    assert [m.pruned for m in of_type(carried_out(tiny("conv"), recipe)[0], Masked)] == [156, 234]
 
 
 def test_a_relative_threshold_is_met_in_rounds():
     recipe = Recipe("conv", amount=RelativeThreshold(0.5), schedule=Linear(2), tuning=CUT_ONLY)
     events, result = carried_out(tiny("conv"), recipe)
     model = tiny("conv").build()
-    falls = {str(i): model[i].weight.detach().abs() < 0.5 * model[i].weight.detach().abs().max() for i in (0, 3, 7)}
-    assert all(torch.equal(~result.keep[name], gone.flatten()) for name, gone in falls.items())
-    (half, whole) = [m.fallen for m in of_type(events, Masked)]
-    assert whole == sum(int(gone.sum()) for gone in falls.values()) and 0 < half < whole
-    assert half == sum(round(0.5 * int(gone.sum())) for gone in falls.values())
+    pruned = {str(i): model[i].weight.detach().abs() < 0.5 * model[i].weight.detach().abs().max() for i in (0, 3, 7)}
+    assert all(torch.equal(~result.keep[name], gone.flatten()) for name, gone in pruned.items())
+    (half, whole) = [m.pruned for m in of_type(events, Masked)]
+    assert whole == sum(int(gone.sum()) for gone in pruned.values()) and 0 < half < whole
+    assert half == sum(round(0.5 * int(gone.sum())) for gone in pruned.values())
 
 
 @pytest.mark.parametrize("schedule", [OneShot(), Linear(3)])
@@ -183,7 +183,7 @@ def test_a_budget_is_met_whatever_the_rounds(schedule):
     assert result.stages["pruned"].macs <= 0.4 * dense.macs
 
 
-# Until: a run of the same rounds without a limit says how far accuracy falls in each
+# Until: a run of the same rounds without a limit says how far accuracy drops in each
 
 
 @cache
@@ -200,7 +200,7 @@ def dense_of(events: Sequence[Event]) -> Stage:
 
 
 def unlimited(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> tuple[list[float], list[dict[str, torch.Tensor]]]:
-    """How far the validation score has fallen after each of the four rounds, and the weights at that time."""
+    """How far the validation score has been pruned after each of the four rounds, and the weights at that time."""
     opened: list[nn.Module] = []
     real = engine.open_model
 
@@ -227,37 +227,37 @@ def limited(work: str, granularity, tuning: Tuning, max_drop: Callable[[list[flo
         "amount": Sparsity(0.9),
         "tuning": tuning,
     }
-    falls, states = unlimited(Recipe(**common, schedule=Linear(4)), monkeypatch)
-    events, result = carried_out(trained(work), Recipe(**common, schedule=Until(max_drop(falls), 4)))
-    return falls, states, events, result
+    pruned, states = unlimited(Recipe(**common, schedule=Linear(4)), monkeypatch)
+    events, result = carried_out(trained(work), Recipe(**common, schedule=Until(max_drop(pruned), 4)))
+    return pruned, states, events, result
 
 
 @pytest.mark.parametrize("tuning", [CUT_ONLY, TWENTY_STEPS], ids=["cut only", "tuned"])
 @pytest.mark.parametrize("work", ["mlp", "conv_bn"])
-def test_a_run_stops_before_accuracy_falls_too_far_and_returns_the_last_good_round(work, tuning, monkeypatch):
-    def just_below(falls: list[float]) -> float:
-        """Less than the fall of the last round, more than all before it."""
-        worst = max(range(4), key=lambda number: falls[number])
-        before = max([0.0, *falls[:worst]])
-        assert worst > 0 and falls[worst] > before + 0.005, falls
-        return (falls[worst] + before) / 2
+def test_a_run_stops_before_accuracy_drops_too_far_and_returns_the_last_good_round(work, tuning, monkeypatch):
+    def just_below(pruned: list[float]) -> float:
+        """Less than the are pruned of the last round, more than all before it."""
+        worst = max(range(4), key=lambda number: pruned[number])
+        before = max([0.0, *pruned[:worst]])
+        assert worst > 0 and pruned[worst] > before + 0.005, pruned
+        return (pruned[worst] + before) / 2
 
-    falls, states, events, result = limited(work, Weights(), tuning, just_below, monkeypatch)
-    bad = falls.index(max(falls))
+    pruned, states, events, result = limited(work, Weights(), tuning, just_below, monkeypatch)
+    bad = pruned.index(max(pruned))
     # the last events tell of the network that is returned
     masked, measured = of_type(events, Masked), of_type(events, Measured)
     assert [m.round for m in masked] == [*range(bad + 1), bad - 1] and masked[-1] == masked[bad - 1]
-    assert measured[-1].round == bad - 1 and dense_of(events).validation - measured[-1].score == falls[bad - 1]
-    assert masked[-1].fallen == sum(int((~stays).sum()) for stays in result.keep.values())
+    assert measured[-1].round == bad - 1 and dense_of(events).validation - measured[-1].score == pruned[bad - 1]
+    assert masked[-1].pruned == sum(int((~stays).sum()) for stays in result.keep.values())
     assert all(torch.equal(result.model.state_dict()[name], states[bad - 1][name]) for name in states[bad - 1])
     for name, stays in result.keep.items():
         assert torch.equal(result.model.get_submodule(name).weight.flatten() != 0, stays)
     (warning,) = of_type(events, Warned)
     assert warning.sentence == (
-        f"round {bad + 1}: validation accuracy fell by {100 * falls[bad]:.2f} points, more than "
-        f"{100 * just_below(falls):g}: the result is the network of round {bad}"
+        f"round {bad + 1}: validation accuracy dropped by {100 * pruned[bad]:.2f} points, more than "
+        f"{100 * just_below(pruned):g}: the result is the network of round {bad}"
     )
-    assert result.stages["dense"].validation - result.stages["tuned"].validation <= just_below(falls)
+    assert result.stages["dense"].validation - result.stages["tuned"].validation <= just_below(pruned)
     assert not result.stopped
 
 
@@ -268,13 +268,13 @@ def test_where_even_the_first_round_is_too_much_the_network_stays_dense(granular
     assert bits(result.model) == bits(trained("conv_bn").build())
     assert all(bool(stays.all()) for stays in result.keep.values())
     assert result.stages["tuned"] == result.stages["dense"] != result.stages["pruned"]
-    assert of_type(events, Masked)[-1].fallen == of_type(events, Measured)[-1].sparsity == 0
+    assert of_type(events, Masked)[-1].pruned == of_type(events, Measured)[-1].sparsity == 0
     (warning,) = of_type(events, Warned)
-    assert "round 1: validation accuracy fell by" in warning.sentence
+    assert "round 1: validation accuracy dropped by" in warning.sentence
     assert warning.sentence.endswith("more than 0: the result is the network before any cut")
 
 
-def test_a_fall_as_large_as_allowed_is_allowed(monkeypatch):
-    falls, states, events, result = limited("conv_bn", Weights(), CUT_ONLY, max, monkeypatch)
-    assert 0 < max(falls) < 1 and not of_type(events, Warned) and len(of_type(events, Masked)) == 4
+def test_a_drop_as_large_as_allowed_is_allowed(monkeypatch):
+    pruned, states, events, result = limited("conv_bn", Weights(), CUT_ONLY, max, monkeypatch)
+    assert 0 < max(pruned) < 1 and not of_type(events, Warned) and len(of_type(events, Masked)) == 4
     assert all(torch.equal(result.model.state_dict()[name], states[-1][name]) for name in states[-1])

@@ -60,7 +60,7 @@ def test_equal_runs_write_equal_files(tmp_path: Path) -> None:
         assert first == second, kind
 
 
-def test_an_unwritable_folder_is_told_before_anything_is_built(tmp_path: Path) -> None:
+def test_an_unwritable_folder_is_said_before_anything_is_built(tmp_path: Path) -> None:
     def never() -> torch.nn.Module:
         raise AssertionError("built before the folder was tried")
 

@@ -46,8 +46,8 @@ MLP = [UnitGroup(name[0], (name[0],), shape, (Tiles(name),)) for name, shape in 
 def test_erdos_renyi_worked_out_by_hand(share, expected):
     shares = erk(MLP, SHAPES, share)
     assert shares == {name: round(value, 4) for name, value in expected.items()}
-    fallen = sum(shares[group.name] * group.units for group in MLP)
-    assert fallen == pytest.approx(share * 42, abs=42 * 1.01e-4)
+    pruned = sum(shares[group.name] * group.units for group in MLP)
+    assert pruned == pytest.approx(share * 42, abs=42 * 1.01e-4)
 
 
 def test_the_kernel_of_a_convolution_counts():
@@ -89,7 +89,7 @@ class Bench:
         self.left = CostLeft(self.ranking, cost_model(self.model, work.example))
 
     def really(self, amount: Amount) -> tuple[Costs, Costs, int]:
-        """The costs of the dense network and of the one that is cut, and how many parameters did not fall."""
+        """The costs of the dense network and of the one that is cut, and how many parameters did not be pruned."""
         keep = select(self.ranking, amount)
         masks = masks_of(self.groups, keep, self.model)
         own = dict(self.model.named_parameters())  # a shared parameter counts once
@@ -97,8 +97,8 @@ class Bench:
         cut = remove_units(self.model, self.example, self.groups, keep) if self.removable else self.model
         return costs(self.model, self.example), costs(cut, self.example), stay
 
-    def fallen(self, amount: Amount) -> int:
-        return position(self.ranking, amount).fallen
+    def pruned(self, amount: Amount) -> int:
+        return position(self.ranking, amount).pruned
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.77, 1.0])
@@ -107,7 +107,7 @@ def test_what_an_amount_leaves_is_counted_without_touching_a_weight(granularity,
     bench = Bench(tiny_for(granularity), GRANULARITIES[granularity](), WithinLayer(), Sparsity(share), random=True)
     dense, _, stay = bench.really(Sparsity(share))
     assert bench.left("parameters", Sparsity(share)) == stay / dense.parameters
-    assert stay < dense.parameters or share == 0.0 or bench.fallen(Sparsity(share)) == 0
+    assert stay < dense.parameters or share == 0.0 or bench.pruned(Sparsity(share)) == 0
 
 
 @pytest.mark.parametrize("rows, columns", [(4, 4), (3, 5), (1, 7), (64, 64)])
@@ -158,8 +158,8 @@ def test_a_budget_is_met_by_the_network_that_is_really_cut_and_not_with_one_unit
         return stay / dense.parameters
 
     units = position(bench.ranking, settled).units
-    one_less = Sparsity((bench.fallen(settled) - 1) / units)
-    assert bench.fallen(one_less) == bench.fallen(settled) - 1
+    one_less = Sparsity((bench.pruned(settled) - 1) / units)
+    assert bench.pruned(one_less) == bench.pruned(settled) - 1
     # a file's header has a few digits less where the shapes are shorter
     slack = 64 / costs(bench.model, bench.example).bytes if of == "bytes" else 0.0
     assert really_left(settled) <= share + slack and really_left(one_less) > share - slack
@@ -178,10 +178,10 @@ def test_a_budget_for_the_rest_counts_what_was_set_by_hand():
     settled = amount.settled(bench.left)
     assert isinstance(settled.rest, Sparsity) and settled.shares == {"4": 0.25}
     dense, _, stay = bench.really(settled)
-    fallen = {share.name: share.fallen for share in position(bench.ranking, settled).shares}
-    # 0.65 · 297 = 193.05 may stay, so that 104 fall: a quarter of 180 by hand, the others of the 72 + 15
+    pruned = {share.name: share.pruned for share in position(bench.ranking, settled).shares}
+    # 0.65 · 297 = 193.05 may stay, so that 104 are pruned: a quarter of 180 by hand, the others of the 72 + 15
     assert dense.parameters == 297 and stay == 193
-    assert fallen["4"] == 45 and fallen["0"] + fallen["9"] == 59
+    assert pruned["4"] == 45 and pruned["0"] + pruned["9"] == 59
 
 
 def test_a_budget_that_the_rest_cannot_meet_says_which_share_it_is():

@@ -23,25 +23,25 @@ def competing(names: tuple[str, ...], scores: Tensor, highest: float) -> SortedP
 SCORES = torch.tensor([0.0, 1.0, 2.0, 2.0, 3.0])
 
 
-def falls(amount: Amount, names: tuple[str, ...] = ("a",), scores: Tensor = SCORES) -> int:
-    """Units that fall in one pool."""
-    (count,) = amount.falls(competing(names, scores[None], float(scores.max()))).tolist()
+def pruned_in_one_pool(amount: Amount, names: tuple[str, ...] = ("a",), scores: Tensor = SCORES) -> int:
+    """Units that are pruned in one pool."""
+    (count,) = amount.counts_to_prune(competing(names, scores[None], float(scores.max()))).tolist()
     return count
 
 
 def in_each(amount: Amount, *pools: list[float], highest: float | None = None) -> list[int]:
-    """Units that fall in each of several pools of one layer."""
+    """Units that are pruned in each of several pools of one layer."""
     scores = torch.tensor(pools)
-    found = amount.falls(competing(("a",), scores, float(scores.max()) if highest is None else highest))
+    found = amount.counts_to_prune(competing(("a",), scores, float(scores.max()) if highest is None else highest))
     assert found.dtype == torch.int64
     return found.tolist()
 
 
 @pytest.mark.parametrize(
-    "share, fallen", [(0.0, 0), (0.09, 0), (0.11, 1), (0.4, 2), (0.5, 2), (0.7, 4), (0.69, 3), (1.0, 5)]
+    "share, pruned", [(0.0, 0), (0.09, 0), (0.11, 1), (0.4, 2), (0.5, 2), (0.7, 4), (0.69, 3), (1.0, 5)]
 )
-def test_a_sparsity_drops_the_rounded_share(share, fallen):
-    assert falls(Sparsity(share)) == fallen == round(share * 5)
+def test_a_sparsity_drops_the_rounded_share(share, pruned):
+    assert pruned_in_one_pool(Sparsity(share)) == pruned == round(share * 5)
 
 
 def test_a_sparsity_drops_the_same_number_in_every_pool():
@@ -49,16 +49,22 @@ def test_a_sparsity_drops_the_same_number_in_every_pool():
 
 
 @pytest.mark.parametrize(
-    "value, fallen",
+    "value, pruned",
     [(0.0, 0), (1e-9, 1), (1.0, 1), (1.5, 2), (2.0, 2), (2.1, 4), (3.0, 4), (3.1, 5), (-1e-9, 0), (-1e30, 0)],
 )
-def test_a_threshold_drops_what_is_smaller_and_keeps_what_is_equal(value, fallen):
-    assert falls(Threshold(value)) == fallen == int((value > SCORES).sum())
+def test_a_threshold_drops_what_is_smaller_and_keeps_what_is_equal(value, pruned):
+    assert pruned_in_one_pool(Threshold(value)) == pruned == int((value > SCORES).sum())
 
 
 def test_a_threshold_may_lie_below_zero_where_scores_do():
     scores = torch.tensor([-3.0, -2.0, -2.0, 0.0, 1.0])
-    assert [falls(Threshold(value), scores=scores) for value in (-3.5, -3.0, -2.0, -1.0, 0.0)] == [0, 0, 1, 3, 3]
+    assert [pruned_in_one_pool(Threshold(value), scores=scores) for value in (-3.5, -3.0, -2.0, -1.0, 0.0)] == [
+        0,
+        0,
+        1,
+        3,
+        3,
+    ]
 
 
 def test_a_threshold_cuts_each_pool_where_its_own_scores_are():
@@ -67,16 +73,16 @@ def test_a_threshold_cuts_each_pool_where_its_own_scores_are():
 
 def test_a_threshold_is_compared_without_rounding_it_to_float32():
     tenth = torch.tensor([0.1])  # in float32 a little more than 0.1
-    assert falls(Threshold(0.1), scores=tenth) == 0
-    assert falls(Threshold(0.1000000016), scores=tenth) == 1
+    assert pruned_in_one_pool(Threshold(0.1), scores=tenth) == 0
+    assert pruned_in_one_pool(Threshold(0.1000000016), scores=tenth) == 1
 
 
 @pytest.mark.parametrize(
-    "share, fallen",
+    "share, pruned",
     [(0.0, 0), (0.3, 1), (0.34, 2), (2 / 3 - 0.01, 2), (0.7, 4), (1.0, 4)],  # of 3: 0, 0.9, 1.02, 1.97, 2.1, 3
 )
-def test_a_relative_threshold_is_a_share_of_the_highest_and_keeps_what_is_equal(share, fallen):
-    assert falls(RelativeThreshold(share)) == fallen
+def test_a_relative_threshold_is_a_share_of_the_highest_and_keeps_what_is_equal(share, pruned):
+    assert pruned_in_one_pool(RelativeThreshold(share)) == pruned
 
 
 def test_a_relative_threshold_looks_at_the_layer_and_not_at_the_pool():
@@ -87,21 +93,21 @@ def test_a_relative_threshold_looks_at_the_layer_and_not_at_the_pool():
 
 @pytest.mark.parametrize("scores", [[0.0, 0.0, 0.0], [-3.0, -2.0, -1.0], [-1.0, 0.0, 0.0]])
 def test_a_relative_threshold_drops_nothing_where_no_score_is_above_zero(scores):
-    # half of −1 would be −0.5, above all of them: the whole layer would fall
-    assert falls(RelativeThreshold(0.5), scores=torch.tensor(scores)) == 0
+    # half of −1 would be −0.5, above all of them: the whole layer would be pruned
+    assert pruned_in_one_pool(RelativeThreshold(0.5), scores=torch.tensor(scores)) == 0
 
 
 def test_a_share_by_hand_goes_before_the_rest():
     amount = PerLayer({"a": 0.8}, Threshold(1.5))
-    assert falls(amount, ("a",)) == 4
-    assert falls(amount, ("b",)) == 2
-    assert falls(amount, ("b", "c")) == 2
+    assert pruned_in_one_pool(amount, ("a",)) == 4
+    assert pruned_in_one_pool(amount, ("b",)) == 2
+    assert pruned_in_one_pool(amount, ("b", "c")) == 2
     assert amount.own_pools(["a", "b", "c"]) == {"a"}
 
 
 def test_the_rest_may_be_a_share_of_each_layers_own_highest():
     amount = PerLayer({"a": 0.8}, RelativeThreshold(0.34))
-    assert (falls(amount, ("a",)), falls(amount, ("b",))) == (4, 2)
+    assert (pruned_in_one_pool(amount, ("a",)), pruned_in_one_pool(amount, ("b",))) == (4, 2)
     assert amount.own_pools(["a", "b", "c"]) == RelativeThreshold(0.34).own_pools(["a", "b", "c"]) == {"a", "b", "c"}
 
 
@@ -136,7 +142,7 @@ def test_equal_amounts_have_equal_hashes():
 def test_n_of_m_leaves_as_many_as_it_says_in_blocks_of_any_size(of):
     for keep in range(of + 1):
         scores = torch.arange(float(of))
-        assert of - falls(Sparsity(n_of_m(keep, of)), scores=scores) == keep
+        assert of - pruned_in_one_pool(Sparsity(n_of_m(keep, of)), scores=scores) == keep
 
 
 def test_two_of_four_is_a_sparsity_of_a_half():
@@ -189,11 +195,11 @@ def test_amounts_that_know_nothing_of_costs_are_settled_as_they_are():
 
 
 def test_a_budget_says_what_only_removal_makes_smaller():
-    told = {of: Budget(of).removes for of in ("parameters", "bytes", "macs")}
-    assert told == {"parameters": "", "bytes": "bytes", "macs": "MACs"}
+    reported = {of: Budget(of).removes for of in ("parameters", "bytes", "macs")}
+    assert reported == {"parameters": "", "bytes": "bytes", "macs": "MACs"}
     assert PerLayer({}, Budget("macs")).removes == "MACs" and PerLayer({}).removes == Threshold(0.1).removes == ""
 
 
 def test_a_budget_must_be_settled_before_it_is_asked():
     with pytest.raises(TypeError, match="once it is settled"):
-        falls(Budget())
+        pruned_in_one_pool(Budget())

@@ -50,11 +50,11 @@ class Case:
     def names(self) -> list[str]:
         return [group.name for group in self.groups]
 
-    def ranking(self, amount: Amount, fallen: dict[str, Tensor] | None = None) -> Ranking:
-        return rank(self.groups, self.scores, self.scope, amount, fallen)
+    def ranking(self, amount: Amount, pruned: dict[str, Tensor] | None = None) -> Ranking:
+        return rank(self.groups, self.scores, self.scope, amount, pruned)
 
-    def keep(self, amount: Amount, progress: float = 1.0, fallen: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
-        return select(self.ranking(amount, fallen), amount, progress)
+    def keep(self, amount: Amount, progress: float = 1.0, pruned: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
+        return select(self.ranking(amount, pruned), amount, progress)
 
     def keys(self) -> dict[str, Tensor]:
         """What is compared: the scores, each layer's divided by its size where the scope says so."""
@@ -67,7 +67,7 @@ class Case:
         return found
 
     def best(self, gone: Mapping[str, Tensor] | None = None) -> set[Unit]:
-        """The unit of each layer that never falls: the last of its highest, of those that are not gone."""
+        """The unit of each layer that is never pruned: the last of its highest, of those that are not gone."""
         best = set()
         for name, s in self._lists().items():
             left = [i for i in range(len(s)) if gone is None or not gone[name][i]]
@@ -78,7 +78,7 @@ class Case:
         return [(name, unit) for name, scores in self.scores.items() for unit in range(len(scores))]
 
     def asked(self, amount: Amount, pool: list[Unit], key: dict[Unit, float], exempt: set[Unit], gone) -> int:
-        """How many units of the pool fall by their keys, those that are exempt aside."""
+        """How many units of the pool are pruned by their keys, those that are exempt aside."""
         if isinstance(amount, Sparsity):
             return round(amount.share * len(pool))
         value = amount.value if isinstance(amount, Threshold) else -math.inf
@@ -172,11 +172,11 @@ def stays(keep: dict[str, Tensor], unit: Unit) -> bool:
 
 
 @given(cases(), share)
-def test_exactly_the_rounded_share_of_each_pool_falls_but_for_the_best_unit_of_each_layer(case, asked):
+def test_exactly_the_rounded_share_of_each_pool_is_pruned_but_for_the_best_unit_of_each_layer(case, asked):
     keep, best = case.keep(Sparsity(asked)), case.best()
     for pool in case.pools():
-        fallen = sum(not stays(keep, unit) for unit in pool)
-        assert fallen == min(round(asked * len(pool)), len(pool) - sum(unit in best for unit in pool))
+        pruned = sum(not stays(keep, unit) for unit in pool)
+        assert pruned == min(round(asked * len(pool)), len(pool) - sum(unit in best for unit in pool))
     assert all(any(kept) for kept in keep.values())
 
 
@@ -193,7 +193,7 @@ def test_n_of_m_holds_in_every_block(case, data):
 
 
 @given(cases(), st.one_of(few, many))
-def test_all_below_a_threshold_fall_but_for_the_best_unit_of_each_layer(case, value):
+def test_all_below_a_threshold_are_pruned_but_for_the_best_unit_of_each_layer(case, value):
     keep, best = case.keep(Threshold(value)), case.best()
     for name, keys in case.keys().items():
         expected = [key >= value or (name, i) in best for i, key in enumerate(keys.double().tolist())]
@@ -201,7 +201,7 @@ def test_all_below_a_threshold_fall_but_for_the_best_unit_of_each_layer(case, va
 
 
 @given(cases(), share)
-def test_all_below_a_share_of_their_layers_highest_fall_and_that_one_stays(case, asked):
+def test_all_below_a_share_of_their_layers_highest_are_pruned_and_that_one_stays(case, asked):
     keep, best = case.keep(RelativeThreshold(asked)), case.best()
     for name, keys in case.keys().items():
         values = keys.double().tolist()
@@ -210,7 +210,7 @@ def test_all_below_a_share_of_their_layers_highest_fall_and_that_one_stays(case,
 
 
 @given(cases(), st.data())
-def test_no_unit_stays_that_is_worse_than_one_that_falls_and_ties_fall_by_position(case, data):
+def test_no_unit_stays_that_is_worse_than_one_that_is_pruned_and_ties_are_pruned_by_position(case, data):
     amount = data.draw(amounts(len(case.groups)))
     keep, keys, best = case.keep(amount), case.keys(), case.best()
     for pool in case.pools(amount.own_pools(case.names)):
@@ -227,13 +227,13 @@ def test_position_and_select_agree(case, progress, data):
     ranking = case.ranking(amount, data.draw(st.sampled_from([None, gone])))
     where, keep = position(ranking, amount, progress), select(ranking, amount, progress)
     assert list(keep) == case.names == [row.name for row in where.shares]
-    assert [row.fallen for row in where.shares] == [int((~keep[row.name]).sum()) for row in where.shares]
+    assert [row.pruned for row in where.shares] == [int((~keep[row.name]).sum()) for row in where.shares]
     assert [row.units for row in where.shares] == [len(keep[row.name]) for row in where.shares]
-    assert where.fallen == size(keep) and where.units == sum(map(len, keep.values()))
+    assert where.pruned == size(keep) and where.units == sum(map(len, keep.values()))
 
 
 @given(cases(), share, st.data())
-def test_which_units_fall_is_what_sorting_every_pool_by_score_and_position_gives(case, progress, data):
+def test_which_units_are_pruned_is_what_sorting_every_pool_by_score_and_position_gives(case, progress, data):
     amount = data.draw(amounts(len(case.groups)))
     gone = {name: ~kept for name, kept in case.rescored(data).keep(amount, data.draw(share)).items()}
     keep, keys = case.keep(amount, progress, gone), case.keys()
@@ -245,9 +245,9 @@ def test_which_units_fall_is_what_sorting_every_pool_by_score_and_position_gives
         key = {unit: -math.inf if unit in lost else float(keys[unit[0]][unit[1]]) for unit in pool}
         by_hand = own.get(pool[0][0]) if len({name for name, _ in pool}) == 1 else None
         asked = case.asked(rest if by_hand is None else Sparsity(by_hand), pool, key, exempt, gone)
-        falls = min(max(round(progress * asked), len(lost)), len(pool) - len(exempt & set(pool)))
+        pruned = min(max(round(progress * asked), len(lost)), len(pool) - len(exempt & set(pool)))
         order = sorted(range(len(pool)), key=lambda at: (pool[at] in exempt, key[pool[at]], at))
-        expected = {pool[at] for at in order[:falls]}
+        expected = {pool[at] for at in order[:pruned]}
         assert {unit for unit in pool if not stays(keep, unit)} == expected
 
 
@@ -258,7 +258,7 @@ def test_a_larger_share_never_revives_a_unit(case, one, two):
 
 
 @given(cases(), st.data())
-def test_what_has_fallen_stays_fallen_whatever_its_new_score(case, data):
+def test_what_has_been_pruned_stays_pruned_whatever_its_new_score(case, data):
     amount = data.draw(amounts(len(case.groups)))
     first = case.keep(amount, data.draw(share))
     later = case.rescored(data).keep(amount, data.draw(share), {name: ~kept for name, kept in first.items()})
@@ -273,17 +273,17 @@ def test_layers_die_only_when_asked_for_by_name(case, data):
 
 
 @given(cases(), st.data())
-def test_the_order_of_a_pool_is_the_one_in_which_its_units_fall(case, data):
+def test_the_order_of_a_pool_is_the_one_in_which_its_units_are_pruned(case, data):
     amount = data.draw(amounts(len(case.groups)))
     ranking = case.ranking(amount)
     keep = select(ranking, amount)
     for pools in ranking.pools:
         kept = torch.cat([keep[name] for name in pools.names])[pools.order]
-        assert torch.equal(kept, torch.arange(pools.size) >= pools.falls(amount, 1.0)[:, None])
+        assert torch.equal(kept, torch.arange(pools.size) >= pools.counts_to_prune(amount, 1.0)[:, None])
 
 
 @given(cases(), st.data())
-def test_the_cut_lies_between_what_falls_and_what_stays(case, data):
+def test_the_cut_lies_between_what_is_pruned_and_what_stays(case, data):
     amount = data.draw(amounts(len(case.groups)))
     ranking = case.ranking(amount)
     keep, best = select(ranking, amount), case.best()
@@ -291,8 +291,8 @@ def test_the_cut_lies_between_what_falls_and_what_stays(case, data):
         if row.cut is None:
             continue
         scores, slack = case.scores[row.name], 1e-6 * abs(row.cut)  # a normalised cut has been divided and multiplied
-        fallen = scores[~keep[row.name]]
-        assert not len(fallen) or float(fallen.max()) <= row.cut + slack
+        pruned = scores[~keep[row.name]]
+        assert not len(pruned) or float(pruned.max()) <= row.cut + slack
         kept = [float(scores[i]) for i in range(len(scores)) if keep[row.name][i] and (row.name, i) not in best]
         assert not kept or row.cut <= min(kept) + slack
 

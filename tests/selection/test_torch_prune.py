@@ -84,7 +84,7 @@ def test_counts_and_masks_over_many_layers_are_global_unstructured(shapes, share
     prune.global_unstructured([(m, "weight") for m in layers.values()], prune.L1Unstructured, amount=share)
     reference = {name: layer.weight_mask.bool() for name, layer in layers.items()}
     assume(all(mask.any() for mask in reference.values()))  # else one weight of the layer stays, rightly
-    assert [row.fallen for row in where.shares] == [int((~mask).sum()) for mask in reference.values()]
+    assert [row.pruned for row in where.shares] == [int((~mask).sum()) for mask in reference.values()]
     assert all(torch.equal(keep[name].reshape(mask.shape), mask) for name, mask in reference.items())
 
 
@@ -106,7 +106,7 @@ def test_channels_layer_by_layer_are_ln_structured_on_the_first_dimension(networ
 
 @pytest.mark.parametrize("scope", [Global(), WithinLayer()])
 @pytest.mark.parametrize("share", SHARES)
-def test_with_ties_exactly_the_rounded_share_falls(share, scope):
+def test_with_ties_exactly_the_rounded_share_is_pruned(share, scope):
     model = open_model(tiny("conv"), CPU)
     for weight in prunable_weights(model):
         weight.module.weight.data = weight.module.weight.data.sign()  # all weights are as important as one another
@@ -114,4 +114,4 @@ def test_with_ties_exactly_the_rounded_share_falls(share, scope):
     scores = unit_scores(Magnitude(), model, groups, Calibration(tiny("conv"), CPU))
     where = position(rank(groups, scores, scope, Sparsity(share)), Sparsity(share))
     pools = [sum(g.units for g in groups)] if scope == Global() else [g.units for g in groups]
-    assert where.fallen == where.asked == sum(round(share * units) for units in pools)
+    assert where.pruned == where.asked == sum(round(share * units) for units in pools)

@@ -27,7 +27,7 @@ LEVELS = (0.2, 0.5, 0.8, 1.0)
 
 
 def naive(work: Workload, recipe: Recipe, levels: tuple[float, ...]) -> dict[tuple[str, float], tuple[int, float]]:
-    """Copy, cut one layer, judge all samples; for every layer and level."""
+    """Copy, cut one layer, evaluate all samples; for every layer and level."""
     model = work.build()
     groups, _ = recipe.granularity.sorted_out(model, work.example)
     scores = unit_scores(recipe.criterion, model, groups, Calibration(work, CPU, recipe.seed))
@@ -35,8 +35,8 @@ def naive(work: Workload, recipe: Recipe, levels: tuple[float, ...]) -> dict[tup
     for group in groups:
         for level in levels:
             keep = select(rank([group], scores, WithinLayer(), Sparsity(level)), Sparsity(level))
-            judged, _ = evaluate_all(masked_copy(model, [group], keep), work.validation, work.task, CPU)
-            found[group.name, level] = (int((~keep[group.name]).sum()), float(judged.double().mean()))
+            evaluated, _ = evaluate_all(masked_copy(model, [group], keep), work.validation, work.task, CPU)
+            found[group.name, level] = (int((~keep[group.name]).sum()), float(evaluated.double().mean()))
     return found
 
 
@@ -50,7 +50,7 @@ def ended(work: Workload, recipe: Recipe, levels: tuple[float, ...], half_width:
 
 
 def cells(sensed: Sensitivity) -> dict[tuple[str, float], tuple[int, float]]:
-    return {(row.name, cell.level): (cell.fallen, cell.estimate.score) for row in sensed.rows for cell in row.cells}
+    return {(row.name, cell.level): (cell.pruned, cell.estimate.score) for row in sensed.rows for cell in row.cells}
 
 
 def sensing(work: Workload, levels: tuple[float, ...] = LEVELS) -> SensitivityAnalysis:
@@ -114,21 +114,21 @@ def test_the_rows_appear_in_the_order_of_the_groups_and_nothing_is_claimed_befor
     first = one.advance(0.0, 0.01)
     assert [row.name for row in first.rows] == [group.name for group in one.groups]
     assert not first.done
-    # one cut was judged on a few samples, none has been looked at
+    # one cut was evaluated on a few samples, none has been looked at
     assert first.spent > 0
-    assert all(cell.estimate.samples == 0 and not cell.done for row in first.rows for cell in row.cells if cell.fallen)
+    assert all(cell.estimate.samples == 0 and not cell.done for row in first.rows for cell in row.cells if cell.pruned)
 
 
-def test_a_level_at_which_nothing_falls_is_the_dense_network_and_costs_nothing():
+def test_a_level_at_which_nothing_is_pruned_is_the_dense_network_and_costs_nothing():
     work = tiny("mlp")
     sensed = sensing(work, (0.0, 0.01)).advance(60.0, 0.0)
     dense = float(evaluate_all(work.build(), work.validation, work.task, CPU)[0].double().mean())
-    assert all(cell.estimate.score == dense and cell.fallen == 0 for row in sensed.rows for cell in row.cells)
+    assert all(cell.estimate.score == dense and cell.pruned == 0 for row in sensed.rows for cell in row.cells)
     assert sensed.spent == 0 and sensed.done
     assert all(row.full_passes == "" for row in sensed.rows)
 
 
-def test_levels_that_let_as_many_fall_are_judged_once():
+def test_levels_that_let_as_many_be_pruned_are_evaluated_once():
     work = tiny("mlp", count=300)
     sensed = sensing(work, (0.50, 0.501, 0.8)).advance(60.0, 0.0)
     assert sensed.spent == 2 * 300 * len(sensed.rows)
@@ -220,7 +220,7 @@ def test_batches_cover_all_samples_and_some_end_at_looks(total, most):
 
 
 @pytest.mark.parametrize("max_drop", [0.005, 0.02, 0.1])
-def test_the_cells_that_decide_the_largest_cuts_are_judged_until_they_have(max_drop):
+def test_the_cells_that_decide_the_largest_cuts_are_evaluated_until_they_have(max_drop):
     levels = (0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9)
     work = tiny("conv_bn", count=6000)
     plain = sensing(work, levels).advance(60.0, 0.03)

@@ -24,8 +24,8 @@ def test_a_map_goes_on_from_where_it_was_left():
     coarse = one.advance(60.0, 0.1)
     assert coarse.done
     finer = one.advance(60.0, 0.0)
-    once = 2000 * sum(len({c.fallen for c in row.cells}) for row in finer.rows)
-    assert finer.done and finer.spent < once + coarse.spent  # only what was rounded is judged again
+    once = 2000 * sum(len({c.pruned for c in row.cells}) for row in finer.rows)
+    assert finer.done and finer.spent < once + coarse.spent  # only what was rounded is evaluated again
     assert cells(finer) == cells(sensing(work).advance(60.0, 0.0))
 
 
@@ -64,7 +64,7 @@ def test_the_dense_network_runs_once_where_it_is_not_known():
         passed += len(output)
 
     first.register_forward_hook(count)
-    before = one.known.judged
+    before = one.known.evaluated
     coarse = one.advance(0.0, 0.02)
     while not all(cell.estimate.samples for row in coarse.rows for cell in row.cells):
         coarse = one.advance(0.0, 0.02)
@@ -149,7 +149,7 @@ def test_a_map_without_cuts_still_knows_the_dense_network(levels, groups):
     assert sensed.dense == float(evaluate_all(work.build(), work.validation, work.task, CPU)[0].double().mean())
 
 
-def test_a_network_in_training_mode_is_judged_in_evaluation_and_left_alone():
+def test_a_network_in_training_mode_is_evaluated_in_evaluation_and_left_alone():
     work = tiny("conv_bn", count=300)
     model = work.build().train()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}

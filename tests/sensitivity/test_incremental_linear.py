@@ -56,9 +56,9 @@ def test_only_wide_linear_weights_whose_cuts_lie_within_one_another_have_ladders
     model = nn.Sequential(layer, nn.Conv2d(300, 300, 1), nn.Linear(20, 30), nn.Linear(300, 260), nn.Identity())
     cut = {}
     for percent in (20, 90):
-        fallen = ~left[percent]
+        pruned = ~left[percent]
         cut[percent] = {
-            "0.weight": fallen,
+            "0.weight": pruned,
             "0.bias": torch.zeros(260, dtype=torch.bool),
             "1.weight": torch.rand(300, 300, 1, 1) < percent / 100,
             "2.weight": torch.rand(30, 20) < percent / 100,

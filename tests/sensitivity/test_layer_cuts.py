@@ -32,19 +32,19 @@ def grey() -> nn.Module:
 
 
 @pytest.mark.parametrize("network", ["conv_bn", "residual"])
-def test_a_cut_lets_the_smallest_weights_fall_and_is_taken_back(network):
+def test_a_cut_lets_the_smallest_weights_be_pruned_and_is_taken_back(network):
     model, cutting, made = rows(tiny(network))
     whole = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     for row in made:
         for level, cut in zip(LEVELS, (row.cuts[i] for i in row.of_level), strict=True):
-            assert cut.fallen == min(round(level * row.group.units), row.group.units - 1)  # one unit stays
+            assert cut.pruned == min(round(level * row.group.units), row.group.units - 1)  # one unit stays
             with pytest.raises(ValueError), cutting.cut(row, cut, exactly=True):
                 (name,) = cut.gone or {f"{row.group.name}.weight": None}
                 inside = cutting.work.get_parameter(name)
-                assert int((inside == 0).sum()) == cut.fallen
+                assert int((inside == 0).sum()) == cut.pruned
                 left = inside[inside != 0]
-                if cut.fallen and len(left):
-                    assert left.abs().min() >= whole[name].abs().flatten().kthvalue(cut.fallen).values
+                if cut.pruned and len(left):
+                    assert left.abs().min() >= whole[name].abs().flatten().kthvalue(cut.pruned).values
                 raise ValueError
             assert all(torch.equal(tensor, whole[name]) for name, tensor in cutting.work.state_dict().items())
     assert all(torch.equal(tensor, whole[name]) for name, tensor in model.state_dict().items())
@@ -76,7 +76,7 @@ def test_cut_tensors_are_kept_as_long_as_there_is_room(monkeypatch):
                     pass
     kept = [each for row in made for cut in row.cuts for each in cut.kept.values()]
     assert kept and sum(each.numel() * each.element_size() for each in kept) <= 700
-    assert len(kept) < sum(bool(cut.fallen) for row in made for cut in row.cuts)
+    assert len(kept) < sum(bool(cut.pruned) for row in made for cut in row.cuts)
 
 
 def test_the_largest_activation_counts_for_each_sample():

@@ -67,7 +67,7 @@ def test_a_cell_of_the_csv_is_a_line():
     lines = list(csv.DictReader(io.StringIO(to_csv(MAP))))
     assert len(lines) == 9
     assert lines[4] == {
-        "layer": "conv2", "members": "conv2 conv3", "level": "0.5", "units": "100", "fallen": "50",
+        "layer": "conv2", "members": "conv2 conv3", "level": "0.5", "units": "100", "pruned": "50",
         "score": "0.893", "change": "-0.007", "half_width": "0.004", "samples": "500", "total": "1000",
     }  # fmt: skip
 

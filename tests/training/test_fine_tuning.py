@@ -37,7 +37,7 @@ def masked(work: Workload, granularity: str) -> tuple[nn.Module, Masks]:
     ],
 )
 @pytest.mark.parametrize("optimiser", ["adamw", "sgd"])
-def test_fallen_values_stay_exactly_zero_and_the_others_move(optimiser, granularity, network):
+def test_pruned_values_stay_exactly_zero_and_the_others_move(optimiser, granularity, network):
     work = tiny(network) if network else tiny_for(granularity, count=300)
     model, masks = masked(work, granularity)
     before, keys = copy.deepcopy(model.state_dict()), list(model.state_dict())
@@ -90,7 +90,7 @@ def test_steps_are_counted_before_they_are_taken(images, batch, per_epoch):
     assert {step.steps for step in steps} == {2 * per_epoch}
 
 
-def test_every_so_many_steps_and_the_last_of_each_epoch_are_told():
+def test_every_so_many_steps_and_the_last_of_each_epoch_are_said():
     work = tiny("mlp")
     steps = [step.step for step in tune(work.build(), work, Tuning(epochs=2, batch_size=32), {}, CPU, 0, every=4)]
     assert steps == [0, 4, 8, 9, 12, 16, 19]
@@ -103,7 +103,7 @@ def test_tunings_of_a_few_steps_run(steps):
 
 
 def masks_from(model: nn.Module, shares: tuple[float, ...]) -> list[Masks]:
-    """Masks of the weights, each with more of them fallen."""
+    """Masks of the weights, each with more of them pruned."""
     weights = {name: p for name, p in model.named_parameters() if p.dim() > 1}
     places = {name: torch.arange(p.numel()).reshape(p.shape) / p.numel() for name, p in weights.items()}
     return [{name: place >= share for name, place in places.items()} for share in shares]
@@ -217,7 +217,7 @@ def test_bad_values_are_refused_by_name(how, sentence):
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
-def test_what_has_fallen_becomes_zero_also_where_it_is_not_a_number(dtype):
+def test_what_has_been_pruned_becomes_zero_also_where_it_is_not_a_number(dtype):
     model = nn.Sequential(nn.Linear(3, 2)).to(dtype)
     values = torch.tensor([[float("nan"), float("inf"), -3.0], [float("nan"), -0.0, 1e-3]], dtype=dtype)
     model[0].weight.data.copy_(values)

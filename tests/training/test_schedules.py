@@ -30,7 +30,7 @@ def test_one_shot_is_one_round():
 
 
 @pytest.mark.parametrize("schedule", [Linear(4), Until(0.01, 4)])
-def test_the_same_share_falls_in_every_round(schedule):
+def test_the_same_share_is_pruned_in_every_round(schedule):
     assert schedule.rounds_of(7, 0.9) == [Round(0.25, 7), Round(0.5, 7), Round(0.75, 7), Round(1.0, 7)]
 
 
@@ -104,7 +104,7 @@ def test_a_geometric_schedule_takes_as_many_rounds_as_the_amount_needs(share, ta
 
 
 @pytest.mark.parametrize("share, target", [(0.2, 0.8), (0.5, 0.9), (0.3, 0.99)])
-def test_in_a_geometric_schedule_the_same_share_of_what_is_left_falls(share, target):
+def test_in_a_geometric_schedule_the_same_share_of_what_is_left_is_pruned(share, target):
     left = [1.0, *(1.0 - target * done for done in progress(Geometric(share), target))]
     ratios = [after / before for before, after in pairwise(left)]
     assert ratios[:-1] == pytest.approx([1.0 - share] * (len(ratios) - 1), abs=1e-12)
@@ -112,7 +112,7 @@ def test_in_a_geometric_schedule_the_same_share_of_what_is_left_falls(share, tar
 
 
 def test_a_geometric_schedule_of_everything_ends():
-    # 0.01^3 is a millionth: what is left then falls in one more round
+    # 0.01^3 is a millionth: what is left then is pruned in one more round
     assert len(progress(Geometric(0.99), 1.0)) <= 4 and len(progress(Geometric(0.01), 1.0)) < 1400
 
 

@@ -23,7 +23,7 @@ def compared(app: AppTest, recipe: Recipe, kinds: list[str]) -> AppTest:
         app.run()
         assert not app.exception
         text = table(app)
-        if "estimated" not in text and "judging" not in text and "scoring units" not in text:
+        if "estimated" not in text and "evaluating" not in text and "scoring units" not in text:
             return app
     raise AssertionError("never measured")
 

@@ -85,7 +85,7 @@ def test_every_granularity_is_shown_or_says_that_the_network_has_none(app: AppTe
         assert [error.value for error in app.error] == []
         assert "estimated" in strip(app) or "measured" in strip(app)
     else:
-        assert f"no {GRANULARITIES[kind].unit} in this network can fall" in app.error[0].value
+        assert f"no {GRANULARITIES[kind].unit} in this network can be pruned" in app.error[0].value
 
 
 def test_a_field_that_is_changed_changes_the_recipe(app: AppTest) -> None:

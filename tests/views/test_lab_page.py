@@ -39,7 +39,7 @@ def opened(app: AppTest, recipe: Recipe) -> AppTest:
 
 
 def settled(app: AppTest) -> AppTest:
-    """Run the page until the accuracy is measured: each run judges more samples."""
+    """Run the page until the accuracy is measured: each run evaluates more samples."""
     for _ in range(40):
         if "measured" in strip(app):
             return app
@@ -76,7 +76,7 @@ def test_slider_moves_sizes_and_accuracy(app: AppTest, backend: InProcess) -> No
     app.slider(key="amount.sparsity.share").set_value(90.0).run()
     now = look(backend.lab, from_json(app.query_params["recipe"]), "score")
     assert count(now.nonzero) in strip(app)
-    assert now.fallen == sum(round(0.9 * units) for units in (784 * 128, 128 * 10))
+    assert now.pruned == sum(round(0.9 * units) for units in (784 * 128, 128 * 10))
     settled(app)
     assert "measured" in strip(app)
 
@@ -100,7 +100,7 @@ def test_threshold_is_in_the_criterions_own_units(app: AppTest, backend: InProce
     assert recipe.amount == Threshold(0.05)
     now = look(backend.lab, recipe, "score")
     weights = [p for n, p in backend.lab.opened("mlp_128").model.named_parameters() if n.endswith("weight")]
-    assert now.fallen == sum(int((w.double().abs() < 0.05).sum()) for w in weights)
+    assert now.pruned == sum(int((w.double().abs() < 0.05).sum()) for w in weights)
 
 
 def test_a_combination_that_does_not_fit_says_so_and_loses_nothing(app: AppTest) -> None:
@@ -177,7 +177,7 @@ def test_a_run_stopped_in_the_queue_says_that_nothing_came_of_it(app: AppTest, b
 
 def test_what_the_network_does_not_have_is_a_sentence_and_cannot_be_run(app: AppTest) -> None:
     opened(app, replace(QUICK, granularity=Heads()))
-    assert "no attention heads in this network can fall" in app.error[0].value and "choose" in app.error[0].value
+    assert "no attention heads in this network can be pruned" in app.error[0].value and "choose" in app.error[0].value
     assert app.button(key="run_button").disabled
     app.selectbox(key="granularity").set_value("weights").run()
     assert not app.error and not app.button(key="run_button").disabled
@@ -208,7 +208,7 @@ def test_uniform_at_all_leaves_every_layer_a_unit(app: AppTest) -> None:
 def test_blocks_that_can_be_skipped_are_shown_each_with_its_own_fate(app: AppTest, backend: InProcess) -> None:
     opened(app, Recipe("fashion_vit", granularity=Layers(), amount=Sparsity(0.4)))
     now = look(backend.lab, from_json(app.query_params["recipe"]), "score")
-    fates = {row.name.split(".")[0]: row.fallen_units for row in now.layers if row.units}
+    fates = {row.name.split(".")[0]: row.pruned_units for row in now.layers if row.units}
     assert sorted(fates.values()) == [0, 0, 1] and all(row.units <= 1 for row in now.layers)
 
 

@@ -257,7 +257,7 @@ def test_a_queued_run_says_how_many_are_ahead_and_about_how_long(app: AppTest, b
     assert app.button(key="stop_button")
 
 
-def test_a_resumed_run_is_told_once_and_says_where_it_went_on(app: AppTest, backend: InProcess) -> None:
+def test_a_resumed_run_is_said_once_and_says_where_it_went_on(app: AppTest, backend: InProcess) -> None:
     run = made(backend, QUICK, BEGUN, None)
     opened(app, run)
     backend.store.release("test")

@@ -82,8 +82,8 @@ def test_names_and_reasons_are_text_and_never_markup() -> None:
     html = map_html(HAND, {})
     assert "with conv&lt;2&gt;" in html and "its &lt;output&gt; is read twice" in html and "<2>" not in html
     assert (
-        "conv1 at 50\u202f%: −0.40\u202fpoints ± 0.50, estimated from 400 of 1\u202f000 samples; 5 of 10 units fall"
-        in html
+        "conv1 at 50\u202f%: −0.40\u202fpoints ± 0.50, "
+        "estimated from 400 of 1\u202f000 samples; 5 of 10 units are pruned" in html
     )
 
 
@@ -207,7 +207,7 @@ def test_amount_and_healing_do_not_begin_another_map(app: AppTest) -> None:
 
 def test_units_that_the_network_does_not_have_are_a_sentence_and_nothing_is_asked_for(app: AppTest) -> None:
     opened(app, replace(QUICK, granularity=Heads()))
-    assert "No layer has units that may fall" in app.info[0].value
+    assert "No layer has units that may be pruned" in app.info[0].value
     assert app.button(key="sensitivity_stop").disabled and not app.error
 
 

@@ -19,7 +19,7 @@ from views.shared.language import _
 from views.shared.server import ask, backend, share_out
 
 POLL_S = 0.25
-A_POLL_S = 0.2  # how long one poll lets the worker judge samples
+A_POLL_S = 0.2  # how long one poll lets the worker evaluate samples
 STEP_S = 0.1
 AT_FIRST = ("magnitude", "random", "taylor", "snip", "wanda", "activation", "batchnorm_scale")
 
@@ -114,7 +114,7 @@ def _measure(model: ModelView, recipes: dict[str, Recipe], ready: bool, scored: 
 
 
 def _ask_more(recipes: dict[str, Recipe]) -> None:
-    """For the time of a poll: score the units of criteria not yet scored, then judge more samples.
+    """For the time of a poll: score the units of criteria not yet scored, then evaluate more samples.
 
     The criteria are dealt out to the workers; each has its next one at a time.
     """
@@ -157,7 +157,7 @@ def _show(model: ModelView, rows: list[Compared]) -> None:
 def table_html(model: ModelView, rows: list[Compared]) -> str:
     """A row for each criterion: accuracy, change, seconds and samples through the network."""
     heads = (
-        _("criterion"), _("fell, of units"), _("accuracy (validation)"), _("change"), _("scored in"), _("forward"), _("backward"),
+        _("criterion"), _("were pruned, of units"), _("accuracy (validation)"), _("change"), _("scored in"), _("forward"), _("backward"),
     )  # fmt: skip
     head = "".join(f"<th scope='col'>{escape(text)}</th>" for text in heads)
     body = "".join(_row(row) for row in rows)
@@ -176,14 +176,14 @@ def _row(row: Compared) -> str:
     name = f"<th scope='row' title='{escape(CRITERIA[row.kind].formula, quote=True)}' style='text-align:left'>{escape(row.kind.replace('_', ' '))}</th>"
     if row.problem:
         return f"<tr>{name}<td class='words' colspan='6'>{escape(row.problem)}</td></tr>"
-    fell = _("{fallen} of {units}").format(fallen=count(row.fallen), units=count(row.units)) if row.units else ""
-    cells = [fell, *_score(row), *_effort(row)]
+    pruned = _("{pruned} of {units}").format(pruned=count(row.pruned), units=count(row.units)) if row.units else ""
+    cells = [pruned, *_score(row), *_effort(row)]
     return f"<tr>{name}{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
 
 
 def _score(row: Compared) -> tuple[str, str]:
     if row.estimate is None:
-        return f"<span class='how'>{escape(_('judging') if row.effort else _('scoring units'))}</span>", ""
+        return f"<span class='how'>{escape(_('evaluating') if row.effort else _('scoring units'))}</span>", ""
     score = row.estimate
     if score.measured:
         return (
@@ -203,7 +203,7 @@ def _effort(row: Compared) -> tuple[str, str, str]:
 
 
 def _agreement(recipes: dict[str, Recipe]) -> None:
-    """Two matrices: do the criteria rank units alike, and do the same units fall?"""
+    """Two matrices: do the criteria rank units alike, and do the same units are pruned?"""
     if len(recipes) < 2:
         return
     try:
@@ -214,7 +214,7 @@ def _agreement(recipes: dict[str, Recipe]) -> None:
     left, right = st.columns(2, gap="large")
     for column, title, help, values, low, key in (
         (left, _("Rank agreement"), _("Spearman's correlation of the unit scores: 1 the same order, 0 unrelated, −1 the reverse."), found.ranks, -1.0, "ranks"),
-        (right, _("Overlap of what falls"), _("Of the units that fall by the row's criterion, the share that falls by the column's too."), found.overlap, 0.0, "overlap"),
+        (right, _("Overlap of what is pruned"), _("Of the units that are pruned by the row's criterion, the share that is pruned by the column's too."), found.overlap, 0.0, "overlap"),
     ):  # fmt: skip
         with column:
             st.subheader(title, help=help)

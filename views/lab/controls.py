@@ -33,10 +33,10 @@ TABLES: dict[str, Mapping[str, type[Any]]] = {
     "schedule": SCHEDULES,
 }
 HELP = {
-    "criterion": "Gives every unit its importance; the least important fall.",
+    "criterion": "Gives every unit its importance; the least important are pruned.",
     "granularity": "What lives or dies together.",
     "scope": "Who competes with whom.",
-    "amount": "How much falls.",
+    "amount": "How much is pruned.",
     "schedule": "In how many rounds, along which curve.",
 }
 
@@ -119,7 +119,7 @@ def choose() -> Choice:
         forms.hold(choice)
     with st.sidebar:
         model()
-        what_falls()
+        what_is_pruned()
         problem = st.empty()
         try:
             recipe = _recipe()
@@ -152,8 +152,8 @@ def model() -> None:
     st.caption(words.format(parameters=si(about.parameters), accuracy=percent(about.test_accuracy, 2)))
 
 
-def what_falls() -> None:
-    st.subheader(_("What falls"))
+def what_is_pruned() -> None:
+    st.subheader(_("What is pruned"))
     made = _choice("criterion")
     st.caption(f"{made.formula} · {made.source} · {made.cost}")
     known = forms.DynamicOptions(options={"reference": _checkpoints()} if "reference" in _fields(made) else {})

@@ -1,4 +1,4 @@
-// Importance as a matrix in cividis; fallen cells are hatched. Drag a rectangle to zoom: the server sends that part again,
+// Importance as a matrix in cividis; pruned cells are hatched. Drag a rectangle to zoom: the server sends that part again,
 // down to single weights. Arrow keys pan, + and - zoom, Esc is left to the page (it stops the run).
 
 const CIVIDIS = [[0,34,78],[18,53,112],[59,73,108],[87,93,109],[112,113,115],[138,134,120],[165,156,116],[195,179,105],[225,204,85],[254,232,56]];
@@ -43,8 +43,8 @@ function build(parentElement) {
   ramp.setAttribute("aria-hidden", "true");
   ramp.style.position = "static"; ramp.style.width = "120px"; ramp.style.height = "10px";
   make("span", "hatch", legend);
-  const fallenLabel = make("span", "", legend);
-  const parts = { root, where, zoomIn, zoomOut, reset, frame, canvas, box, tip, low, ramp, high, fallenLabel, data: null };
+  const prunedLabel = make("span", "", legend);
+  const parts = { root, where, zoomIn, zoomOut, reset, frame, canvas, box, tip, low, ramp, high, prunedLabel, data: null };
   root.parts = parts;
   wire(parts);
   new ResizeObserver(() => parts.data && paint(parts)).observe(frame);
@@ -106,16 +106,16 @@ function tell(parts, r, c) {
   const d = parts.data, i = r * parts.columns + c, [top, bottom, left, right] = toWindow(parts, r, c, r, c);
   const single = bottom - top === 1 && right - left === 1;
   const place = single ? `[${top}, ${left}]` : `[${top}\u2013${bottom - 1}, ${left}\u2013${right - 1}]`;
-  const share = parts.fallen[i] / 255;
+  const share = parts.pruned[i] / 255;
   parts.tip.textContent = `${place}  ${single ? "" : d.texts.max + " "}${short(parts.values[i])}  ` +
-    (share === 0 ? d.texts.kept : share === 1 ? d.texts.fallen : `${Math.round(100 * share)} % ${d.texts.fallen}`);
+    (share === 0 ? d.texts.kept : share === 1 ? d.texts.pruned : `${Math.round(100 * share)} % ${d.texts.pruned}`);
 }
 
 // where a value lies between the layer's lowest (0 unless scores are negative) and its highest
 function share(parts, value) { const d = parts.data; return (value - d.lowest) / (d.highest - d.lowest || 1); }
 
 function paint(parts) {
-  const { canvas, rows, columns, values, fallen } = parts;
+  const { canvas, rows, columns, values, pruned } = parts;
   const dpr = window.devicePixelRatio || 1, w = Math.round(canvas.clientWidth * dpr), h = Math.round(canvas.clientHeight * dpr);
   if (!w || !h) return;
   canvas.width = w; canvas.height = h;
@@ -130,16 +130,16 @@ function paint(parts) {
   const context = canvas.getContext("2d");
   context.imageSmoothingEnabled = false;
   context.drawImage(small, 0, 0, w, h);
-  hatch(context, w, h, rows, columns, fallen);
+  hatch(context, w, h, rows, columns, pruned);
   if (rows * columns <= 400 && w / columns > 34 * dpr) write(context, w, h, parts, dpr);
 }
 
 // white lines on a dark veil: seen on every colour of the scale, and without colour
-function hatch(context, w, h, rows, columns, fallen) {
+function hatch(context, w, h, rows, columns, pruned) {
   const cw = w / columns, ch = h / rows;
   context.save();
   context.beginPath();
-  for (let r = 0; r < rows; r++) for (let c = 0; c < columns; c++) if (fallen[r * columns + c] > 127) context.rect(c * cw, r * ch, cw, ch);
+  for (let r = 0; r < rows; r++) for (let c = 0; c < columns; c++) if (pruned[r * columns + c] > 127) context.rect(c * cw, r * ch, cw, ch);
   context.clip();
   context.fillStyle = "rgba(0,0,0,.45)";
   context.fillRect(0, 0, w, h);
@@ -156,7 +156,7 @@ function write(context, w, h, parts, dpr) {
   context.font = `${11 * dpr}px sans-serif`;
   context.textAlign = "center"; context.textBaseline = "middle";
   for (let r = 0; r < parts.rows; r++) for (let c = 0; c < parts.columns; c++) {
-    const i = r * parts.columns + c, light = share(parts, parts.values[i]) > 0.6 && parts.fallen[i] <= 127;
+    const i = r * parts.columns + c, light = share(parts, parts.values[i]) > 0.6 && parts.pruned[i] <= 127;
     context.fillStyle = light ? "#000" : "#fff";
     context.fillText(short(parts.values[i]), (c + 0.5) * cw, (r + 0.5) * ch);
   }
@@ -167,7 +167,7 @@ export default function (component) {
   const parts = parentElement.querySelector(".heat")?.parts ?? build(parentElement);
   Object.assign(parts, { data, send: setTriggerValue, rows: data.rows, columns: data.columns });
   parts.values = new Float32Array(bytes(data.values).buffer);
-  parts.fallen = bytes(data.fallen);
+  parts.pruned = bytes(data.pruned);
   const t = data.texts;
   parts.where.textContent = data.where;
   parts.canvas.setAttribute("aria-label", data.alt);
@@ -177,7 +177,7 @@ export default function (component) {
   parts.zoomOut.disabled = parts.reset.disabled = whole;
   parts.root.style.opacity = data.stale ? "0.35" : "1";  // not of the choices on the left
   parts.low.textContent = short(data.lowest); parts.high.textContent = short(data.highest);
-  parts.fallenLabel.textContent = t.fallen;
+  parts.prunedLabel.textContent = t.pruned;
   parts.tip.textContent = t.hint;
   if (parts.spoken) tell(parts, parts.rows >> 1, parts.columns >> 1);  // what lies in the middle after a step by keyboard
   const ramp = parts.ramp.getContext("2d");

@@ -31,23 +31,23 @@ def show(model: ModelView, look: CutPreview, recipe: Recipe, stale: bool = False
         st.segmented_control(
             _("histogram"), list(texts), key="axis", default="score", required=True, format_func=texts.__getitem__,
             label_visibility="collapsed",
-            help=_("importance: one axis for all layers, what lies left of the line falls. weights in σ: the weight's value in standard deviations of its layer, −4 to 4."),
+            help=_("importance: one axis for all layers, what lies left of the line is pruned. weights in σ: the weight's value in standard deviations of its layer, −4 to 4."),
         )  # fmt: skip
         logy = st.checkbox(_("log y"), key="logy")
-    if look.fallen != look.asked:
+    if look.pruned != look.asked:
         st.warning(
-            _("{asked} units were asked to fall and {fallen} fall: every layer keeps at least one.").format(
-                asked=count(look.asked), fallen=count(look.fallen)
+            _("{asked} units were asked to be pruned and {pruned} are pruned: every layer keeps at least one.").format(
+                asked=count(look.asked), pruned=count(look.pruned)
             )
         )
-    st.caption(_fell(look, recipe))
+    st.caption(_pruned_words(look, recipe))
     components.layers(panel_data(model, look, logy, stale), edit, choose_heatmap)
 
 
-def _fell(look: CutPreview, recipe: Recipe) -> str:
+def _pruned_words(look: CutPreview, recipe: Recipe) -> str:
     """Achieved beside asked: of few units no share is exact."""
-    words = _("{fallen} of {units} units fall: {share}").format(
-        fallen=count(look.fallen), units=count(look.units), share=percent(look.fallen / look.units, 2)
+    words = _("{pruned} of {units} units are pruned: {share}").format(
+        pruned=count(look.pruned), units=count(look.units), share=percent(look.pruned / look.units, 2)
     )
     asked = recipe.amount.rest if isinstance(recipe.amount, PerLayer) else recipe.amount
     if isinstance(asked, Sparsity):
@@ -71,7 +71,7 @@ def panel_data(model: ModelView, look: CutPreview, logy: bool, stale: bool = Fal
         "logy": logy,
         "stale": stale,
         "selected": heatmap_layer(model, look),
-        "heads": ["", _("histogram, fallen hatched"), _("kept"), _("sparsity"), "", "", ""],
+        "heads": ["", _("histogram, pruned hatched"), _("kept"), _("sparsity"), "", "", ""],
         "texts": {
             "kept": _("kept"),
             "cut": _("cut"),
@@ -87,17 +87,17 @@ def panel_data(model: ModelView, look: CutPreview, logy: bool, stale: bool = Fal
 
 
 def _row(layer: LayerRow, view: LayerView, locked: bool) -> dict[str, Any]:
-    share = view.fallen_units / view.units if view.units else 0.0
+    share = view.pruned_units / view.units if view.units else 0.0
     size = "×".join(map(str, layer.shape))
     cut = next((value for value in reversed(view.cuts)), None)
     return {
         "name": view.name,
         "sub": f"{layer.type} {size} · {si(layer.parameters)} · {si(layer.macs)} MACs",
         "why": view.why_not,
-        "drawn": bool(view.kept.sum() + view.fallen.sum()),
+        "drawn": bool(view.kept.sum() + view.pruned.sum()),
         "follows": _follows(view),
         "kept": view.kept.tolist(),
-        "fallen": view.fallen.tolist(),
+        "pruned": view.pruned.tolist(),
         "low": view.low,
         "high": view.high,
         "cuts": list(view.cuts),
@@ -115,7 +115,7 @@ def _follows(view: LayerView) -> str:
         return ""
     if view.of_several:
         return _("competes with the blocks of {row}: their share is set there").format(row=view.row)
-    return _("falls together with {row}: set it there").format(row=view.row)
+    return _("is pruned together with {row}: set it there").format(row=view.row)
 
 
 def edit() -> None:
@@ -144,7 +144,7 @@ def choose_window() -> None:
 
 
 def heatmap_layer(model: ModelView, look: CutPreview) -> str:
-    """The layer whose heatmap is shown: the chosen one, else the first with units that may fall, else the first."""
+    """The layer whose heatmap is shown: the chosen one, else the first with units that may be pruned, else the first."""
     matrices = [layer.name for layer in model.layers if len(layer.shape) > 1 and not layer.why_not]
     chosen = st.session_state.get("heatmap_layer")
     with_units = [view.name for view in look.layers if view.units and view.name in matrices]
@@ -185,7 +185,7 @@ def heatmap_data(image: Heatmap) -> dict[str, Any]:
         "rows": rows,
         "columns": columns,
         "values": packed(image.values),
-        "fallen": packed(image.fallen),
+        "pruned": packed(image.pruned),
         "lowest": image.lowest,
         "highest": image.highest,
         "where": where + (_(", each row its unit's importance") if image.of_units else ""),
@@ -194,7 +194,7 @@ def heatmap_data(image: Heatmap) -> dict[str, Any]:
             "all": _("whole layer"),
             "zoomIn": _("zoom in"),
             "zoomOut": _("zoom out"),
-            "fallen": _("fallen"),
+            "pruned": _("pruned"),
             "kept": _("kept"),
             "max": _("max"),
             "hint": _("drag to zoom; arrow keys pan, + and − zoom"),

@@ -31,29 +31,29 @@ function histogram(parent) {
   const line = shape("line", "", pattern);
   for (const [key, value] of Object.entries({ x1: 0, y1: 0, x2: 0, y2: 4, "stroke-width": 2.2 })) line.setAttribute(key, value);
   line.style.stroke = "var(--st-primary-color)";
-  const fallen = shape("path", "fallenbars", svg);
-  fallen.setAttribute("fill", `url(#${id})`);
+  const pruned = shape("path", "prunedbars", svg);
+  pruned.setAttribute("fill", `url(#${id})`);
   const kept = shape("path", "keptbars", svg);
   const axis = shape("path", "axis", svg);
   axis.setAttribute("d", `M0 ${FOOT}H${WIDTH}`);
   const cuts = [shape("path", "cut", svg), shape("path", "cut", svg)];
-  return { svg, fallen, kept, cuts };
+  return { svg, pruned, kept, cuts };
 }
 
 function draw(view, row, logy, texts) {
-  const total = row.kept.map((k, i) => k + row.fallen[i]);
+  const total = row.kept.map((k, i) => k + row.pruned[i]);
   const scale = (n) => (logy ? Math.log1p(n) : n);
   const top = Math.max(1e-9, ...total.map(scale));
   const wide = WIDTH / total.length;
-  let kept = "", fallen = "";
+  let kept = "", pruned = "";
   total.forEach((all, i) => {
     if (!all) return;
     const x = i * wide, high = (scale(all) / top) * FOOT, low = high * (row.kept[i] / all);
     if (low > 0) kept += `M${x} ${FOOT}v${-low}h${wide - 0.6}v${low}z`;
-    if (high - low > 0) fallen += `M${x} ${FOOT - low}v${-(high - low)}h${wide - 0.6}v${high - low}z`;
+    if (high - low > 0) pruned += `M${x} ${FOOT - low}v${-(high - low)}h${wide - 0.6}v${high - low}z`;
   });
   view.kept.setAttribute("d", kept);
-  view.fallen.setAttribute("d", fallen);
+  view.pruned.setAttribute("d", pruned);
   view.cuts.forEach((path, i) => {
     const at = row.cuts[i];
     const inside = at !== undefined && at >= row.low && at <= row.high;

@@ -11,7 +11,7 @@ from views.lab import controls, layer_panel, result, run_panel, strip, units_pan
 from views.shared.language import _
 from views.shared.server import ask, open_elsewhere
 
-FIRST_S, NEXT_S = 0.02, 0.2  # how long the worker judges samples before the page hears of it
+FIRST_S, NEXT_S = 0.02, 0.2  # how long the worker evaluates samples before the page hears of it
 POLL_S = 0.25
 
 
@@ -62,7 +62,7 @@ def _accuracy(model: ModelView, now: CutPreview, recipe: Recipe) -> None:
     """The strip: sizes at once, then accuracy, first from a few samples and then from more until all are seen."""
     place = st.empty()
     with place:
-        waiting = _("judging the first samples")
+        waiting = _("evaluating the first samples")
         strip.show([strip.accuracy(model, None, waiting), *strip.sizes(model, now, None)])
     try:
         first = ask(estimate, recipe, FIRST_S)

@@ -34,11 +34,11 @@ def show(look: CutPreview, recipe: Recipe, layer: str) -> None:
     elif found[0].scores.ndim == 2:
         one = found[0]
         gates = GATES.get(len(one.scores), tuple(map(str, range(len(one.scores)))))
-        figure = unit_matrix_figure(one.scores.tolist(), one.fallen.tolist(), gates, _("hidden unit; rows are gates"))
+        figure = unit_matrix_figure(one.scores.tolist(), one.pruned.tolist(), gates, _("hidden unit; rows are gates"))
     else:
-        figure = units_figure(found[0].scores.tolist(), found[0].fallen.tolist(), found[0].names)
-    fallen, every = sum(int(one.fallen.sum()) for one in found), sum(one.fallen.size for one in found)
-    words = _("{fallen} of {units} units fall").format(fallen=count(fallen), units=count(every))
+        figure = units_figure(found[0].scores.tolist(), found[0].pruned.tolist(), found[0].names)
+    pruned, every = sum(int(one.pruned.sum()) for one in found), sum(one.pruned.size for one in found)
+    words = _("{pruned} of {units} units are pruned").format(pruned=count(pruned), units=count(every))
     st.plotly_chart(figure, key="units_chart", width="stretch", config={"displayModeBar": False}, alt=words)
     st.caption(words + _dead(kind_of(recipe.criterion), found))
 
@@ -69,4 +69,4 @@ def _padded(found: list[UnitsView]) -> tuple[list[list[float]], list[list[bool]]
     """The layers one under the other; a layer with fewer heads than another ends earlier."""
     width = max(one.scores.size for one in found)
     scores = [[*one.scores.flatten().tolist(), *[float("nan")] * (width - one.scores.size)] for one in found]
-    return scores, [[*one.fallen.flatten().tolist(), *[False] * (width - one.fallen.size)] for one in found]
+    return scores, [[*one.pruned.flatten().tolist(), *[False] * (width - one.pruned.size)] for one in found]

@@ -13,7 +13,7 @@ from pruning.events import Stage
 from pruning.execution.store.records import RunRow
 from pruning.recipe.recipe import from_json
 from pruning.reporting.formatting import duration, percent, points, relative, si
-from pruning.reporting.run_history import Summary, how_much, plain_recipe, what_falls
+from pruning.reporting.run_history import Summary, how_much, plain_recipe, what_is_pruned
 from pruning.reporting.run_summary import progress
 from views.lab.run_events import events_of, name_of, summary_of
 from views.lab.run_panel import session
@@ -100,7 +100,7 @@ def recipe_words(row: RunRow) -> tuple[str, str]:
 @lru_cache(maxsize=2000)  # a recipe takes 2 ms to read, and the list is drawn once a second
 def _words(recipe_json: str) -> tuple[str, str]:
     recipe = from_json(recipe_json)
-    return f"{recipe.workload} · {how_much(recipe.amount)}", what_falls(recipe)
+    return f"{recipe.workload} · {how_much(recipe.amount)}", what_is_pruned(recipe)
 
 
 def _numbers(found: Summary) -> list[tuple[str, str]]:

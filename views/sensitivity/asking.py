@@ -11,7 +11,7 @@ from pruning.recipe.recipe import Recipe
 from pruning.sensitivity.result import LEVELS, Sensitivity, merged
 from views.shared.server import backend, share_out
 
-A_POLL_S = 0.2  # how long one poll lets the worker judge samples
+A_POLL_S = 0.2  # how long one poll lets the worker evaluate samples
 TIMED_S = 1.0  # of so much measuring a time left can be told
 
 
@@ -34,7 +34,7 @@ class Told:
 
     `before` is the map of another criterion or other units, shown greyed until there is one of these.
 
-    Since `began`, a monotonic time, the samples beyond `spent` were judged: that gives the time left.
+    Since `began`, a monotonic time, the samples beyond `spent` were evaluated: that gives the time left.
     """
 
     question: Question
@@ -63,9 +63,9 @@ def question_of(recipe: Recipe, half_width: float, max_drop: float) -> Question:
     return Question(same, half_width, max_drop)
 
 
-def told_of(question: Question) -> Told:
+def reported_of(question: Question) -> Told:
     """What this session has been told that bears on the question."""
-    known: Told | None = st.session_state.get("sensitivity_told")
+    known: Told | None = st.session_state.get("sensitivity_reported")
     if known is None or known.question.recipe.workload != question.recipe.workload:
         known = Told(question)
     elif known.question.recipe != question.recipe:
@@ -73,15 +73,15 @@ def told_of(question: Question) -> Told:
     elif known.question != question:
         stopped = known.stopped and known.question.half_width == question.half_width  # another limit starts nothing
         known = Told(question, known.map, known.before, stopped=stopped)
-    st.session_state.sensitivity_told = known
+    st.session_state.sensitivity_reported = known
     if st.session_state.pop("sensitivity_stop_asked", False):
-        known = st.session_state.sensitivity_told = replace(known, stopped=True)
+        known = st.session_state.sensitivity_reported = replace(known, stopped=True)
     return known
 
 
 def ask_more(question: Question) -> None:
-    """For the time of a poll, let the workers judge more samples, each in its share of the rows."""
-    known = told_of(question)
+    """For the time of a poll, let the workers evaluate more samples, each in its share of the rows."""
+    known = reported_of(question)
     if not known.going_on:
         return
     try:
@@ -90,11 +90,11 @@ def ask_more(question: Question) -> None:
         parts = [(*asked, (i, n), question.max_drop) for i in range(n)]
         sensed = merged(share_out(sensitivity, parts))
     except PruningError as error:
-        st.session_state.sensitivity_told = replace(known, problem=str(error))
+        st.session_state.sensitivity_reported = replace(known, problem=str(error))
         return
     if not known.began:
         known = replace(known, began=time.monotonic(), spent=sensed.spent)
-    st.session_state.sensitivity_told = replace(known, map=sensed)
+    st.session_state.sensitivity_reported = replace(known, map=sensed)
 
 
 def stop() -> None:
@@ -103,14 +103,16 @@ def stop() -> None:
 
 
 def go_on() -> None:
-    st.session_state.sensitivity_told = replace(st.session_state.sensitivity_told, stopped=False, problem="", began=0.0)
+    st.session_state.sensitivity_reported = replace(
+        st.session_state.sensitivity_reported, stopped=False, problem="", began=0.0
+    )
 
 
 def seconds_left(known: Told) -> float | None:
     """By the pace since the measuring began or went on, polls and other sessions' questions included."""
     if known.map is None or not known.began:
         return None
-    passed, judged = time.monotonic() - known.began, known.map.spent - known.spent
-    if passed < TIMED_S or judged <= 0:
+    passed, evaluated = time.monotonic() - known.began, known.map.spent - known.spent
+    if passed < TIMED_S or evaluated <= 0:
         return None
-    return max(known.map.planned - known.map.spent, 0) * passed / judged
+    return max(known.map.planned - known.map.spent, 0) * passed / evaluated

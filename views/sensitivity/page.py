@@ -33,14 +33,14 @@ def page() -> None:
     st.subheader(_("Sensitivity"))
     st.caption(
         _(
-            "Each layer is cut alone, to each level, and judged on the validation split: what does it cost? Criterion and units on the left matter here; scope, amount and healing do not."
+            "Each layer is cut alone, to each level, and evaluated on the validation split: what does it cost? Criterion and units on the left matter here; scope, amount and healing do not."
         )
     )
     if choice.problem:
         st.warning(_("The choices on the left do not fit together; the map is of the last that did."))
     with st.container(horizontal=True, vertical_alignment="bottom"):
         question = sensitivity_asking.question_of(choice.recipe, _sharpness(), sensitivity_suggestion.limit())
-        known = sensitivity_asking.told_of(question)
+        known = sensitivity_asking.reported_of(question)
         _stop_button(known)
     try:
         model = ask(open_workload, choice.recipe.workload)
@@ -74,7 +74,7 @@ def _sharpness() -> float:
     chosen = st.segmented_control(
         _("sharpness"), list(SHARPNESS), key="sensitivity_sharpness", default=kept, required=True,
         format_func=lambda half_width: _(SHARPNESS[half_width]),
-        help=_("How narrow the 95 % interval of every cell becomes, in points. exact: all samples are judged, as a loop over layers and levels would."),
+        help=_("How narrow the 95 % interval of every cell becomes, in points. exact: all samples are evaluated, as a loop over layers and levels would."),
     )  # fmt: skip
     st.session_state.sensitivity_half_width = chosen
     return chosen
@@ -103,7 +103,7 @@ def _sharpen(model: ModelView, recipe: Recipe, question: Question, polling: bool
     if _leaving() and not leaving:
         st.rerun()  # without polls
     question = replace(question, max_drop=sensitivity_suggestion.limit())  # its slider is in this part of the page
-    known, drawn = sensitivity_asking.told_of(question), st.session_state.get("sensitivity_drawn") == question
+    known, drawn = sensitivity_asking.reported_of(question), st.session_state.get("sensitivity_drawn") == question
     # an empty place would blank the line for as long as a poll takes: only before there is anything to show
     place = st.empty() if known.map is None else st.container()
     if known.map is None:
@@ -115,7 +115,7 @@ def _sharpen(model: ModelView, recipe: Recipe, question: Question, polling: bool
         sensitivity_asking.ask_more(question)
         _ask_together(question, recipe)
     st.session_state.sensitivity_drawn = question
-    known = sensitivity_asking.told_of(question)
+    known = sensitivity_asking.reported_of(question)
     with place:
         _progress(known)
     if known.map is not None:
@@ -127,8 +127,8 @@ def _sharpen(model: ModelView, recipe: Recipe, question: Question, polling: bool
 
 
 def _ask_together(question: Question, recipe: Recipe) -> None:
-    """Judge the suggestion once it stays the same from one poll to the next."""
-    known = sensitivity_asking.told_of(question)
+    """Evaluate the suggestion once it stays the same from one poll to the next."""
+    known = sensitivity_asking.reported_of(question)
     if known.map is None or not known.map.rows:
         return
     wanted = sensitivity_suggestion.suggestion(known.map, recipe)
@@ -143,7 +143,7 @@ def _progress(known: Told) -> None:
         st.error(known.problem)
     elif known.map is None:
         words = (
-            _("stopped before the first samples") if known.stopped else _("scoring units, judging the first samples")
+            _("stopped before the first samples") if known.stopped else _("scoring units, evaluating the first samples")
         )
         st.progress(0.0, words)
     else:
@@ -169,7 +169,7 @@ def _where(known: Told, sensed: Sensitivity) -> str:
 
 def _show(model: ModelView, sensed: Sensitivity, recipe: Recipe) -> None:
     if not sensed.rows:
-        st.info(_("No layer has units that may fall; the list below says why. Choose other units on the left."))
+        st.info(_("No layer has units that may be pruned; the list below says why. Choose other units on the left."))
         _left_out(sensed)
         return
     box = st.container(key="sensitivity_box")

@@ -19,7 +19,7 @@ from views.lab import controls, strip
 from views.shared.language import _
 from views.shared.server import ask
 
-STEP_S = 0.05  # how long one poll lets the worker judge the cuts together
+STEP_S = 0.05  # how long one poll lets the worker evaluate the cuts together
 MAX_DROP, LOWEST, HIGHEST = 1.0, 0.1, 10.0  # points
 
 CSS = """<style>
@@ -101,11 +101,11 @@ def show(model: ModelView, sensed: Sensitivity, recipe: Recipe, cuts: Mapping[st
     if now.problem:
         st.error(now.problem)
     elif now.look is not None:
-        waiting = _("judging the first samples") if any(cuts.values()) else _("nothing is cut")
+        waiting = _("evaluating the first samples") if any(cuts.values()) else _("nothing is cut")
         tiles = [strip.accuracy(model, now.outcome, waiting)]
         strip.show([*tiles, *strip.sizes(model, now.look, now.outcome)])
     else:
-        st.caption(_("judging the first samples"))
+        st.caption(_("evaluating the first samples"))
     together_cost = _(
         "Cuts together cost more than each alone: the limit holds for each. Tuning in the Lab wins much of it back."
     )
@@ -115,10 +115,10 @@ def show(model: ModelView, sensed: Sensitivity, recipe: Recipe, cuts: Mapping[st
 
 
 def cuts_html(sensed: Sensitivity, cuts: Mapping[str, float]) -> str:
-    """A row for each layer: its largest cut, the units that fall, and what that costs alone."""
+    """A row for each layer: its largest cut, the units that are pruned, and what that costs alone."""
     heads = "".join(
         f"<th scope='col'>{escape(text)}</th>"
-        for text in (_("layer"), _("largest cut"), _("fall, of units"), _("alone, points"))
+        for text in (_("layer"), _("largest cut"), _("are pruned, of units"), _("alone, points"))
     )
     body = "".join(_cut(row, cuts.get(row.name)) for row in sensed.rows)
     return f"<table class='cuts'><tr>{heads}</tr>{body}</table>"
@@ -131,11 +131,11 @@ def _cut(row: SensitivityRow, level: float | None) -> str:
         why = _("kept whole, as set in the Lab") if level is None else _("stays whole")
         return f"<tr>{name}<td>{percent(0.0, 0)}</td><td></td><td>{escape(why)}</td></tr>"
     seen = cell.estimate
-    fell = _("{fallen} of {units}").format(fallen=count(cell.fallen), units=count(cell.units))
+    pruned = _("{pruned} of {units}").format(pruned=count(cell.pruned), units=count(cell.units))
     width = "" if seen.measured else f" ± {100 * seen.half_width:.1f}"
     cost = f"{bare_points(seen.change, 2 if seen.measured else 1)}{width}"
     how = "measured" if seen.measured else "estimated"
-    return f"<tr>{name}<td>{percent(level, 0)}</td><td>{fell}</td><td class='{how}'>{cost}</td></tr>"
+    return f"<tr>{name}<td>{percent(level, 0)}</td><td>{pruned}</td><td class='{how}'>{cost}</td></tr>"
 
 
 def _take_home(sensed: Sensitivity, recipe: Recipe, ready: bool) -> None:

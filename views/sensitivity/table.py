@@ -46,7 +46,7 @@ def map_html(sensed: Sensitivity, cuts: Mapping[str, float], stale: bool = False
     heads = "".join(f"<th scope='col'>{percent(level, 0)}</th>" for level in sensed.levels)
     body = "".join(_row(row, sensed, cuts.get(row.name, 0.0)) for row in sensed.rows)
     corner = escape(_("layer, alone"))
-    about = escape(_("Change of accuracy in points, by layer and by the share of it that falls"), quote=True)
+    about = escape(_("Change of accuracy in points, by layer and by the share of it that is pruned"), quote=True)
     return (
         f"<table class='sensed{' old' if stale else ''}' aria-label='{about}'>"
         f"<thead><tr><th scope='col'>{corner}</th>{heads}</tr></thead><tbody>{body}</tbody></table>"
@@ -72,7 +72,7 @@ def key_html(dense: float) -> str:
 
 
 def members_of(row: SensitivityRow) -> str:
-    """The other layers that fall with this row, or nothing."""
+    """The other layers that are pruned with this row, or nothing."""
     others = [name for name in row.members if name != row.name]
     return _("with {layers}").format(layers=", ".join(others)) if others else ""
 
@@ -88,7 +88,7 @@ def _row(row: SensitivityRow, sensed: Sensitivity, cut: float) -> str:
 def _cell(layer: str, level: float, cell: SensitivityCell | None, dense: float, is_cut: bool) -> str:
     where = _("{layer} at {level}").format(layer=layer, level=percent(level, 0))
     if cell is None or not cell.estimate.samples:
-        return f"<td class='none' title='{escape(where + ': ' + _('not judged yet'), quote=True)}'>…</td>"
+        return f"<td class='none' title='{escape(where + ': ' + _('not evaluated yet'), quote=True)}'>…</td>"
     seen = cell.estimate
     made = shade(-seen.change, dense)
     kinds = ["on-light" if made.light else "on-dark", "sure" if seen.measured else "", "" if cell.done else "open"]
@@ -102,12 +102,14 @@ def _cell(layer: str, level: float, cell: SensitivityCell | None, dense: float, 
 def _about(where: str, cell: SensitivityCell) -> str:
     """The cell in words."""
     seen = cell.estimate
-    change, fell = f"{bare_points(seen.change, 2)}{THIN}{_('points')}", count(cell.fallen)
+    change, pruned = f"{bare_points(seen.change, 2)}{THIN}{_('points')}", count(cell.pruned)
     if seen.measured:
-        words = _("{where}: {change}, measured on all {n} samples; {fallen} of {units} units fall")
-        return words.format(where=where, change=change, n=count(seen.total), fallen=fell, units=count(cell.units))
-    words = _("{where}: {change} ± {width}, estimated from {n} of {total} samples; {fallen} of {units} units fall")
+        words = _("{where}: {change}, measured on all {n} samples; {pruned} of {units} units are pruned")
+        return words.format(where=where, change=change, n=count(seen.total), pruned=pruned, units=count(cell.units))
+    words = _(
+        "{where}: {change} ± {width}, estimated from {n} of {total} samples; {pruned} of {units} units are pruned"
+    )
     return words.format(
         where=where, change=change, width=f"{100 * seen.half_width:.2f}", n=count(seen.samples),
-        total=count(seen.total), fallen=fell, units=count(cell.units),
+        total=count(seen.total), pruned=pruned, units=count(cell.units),
     )  # fmt: skip
