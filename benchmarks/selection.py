@@ -28,9 +28,9 @@ def measure() -> Report:
 def properties() -> dict[str, Callable[..., None]]:
     """The properties by what they say."""
     # imported when asked for: the tests' settings hold for the whole process, one thread among them
-    from tests import test_select_properties
+    from tests.selection import test_ranking_properties
 
-    found = vars(test_select_properties).items()
+    found = vars(test_ranking_properties).items()
     return {
         name.removeprefix("test_").replace("_", " "): check
         for name, check in found

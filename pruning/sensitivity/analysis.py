@@ -178,14 +178,14 @@ class SensitivityAnalysis:
         """
         for one in reversed(some):
             exactly = one.exactly or not self._half_width
-            one.rounded |= bool(row.cuts.ladders) and not exactly
+            one.rounded |= bool(row.cuts.incremental) and not exactly
             with self._cutting.cut(row.cuts, one.cut, exactly):
                 output = run()
             one.scores[batch.at : batch.upto] = self.task.judge(output, batch.target)
             one.samples = batch.upto
             self.spent += len(batch.target)
             yield
-        for ladder in row.cuts.ladders.values():
+        for ladder in row.cuts.incremental.values():
             ladder.forget()
 
     def _look(self, some: Sequence[CellProgress], upto: int, interval: Interval) -> None:

@@ -39,7 +39,7 @@ class RowCuts:
     of_level: list[int]
     tail: Suffix | None
     full_passes: str
-    incremental_linears: dict[str, IncrementalLinear]
+    incremental: dict[str, IncrementalLinear]
 
 
 class CutModel:
@@ -77,13 +77,13 @@ class CutModel:
             incremental_linears(self.work, {c.pruned: c.gone for c in real}),
         )
         if not all(self._climbs(row, cut, walk.example) for cut in (real[0], middle)):
-            row.ladders.clear()
+            row.incremental.clear()
         return row
 
     @torch.no_grad()
     def _climbs(self, row: RowCuts, cut: LayerCut, example: Tensor) -> bool:
         """Whether the ladders give what cut weights give: not where a network uses them without calling the layer."""
-        if not row.ladders:
+        if not row.incremental:
             return True
         with self.cut(row, cut, exactly=True):
             expected = self.work(example)
@@ -94,7 +94,7 @@ class CutModel:
     @contextmanager
     def cut(self, row: RowCuts, cut: LayerCut, exactly: bool) -> Generator[None]:
         """The copy is cut while the block runs; `exactly` as a full evaluation would compute it, to the last digit."""
-        climbed = {} if exactly else row.ladders
+        climbed = {} if exactly else row.incremental
         params = {
             name: self.work.get_parameter(name) for name in cut.gone if name.removesuffix(".weight") not in climbed
         }

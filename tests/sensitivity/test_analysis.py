@@ -193,7 +193,7 @@ def test_wide_linear_layers_are_estimated_on_a_ladder():
     exact = naive(work, Recipe("tiny"), levels)
     one = sensing(work, levels)
     sensed = one.advance(60.0, 0.03)
-    assert [list(row.cuts.ladders) for row in one._rows] == [[], ["2"], []]
+    assert [list(row.cuts.incremental) for row in one._rows] == [[], ["2"], []]
     assert sensed.done and sensed.spent < 2000 * len(exact)
     for cell, (_, score) in cells(sensed).items():
         estimate = next(c.estimate for row in sensed.rows for c in row.cells if (row.name, c.level) == cell)
@@ -281,7 +281,7 @@ def test_weights_that_are_not_used_by_calling_their_layer_have_no_ladder(make):
     work = workload(lambda: seeded(make), (6,), count=600)
     one, exact = sensing(work, levels), naive(work, Recipe("tiny"), levels)
     sensed = one.advance(60.0, 0.05)
-    assert not any(row.cuts.ladders for row in one._rows)
+    assert not any(row.cuts.incremental for row in one._rows)
     for row in sensed.rows:  # all cells by the same few samples: where one misses, so do others
         for cell in row.cells:
             assert abs(cell.estimate.score - exact[row.name, cell.level][1]) <= 2 * cell.estimate.half_width
