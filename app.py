@@ -7,10 +7,10 @@ from views.shared.language import _
 st.set_page_config(page_title="Pruning Explorer", layout="wide", initial_sidebar_state="auto")
 
 PAGES = [
-    st.Page("views/lab/page.py", title=_("Lab"), default=True),
-    st.Page("views/compare/page.py", title=_("Compare"), url_path="compare"),
-    st.Page("views/sensitivity/page.py", title=_("Sensitivity"), url_path="sensitivity"),
-    st.Page("views/runs/page.py", title=_("Runs"), url_path="runs"),
+    st.Page("views/lab/lab.py", title=_("Lab"), default=True),
+    st.Page("views/compare/compare.py", title=_("Compare"), url_path="compare"),
+    st.Page("views/sensitivity/sensitivity.py", title=_("Sensitivity"), url_path="sensitivity"),
+    st.Page("views/runs/runs.py", title=_("Runs"), url_path="runs"),
 ]
 
 st.html(

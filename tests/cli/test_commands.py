@@ -26,7 +26,7 @@ STAGE_KEYS = ["score", "validation", "samples", "parameters", "nonzero", "macs",
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runs, "rescore_afresh", rescore_here)
+    monkeypatch.setattr(runs, "score_files_afresh", rescore_here)
 
 
 def invoke(*arguments: str) -> Any:

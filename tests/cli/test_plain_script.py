@@ -41,7 +41,7 @@ def test_a_plain_script_scores_the_file_to_the_same_digit(tmp_path: Path, monkey
     workload = MODELS[fashion_cnn.NAME]()
     monkeypatch.setattr(
         runs,
-        "rescore_afresh",
+        "score_files_afresh",
         lambda paths, reference, device, _: tuple(score_file(p, workload, device) for p in paths),
     )
     recipe = tmp_path / "given.json"

@@ -75,7 +75,7 @@ def test_ctrl_c_keeps_an_unfinished_map_and_says_so(tmp_path: Path, monkeypatch:
         yield open_map()
         raise AssertionError("it was asked for more after Ctrl-C")
 
-    monkeypatch.setattr(command, "sense", interrupted)
+    monkeypatch.setattr(command, "map_sensitivity", interrupted)
     before = signal.getsignal(signal.SIGINT)
     result = sensed(tmp_path, "--max-drop", "3")
     assert "Ctrl-C again aborts" in result.stderr and "unfinished" in result.stderr
@@ -94,7 +94,7 @@ def test_ctrl_c_twice_aborts_and_writes_nothing(tmp_path: Path, monkeypatch: pyt
         yield open_map()
         raise AssertionError
 
-    monkeypatch.setattr(command, "sense", impatient)
+    monkeypatch.setattr(command, "map_sensitivity", impatient)
     result = CliRunner().invoke(app, ["sensitivity", write_own(tmp_path), "--out", str(tmp_path / "out")])
     assert result.exit_code == 130 and "the map is not kept" in result.stderr
     assert list((tmp_path / "out").iterdir()) == []

@@ -135,7 +135,7 @@ def in_rounds_and_at_once(criterion: str, granularity: str, network: str, only: 
     """What stays of `only` this layer, or of all, after 3 rounds without tuning and after one cut."""
     recipe = Recipe(network, CRITERIA[criterion](), GRANULARITIES[granularity](), WithinLayer(), Sparsity(0.6))
     work = tiny(network, count=64)
-    groups = scorable_groups(criterion, granularity, work)[1]
+    groups = groups_of(criterion, granularity, work)[1]
     whole = frozenset(member for group in groups for member in group.members if only and only not in group.members)
     recipe = replace(recipe, keep_whole=whole, tuning=Tuning(epochs=0))
     rounds, once = (carried_out(work, replace(recipe, schedule=how))[1].keep for how in (Linear(3), OneShot()))

@@ -48,7 +48,7 @@ def carry_out(
 ) -> Generator[Event, None, None]:
     """The engine's events, the model as a file, the end."""
     if recipe.workload in ("whole", "torn"):
-        with mock.patch.object(runs, "rescore_afresh", side_effect=ExportError("the tests do not wait for it")):
+        with mock.patch.object(runs, "score_files_afresh", side_effect=ExportError("the tests do not wait for it")):
             for event in runs.carry_out(
                 workload, recipe, out, reference, stop, torch.device("cpu"), checkpoints=checkpoints
             ):

@@ -50,7 +50,7 @@ def test_the_classes_that_lost_most_are_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("verified", "told", "not_reported"),
+    ("verified", "reported", "not_reported"),
     [
         (Verified(0.5, 0.5, True), "Verified. The run's network scores 50.00 %", "Not verified."),
         (Verified(0.5, 0.25, False), "Not verified. The run's network scores 50.00 %", " Verified."),

@@ -232,7 +232,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     def rescored(files, _reference, device, _timeout_s):
         return tuple(score_file(path, tiny("conv_bn"), device) for path in files)
 
-    monkeypatch.setattr(runs, "rescore_afresh", rescored)
+    monkeypatch.setattr(runs, "score_files_afresh", rescored)
     monkeypatch.setattr("pruning.exporters.report.Report.content", lambda *_: b"")  # the slowest by far
 
 
@@ -467,7 +467,7 @@ from pruning.cli.workload_file import load_workload
 from tests.own_workload import rescore_here
 
 torch.set_num_threads(1)
-runs.rescore_afresh = rescore_here
+runs.score_files_afresh = rescore_here
 folder, reference, recipe = Path(sys.argv[1]), sys.argv[2], from_json(sys.argv[3])
 for event in runs.carry_out(load_workload(reference), recipe, folder / "out", reference, device=torch.device("cpu"),
                        checkpoints=folder / "checkpoints"):
@@ -494,7 +494,7 @@ def test_a_run_that_is_killed_goes_on_in_another_process(tmp_path, monkeypatch):
     with child() as process:
         second = read(process.stdout)
     assert isinstance(second[0], Resumed) and second[0].step >= 15
-    monkeypatch.setattr(runs, "rescore_afresh", rescore_here)
+    monkeypatch.setattr(runs, "score_files_afresh", rescore_here)
     whole = carry_out(load_workload(reference), from_json(recipe), tmp_path / "whole" / "out", reference, device=CPU)
     assert reported_by(journal([first, second])) == reported_by(ended(whole)[0])
     assert files(tmp_path / "killed") == files(tmp_path / "whole")

@@ -17,7 +17,7 @@ from tests.views.test_lab_page import QUICK
 def compared(app: AppTest, recipe: Recipe, kinds: list[str]) -> AppTest:
     app.query_params["recipe"] = to_json(recipe)
     app.run()
-    app.switch_page("views/compare/page.py").run()
+    app.switch_page("views/compare/compare.py").run()
     app.multiselect(key="compared").set_value(kinds)
     for _ in range(60):
         app.run()
@@ -68,7 +68,7 @@ def test_a_criterion_that_cannot_score_the_network_is_a_sentence_in_its_row(app:
 def test_only_criteria_that_score_the_units_are_offered(app: AppTest) -> None:
     app.query_params["recipe"] = to_json(QUICK)
     app.run()
-    app.switch_page("views/compare/page.py").run()
+    app.switch_page("views/compare/compare.py").run()
     assert set(app.multiselect(key="compared").options) == {kind.replace("_", " ") for kind in candidates(QUICK)}
     assert "apoz" not in app.multiselect(key="compared").options
 
@@ -77,7 +77,7 @@ def test_the_recipe_survives_the_way_to_the_page_and_back(app: AppTest) -> None:
     recipe = replace(QUICK, granularity=Channels(), seed=3)
     app.query_params["recipe"] = to_json(recipe)
     app.run()
-    app.switch_page("views/compare/page.py").run()
+    app.switch_page("views/compare/compare.py").run()
     assert app.selectbox(key="granularity").value == "channels"
-    app.switch_page("views/lab/page.py").run()
+    app.switch_page("views/lab/lab.py").run()
     assert not app.exception and app.query_params["recipe"] == to_json(recipe)

@@ -60,7 +60,7 @@ def finished(backend: InProcess, recipe: Recipe = QUICK) -> str:
 
 
 def opened(app: AppTest, *selected: str) -> AppTest:
-    app.switch_page("views/runs/page.py")
+    app.switch_page("views/runs/runs.py")
     if selected:
         app.session_state["runs_selected"] = list(selected)
     app.run()

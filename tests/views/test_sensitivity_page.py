@@ -94,7 +94,7 @@ def test_the_key_has_no_loss_that_the_network_cannot_have() -> None:
 def opened(app: AppTest, recipe: Recipe = CHANNELS) -> AppTest:
     app.query_params["recipe"] = to_json(recipe)
     app.run()
-    app.switch_page("views/sensitivity/page.py").run()
+    app.switch_page("views/sensitivity/sensitivity.py").run()
     assert not app.exception
     return app
 

@@ -103,7 +103,7 @@ def _reopen(row: RunRow) -> None:
     except PruningError as error:
         st.error(_("{sentence}. The run itself stays as it is.").format(sentence=str(error).rstrip(".")))
     else:
-        st.switch_page("views/lab/page.py")
+        st.switch_page("views/lab/lab.py")
 
 
 def _recipe(row: RunRow) -> None:

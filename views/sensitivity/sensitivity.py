@@ -65,7 +65,7 @@ def _leave() -> None:
     """Go to the Lab, not now but at the first tick: a poll that arrives while Streamlit switches leaves a blank page."""
     if st.session_state.sensitivity_leaving == "drawn":
         del st.session_state.sensitivity_leaving
-        st.switch_page("views/lab/page.py")
+        st.switch_page("views/lab/lab.py")
     st.session_state.sensitivity_leaving = "drawn"
 
 

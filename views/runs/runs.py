@@ -95,7 +95,7 @@ def _empty() -> None:
         st.info(_("No run matches. Take words out of the search, or show all states."))
     else:
         st.info(_("No run yet. Choose a recipe in the Lab and press Run: it appears here, and stays."))
-        st.page_link("views/lab/page.py", label=_("Open the Lab"))
+        st.page_link("views/lab/lab.py", label=_("Open the Lab"))
 
 
 def _selected() -> None:
