@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.report import Report, Target
-from pruning.evaluation.accuracy import BATCH_ON_ACCELERATOR, Estimate
+from pruning.evaluation.accuracy import BATCH_ON_ACCELERATOR
+from pruning.evaluation.estimate import Estimate
 from pruning.evaluation.regression_estimator import DenseReference
 from pruning.evaluation.sequential_bounds import AtAllLooks, UntilNarrow, looks
 from pruning.model.devices import default_device

@@ -27,8 +27,8 @@ from pruning.preview.queries import open_workload, sensitivity
 from pruning.recipe.recipe import Recipe
 from pruning.selection.amounts import Sparsity
 from pruning.sensitivity.result import LEVELS, SensitivityRow
-from pruning.training.fine_tuning import Tuning
 from pruning.training.schedules import Polynomial
+from pruning.training.tuning import Tuning
 
 WORKERS = 2
 RUNS = 8

@@ -24,8 +24,8 @@ from pruning.events import Finished, Measured, TuningStep, Verified
 from pruning.execution.store.store import Store
 from pruning.recipe.recipe import Recipe
 from pruning.selection.amounts import Sparsity
-from pruning.training.fine_tuning import Tuning
 from pruning.training.schedules import Polynomial
+from pruning.training.tuning import Tuning
 
 KILLS = 200
 SERVERS = 6

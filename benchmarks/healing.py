@@ -13,8 +13,8 @@ from pruning.recipe.recipe import Recipe
 from pruning.run.experiment import carry_out
 from pruning.selection.amounts import Sparsity
 from pruning.selection.scopes import Global
-from pruning.training.fine_tuning import Tuning
 from pruning.training.schedules import Polynomial
+from pruning.training.tuning import Tuning
 from sample_models import MODELS
 
 RECIPES = {

@@ -13,7 +13,8 @@ from torch.nn.utils import prune
 
 from benchmarks.report import Report, Target
 from pruning.granularities import Weights
-from pruning.model.costs import CostModel, Size, cost_model
+from pruning.model.costs import CostModel, cost_model
+from pruning.model.descriptions import Size
 from pruning.model.devices import default_device
 from pruning.model.memory import bytes_of
 from pruning.model.units import UnitGroup, apply_masks, masks_of

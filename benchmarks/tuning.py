@@ -17,7 +17,8 @@ from benchmarks.report import Report, Target
 from pruning.model.devices import default_device
 from pruning.model.preparation import open_model
 from pruning.model.units import Masks, apply_masks
-from pruning.training.fine_tuning import Training, Tuning
+from pruning.training.fine_tuning import Training
+from pruning.training.tuning import Tuning
 from pruning.workload import TensorSplit, Workload
 from sample_models import MODELS
 

@@ -28,8 +28,8 @@ from pruning.recipe.recipe import Recipe
 from pruning.selection.amounts import Amount, PerLayer, Sparsity, Threshold
 from pruning.selection.ranking import position, rank, select
 from pruning.selection.scopes import Global, Scope, WithinLayer
-from pruning.training.fine_tuning import Tuning
 from pruning.training.schedules import Linear
+from pruning.training.tuning import Tuning
 from pruning.workload import TensorSplit, Workload
 from tests.architectures import Encoder, GroupNormed, LSTMClassifier
 from tests.networks import (

@@ -12,7 +12,8 @@ from pruning.cli.console import table
 from pruning.errors import SurgeryError
 from pruning.granularities import Channels
 from pruning.model.costs import costs
-from pruning.model.layer_table import LayerRow, layer_table
+from pruning.model.descriptions import LayerRow
+from pruning.model.layer_table import layer_table
 from pruning.model.preparation import open_model
 from pruning.model.units import UnitGroup, group_of
 from pruning.reporting.formatting import count, si

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -78,21 +77,3 @@ def class_scores(scores: Tensor, targets: Tensor, classes: int) -> tuple[float, 
     count = torch.bincount(targets, minlength=classes).double()
     total = torch.bincount(targets, weights=scores.double(), minlength=classes)
     return tuple((total / count.clamp(min=1)).tolist())
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A score on a split after `samples` of `total` samples: `score` ± `half_width`, both in [0, 1].
-
-    `change` is the score minus the dense score. Once all samples are seen it is measured: the half-width is 0.
-    """
-
-    score: float
-    half_width: float
-    change: float
-    samples: int
-    total: int
-
-    @property
-    def measured(self) -> bool:
-        return self.samples == self.total

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from pruning.evaluation.accuracy import Estimate, evaluate_some
+from pruning.evaluation.accuracy import evaluate_some
+from pruning.evaluation.estimate import Estimate
 from pruning.evaluation.regression_estimator import DenseReference
 from pruning.evaluation.sequential_bounds import looks
 from pruning.workload import Split, Task

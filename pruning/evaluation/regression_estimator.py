@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pruning.evaluation.accuracy import Estimate, batches
+from pruning.evaluation.accuracy import batches
+from pruning.evaluation.estimate import Estimate
 from pruning.evaluation.sequential_bounds import AtAllLooks, Interval
 from pruning.model.devices import full_precision
 from pruning.workload import Split, Task

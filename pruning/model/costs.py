@@ -8,21 +8,11 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from pruning.model.descriptions import Costs, Size
 from pruning.model.layer_table import layer_macs, model_macs
 from pruning.model.units import Keep, Slice, UnitGroup, masks_of
 
 GZIP_LEVEL = 6  # what the gzip command uses unless told otherwise
-
-
-@dataclass(frozen=True)
-class Costs:
-    """Counts of a whole network. `bytes` and `gzip_bytes` are of its .safetensors file; `macs` are for one sample."""
-
-    parameters: int
-    nonzero: int
-    bytes: int
-    gzip_bytes: int
-    macs: int
 
 
 def costs(model: nn.Module, example: Tensor) -> Costs:
@@ -85,15 +75,6 @@ class CostModel:
             if name.endswith("weight") and layer in self.macs and before:
                 macs -= round(self.macs[layer] * (1 - after / before))
         return Size(parameters, size, macs)
-
-
-@dataclass(frozen=True)
-class Size:
-    """What removal leaves. `bytes` is the dense .safetensors file, exact but for a few digits in its header."""
-
-    parameters: int
-    bytes: int
-    macs: int
 
 
 def cost_model(model: nn.Module, example: Tensor) -> CostModel:

@@ -1,13 +1,14 @@
 """The layer table: every layer that holds parameters, what it costs, and why it cannot be pruned if it cannot."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
+
+from pruning.model.descriptions import LayerRow
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 WITH_CHANNELS = (nn.Linear, *CONVOLUTIONS)
@@ -17,23 +18,6 @@ NORMS = (
     *(nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d),
     *(nn.GroupNorm, nn.LayerNorm),
 )
-
-
-@dataclass(frozen=True)
-class LayerRow:
-    """One row of the layer table. `shape` is that of its weight, `macs` are multiply-accumulates for one sample.
-
-    A layer with several weight matrices (recurrent, attention) has a row for each, named after the matrix; `param` is
-    the weight's full name. `why_not` is empty where it can be pruned, else a sentence that says why it cannot.
-    """
-
-    name: str
-    type: str
-    shape: tuple[int, ...]
-    parameters: int
-    macs: int
-    why_not: str = ""
-    param: str = ""
 
 
 class Weight(NamedTuple):

@@ -13,7 +13,8 @@ from pruning.criteria import CRITERIA, Criterion, unit_scores
 from pruning.criteria.calibration import Calibration
 from pruning.criteria.pass_counter import counted
 from pruning.errors import PruningError, RecipeError, WorkloadError
-from pruning.evaluation.accuracy import Estimate, evaluate_all
+from pruning.evaluation.accuracy import evaluate_all
+from pruning.evaluation.estimate import Estimate
 from pruning.model.costs import cost_model
 from pruning.model.preparation import describe, open_model
 from pruning.model.surgery import cut_out

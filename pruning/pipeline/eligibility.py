@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from pruning.criteria import Criterion
 from pruning.errors import RecipeError
 from pruning.granularities import Granularity
-from pruning.model.layer_table import LayerRow, layer_table
+from pruning.model.descriptions import LayerRow
+from pruning.model.layer_table import layer_table
 from pruning.model.units import UnitGroup, group_of
 from pruning.recipe.compatibility import unscored
 from pruning.recipe.recipe import Recipe, kind_of

@@ -5,9 +5,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pruning.evaluation.accuracy import Estimate
-from pruning.model.costs import Costs
-from pruning.model.layer_table import LayerRow
+from pruning.evaluation.estimate import Estimate
+from pruning.model.descriptions import Costs, LayerRow
 
 BINS = 64
 CELLS = 128

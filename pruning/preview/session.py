@@ -33,8 +33,8 @@ from pruning.selection.amounts import Amount, PerLayer
 from pruning.selection.ranking import Ranking, rank, select
 from pruning.selection.scopes import Scope
 from pruning.sensitivity.analysis import SensitivityAnalysis
-from pruning.training.fine_tuning import Tuning
 from pruning.training.schedules import OneShot
+from pruning.training.tuning import Tuning
 from pruning.workload import Workload, Workloads
 
 

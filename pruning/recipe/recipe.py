@@ -15,8 +15,8 @@ from pruning.options.constraints import check
 from pruning.recipe.compatibility import incompatibility
 from pruning.selection.amounts import AMOUNTS, Amount, PerLayer, Rest, Sparsity
 from pruning.selection.scopes import SCOPES, Global, Scope
-from pruning.training.fine_tuning import Tuning
 from pruning.training.schedules import SCHEDULES, OneShot, Schedule
+from pruning.training.tuning import Tuning
 
 VERSION = 1
 

@@ -12,8 +12,8 @@ from pruning.options.docstrings import field_docs, first_paragraph
 from pruning.recipe.catalog import CHOICES, takes
 from pruning.recipe.recipe import Recipe, to_dict
 from pruning.selection.amounts import Sparsity
-from pruning.training.fine_tuning import Tuning
 from pruning.training.schedules import Polynomial
+from pruning.training.tuning import Tuning
 
 
 def starting_recipe(name: str, model: nn.Module) -> Recipe:

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from pruning.criteria import unit_scores
 from pruning.criteria.calibration import Calibration
-from pruning.evaluation.accuracy import BATCH_ON_ACCELERATOR, Estimate
+from pruning.evaluation.accuracy import BATCH_ON_ACCELERATOR
+from pruning.evaluation.estimate import Estimate
 from pruning.evaluation.regression_estimator import DenseReference
 from pruning.evaluation.sequential_bounds import FIRST_LOOK, AtAllLooks, Interval, UntilNarrow, looks
 from pruning.model.devices import default_device, full_precision

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from pruning.evaluation.accuracy import Estimate
+from pruning.evaluation.estimate import Estimate
 from pruning.sensitivity.layer_cuts import LayerCut, RowCuts
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from pruning.evaluation.accuracy import Estimate
+from pruning.evaluation.estimate import Estimate
 from pruning.recipe.recipe import Recipe
 from pruning.selection.amounts import PerLayer
 from pruning.selection.scopes import WithinLayer

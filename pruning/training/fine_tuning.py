@@ -3,45 +3,17 @@
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import OneCycleLR
 
-from pruning.errors import RecipeError
 from pruning.model.devices import drawn_by, mixed_precision
 from pruning.model.units import Masks
-from pruning.options.constraints import Between, check
+from pruning.training.tuning import Tuning
 from pruning.workload import Batch, Split, Workload, shuffled
-
-
-@dataclass(frozen=True)
-class Tuning:
-    """How the network is healed after each round. The learning rate follows one cycle over the epochs of a round.
-
-    (Smith and Topin 2018, arXiv 1708.07120.)
-    """
-
-    epochs: Annotated[int, Between(0, 1_000_000)] = 2
-    """Passes over the training images after each round; 0 leaves the network as cut."""
-    optimiser: Literal["adamw", "sgd"] = "adamw"
-    """adamw, or sgd with momentum 0.9 (Nesterov)."""
-    learning_rate: Annotated[float, Between(0.0, 10.0, step=0.0005, above=True)] = 0.003
-    """The top of the cycle."""
-    batch_size: Annotated[int, Between(2, 1_000_000)] = 128
-    """Images in one step."""
-    images_per_epoch: Annotated[int, Between(2, 1_000_000_000, step=1000)] | None = None
-    """A random part of the training images for each epoch, for a quick answer. Left empty, or null in JSON: all."""
-
-    def __post_init__(self) -> None:
-        check(self, "tuning")
-        if self.images_per_epoch is not None and self.images_per_epoch < self.batch_size:
-            raise RecipeError(
-                f"tuning.images_per_epoch is {self.images_per_epoch}; it is at least the batch size, {self.batch_size}"
-            )
-
 
 WHOLE_NUMBERS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 """The whole numbers of so many bytes."""

@@ -10,8 +10,8 @@ from playwright.sync_api import Page, expect
 
 from pruning.recipe.recipe import Recipe
 from pruning.selection.amounts import Sparsity
-from pruning.training.fine_tuning import Tuning
 from pruning.training.schedules import Polynomial
+from pruning.training.tuning import Tuning
 from tests.browser.conftest import address_of, chromium, serving
 
 RECIPE = Recipe("fashion_cnn", amount=Sparsity(0.8), schedule=Polynomial(rounds=5), tuning=Tuning(epochs=1))

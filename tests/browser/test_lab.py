@@ -14,8 +14,8 @@ from pruning.recipe.recipe import Recipe, from_json
 from pruning.reporting.formatting import percent
 from pruning.selection.amounts import Sparsity
 from pruning.selection.scopes import WithinLayer
-from pruning.training.fine_tuning import Tuning
 from pruning.training.schedules import OneShot, Polynomial
+from pruning.training.tuning import Tuning
 from sample_models import MODELS
 from tests.browser.conftest import address_of
 

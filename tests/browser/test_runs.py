@@ -9,8 +9,8 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from pruning.recipe.recipe import Recipe, from_json
 from pruning.selection.amounts import Sparsity
-from pruning.training.fine_tuning import Tuning
 from pruning.training.schedules import OneShot, Polynomial
+from pruning.training.tuning import Tuning
 from tests.browser.conftest import address_of
 from tests.browser.test_lab import MEASURED, open_page, recipe_of
 

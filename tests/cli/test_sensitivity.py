@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from pruning.__main__ import app
 from pruning.cli import sensitivity as command
 from pruning.cli.sensitivity import read_levels
-from pruning.evaluation.accuracy import Estimate
+from pruning.evaluation.estimate import Estimate
 from pruning.recipe.recipe import from_json
 from pruning.selection.amounts import PerLayer
 from pruning.sensitivity.result import LEVELS, Sensitivity, SensitivityCell, SensitivityRow

@@ -22,8 +22,8 @@ from pruning.recipe.compatibility import fits
 from pruning.recipe.recipe import Recipe, from_json, to_json
 from pruning.selection.amounts import Sparsity
 from pruning.selection.scopes import Global, WithinLayer
-from pruning.training.fine_tuning import Tuning
 from pruning.training.schedules import Linear, OneShot
+from pruning.training.tuning import Tuning
 from pruning.workload import Workload
 from tests.every_granularity import tiny_for
 from tests.networks import CPU, NETWORKS, carried_out, tiny

@@ -11,8 +11,8 @@ from pruning.model.units import Slice, UnitGroup
 from pruning.recipe.recipe import Recipe
 from pruning.selection.amounts import Threshold
 from pruning.selection.scopes import WithinLayer
-from pruning.training.fine_tuning import Tuning
 from pruning.training.schedules import Linear, OneShot
+from pruning.training.tuning import Tuning
 from tests.criteria.by_hand import calibration, one_layer, scored
 from tests.networks import CPU, carried_out, tiny
 

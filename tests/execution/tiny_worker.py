@@ -25,8 +25,8 @@ from pruning.execution.worker_main import report
 from pruning.recipe.recipe import Recipe
 from pruning.run import experiment as runs
 from pruning.run.engine import prune
-from pruning.training.fine_tuning import Tuning
 from pruning.training.schedules import Polynomial
+from pruning.training.tuning import Tuning
 from pruning.workload import Workload, Workloads
 from tests.networks import tiny
 

@@ -13,7 +13,7 @@ from pruning.granularities import Channels
 from pruning.model.surgery import remove_units
 from pruning.model.units import apply_masks, masks_of
 from pruning.recipe.recipe import Recipe
-from pruning.training.fine_tuning import Tuning
+from pruning.training.tuning import Tuning
 from tests.architectures import ARCHITECTURES, inputs_of, made
 from tests.networks import VECTOR, carried_out, seeded, workload
 

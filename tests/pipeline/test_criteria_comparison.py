@@ -22,7 +22,7 @@ from pruning.pipeline.criteria_comparison import agreement, candidates, compare_
 from pruning.pipeline.eligibility import scorable_groups
 from pruning.recipe.recipe import Recipe, to_json
 from pruning.selection.amounts import Sparsity
-from pruning.training.fine_tuning import Tuning
+from pruning.training.tuning import Tuning
 from tests.every_granularity import tiny_for
 from tests.networks import CPU, carried_out, tiny
 

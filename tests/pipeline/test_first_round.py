@@ -13,7 +13,7 @@ from pruning.recipe.recipe import Recipe
 from pruning.selection.amounts import AMOUNTS, Amount, Budget, PerLayer, RelativeThreshold, Sparsity, Threshold
 from pruning.selection.ranking import position, select
 from pruning.selection.scopes import SCOPES, Global, WithinBlocks, WithinLayer, WithinRow
-from pruning.training.fine_tuning import Tuning
+from pruning.training.tuning import Tuning
 from tests.conftest import PROFILE
 from tests.networks import CPU, carried_out, tiny
 

@@ -24,8 +24,8 @@ from pruning.selection.amounts import Budget, PerLayer, RelativeThreshold, Spars
 from pruning.selection.ranking import select
 from pruning.selection.scopes import SCOPES, Global, WithinBlocks, WithinLayer, WithinRow
 from pruning.sensitivity.result import merged
-from pruning.training.fine_tuning import Tuning
 from pruning.training.schedules import Polynomial
+from pruning.training.tuning import Tuning
 from pruning.workload import Workload
 from tests.every_granularity import tiny_for
 from tests.networks import CPU, NETWORKS, VECTOR, Tied, carried_out, seeded, tiny, workload

@@ -19,7 +19,7 @@ from pruning.recipe.compatibility import fits, incompatibility, unscored
 from pruning.recipe.recipe import Recipe
 from pruning.selection.amounts import AMOUNTS, Amount, Budget, PerLayer, Sparsity
 from pruning.selection.scopes import SCOPES, WithinLayer
-from pruning.training.fine_tuning import Tuning
+from pruning.training.tuning import Tuning
 from tests.every_granularity import NETWORK_OF, tiny_for
 from tests.networks import CPU, carried_out, tiny
 

@@ -8,8 +8,8 @@ from pruning.granularities import Channels, Weights
 from pruning.recipe.recipe import Recipe, from_dict, from_json, to_dict, to_json
 from pruning.selection.amounts import Budget, PerLayer, RelativeThreshold, Sparsity, Threshold
 from pruning.selection.scopes import Global, WithinBlocks, WithinLayer, WithinRow
-from pruning.training.fine_tuning import Tuning
 from pruning.training.schedules import Polynomial, PolynomialDecay, Until
+from pruning.training.tuning import Tuning
 
 OF_THE_ISSUE = """
 {"version": 1, "workload": "fashion_cnn", "criterion": {"kind": "magnitude", "p": 1},

@@ -19,8 +19,8 @@ from pruning.recipe.compatibility import incompatibility
 from pruning.recipe.recipe import TABLES, Recipe, from_json, to_json
 from pruning.selection.amounts import AMOUNTS, PerLayer, Rest
 from pruning.selection.scopes import SCOPES
-from pruning.training.fine_tuning import Tuning
 from pruning.training.schedules import SCHEDULES
+from pruning.training.tuning import Tuning
 
 names = st.text(min_size=1, max_size=8).filter(lambda name: not name.startswith("//"))
 

@@ -9,7 +9,7 @@ from pruning.recipe.catalog import CHOICES
 from pruning.recipe.recipe import from_json
 from pruning.recipe.template import commented, starting_recipe
 from pruning.selection.amounts import Sparsity
-from pruning.training.fine_tuning import Tuning
+from pruning.training.tuning import Tuning
 from tests.networks import NETWORKS, seeded
 
 

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from pruning.evaluation.accuracy import Estimate
+from pruning.evaluation.estimate import Estimate
 from pruning.reporting.plots_sensitivity import (
     DARK_INK,
     LIGHT_INK,

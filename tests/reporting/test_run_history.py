@@ -28,7 +28,7 @@ from pruning.reporting.run_history import (
 from pruning.reporting.run_summary import curve
 from pruning.selection.amounts import Budget, PerLayer, Sparsity, Threshold
 from pruning.selection.scopes import WithinLayer
-from pruning.training.fine_tuning import Tuning
+from pruning.training.tuning import Tuning
 
 DENSE = Stage(0.9, 0.85, 1000, 100, 100, 5000, 2000, 1000)
 TUNED = Stage(0.875, 0.8, 1000, 100, 20, 5000, 2000, 400)

@@ -40,8 +40,9 @@ from pruning.run.experiment import RunResult, carry_out
 from pruning.run.rounds import RunState
 from pruning.selection.amounts import Sparsity
 from pruning.selection.scopes import Global, WithinLayer
-from pruning.training.fine_tuning import Training, Tuning, tune
+from pruning.training.fine_tuning import Training, tune
 from pruning.training.schedules import Polynomial, PolynomialDecay, Until
+from pruning.training.tuning import Tuning
 from pruning.workload import Classification, Workload
 from tests.architectures import IMAGE as VIT_IMAGE
 from tests.architectures import ViT

@@ -25,8 +25,8 @@ from pruning.granularities import Channels, Weights
 from pruning.recipe.recipe import Recipe
 from pruning.selection.amounts import PerLayer, Sparsity
 from pruning.selection.scopes import Global, WithinLayer
-from pruning.training.fine_tuning import Tuning
 from pruning.training.schedules import Polynomial
+from pruning.training.tuning import Tuning
 from pruning.workload import TensorSplit
 from tests.networks import NETWORKS, carried_out, tiny
 

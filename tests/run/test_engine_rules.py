@@ -15,8 +15,8 @@ from pruning.recipe.recipe import Recipe
 from pruning.run.engine import prune
 from pruning.selection.amounts import PerLayer, Sparsity, Threshold
 from pruning.selection.scopes import Global, WithinLayer
-from pruning.training.fine_tuning import Tuning
 from pruning.training.schedules import Polynomial
+from pruning.training.tuning import Tuning
 from pruning.workload import Classification
 from tests.networks import CLASSES, CPU, VECTOR, Residual, Tied, carried_out, seeded, tiny, workload
 

@@ -18,8 +18,9 @@ from pruning.recipe.recipe import Recipe
 from pruning.run import engine, rounds
 from pruning.selection.amounts import Budget, RelativeThreshold, Sparsity, Threshold
 from pruning.selection.scopes import Global, WithinLayer
-from pruning.training.fine_tuning import Tuning, tune
+from pruning.training.fine_tuning import tune
 from pruning.training.schedules import Geometric, Linear, OneShot, Polynomial, PolynomialDecay, Until
+from pruning.training.tuning import Tuning
 from pruning.workload import Workload
 from tests.networks import CPU, VECTOR, carried_out, seeded, tiny, workload
 

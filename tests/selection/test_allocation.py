@@ -11,7 +11,8 @@ from pruning.criteria.calibration import Calibration
 from pruning.errors import RecipeError
 from pruning.events import Warned
 from pruning.granularities import GRANULARITIES, Blocks, Channels, Granularity, Kernels, Weights
-from pruning.model.costs import Costs, cost_model, costs
+from pruning.model.costs import cost_model, costs
+from pruning.model.descriptions import Costs
 from pruning.model.surgery import remove_units
 from pruning.model.units import Slice, Tiles, UnitGroup, masks_of
 from pruning.recipe.recipe import Recipe
@@ -19,8 +20,8 @@ from pruning.selection.allocation import CostLeft, erk, uniform
 from pruning.selection.amounts import Amount, Budget, PerLayer, Sparsity
 from pruning.selection.ranking import Ranking, position, rank, select
 from pruning.selection.scopes import Global, Scope, WithinLayer, WithinRow
-from pruning.training.fine_tuning import Tuning
 from pruning.training.schedules import Linear
+from pruning.training.tuning import Tuning
 from pruning.workload import Workload
 from tests.every_granularity import tiny_for
 from tests.networks import CPU, NETWORKS, carried_out, tiny

@@ -3,7 +3,7 @@ import io
 import json
 from dataclasses import replace
 
-from pruning.evaluation.accuracy import Estimate
+from pruning.evaluation.estimate import Estimate
 from pruning.recipe.recipe import Recipe
 from pruning.selection.amounts import PerLayer
 from pruning.selection.scopes import WithinLayer

@@ -11,7 +11,8 @@ from pruning.granularities import GRANULARITIES
 from pruning.model.devices import place
 from pruning.model.units import Masks, apply_masks, masks_of
 from pruning.training import fine_tuning as tuning
-from pruning.training.fine_tuning import WHOLE_NUMBERS, Training, Tuning, masker, steps_per_epoch, tune
+from pruning.training.fine_tuning import WHOLE_NUMBERS, Training, masker, steps_per_epoch, tune
+from pruning.training.tuning import Tuning
 from pruning.workload import Workload
 from tests.every_granularity import tiny_for
 from tests.networks import CPU, VECTOR, samples, seeded, tiny, workload

@@ -12,8 +12,8 @@ from pruning.recipe.compatibility import fits
 from pruning.recipe.recipe import Recipe, from_json
 from pruning.selection.amounts import Budget, PerLayer, RelativeThreshold, Sparsity, Threshold
 from pruning.selection.scopes import SCOPES, Global, WithinBlocks
-from pruning.training.fine_tuning import Tuning
 from pruning.training.schedules import SCHEDULES, Geometric, PolynomialDecay, Until
+from pruning.training.tuning import Tuning
 from tests.views.test_lab_page import QUICK, opened, settled, strip
 from views.lab.controls import TABLES
 

@@ -13,8 +13,8 @@ from pruning.recipe.recipe import Recipe, from_json, to_json
 from pruning.reporting.formatting import count, percent, si
 from pruning.selection.amounts import PerLayer, Sparsity, Threshold
 from pruning.selection.scopes import WithinLayer
-from pruning.training.fine_tuning import Tuning
 from pruning.training.schedules import OneShot, Polynomial
+from pruning.training.tuning import Tuning
 from tests.views.conftest import InProcess
 from views.shared import server
 

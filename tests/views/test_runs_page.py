@@ -25,7 +25,7 @@ from pruning.events import (
 )
 from pruning.recipe.recipe import Recipe, from_json
 from pruning.selection.amounts import Sparsity
-from pruning.training.fine_tuning import Tuning
+from pruning.training.tuning import Tuning
 from tests.views.conftest import InProcess
 from tests.views.test_lab_page import QUICK
 from views.runs.table import table_data, when

@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from pruning.criteria import Random
 from pruning.errors import JobError
-from pruning.evaluation.accuracy import Estimate
+from pruning.evaluation.estimate import Estimate
 from pruning.granularities import Channels, Heads
 from pruning.preview.queries import sensitivity
 from pruning.recipe.recipe import Recipe, from_json, to_json

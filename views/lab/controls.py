@@ -15,8 +15,8 @@ from pruning.recipe.recipe import Recipe, from_json, to_json
 from pruning.reporting.formatting import percent, si
 from pruning.selection.amounts import AMOUNTS, PerLayer, Sparsity
 from pruning.selection.scopes import SCOPES
-from pruning.training.fine_tuning import Tuning
 from pruning.training.schedules import SCHEDULES, Polynomial
+from pruning.training.tuning import Tuning
 from sample_models import MODELS, card
 from views.shared import forms
 from views.shared.language import _

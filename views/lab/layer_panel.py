@@ -5,7 +5,7 @@ from typing import Any
 import streamlit as st
 
 from pruning.errors import PruningError
-from pruning.model.layer_table import LayerRow
+from pruning.model.descriptions import LayerRow
 from pruning.preview.queries import heatmap
 from pruning.preview.responses import Axis, CutPreview, Heatmap, LayerView, ModelView
 from pruning.recipe.recipe import Recipe
