@@ -13,11 +13,11 @@ from pruning.evaluation.accuracy import BATCH_ON_ACCELERATOR
 from pruning.evaluation.estimate import Estimate
 from pruning.evaluation.regression_estimator import DenseReference
 from pruning.evaluation.sequential_bounds import AtAllLooks, UntilNarrow, looks
+from pruning.layer_sensitivity.activation_cache import batches
+from pruning.layer_sensitivity.analysis import analysis_of
+from pruning.layer_sensitivity.result import LEVELS
 from pruning.model.devices import default_device
 from pruning.recipe.recipe import Recipe
-from pruning.sensitivity.activation_cache import batches
-from pruning.sensitivity.analysis import analysis_of
-from pruning.sensitivity.result import LEVELS
 from sample_models import MODELS
 
 ORDERS = 5

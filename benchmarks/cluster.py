@@ -23,10 +23,10 @@ from pruning.execution.backend import Backend
 from pruning.execution.local_backend import LocalBackend
 from pruning.execution.settings import Limits
 from pruning.execution.store.store import Store
-from pruning.preview.queries import open_workload, sensitivity
+from pruning.interactive.queries import open_workload, sensitivity
+from pruning.layer_sensitivity.result import LEVELS, SensitivityRow
 from pruning.recipe.recipe import Recipe
 from pruning.selection.amounts import Sparsity
-from pruning.sensitivity.result import LEVELS, SensitivityRow
 from pruning.training.schedules import Polynomial
 from pruning.training.tuning import Tuning
 

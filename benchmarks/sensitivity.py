@@ -12,10 +12,10 @@ from torch.nn.utils import prune
 from torch.utils.data import DataLoader, TensorDataset
 
 from benchmarks.report import Report, Target
+from pruning.layer_sensitivity.analysis import map_sensitivity
+from pruning.layer_sensitivity.result import LEVELS, Sensitivity
 from pruning.model.devices import default_device
 from pruning.recipe.recipe import Recipe
-from pruning.sensitivity.analysis import map_sensitivity
-from pruning.sensitivity.result import LEVELS, Sensitivity
 from pruning.workload import Workload
 from sample_models import MODELS
 

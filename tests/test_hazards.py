@@ -18,12 +18,12 @@ from pruning.events import Event, Masked, SurgeryChecked, Warned
 from pruning.exporters import Record, export
 from pruning.exporters.loading import load_network, read_tensors
 from pruning.granularities import Channels, Granularity, Weights
+from pruning.interactive.queries import look
+from pruning.interactive.session import PreviewSession
 from pruning.model.layer_table import layer_table, prunable_weights
 from pruning.model.preparation import open_model
 from pruning.model.surgery import remove_units
 from pruning.model.units import Slice, Tiles, UnitGroup, apply_masks, masks_of
-from pruning.preview.queries import look
-from pruning.preview.session import PreviewSession
 from pruning.recipe.recipe import Recipe
 from pruning.selection.amounts import Amount, PerLayer, Sparsity, Threshold
 from pruning.selection.ranking import position, rank, select

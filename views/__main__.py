@@ -28,7 +28,7 @@ def main() -> int:
     try:
         started = backend()
         # only now what brings torch, so that server and worker load it side by side; the first page will ask for this
-        from pruning.preview.queries import open_workload
+        from pruning.interactive.queries import open_workload
         from sample_models import MODELS
 
         started.call(open_workload, next(iter(MODELS)))

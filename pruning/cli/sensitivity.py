@@ -15,10 +15,8 @@ from pruning.cli.console import progress_bar, table
 from pruning.cli.running import ABORTED, graceful_stop
 from pruning.errors import PruningError, RecipeError
 from pruning.files.atomic_write import require_writable, write_whole
-from pruning.recipe.recipe import Recipe, from_dict, to_dict, to_json
-from pruning.reporting.formatting import bare_points, count, duration, percent
-from pruning.sensitivity.analysis import map_sensitivity
-from pruning.sensitivity.result import (
+from pruning.layer_sensitivity.analysis import map_sensitivity
+from pruning.layer_sensitivity.result import (
     LEVELS,
     Sensitivity,
     SensitivityCell,
@@ -27,7 +25,9 @@ from pruning.sensitivity.result import (
     suggested,
     to_csv,
 )
-from pruning.sensitivity.result import to_dict as map_dict
+from pruning.layer_sensitivity.result import to_dict as map_dict
+from pruning.recipe.recipe import Recipe, from_dict, to_dict, to_json
+from pruning.reporting.formatting import bare_points, count, duration, percent
 from pruning.workload import Workload
 
 POINT = 0.01  # the half-width to which cells are estimated, unless exactly

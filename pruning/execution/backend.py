@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
 from pruning.execution.store.store import Store
 
 if TYPE_CHECKING:
-    from pruning.preview.session import PreviewSession
+    from pruning.interactive.session import PreviewSession
     from pruning.recipe.recipe import Recipe
 
 P = ParamSpec("P")

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from pruning.execution.error_messages import explain
 from pruning.execution.ipc import WorkerLink, log_file
+from pruning.interactive.session import PreviewSession
 from pruning.model.devices import default_device
-from pruning.preview.session import PreviewSession
 from pruning.workload import Workloads
 
 

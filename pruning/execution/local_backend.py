@@ -18,7 +18,7 @@ from pruning.execution.store.store import Store
 from pruning.execution.supervisor import WorkerOwner, WorkerProcess, WorkerSlot, shorten_log
 
 if TYPE_CHECKING:
-    from pruning.preview.session import PreviewSession
+    from pruning.interactive.session import PreviewSession
     from pruning.recipe.recipe import Recipe
 
 P = ParamSpec("P")

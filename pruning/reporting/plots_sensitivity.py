@@ -9,8 +9,8 @@ import altair as alt
 import pandas as pd
 from plotly.colors import sample_colorscale, unlabel_rgb
 
+from pruning.layer_sensitivity.result import SensitivityRow
 from pruning.reporting.plots_run import GREY, STAGE_STYLES
-from pruning.sensitivity.result import SensitivityRow
 
 STEPS = 64  # shades that can be told apart, and no more: a page sends few distinct colours
 DARK_INK, LIGHT_INK = "#000000", "#ffffff"

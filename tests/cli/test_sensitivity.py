@@ -15,9 +15,9 @@ from pruning.__main__ import app
 from pruning.cli import sensitivity as command
 from pruning.cli.sensitivity import read_levels
 from pruning.evaluation.estimate import Estimate
+from pruning.layer_sensitivity.result import LEVELS, Sensitivity, SensitivityCell, SensitivityRow
 from pruning.recipe.recipe import from_json
 from pruning.selection.amounts import PerLayer
-from pruning.sensitivity.result import LEVELS, Sensitivity, SensitivityCell, SensitivityRow
 from tests.cli.test_bad_input import refused
 from tests.cli.test_commands import invoke
 from tests.own_workload import write_own

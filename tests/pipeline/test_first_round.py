@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pruning.errors import RecipeError
 from pruning.events import Masked
 from pruning.granularities import Channels
-from pruning.preview.session import PreviewSession
+from pruning.interactive.session import PreviewSession
 from pruning.recipe.recipe import Recipe
 from pruning.selection.amounts import AMOUNTS, Amount, Budget, PerLayer, RelativeThreshold, Sparsity, Threshold
 from pruning.selection.ranking import position, select

@@ -10,11 +10,11 @@ import torch
 from pruning.criteria import CRITERIA, Activation, BatchnormScale, Magnitude, Wanda
 from pruning.errors import RecipeError
 from pruning.granularities import GRANULARITIES, Channels, Weights
+from pruning.interactive.queries import look
+from pruning.interactive.session import PreviewSession
 from pruning.model.layer_table import owning_layer
 from pruning.model.preparation import open_model
 from pruning.pipeline.eligibility import chosen_groups, scorable_groups
-from pruning.preview.queries import look
-from pruning.preview.session import PreviewSession
 from pruning.recipe.compatibility import fits, incompatibility, unscored
 from pruning.recipe.recipe import Recipe
 from pruning.selection.amounts import AMOUNTS, Amount, Budget, PerLayer, Sparsity

@@ -5,6 +5,7 @@ import itertools
 import pytest
 
 from pruning.evaluation.estimate import Estimate
+from pruning.layer_sensitivity.result import SensitivityCell, SensitivityRow
 from pruning.reporting.plots_sensitivity import (
     DARK_INK,
     LIGHT_INK,
@@ -16,7 +17,6 @@ from pruning.reporting.plots_sensitivity import (
     luminance,
     shade,
 )
-from pruning.sensitivity.result import SensitivityCell, SensitivityRow
 
 
 def light(colour: str) -> float:

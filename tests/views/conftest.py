@@ -13,7 +13,7 @@ from pruning.errors import PruningError
 from pruning.events import Failed, Finished
 from pruning.execution.store.records import Lease
 from pruning.execution.store.store import Store
-from pruning.preview.session import PreviewSession
+from pruning.interactive.session import PreviewSession
 from pruning.recipe.recipe import Recipe
 from pruning.run.experiment import carry_out
 from sample_models import MODELS

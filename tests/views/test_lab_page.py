@@ -8,7 +8,7 @@ from streamlit.testing.v1 import AppTest
 
 from pruning.criteria import Ablation, Taylor
 from pruning.granularities import Channels, Heads, Kernels, Layers
-from pruning.preview.queries import look, open_workload, score_range
+from pruning.interactive.queries import look, open_workload, score_range
 from pruning.recipe.recipe import Recipe, from_json, to_json
 from pruning.reporting.formatting import count, percent, si
 from pruning.selection.amounts import PerLayer, Sparsity, Threshold

@@ -13,10 +13,17 @@ from pruning.criteria import Random
 from pruning.errors import JobError
 from pruning.evaluation.estimate import Estimate
 from pruning.granularities import Channels, Heads
-from pruning.preview.queries import sensitivity
+from pruning.interactive.queries import sensitivity
+from pruning.layer_sensitivity.result import (
+    LEVELS,
+    Sensitivity,
+    SensitivityCell,
+    SensitivityRow,
+    largest_cuts,
+    suggested,
+)
 from pruning.recipe.recipe import Recipe, from_json, to_json
 from pruning.selection.amounts import PerLayer, Sparsity
-from pruning.sensitivity.result import LEVELS, Sensitivity, SensitivityCell, SensitivityRow, largest_cuts, suggested
 from tests.views.conftest import InProcess
 from tests.views.test_lab_page import QUICK
 from views.sensitivity.suggestion import json_of

@@ -9,8 +9,8 @@ import streamlit as st
 from pruning.criteria import CRITERIA
 from pruning.errors import PruningError, RecipeError
 from pruning.granularities import GRANULARITIES
+from pruning.interactive.queries import allocation, open_workload, score_range
 from pruning.options.constraints import Between
-from pruning.preview.queries import allocation, open_workload, score_range
 from pruning.recipe.recipe import Recipe, from_json, to_json
 from pruning.reporting.formatting import percent, si
 from pruning.selection.amounts import AMOUNTS, PerLayer, Sparsity

@@ -4,8 +4,8 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from pruning.errors import PruningError, RecipeError, SurgeryError
-from pruning.preview.queries import estimate, look, open_workload
-from pruning.preview.responses import AccuracyPreview, CutPreview, ModelView
+from pruning.interactive.queries import estimate, look, open_workload
+from pruning.interactive.responses import AccuracyPreview, CutPreview, ModelView
 from pruning.recipe.recipe import Recipe
 from views.lab import controls, layer_panel, result, run_panel, strip, units_panel
 from views.shared.language import _

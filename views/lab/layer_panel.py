@@ -5,9 +5,9 @@ from typing import Any
 import streamlit as st
 
 from pruning.errors import PruningError
+from pruning.interactive.queries import heatmap
+from pruning.interactive.responses import Axis, CutPreview, Heatmap, LayerView, ModelView
 from pruning.model.descriptions import LayerRow
-from pruning.preview.queries import heatmap
-from pruning.preview.responses import Axis, CutPreview, Heatmap, LayerView, ModelView
 from pruning.recipe.recipe import Recipe
 from pruning.reporting.formatting import count, percent, si, significant
 from pruning.selection.amounts import PerLayer, Sparsity

@@ -5,7 +5,7 @@ from html import escape
 
 import streamlit as st
 
-from pruning.preview.responses import AccuracyPreview, CutPreview, ModelView
+from pruning.interactive.responses import AccuracyPreview, CutPreview, ModelView
 from pruning.reporting.formatting import count, percent, points, relative, si
 from views.shared.language import _
 

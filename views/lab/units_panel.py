@@ -3,8 +3,8 @@
 import streamlit as st
 
 from pruning.errors import PruningError
-from pruning.preview.queries import units
-from pruning.preview.responses import CutPreview, LayerView, UnitsView
+from pruning.interactive.queries import units
+from pruning.interactive.responses import CutPreview, LayerView, UnitsView
 from pruning.recipe.recipe import Recipe, kind_of
 from pruning.reporting.formatting import count
 from pruning.reporting.plots_run import unit_matrix_figure, units_figure

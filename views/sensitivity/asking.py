@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 import streamlit as st
 
 from pruning.errors import PruningError
-from pruning.preview.queries import sensitivity
+from pruning.interactive.queries import sensitivity
+from pruning.layer_sensitivity.result import LEVELS, Sensitivity, merged
 from pruning.recipe.recipe import Recipe
-from pruning.sensitivity.result import LEVELS, Sensitivity, merged
 from views.shared.server import backend, share_out
 
 A_POLL_S = 0.2  # how long one poll lets the worker evaluate samples

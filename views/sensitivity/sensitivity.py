@@ -7,12 +7,12 @@ from html import escape
 import streamlit as st
 
 from pruning.errors import PruningError
-from pruning.preview.queries import open_workload
-from pruning.preview.responses import ModelView
+from pruning.interactive.queries import open_workload
+from pruning.interactive.responses import ModelView
+from pruning.layer_sensitivity.result import Sensitivity
 from pruning.recipe.recipe import Recipe
 from pruning.reporting.formatting import count, duration
 from pruning.reporting.plots_sensitivity import MOST_CURVES, curve_points, curves_chart
-from pruning.sensitivity.result import Sensitivity
 from views.lab import controls
 from views.sensitivity import asking as sensitivity_asking
 from views.sensitivity import suggestion as sensitivity_suggestion

@@ -9,12 +9,12 @@ from html import escape
 import streamlit as st
 
 from pruning.errors import PruningError
-from pruning.preview.queries import estimate, look
-from pruning.preview.responses import AccuracyPreview, CutPreview, ModelView
+from pruning.interactive.queries import estimate, look
+from pruning.interactive.responses import AccuracyPreview, CutPreview, ModelView
+from pruning.layer_sensitivity.result import Sensitivity, SensitivityRow, suggested, to_csv, to_dict
 from pruning.recipe.recipe import Recipe, to_json
 from pruning.reporting.formatting import bare_points, count, percent
 from pruning.selection.amounts import PerLayer
-from pruning.sensitivity.result import Sensitivity, SensitivityRow, suggested, to_csv, to_dict
 from views.lab import controls, strip
 from views.shared.language import _
 from views.shared.server import ask

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from html import escape
 
+from pruning.layer_sensitivity.result import Sensitivity, SensitivityCell, SensitivityRow
 from pruning.reporting.formatting import THIN, bare_points, count, percent
 from pruning.reporting.plots_sensitivity import shade
-from pruning.sensitivity.result import Sensitivity, SensitivityCell, SensitivityRow
 from views.shared.language import _
 
 # A header that stays in view needs the page's own grounds, which .streamlit/config.toml gives and no variable tells.

@@ -18,7 +18,7 @@ from pruning.execution.settings import Limits
 from pruning.execution.store.store import default_home
 
 if TYPE_CHECKING:
-    from pruning.preview.session import PreviewSession
+    from pruning.interactive.session import PreviewSession
 
 LONGEST_S = 180.0  # the slowest answer is a data-driven criterion on a large model
 
@@ -67,7 +67,7 @@ def ask(
     *arguments: Arguments.args,
     **named: Arguments.kwargs,
 ) -> Answer:
-    """The answer of a function of `pruning.preview.queries` that a page needs at once. PruningError if it cannot answer."""
+    """The answer of a function of `pruning.interactive.queries` that a page needs at once. PruningError if it cannot answer."""
     return _waited(backend().call(function, *arguments, **named))
 
 
@@ -79,7 +79,7 @@ def share_out(function: "Callable[..., Answer]", parts: Sequence[tuple[Any, ...]
 @st.cache_resource(show_spinner=False)
 def open_elsewhere(workload: str) -> None:
     """Let the workers that share maps and comparisons open the model before they are asked: once for this server."""
-    from pruning.preview.queries import open_workload
+    from pruning.interactive.queries import open_workload
 
     with suppress(PruningError):  # whoever asks them will be told
         backend().fan_out(open_workload, [(workload,)] * backend().workers)

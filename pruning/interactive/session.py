@@ -16,6 +16,9 @@ from pruning.errors import PatienceError, RecipeError
 from pruning.evaluation.progressive import ProgressiveEvaluation
 from pruning.evaluation.regression_estimator import DenseReference, dense_reference
 from pruning.granularities import Granularity
+from pruning.interactive.histograms import Bins, binned
+from pruning.interactive.responses import Axis, ModelView
+from pruning.layer_sensitivity.analysis import SensitivityAnalysis
 from pruning.model.costs import CostModel, cost_model, costs
 from pruning.model.devices import describe
 from pruning.model.layer_table import layer_table, prunable_weights
@@ -25,14 +28,11 @@ from pruning.model.surgery import cut_out
 from pruning.model.units import UnitGroup
 from pruning.pipeline.criteria_comparison import Agreement, Effort, agreement, timed_scores
 from pruning.pipeline.eligibility import allowed_groups, scorable_groups
-from pruning.preview.histograms import Bins, binned
-from pruning.preview.responses import Axis, ModelView
 from pruning.recipe.recipe import Recipe
 from pruning.selection.allocation import CostLeft
 from pruning.selection.amounts import Amount, PerLayer
 from pruning.selection.ranking import Ranking, rank, select
 from pruning.selection.scopes import Scope
-from pruning.sensitivity.analysis import SensitivityAnalysis
 from pruning.training.schedules import OneShot
 from pruning.training.tuning import Tuning
 from pruning.workload import Workload, Workloads

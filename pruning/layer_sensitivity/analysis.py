@@ -21,16 +21,16 @@ from pruning.evaluation.accuracy import BATCH_ON_ACCELERATOR
 from pruning.evaluation.estimate import Estimate
 from pruning.evaluation.regression_estimator import DenseReference
 from pruning.evaluation.sequential_bounds import FIRST_LOOK, AtAllLooks, Interval, UntilNarrow, looks
+from pruning.layer_sensitivity.activation_cache import CACHE_BYTES, ActivationCache, CachedBatch
+from pruning.layer_sensitivity.cell_progress import CellProgress, RowProgress
+from pruning.layer_sensitivity.layer_cuts import KEPT_BYTES, CutModel, LayerCut, bytes_of_largest
+from pruning.layer_sensitivity.result import LEVELS, Sensitivity, SensitivityCell, SensitivityRow
+from pruning.layer_sensitivity.suffix_graph import GraphWalk
 from pruning.model.devices import default_device, full_precision
 from pruning.model.preparation import open_model
 from pruning.model.units import UnitGroup
 from pruning.pipeline.eligibility import scorable_groups
 from pruning.recipe.recipe import Recipe
-from pruning.sensitivity.activation_cache import CACHE_BYTES, ActivationCache, CachedBatch
-from pruning.sensitivity.cell_progress import CellProgress, RowProgress
-from pruning.sensitivity.layer_cuts import KEPT_BYTES, CutModel, LayerCut, bytes_of_largest
-from pruning.sensitivity.result import LEVELS, Sensitivity, SensitivityCell, SensitivityRow
-from pruning.sensitivity.suffix_graph import GraphWalk
 from pruning.workload import Split, Task, Workload
 
 CACHED_BYTES = 5 * 2**20  # of a batch's largest activations: those of two cores' caches

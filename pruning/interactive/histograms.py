@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from pruning.criteria import Magnitude
+from pruning.interactive.responses import BINS, Axis, LayerView
 from pruning.model.descriptions import LayerRow
 from pruning.model.units import UnitGroup, Whole, group_of
-from pruning.preview.responses import BINS, Axis, LayerView
 from pruning.recipe.recipe import Recipe
 
 

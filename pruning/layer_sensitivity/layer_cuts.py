@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from pruning.layer_sensitivity.incremental_linear import IncrementalLinear, computing_incrementally, incremental_linears
+from pruning.layer_sensitivity.suffix_graph import ATOL, RTOL, GraphWalk, Suffix
 from pruning.model.units import Masks, UnitGroup, masks_of
 from pruning.selection.amounts import Sparsity
 from pruning.selection.ranking import rank, select
 from pruning.selection.scopes import WithinLayer
-from pruning.sensitivity.incremental_linear import IncrementalLinear, computing_incrementally, incremental_linears
-from pruning.sensitivity.suffix_graph import ATOL, RTOL, GraphWalk, Suffix
 
 KEPT_BYTES = 128 * 2**20  # of cut tensors, so that they need not be made anew for every batch
 

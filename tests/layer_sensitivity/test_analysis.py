@@ -10,14 +10,14 @@ from pruning.evaluation.accuracy import evaluate_all
 from pruning.evaluation.regression_estimator import dense_reference
 from pruning.evaluation.sequential_bounds import FIRST_LOOK, looks
 from pruning.granularities import Channels, Weights
+from pruning.layer_sensitivity.activation_cache import batches
+from pruning.layer_sensitivity.analysis import SensitivityAnalysis, map_sensitivity
+from pruning.layer_sensitivity.result import Sensitivity, largest_cuts
 from pruning.model.surgery import masked_copy
 from pruning.recipe.recipe import Recipe
 from pruning.selection.amounts import Sparsity
 from pruning.selection.ranking import rank, select
 from pruning.selection.scopes import WithinLayer
-from pruning.sensitivity.activation_cache import batches
-from pruning.sensitivity.analysis import SensitivityAnalysis, map_sensitivity
-from pruning.sensitivity.result import Sensitivity, largest_cuts
 from pruning.workload import Workload
 from tests.architectures import IMAGE, LSTMClassifier, ViT
 from tests.every_granularity import NETWORK_OF, tiny_for

@@ -7,9 +7,9 @@ from torch import nn
 from pruning.criteria import Magnitude, unit_scores
 from pruning.criteria.calibration import Calibration
 from pruning.granularities import Weights
-from pruning.sensitivity import layer_cuts as cuts_module
-from pruning.sensitivity.layer_cuts import CutModel, bytes_of_largest
-from pruning.sensitivity.suffix_graph import GraphWalk
+from pruning.layer_sensitivity import layer_cuts as cuts_module
+from pruning.layer_sensitivity.layer_cuts import CutModel, bytes_of_largest
+from pruning.layer_sensitivity.suffix_graph import GraphWalk
 from pruning.workload import Workload
 from tests.networks import CPU, seeded, tiny, workload
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pruning.sensitivity.incremental_linear import IncrementalLinear, computing_incrementally, incremental_linears
+from pruning.layer_sensitivity.incremental_linear import IncrementalLinear, computing_incrementally, incremental_linears
 
 SHAPE = (260, 300)
 

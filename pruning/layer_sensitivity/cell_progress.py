@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from pruning.evaluation.estimate import Estimate
-from pruning.sensitivity.layer_cuts import LayerCut, RowCuts
+from pruning.layer_sensitivity.layer_cuts import LayerCut, RowCuts
 
 
 @dataclass(eq=False)

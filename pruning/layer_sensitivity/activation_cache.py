@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from pruning.evaluation.regression_estimator import DenseReference, DenseReferenceBuilder, evaluation_order
 from pruning.evaluation.sequential_bounds import FIRST_LOOK, looks
-from pruning.sensitivity.suffix_graph import GraphWalk, Suffix, copied, tensors_in
+from pruning.layer_sensitivity.suffix_graph import GraphWalk, Suffix, copied, tensors_in
 from pruning.workload import Split, Task
 
 CACHE_BYTES = 256 * 2**20

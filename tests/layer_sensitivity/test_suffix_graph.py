@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pruning.layer_sensitivity.suffix_graph import GraphWalk, Suffix
 from pruning.model.layer_table import prunable_weights
-from pruning.sensitivity.suffix_graph import GraphWalk, Suffix
 from tests.architectures import ARCHITECTURES, inputs_of, made
 from tests.networks import NETWORKS, Residual, Tied, mlp, samples, seeded
 

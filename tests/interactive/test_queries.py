@@ -11,19 +11,19 @@ from pruning.criteria import CRITERIA, Largest, Magnitude, Random, Taylor
 from pruning.errors import PatienceError, PruningError, RecipeError
 from pruning.evaluation.accuracy import evaluate_all
 from pruning.granularities import GRANULARITIES, Channels, Weights
+from pruning.interactive.queries import allocation, estimate, look, open_workload, score_range, sensitivity, units
+from pruning.interactive.responses import BINS
+from pruning.interactive.session import PreviewSession
+from pruning.layer_sensitivity.result import merged
 from pruning.model.costs import costs, file_bytes, gzip_size
 from pruning.model.layer_table import prunable_weights
 from pruning.model.units import masks_of
-from pruning.preview.queries import allocation, estimate, look, open_workload, score_range, sensitivity, units
-from pruning.preview.responses import BINS
-from pruning.preview.session import PreviewSession
 from pruning.recipe.compatibility import fits
 from pruning.recipe.recipe import Recipe
 from pruning.selection.allocation import erk
 from pruning.selection.amounts import Budget, PerLayer, RelativeThreshold, Sparsity, Threshold
 from pruning.selection.ranking import select
 from pruning.selection.scopes import SCOPES, Global, WithinBlocks, WithinLayer, WithinRow
-from pruning.sensitivity.result import merged
 from pruning.training.schedules import Polynomial
 from pruning.training.tuning import Tuning
 from pruning.workload import Workload
@@ -415,6 +415,6 @@ def test_an_unknown_workload_is_answered_with_the_known_ones():
 
 
 def test_a_map_that_the_worker_could_not_keep_is_refused_with_a_sentence(monkeypatch):
-    monkeypatch.setattr("pruning.preview.session.CACHE_BYTES", 2**20)
+    monkeypatch.setattr("pruning.interactive.session.CACHE_BYTES", 2**20)
     with pytest.raises(PatienceError, match=r"takes up to 0\.4 GiB .* python -m pruning sensitivity"):
         sensitivity(PreviewSession({"tiny": lambda: tiny("mlp")}, CPU), Recipe("tiny"), (0.5,), 0.0, 0.0)

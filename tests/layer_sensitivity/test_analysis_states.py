@@ -8,14 +8,14 @@ from pruning.criteria import Magnitude, unit_scores
 from pruning.criteria.calibration import Calibration
 from pruning.evaluation.accuracy import evaluate_all
 from pruning.granularities import Weights
+from pruning.layer_sensitivity.activation_cache import CACHE_BYTES
+from pruning.layer_sensitivity.analysis import SensitivityAnalysis
+from pruning.layer_sensitivity.result import largest_cuts
+from pruning.layer_sensitivity.suffix_graph import tensors_in
 from pruning.recipe.recipe import Recipe
-from pruning.sensitivity.activation_cache import CACHE_BYTES
-from pruning.sensitivity.analysis import SensitivityAnalysis
-from pruning.sensitivity.result import largest_cuts
-from pruning.sensitivity.suffix_graph import tensors_in
 from tests.architectures import LSTMClassifier
+from tests.layer_sensitivity.test_analysis import LEVELS, cells, naive, sensing, wide
 from tests.networks import CPU, seeded, tiny, workload
-from tests.sensitivity.test_analysis import LEVELS, cells, naive, sensing, wide
 
 
 def test_a_map_goes_on_from_where_it_was_left():
@@ -78,7 +78,7 @@ def test_the_dense_network_runs_once_where_it_is_not_known():
 def test_what_layers_see_is_walked_anew_where_there_is_no_room(monkeypatch):
     work = tiny("residual", count=700)
     kept = sensing(work).advance(60.0, 0.0)
-    monkeypatch.setattr("pruning.sensitivity.activation_cache.CACHE_BYTES", 0)
+    monkeypatch.setattr("pruning.layer_sensitivity.activation_cache.CACHE_BYTES", 0)
     assert cells(sensing(work).advance(60.0, 0.0)) == cells(kept)
     one = sensing(work)
     unknown = SensitivityAnalysis(one.model, one.groups, one.scores, one.levels, None, one.split, one.task, one.device)

@@ -4,10 +4,7 @@ import json
 from dataclasses import replace
 
 from pruning.evaluation.estimate import Estimate
-from pruning.recipe.recipe import Recipe
-from pruning.selection.amounts import PerLayer
-from pruning.selection.scopes import WithinLayer
-from pruning.sensitivity.result import (
+from pruning.layer_sensitivity.result import (
     Sensitivity,
     SensitivityCell,
     SensitivityRow,
@@ -16,6 +13,9 @@ from pruning.sensitivity.result import (
     to_csv,
     to_dict,
 )
+from pruning.recipe.recipe import Recipe
+from pruning.selection.amounts import PerLayer
+from pruning.selection.scopes import WithinLayer
 
 
 def cell(level: float, change: float, half_width: float = 0.0) -> SensitivityCell:

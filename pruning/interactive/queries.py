@@ -16,18 +16,18 @@ from torch.nn import functional as F
 from pruning.criteria import ANY
 from pruning.errors import PruningError, RecipeError
 from pruning.granularities import Weights
+from pruning.interactive.histograms import Rows
+from pruning.interactive.responses import CELLS, AccuracyPreview, Axis, CutPreview, Heatmap, ModelView, UnitsView
+from pruning.interactive.session import Opened, PreviewSession
+from pruning.layer_sensitivity.result import Sensitivity
 from pruning.model.costs import file_bytes, gzip_size, nonzero_after
 from pruning.model.layer_table import owning_layer
 from pruning.model.units import group_of, masks_of
 from pruning.pipeline.criteria_comparison import Agreement, Compared, Effort
-from pruning.preview.histograms import Rows
-from pruning.preview.responses import CELLS, AccuracyPreview, Axis, CutPreview, Heatmap, ModelView, UnitsView
-from pruning.preview.session import Opened, PreviewSession
 from pruning.recipe.recipe import Recipe
 from pruning.selection.allocation import erk, uniform
 from pruning.selection.amounts import PerLayer
 from pruning.selection.ranking import position, select
-from pruning.sensitivity.result import Sensitivity
 
 
 def open_workload(lab: PreviewSession, name: str) -> ModelView:
