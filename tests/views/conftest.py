@@ -84,7 +84,14 @@ def backend(tmp_path: Path, lab: PreviewSession, monkeypatch: pytest.MonkeyPatch
     made = InProcess(tmp_path)
     made.lab = lab  # opened models and rankings are shared by the tests
     monkeypatch.setattr(server, "backend", lambda: made)
-    for module in ("lab.controls", "lab.run_panel", "lab.run_events", "lab.run_queue", "runs.detail"):
+    for module in (
+        "lab.run_button",
+        "shared.recipe_sidebar",
+        "shared.run_panel",
+        "shared.run_events",
+        "shared.run_queue",
+        "runs.detail",
+    ):
         monkeypatch.setattr(f"views.{module}.backend", lambda: made)
     yield made
     made.store.close()

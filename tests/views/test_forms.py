@@ -15,7 +15,7 @@ from pruning.selection.scopes import SCOPES, Global, WithinBlocks
 from pruning.training.schedules import SCHEDULES, Geometric, PolynomialDecay, Until
 from pruning.training.tuning import Tuning
 from tests.views.test_lab_page import QUICK, opened, settled, strip
-from views.lab.controls import TABLES
+from views.shared.recipe_sidebar import TABLES
 
 CHOICES = [(choice, kind) for choice, table in TABLES.items() for kind in table]
 # on a perceptron these have something to cut

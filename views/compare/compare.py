@@ -14,7 +14,7 @@ from pruning.pipeline.criteria_comparison import Compared, candidates
 from pruning.recipe.recipe import Recipe, kind_of
 from pruning.reporting.formatting import count, duration, percent, points
 from pruning.reporting.plots_run import agreement_figure, comparison_figure
-from views.lab import controls
+from views.shared import recipe_sidebar
 from views.shared.language import _
 from views.shared.server import ask, backend, share_out
 
@@ -36,9 +36,9 @@ CSS = """<style>
 
 
 def page() -> None:
-    if problem := controls.restore():
+    if problem := recipe_sidebar.restore():
         st.error(problem)
-    choice = controls.choose()
+    choice = recipe_sidebar.choose()
     st.subheader(_("Compare criteria"))
     st.caption(
         _(
@@ -92,7 +92,7 @@ def _known(recipes: dict[str, Recipe]) -> dict[str, Compared]:
 
 def _cut(recipe: Recipe) -> Recipe:
     """The recipe without what does not change the cut: another schedule does not measure anew."""
-    plain = controls.start()
+    plain = recipe_sidebar.start()
     return replace(recipe, schedule=plain.schedule, tuning=plain.tuning)
 
 

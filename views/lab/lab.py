@@ -7,7 +7,8 @@ from pruning.errors import PruningError, RecipeError, SurgeryError
 from pruning.interactive.queries import estimate, look, open_workload
 from pruning.interactive.responses import AccuracyPreview, CutPreview, ModelView
 from pruning.recipe.recipe import Recipe
-from views.lab import controls, layer_panel, result, run_panel, strip, units_panel
+from views.lab import layer_panel, run_button, units_panel
+from views.shared import recipe_sidebar, run_panel, run_result, strip
 from views.shared.language import _
 from views.shared.server import ask, open_elsewhere
 
@@ -16,12 +17,12 @@ POLL_S = 0.25
 
 
 def page() -> None:
-    if problem := controls.restore():
+    if problem := recipe_sidebar.restore():
         st.error(problem)
-    choice = controls.choose()
+    choice = recipe_sidebar.choose()
     # drawn before anything is asked: a click shall not be lost to a page that is drawn anew
     unfit, why = st.session_state.get("unfit", (None, ""))
-    run_panel.start_button(choice.recipe, choice.problem or (why if unfit == choice.recipe else ""))
+    run_button.show(choice.recipe, choice.problem or (why if unfit == choice.recipe else ""))
     top, middle = st.container(), st.container()
     left, right = st.columns([1, 1], gap="large")
     try:
@@ -32,14 +33,14 @@ def page() -> None:
             st.rerun()  # what cannot be cut cannot be run; a page out of patience or a lost worker say nothing of a run
         top.error(str(error))
         if st.session_state.whole or st.session_state.overrides:
-            top.button(_("Take back what was set for single layers"), on_click=controls.forget_layers)
+            top.button(_("Take back what was set for single layers"), on_click=recipe_sidebar.forget_layers)
     with right:
         run_panel.show()
     if (row := run_panel.shown()) is not None:
-        result.show(row)
+        run_result.show(row)
 
 
-def _network(choice: controls.Choice, top: DeltaGenerator, middle: DeltaGenerator, left: DeltaGenerator) -> None:
+def _network(choice: recipe_sidebar.Choice, top: DeltaGenerator, middle: DeltaGenerator, left: DeltaGenerator) -> None:
     """What the worker says of the network: strip, layers, heatmap. A run is shown whether or not it has an answer."""
     model = ask(open_workload, choice.recipe.workload)
     now = ask(look, choice.recipe, layer_panel.axis())

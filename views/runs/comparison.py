@@ -10,8 +10,8 @@ from pruning.reporting.formatting import count, duration, percent, points, relat
 from pruning.reporting.plots_runs import MARKS, Drawn, accuracy_figure, accuracy_size_figure, run_style
 from pruning.reporting.run_history import SIZES, Setting, Size, Summary, differing, placed, plain_recipe, summary
 from pruning.reporting.run_summary import curve, stages_of
-from views.lab.run_events import milestones_of, name_of, row_of
 from views.shared.language import _
+from views.shared.run_events import milestones_of, name_of, row_of
 
 POLL_S = 1.0
 SIZE_WORDS: dict[Size, str] = {

@@ -7,8 +7,8 @@ import streamlit as st
 from pruning.errors import PruningError
 from pruning.execution.store.records import RunRow
 from pruning.reporting.run_history import plain_recipe, settings
-from views.lab import controls, result, run_panel
 from views.runs.comparison import CSS
+from views.shared import recipe_sidebar, run_panel, run_result
 from views.shared.language import _
 from views.shared.server import backend
 
@@ -39,7 +39,7 @@ def show(row: RunRow) -> None:
         run_panel.show()
     with right:
         _recipe(row)
-    result.show(row)
+    run_result.show(row)
 
 
 def forget() -> None:
@@ -99,7 +99,7 @@ def _delete(run: str) -> None:
 
 def _reopen(row: RunRow) -> None:
     try:
-        controls.reopen(row.recipe)
+        recipe_sidebar.reopen(row.recipe)
     except PruningError as error:
         st.error(_("{sentence}. The run itself stays as it is.").format(sentence=str(error).rstrip(".")))
     else:

@@ -6,12 +6,11 @@ import streamlit as st
 
 from pruning.errors import PruningError
 from pruning.execution.store.records import RunRow, RunState
-from views.lab.run_events import row_of
-from views.lab.run_panel import session
 from views.runs import comparison as runs_comparison
 from views.runs import detail as runs_detail
 from views.runs import table as runs_table
 from views.shared.language import _
+from views.shared.run_events import row_of, session
 from views.shared.server import backend
 
 POLL_S = 1.0

@@ -15,11 +15,10 @@ from pruning.recipe.recipe import from_json
 from pruning.reporting.formatting import duration, percent, points, relative, si
 from pruning.reporting.run_history import Summary, how_much, plain_recipe, what_is_pruned
 from pruning.reporting.run_summary import progress
-from views.lab.run_events import events_of, name_of, summary_of
-from views.lab.run_panel import session
-from views.lab.run_queue import waiting
 from views.runs import components
 from views.shared.language import _
+from views.shared.run_events import events_of, name_of, session, summary_of
+from views.shared.run_queue import waiting
 
 SIGNS = {"queued": "○", "running": "◐", "finished": "●", "stopped": "■", "failed": "×"}
 

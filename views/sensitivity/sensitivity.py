@@ -13,11 +13,11 @@ from pruning.layer_sensitivity.result import Sensitivity
 from pruning.recipe.recipe import Recipe
 from pruning.reporting.formatting import count, duration
 from pruning.reporting.plots_sensitivity import MOST_CURVES, curve_points, curves_chart
-from views.lab import controls
 from views.sensitivity import asking as sensitivity_asking
 from views.sensitivity import suggestion as sensitivity_suggestion
 from views.sensitivity import table as sensitivity_table
 from views.sensitivity.asking import Question, Told
+from views.shared import recipe_sidebar
 from views.shared.language import _
 from views.shared.server import ask
 
@@ -27,9 +27,9 @@ SHARPNESS = {0.01: "± 1 point", 0.005: "± 0.5", 0.0: "exact"}  # half-width of
 
 
 def page() -> None:
-    if problem := controls.restore():
+    if problem := recipe_sidebar.restore():
         st.error(problem)
-    choice = controls.choose()
+    choice = recipe_sidebar.choose()
     st.subheader(_("Sensitivity"))
     st.caption(
         _(

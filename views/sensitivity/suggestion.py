@@ -15,7 +15,7 @@ from pruning.layer_sensitivity.result import Sensitivity, SensitivityRow, sugges
 from pruning.recipe.recipe import Recipe, to_json
 from pruning.reporting.formatting import bare_points, count, percent
 from pruning.selection.amounts import PerLayer
-from views.lab import controls, strip
+from views.shared import recipe_sidebar, strip
 from views.shared.language import _
 from views.shared.server import ask
 
@@ -156,7 +156,7 @@ def _take_home(sensed: Sensitivity, recipe: Recipe, ready: bool) -> None:
 
 
 def _load(recipe: Recipe) -> None:
-    controls.reopen(recipe)
+    recipe_sidebar.reopen(recipe)
     st.session_state.sensitivity_leaving = "asked"
 
 

@@ -1,5 +1,6 @@
 """What the pages know of runs: their events, read from the store once and then only what is new."""
 
+import time
 from functools import lru_cache
 
 import streamlit as st
@@ -12,6 +13,11 @@ from views.shared.server import backend
 
 MOST_KEPT = 8  # runs whose events a session keeps
 MOST_TOLD = 2000  # runs whose milestones the server keeps
+
+
+def session() -> str:
+    """The id of this browser session, by which the pages know its runs from others'."""
+    return st.session_state.setdefault("session", f"{time.time_ns():x}")
 
 
 def name_of(row: RunRow) -> str:

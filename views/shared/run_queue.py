@@ -9,8 +9,8 @@ from pruning.execution.store.records import RunRow
 from pruning.reporting.formatting import duration
 from pruning.reporting.run_history import plain_recipe, typical_s, until_start_s
 from pruning.reporting.run_summary import progress
-from views.lab.run_events import events_of
 from views.shared.language import _
+from views.shared.run_events import events_of
 from views.shared.server import backend
 
 RECENT = 50  # finished runs that tell how long a run takes

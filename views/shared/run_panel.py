@@ -1,4 +1,4 @@
-"""The run: start it, watch it, stop it, come back to it. It goes on in a worker; this page only reads its events."""
+"""A run as several pages show it: how far it is, its curves, and Stop. A worker carries it out; the page only reads its events."""
 
 import time
 
@@ -9,33 +9,16 @@ import streamlit as st
 from pruning.errors import PruningError
 from pruning.events import Event, Failed, Finished, Resumed, Verified, Warned
 from pruning.execution.store.records import RunRow
-from pruning.recipe.recipe import Recipe, to_json
 from pruning.reporting.formatting import duration, percent
 from pruning.reporting.run_summary import Curve, curve, progress
-from views.lab.run_events import events_of, name_of
-from views.lab.run_queue import waiting
 from views.shared.language import _
+from views.shared.run_events import events_of, name_of
+from views.shared.run_queue import waiting
 from views.shared.server import backend
 
 POLL_S = 0.5
 # Okabe-Ito, the same hue and dash for the same thing in every chart
 SERIES = {"accuracy": ("#0072B2", [1, 0]), "sparsity": ("#D55E00", [6, 3]), "loss": ("#009E73", [2, 2])}
-
-
-def start_button(recipe: Recipe, problem: str) -> None:
-    """Run, in the sidebar under the choices that it carries out."""
-    with st.sidebar:
-        # another recipe may be queued behind it; the same one twice is a click too many
-        busy = (row := shown()) is not None and not row.over and row.recipe_json == to_json(recipe)
-        if st.button(_("Run"), type="primary", width="stretch", disabled=bool(problem) or busy, key="run_button"):
-            try:
-                st.query_params["run"] = backend().start(recipe, session())
-            except PruningError as error:
-                st.error(str(error))
-            else:
-                st.rerun()
-        if busy:
-            st.caption(_("this recipe is being carried out: stop it or wait for it"))
 
 
 def shown() -> RunRow | None:
@@ -170,8 +153,3 @@ def _lines(rows: list[tuple[int, str, float]], names: list[str], title: str, hei
             strokeDash=alt.StrokeDash("series:N", scale=alt.Scale(domain=names, range=dashes), legend=None),
         )
     )
-
-
-def session() -> str:
-    """A name for this browser session, so that its runs can be told from others'."""
-    return st.session_state.setdefault("session", f"{time.time_ns():x}")

@@ -1,4 +1,4 @@
-"""What a run came to: dense, pruned and tuned side by side, and the files to take home once they are verified."""
+"""What a run came to: dense, pruned and tuned side by side, and the exported files once they are verified."""
 
 from html import escape
 from pathlib import Path
@@ -9,8 +9,8 @@ from pruning.events import Event, Exported, Stage, Started, Verified
 from pruning.execution.store.records import RunRow
 from pruning.reporting.formatting import percent, points
 from pruning.reporting.run_summary import ClassChange, StageRow, stage_rows, stages_of, worst_classes
-from views.lab.run_events import events_of, name_of
 from views.shared.language import _
+from views.shared.run_events import events_of, name_of
 
 CSS = """<style>
 .result { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: 14px; }

@@ -1,0 +1,26 @@
+"""The button that starts a run of the recipe on the page."""
+
+import streamlit as st
+
+from pruning.errors import PruningError
+from pruning.recipe.recipe import Recipe, to_json
+from views.shared.language import _
+from views.shared.run_events import session
+from views.shared.run_panel import shown
+from views.shared.server import backend
+
+
+def show(recipe: Recipe, problem: str) -> None:
+    """Run, in the sidebar under the choices that it carries out; disabled where a `problem` says why they cannot be."""
+    with st.sidebar:
+        # another recipe may be queued behind it; the same one twice is a click too many
+        busy = (row := shown()) is not None and not row.over and row.recipe_json == to_json(recipe)
+        if st.button(_("Run"), type="primary", width="stretch", disabled=bool(problem) or busy, key="run_button"):
+            try:
+                st.query_params["run"] = backend().start(recipe, session())
+            except PruningError as error:
+                st.error(str(error))
+            else:
+                st.rerun()
+        if busy:
+            st.caption(_("this recipe is being carried out: stop it or wait for it"))
