@@ -3,6 +3,7 @@
 import streamlit as st
 
 from views.shared.language import _
+from views.shared.state import shared_state
 
 st.set_page_config(page_title="Pruning Explorer", layout="wide", initial_sidebar_state="auto")
 
@@ -25,7 +26,7 @@ with st.sidebar:
 page = st.navigation(PAGES, position="top")
 # a page switch drops the query parameters: the run that is shown stays the same on every page
 if "run" in st.query_params:
-    st.session_state.shown_run = st.query_params["run"]
-elif "shown_run" in st.session_state:
-    st.query_params["run"] = st.session_state.shown_run
+    shared_state().shown_run = st.query_params["run"]
+elif (shown_run := shared_state().shown_run) is not None:
+    st.query_params["run"] = shown_run
 page.run()

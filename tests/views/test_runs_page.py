@@ -28,6 +28,7 @@ from pruning.selection.amounts import Sparsity
 from pruning.training.tuning import Tuning
 from tests.views.conftest import InProcess
 from tests.views.test_lab_page import QUICK
+from views.runs.state import RunsState
 from views.runs.table import table_data, when
 
 OTHER = replace(QUICK, amount=Sparsity(0.9), tuning=Tuning(epochs=2, images_per_epoch=512))
@@ -62,7 +63,7 @@ def finished(backend: InProcess, recipe: Recipe = QUICK) -> str:
 def opened(app: AppTest, *selected: str) -> AppTest:
     app.switch_page("views/runs/runs.py")
     if selected:
-        app.session_state["runs_selected"] = list(selected)
+        app.session_state["RunsState"] = RunsState(selected=list(selected))
     app.run()
     return clean(app)
 
@@ -72,13 +73,15 @@ def clean(app: AppTest) -> AppTest:
     return app
 
 
+def sent(app: AppTest) -> list[dict[str, Any]]:
+    """What each component on the page is given."""
+    found = [getattr(getattr(element, "proto", None), "json", "") for element in app.main]
+    return [json.loads(data) for data in found if '"texts"' in data]
+
+
 def listed(app: AppTest) -> list[dict[str, Any]]:
     """The rows as the list's component is given them."""
-    for element in app.main:
-        data = getattr(getattr(element, "proto", None), "json", "")
-        if '"rows"' in data:
-            return json.loads(data)["rows"]
-    return []
+    return next((data["rows"] for data in sent(app) if "selected" in data), [])
 
 
 def html(app: AppTest) -> str:
@@ -270,8 +273,8 @@ def test_a_resumed_run_is_said_once_and_says_where_it_went_on(app: AppTest, back
     backend.store.append(lease, Resumed(len(BEGUN) - 1, 0, 0), TuningStep(0, 0, 10, 0.5), *DONE[len(BEGUN) :])
     app.run()
     assert "resumed at round 1, step 0" in said(clean(app))
-    (kept, *_), *_ = app.session_state["events"][(run, 2)]
-    events = app.session_state["events"][(run, 2)][0]
+    events, _ = app.session_state["SharedState"].events[(run, 2)]
+    kept = events[0]
     assert [event.loss for event in events if isinstance(event, TuningStep)] == [0.5]
     assert kept == BEGUN[0]
 

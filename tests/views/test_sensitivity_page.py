@@ -26,6 +26,7 @@ from pruning.recipe.recipe import Recipe, from_json, to_json
 from pruning.selection.amounts import PerLayer, Sparsity
 from tests.views.conftest import InProcess
 from tests.views.test_lab_page import QUICK
+from views.sensitivity.state import SensitivityState
 from views.sensitivity.suggestion import json_of
 from views.sensitivity.table import key_html, map_html
 
@@ -158,7 +159,7 @@ def test_a_sharper_map_continues_from_what_is_known(app: AppTest) -> None:
 
 
 def test_stop_keeps_the_map_and_go_on_continues(app: AppTest) -> None:
-    app.session_state["sensitivity_half_width"] = 0.0
+    app.session_state["SensitivityState"] = SensitivityState(half_width=0.0)
     opened(app, replace(QUICK, criterion=Random(), seed=11))
     app.button(key="sensitivity_stop").click().run()
     before = map_of(app), progress(app)
@@ -190,7 +191,7 @@ def test_the_suggestion_is_what_the_library_suggests_and_is_loaded_into_the_lab(
 
 
 def test_a_limit_that_no_layer_keeps_says_so(app: AppTest) -> None:
-    app.session_state["sensitivity_half_width"] = 0.0
+    app.session_state["SensitivityState"] = SensitivityState(half_width=0.0)
     opened(app, replace(QUICK, criterion=Random(), seed=12))
     app.slider(key="sensitivity_max_drop").set_value(0.1)
     app.button(key="sensitivity_stop").click().run()

@@ -14,6 +14,7 @@ from pruning.pipeline.criteria_comparison import Compared, candidates
 from pruning.recipe.recipe import Recipe, kind_of
 from pruning.reporting.formatting import count, duration, percent, points
 from pruning.reporting.plots_run import agreement_figure, comparison_figure
+from views.compare.state import compare_state
 from views.shared import recipe_sidebar
 from views.shared.language import _
 from views.shared.server import ask, backend, share_out
@@ -82,8 +83,8 @@ def _all(kinds: list[str]) -> None:
 
 
 def _known(recipes: dict[str, Recipe]) -> dict[str, Compared]:
-    """What this session has been told of each recipe's criterion; what was of another cut is forgotten."""
-    known: dict[Recipe, Compared] = st.session_state.setdefault("comparison_of", {})
+    """What is known so far of each recipe's criterion; what was of another cut is forgotten."""
+    known = compare_state().known
     wanted = {kind: _cut(recipe) for kind, recipe in recipes.items()}
     for recipe in [recipe for recipe in known if recipe not in wanted.values()]:
         del known[recipe]
@@ -103,10 +104,10 @@ def _scored(rows: dict[str, Compared]) -> bool:
 
 def _measure(model: ModelView, recipes: dict[str, Recipe], ready: bool, scored: bool) -> None:
     """The table and the chart, sharper at every poll; when all is scored, and measured, the page is drawn once more."""
-    drawn = st.session_state.get("comparison_drawn") == recipes
+    drawn = compare_state().drawn == recipes
     if drawn and not ready:  # what is known by now is shown before the first question is asked
         _ask_more(recipes)
-    st.session_state.comparison_drawn = recipes
+    compare_state().drawn = recipes
     rows = _known(recipes)
     _show(model, list(rows.values()))
     if drawn and ((not ready and _next(rows) is None) or (not scored and _scored(rows))):
@@ -134,7 +135,7 @@ def _ask_more(recipes: dict[str, Recipe]) -> None:
             answers = [replace(row, problem=str(error)) if row else None for row, *_rest in asked]
         for (_before, cut, _time), row in zip(asked, answers, strict=True):
             if cut is not None and row is not None:
-                st.session_state.comparison_of[cut] = row
+                compare_state().known[cut] = row
 
 
 def _next(rows: dict[str, Compared]) -> str | None:

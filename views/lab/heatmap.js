@@ -1,5 +1,5 @@
 // Importance as a matrix in cividis; pruned cells are hatched. Drag a rectangle to zoom: the server sends that part again,
-// down to single weights. Arrow keys pan, + and - zoom, Esc is left to the page (it stops the run).
+// down to single weights; components.py declares the data that is read here and what is sent back. Arrow keys pan, + and - zoom, Esc is left to the page (it stops the run).
 
 const CIVIDIS = [[0,34,78],[18,53,112],[59,73,108],[87,93,109],[112,113,115],[138,134,120],[165,156,116],[195,179,105],[225,204,85],[254,232,56]];
 
@@ -58,20 +58,20 @@ function cellAt(parts, event) {
 }
 
 function toWindow(parts, r0, c0, r1, c1) {
-  const d = parts.data, down = (d.bottom - d.top) / parts.rows, across = (d.right - d.left) / parts.columns;
-  return [d.top + Math.floor(r0 * down), d.top + Math.max(Math.ceil((r1 + 1) * down), Math.floor(r0 * down) + 1),
-          d.left + Math.floor(c0 * across), d.left + Math.max(Math.ceil((c1 + 1) * across), Math.floor(c0 * across) + 1)];
+  const data = parts.data, down = (data.bottom - data.top) / parts.rows, across = (data.right - data.left) / parts.columns;
+  return [data.top + Math.floor(r0 * down), data.top + Math.max(Math.ceil((r1 + 1) * down), Math.floor(r0 * down) + 1),
+          data.left + Math.floor(c0 * across), data.left + Math.max(Math.ceil((c1 + 1) * across), Math.floor(c0 * across) + 1)];
 }
 
 function zoom(parts, factor, dr = 0, dc = 0) {
-  const d = parts.data, [rows, columns] = d.shape;
+  const data = parts.data, [rows, columns] = data.shape;
   const part = (low, high, size, move) => {
     const length = Math.min(Math.max(Math.round((high - low) * factor), Math.min(4, size)), size);
     const start = Math.round((low + high) / 2 - length / 2 + move * (high - low) / 4);
     const first = Math.min(Math.max(start, 0), size - length);
     return [first, first + length];
   };
-  parts.send("window", [...part(d.top, d.bottom, rows, dr), ...part(d.left, d.right, columns, dc)]);
+  parts.send("window", [...part(data.top, data.bottom, rows, dr), ...part(data.left, data.right, columns, dc)]);
 }
 
 function wire(parts) {
@@ -79,7 +79,7 @@ function wire(parts) {
   parts.canvas.addEventListener("pointerdown", (event) => { start = { x: event.offsetX, y: event.offsetY, cell: cellAt(parts, event) }; parts.canvas.setPointerCapture(event.pointerId); });
   parts.canvas.addEventListener("pointermove", (event) => {
     const [r, c] = cellAt(parts, event);
-    tell(parts, r, c);
+    describe(parts, r, c);
     if (!start) return;
     Object.assign(parts.box.style, { display: "block", left: Math.min(start.x, event.offsetX) + "px", top: Math.min(start.y, event.offsetY) + "px",
       width: Math.abs(event.offsetX - start.x) + "px", height: Math.abs(event.offsetY - start.y) + "px" });
@@ -102,17 +102,18 @@ function wire(parts) {
   });
 }
 
-function tell(parts, r, c) {
-  const d = parts.data, i = r * parts.columns + c, [top, bottom, left, right] = toWindow(parts, r, c, r, c);
+// the cell under the pointer, in words
+function describe(parts, r, c) {
+  const data = parts.data, i = r * parts.columns + c, [top, bottom, left, right] = toWindow(parts, r, c, r, c);
   const single = bottom - top === 1 && right - left === 1;
   const place = single ? `[${top}, ${left}]` : `[${top}\u2013${bottom - 1}, ${left}\u2013${right - 1}]`;
   const share = parts.pruned[i] / 255;
-  parts.tip.textContent = `${place}  ${single ? "" : d.texts.max + " "}${short(parts.values[i])}  ` +
-    (share === 0 ? d.texts.kept : share === 1 ? d.texts.pruned : `${Math.round(100 * share)} % ${d.texts.pruned}`);
+  parts.tip.textContent = `${place}  ${single ? "" : data.texts.max + " "}${short(parts.values[i])}  ` +
+    (share === 0 ? data.texts.kept : share === 1 ? data.texts.pruned : `${Math.round(100 * share)} % ${data.texts.pruned}`);
 }
 
 // where a value lies between the layer's lowest (0 unless scores are negative) and its highest
-function share(parts, value) { const d = parts.data; return (value - d.lowest) / (d.highest - d.lowest || 1); }
+function share(parts, value) { const data = parts.data; return (value - data.lowest) / (data.highest - data.lowest || 1); }
 
 function paint(parts) {
   const { canvas, rows, columns, values, pruned } = parts;
@@ -121,10 +122,10 @@ function paint(parts) {
   canvas.width = w; canvas.height = h;
   const small = document.createElement("canvas");
   small.width = columns; small.height = rows;
-  const image = small.getContext("2d").createImageData(columns, rows);
+  const image = small.getContext("2d").createImageData(columns, rows), pixels = image.data;
   for (let i = 0; i < values.length; i++) {
     const [r, g, b] = colour(share(parts, values[i]));
-    image.data.set([r, g, b, 255], 4 * i);
+    pixels.set([r, g, b, 255], 4 * i);
   }
   small.getContext("2d").putImageData(image, 0, 0);
   const context = canvas.getContext("2d");
@@ -168,18 +169,18 @@ export default function (component) {
   Object.assign(parts, { data, send: setTriggerValue, rows: data.rows, columns: data.columns });
   parts.values = new Float32Array(bytes(data.values).buffer);
   parts.pruned = bytes(data.pruned);
-  const t = data.texts;
+  const texts = data.texts;
   parts.where.textContent = data.where;
   parts.canvas.setAttribute("aria-label", data.alt);
-  parts.reset.textContent = t.all;
-  parts.zoomIn.setAttribute("aria-label", t.zoomIn); parts.zoomOut.setAttribute("aria-label", t.zoomOut);
+  parts.reset.textContent = texts.all;
+  parts.zoomIn.setAttribute("aria-label", texts.zoomIn); parts.zoomOut.setAttribute("aria-label", texts.zoomOut);
   const whole = data.bottom - data.top === data.shape[0] && data.right - data.left === data.shape[1];
   parts.zoomOut.disabled = parts.reset.disabled = whole;
   parts.root.style.opacity = data.stale ? "0.35" : "1";  // not of the choices on the left
   parts.low.textContent = short(data.lowest); parts.high.textContent = short(data.highest);
-  parts.prunedLabel.textContent = t.pruned;
-  parts.tip.textContent = t.hint;
-  if (parts.spoken) tell(parts, parts.rows >> 1, parts.columns >> 1);  // what lies in the middle after a step by keyboard
+  parts.prunedLabel.textContent = texts.pruned;
+  parts.tip.textContent = texts.hint;
+  if (parts.spoken) describe(parts, parts.rows >> 1, parts.columns >> 1);  // what lies in the middle after a step by keyboard
   const ramp = parts.ramp.getContext("2d");
   parts.ramp.width = 120; parts.ramp.height = 10;
   for (let x = 0; x < 120; x++) { ramp.fillStyle = `rgb(${colour(x / 119).join()})`; ramp.fillRect(x, 0, 1, 10); }

@@ -8,9 +8,11 @@ from pruning.interactive.queries import estimate, look, open_workload
 from pruning.interactive.responses import AccuracyPreview, CutPreview, ModelView
 from pruning.recipe.recipe import Recipe
 from views.lab import layer_panel, run_button, units_panel
+from views.lab.state import lab_state
 from views.shared import recipe_sidebar, run_panel, run_result, strip
 from views.shared.language import _
 from views.shared.server import ask, open_elsewhere
+from views.shared.state import shared_state
 
 FIRST_S, NEXT_S = 0.02, 0.2  # how long the worker evaluates samples before the page hears of it
 POLL_S = 0.25
@@ -21,18 +23,18 @@ def page() -> None:
         st.error(problem)
     choice = recipe_sidebar.choose()
     # drawn before anything is asked: a click shall not be lost to a page that is drawn anew
-    unfit, why = st.session_state.get("unfit", (None, ""))
-    run_button.show(choice.recipe, choice.problem or (why if unfit == choice.recipe else ""))
+    state = lab_state()
+    run_button.show(choice.recipe, choice.problem or (state.refusal if state.refused == choice.recipe else ""))
     top, middle = st.container(), st.container()
     left, right = st.columns([1, 1], gap="large")
     try:
         _network(choice, top, middle, left)
     except PruningError as error:
-        if unfit != choice.recipe and isinstance(error, RecipeError | SurgeryError):
-            st.session_state.unfit = (choice.recipe, str(error))
+        if state.refused != choice.recipe and isinstance(error, RecipeError | SurgeryError):
+            state.refused, state.refusal = choice.recipe, str(error)
             st.rerun()  # what cannot be cut cannot be run; a page out of patience or a lost worker say nothing of a run
         top.error(str(error))
-        if st.session_state.whole or st.session_state.overrides:
+        if shared_state().whole or shared_state().overrides:
             top.button(_("Take back what was set for single layers"), on_click=recipe_sidebar.forget_layers)
     with right:
         run_panel.show()
@@ -42,6 +44,7 @@ def page() -> None:
 
 def _network(choice: recipe_sidebar.Choice, top: DeltaGenerator, middle: DeltaGenerator, left: DeltaGenerator) -> None:
     """What the worker says of the network: strip, layers, heatmap. A run is shown whether or not it has an answer."""
+    lab_state().forget_heatmap_of_others(choice.recipe)
     model = ask(open_workload, choice.recipe.workload)
     now = ask(look, choice.recipe, layer_panel.axis())
     with top:
@@ -85,8 +88,8 @@ def _strip(model: ModelView, now: CutPreview, outcome: AccuracyPreview) -> None:
 
 def _sharpen(model: ModelView, now: CutPreview, recipe: Recipe, first: AccuracyPreview) -> None:
     """Ask for more samples at every poll. A newer slider position draws the page anew and asks for something else."""
-    started = st.session_state.get("strip_of") == recipe
-    st.session_state.strip_of = recipe
+    state = lab_state()
+    started, state.measuring = state.measuring == recipe, recipe
     try:
         outcome = ask(estimate, recipe, NEXT_S) if started else first
     except PruningError as error:
@@ -94,7 +97,7 @@ def _sharpen(model: ModelView, now: CutPreview, recipe: Recipe, first: AccuracyP
         return
     _strip(model, now, outcome)
     if outcome.estimate.measured and outcome.gzip_bytes is not None:
-        st.session_state.strip_of = None
+        state.measuring = None
         st.rerun()
 
 

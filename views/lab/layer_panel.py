@@ -1,7 +1,5 @@
 """The layers with their histograms and cuts, and the importance heatmap of the chosen one."""
 
-from typing import Any
-
 import streamlit as st
 
 from pruning.errors import PruningError
@@ -12,9 +10,12 @@ from pruning.recipe.recipe import Recipe
 from pruning.reporting.formatting import count, percent, si, significant
 from pruning.selection.amounts import PerLayer, Sparsity
 from views.lab import components
+from views.lab.components import HeatmapData, LayerEdit, LayerRowData, LayersData, Window
+from views.lab.state import lab_state
 from views.shared.components import packed
 from views.shared.language import _
 from views.shared.server import ask
+from views.shared.state import shared_state
 
 
 def axis() -> Axis:
@@ -23,7 +24,7 @@ def axis() -> Axis:
 
 
 def show(model: ModelView, look: CutPreview, recipe: Recipe, stale: bool = False) -> None:
-    """The panel. An edit in a row changes the session's overrides and what is kept whole."""
+    """The panel. What is changed in a row is remembered by the session."""
     head, switches = st.columns([3, 2], vertical_alignment="bottom")
     head.subheader(_("Layers"))
     with switches, st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center"):
@@ -62,10 +63,10 @@ def _pruned_words(look: CutPreview, recipe: Recipe) -> str:
     return words
 
 
-def panel_data(model: ModelView, look: CutPreview, logy: bool, stale: bool = False) -> dict[str, Any]:
+def panel_data(model: ModelView, look: CutPreview, logy: bool, stale: bool = False) -> LayersData:
     """What the component draws: plain values and texts."""
     table = {layer.name: layer for layer in model.layers}
-    shares: dict[str, float] = st.session_state.overrides
+    shares = shared_state().overrides
     return {
         "model": model.name,
         "logy": logy,
@@ -86,7 +87,7 @@ def panel_data(model: ModelView, look: CutPreview, logy: bool, stale: bool = Fal
     }
 
 
-def _row(layer: LayerRow, view: LayerView, locked: bool) -> dict[str, Any]:
+def _row(layer: LayerRow, view: LayerView, locked: bool) -> LayerRowData:
     share = view.pruned_units / view.units if view.units else 0.0
     size = "×".join(map(str, layer.shape))
     cut = next((value for value in reversed(view.cuts)), None)
@@ -118,35 +119,31 @@ def _follows(view: LayerView) -> str:
     return _("is pruned together with {row}: set it there").format(row=view.row)
 
 
-def edit() -> None:
-    """A row was changed: a sparsity of its own, or none, or whole."""
-    change = st.session_state.layers.edit
-    if not change:
-        return
-    layer = str(change["layer"])
-    shares = {name: share for name, share in st.session_state.overrides.items() if name != layer}
-    whole = set(st.session_state.whole) - {layer}
-    if change.get("share") is not None:
+def edit(change: LayerEdit) -> None:
+    """A row was changed: it has a sparsity of its own, or none, or is kept whole."""
+    state, layer = shared_state(), str(change["layer"])
+    shares = {name: share for name, share in state.overrides.items() if name != layer}
+    whole = set(state.whole) - {layer}
+    if change["share"] is not None:
         shares[layer] = min(max(float(change["share"]), 0.0), 1.0)
-    if change.get("whole"):
+    if change["whole"]:
         whole.add(layer)
-    st.session_state.overrides, st.session_state.whole = shares, tuple(sorted(whole))
+    state.overrides, state.whole = shares, tuple(sorted(whole))
 
 
-def choose_heatmap() -> None:
-    if layer := st.session_state.layers.heatmap:
-        st.session_state.heatmap_layer, st.session_state.heatmap_window = str(layer), None
+def choose_heatmap(layer: str) -> None:
+    state = lab_state()
+    state.heatmap_layer, state.heatmap_window = layer, None
 
 
-def choose_window() -> None:
-    window = st.session_state.heatmap.window
-    st.session_state.heatmap_window = None if window is None else tuple(int(edge) for edge in window)
+def choose_window(window: Window | None) -> None:
+    lab_state().heatmap_window = window
 
 
 def heatmap_layer(model: ModelView, look: CutPreview) -> str:
     """The layer whose heatmap is shown: the chosen one, else the first with units that may be pruned, else the first."""
     matrices = [layer.name for layer in model.layers if len(layer.shape) > 1 and not layer.why_not]
-    chosen = st.session_state.get("heatmap_layer")
+    chosen = lab_state().heatmap_layer
     with_units = [view.name for view in look.layers if view.units and view.name in matrices]
     return chosen if chosen in matrices else [*with_units, *matrices][0]
 
@@ -155,15 +152,15 @@ def show_heatmap(recipe: Recipe, layer: str, stale: bool = False) -> None:
     """The layer's importance, pooled by the worker; a drag asks for a part of it again."""
     st.subheader(_("Importance of {layer}").format(layer=layer))
     try:
-        image = ask(heatmap, recipe, layer, st.session_state.get("heatmap_window"))
+        image = ask(heatmap, recipe, layer, lab_state().heatmap_window)
     except PruningError as error:
-        st.session_state.heatmap_window = None
+        lab_state().heatmap_window = None
         st.error(str(error))
         return
-    components.heatmap({**heatmap_data(image), "stale": stale}, choose_window)
+    components.heatmap(heatmap_data(image, stale), choose_window)
 
 
-def heatmap_data(image: Heatmap) -> dict[str, Any]:
+def heatmap_data(image: Heatmap, stale: bool = False) -> HeatmapData:
     """What the component draws."""
     rows, columns = image.values.shape
     tall, wide = -(-(image.bottom - image.top) // rows), -(-(image.right - image.left) // columns)
@@ -199,4 +196,5 @@ def heatmap_data(image: Heatmap) -> dict[str, Any]:
             "max": _("max"),
             "hint": _("drag to zoom; arrow keys pan, + and − zoom"),
         },
+        "stale": stale,
     }

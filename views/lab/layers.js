@@ -1,4 +1,5 @@
 // One row a layer: histogram with the cut, kept share, sparsity of its own, lock, whole, heatmap.
+// components.py declares the data that is read here and what is sent back.
 // Rows are made once and updated in place, so that nothing jumps and a slider keeps its focus.
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -114,10 +115,10 @@ function build(row, panel, state) {
   const view = histogram(box);
   const kept = make("div", "num", node);
   const texts = state.data.texts;
-  const send = (edit) => state.send("edit", { layer: row.name, ...edit });
-  const slide = slider(node, (share) => send({ share }));
-  const lock = checkbox(node, texts.lock, (on) => send({ share: on ? shareOf(state, row.name) : null }));
-  const whole = checkbox(node, texts.whole, (on) => send({ whole: on }));
+  const edit = (share, whole) => state.send("edit", { layer: row.name, share, whole });
+  const slide = slider(node, (share) => edit(share, false));
+  const lock = checkbox(node, texts.lock, (on) => edit(on ? shareOf(state, row.name) : null, false));
+  const whole = checkbox(node, texts.whole, (on) => edit(null, on));
   const follow = make("div", "follow", node);
   const heat = make("button", "", node);
   heat.type = "button";

@@ -1,14 +1,82 @@
-"""The component of the page Runs: the list of runs."""
+"""The component of the page Runs, with the data that it is given and what it sends back.
+
+The script beside this file reads the keys that are declared here and no others: tests/views/test_components.py.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
+
+import streamlit as st
 
 from views.shared.components import component_of
 
 _runs = component_of(Path(__file__).parent, "runs")
 
 
-def runs(data: dict[str, Any], on_pick: Callable[[], None]) -> None:
-    """The list of runs. Its trigger lies in the session state under `runs_list`: `pick`, with all runs then selected."""
-    _runs(key="runs_list", data=data, on_pick_change=on_pick)
+class RunsTexts(TypedDict):
+    label: str
+    run: str
+    state: str
+    select: str
+    mine: str
+    pinned: str
+
+
+class HeadData(TypedDict):
+    """The head of a column of results: is it of numbers, and does it take the whole width of a narrow screen?"""
+
+    text: str
+    number: bool
+    wide: bool
+
+
+class RunRowData(TypedDict):
+    """A row of the list of runs."""
+
+    id: str
+    name: str
+    sub: str
+    """The id, where the name is a title."""
+    mine: bool
+    pinned: bool
+    state: str
+    sign: str
+    word: str
+    """The state in words."""
+    note: str
+    fraction: float | None
+    """How far a running run is, in [0, 1]."""
+    cells: list[tuple[str, str]]
+    """A cell for each head: what it says, and smaller what there is to add."""
+
+
+class RunsData(TypedDict):
+    """The list of runs."""
+
+    texts: RunsTexts
+    heads: list[HeadData]
+    rows: list[RunRowData]
+    selected: list[str]
+
+
+class PickData(TypedDict):
+    """All runs that are selected after a click."""
+
+    runs: list[str]
+
+
+class RunsTriggers(TypedDict):
+    """What the list sends back."""
+
+    pick: PickData
+
+
+def runs(data: RunsData, on_pick: Callable[[list[str]], None], key: str = "runs_list") -> None:
+    """The list of runs."""
+
+    def picked() -> None:
+        if pick := st.session_state[key].pick:
+            on_pick([str(run) for run in pick["runs"]])
+
+    _runs(key=key, data=data, on_pick_change=picked)

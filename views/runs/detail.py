@@ -8,9 +8,11 @@ from pruning.errors import PruningError
 from pruning.execution.store.records import RunRow
 from pruning.reporting.run_history import plain_recipe, settings
 from views.runs.comparison import CSS
+from views.runs.state import runs_state
 from views.shared import recipe_sidebar, run_panel, run_result
 from views.shared.language import _
 from views.shared.server import backend
+from views.shared.state import shared_state
 
 LONGEST_TITLE = 80
 
@@ -28,9 +30,10 @@ def show(row: RunRow) -> None:
         reopen = st.button(_("Open in the Lab"), key="reopen", help=_("Sets the Lab's controls to this run's recipe."))
         words = _("Stop it first.") if not row.over else _("Removes the run and its files; asks once more.")
         st.button(_("Delete"), key="delete", on_click=_ask_to_delete, args=(row.id,), disabled=not row.over, help=words)
-    if st.session_state.get("deleting") == row.id and row.over:
+    if runs_state().deleting == row.id and row.over:
         _confirm(row)
-    if problem := st.session_state.pop("run_problem", ""):
+    if problem := runs_state().problem:
+        runs_state().problem = ""
         st.error(problem)
     if reopen:
         _reopen(row)
@@ -45,15 +48,14 @@ def show(row: RunRow) -> None:
 def forget() -> None:
     """The run is gone: no page shows it any more."""
     st.query_params.pop("run", None)
-    for key in ("shown_run", "runs_followed"):
-        st.session_state.pop(key, None)
+    shared_state().shown_run = runs_state().followed = None
 
 
 def _title(row: RunRow) -> None:
     """The title where it stands: what is typed is kept at once. What another tab typed meanwhile is shown."""
     key = f"title_{row.id}"
-    if st.session_state.get("title_known") != (row.id, row.title):
-        st.session_state.title_known = (row.id, row.title)
+    if runs_state().title_known != (row.id, row.title):
+        runs_state().title_known = (row.id, row.title)
         st.session_state[key] = row.title
     st.text_input(
         _("title"), key=key, placeholder=_("give {id} a title").format(id=row.id), max_chars=LONGEST_TITLE,
@@ -65,18 +67,18 @@ def _rename(run: str, key: str) -> None:
     try:
         backend().store.rename(run, st.session_state[key] or "")
     except PruningError as error:
-        st.session_state.run_problem = str(error)
+        runs_state().problem = str(error)
 
 
 def _pin(row: RunRow) -> None:
     try:
         backend().store.pin(row.id, not row.pinned)
     except PruningError as error:
-        st.session_state.run_problem = str(error)
+        runs_state().problem = str(error)
 
 
 def _ask_to_delete(run: str) -> None:
-    st.session_state.deleting = run
+    runs_state().deleting = run
 
 
 def _confirm(row: RunRow) -> None:
@@ -87,13 +89,13 @@ def _confirm(row: RunRow) -> None:
 
 
 def _delete(run: str) -> None:
-    st.session_state.deleting = ""
+    runs_state().deleting = ""
     try:
         backend().store.delete(run)
     except PruningError as error:
-        st.session_state.run_problem = str(error)
+        runs_state().problem = str(error)
         return
-    st.session_state.runs_selected = []
+    runs_state().selected = []
     forget()
 
 

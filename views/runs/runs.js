@@ -1,5 +1,6 @@
 // The history: a row a run, with a box to select several and a name to select one alone.
 // Rows are made once and updated in place, so that a poll moves nothing and takes no focus.
+// components.py declares the data that is read here and what is sent back.
 
 const PATIENCE_MS = 3000; // how long a selection made here outlives one that the server has not heard of
 
@@ -27,22 +28,22 @@ function build(state, row) {
   node.dataset.run = row.id;
   const box = make("input", "", role(make("td", "pick", node), "cell"));
   box.type = "checkbox";
-  const head = role(make("th", "run", node), "rowheader");
-  head.scope = "row";
-  const name = make("button", "", head);
+  const title = role(make("th", "run", node), "rowheader");
+  title.scope = "row";
+  const name = make("button", "", title);
   name.type = "button";
-  const id = make("div", "sub", head);
-  const mine = make("span", "badge", head);
-  const pinned = make("span", "badge", head);
+  const id = make("div", "sub", title);
+  const mine = make("span", "badge", title);
+  const pinned = make("span", "badge", title);
   const status = role(make("td", "state", node), "cell");
   const sign = make("span", "sign", status);
   sign.setAttribute("aria-hidden", "true");
   const word = make("span", "word", status);
   const note = make("div", "sub", status);
   const bar = make("div", "bar", status);
-  const cells = state.data.heads.map((told) => {
-    const cell = role(make("td", `cell${told.number ? " num" : ""}${told.wide ? " wide" : ""}`, node), "cell");
-    cell.dataset.head = told.text;
+  const cells = state.data.heads.map((head) => {
+    const cell = role(make("td", `cell${head.number ? " num" : ""}${head.wide ? " wide" : ""}`, node), "cell");
+    cell.dataset.head = head.text;
     return { cell, main: make("div", "", cell), sub: make("div", "sub", cell) };
   });
   box.addEventListener("change", () =>
@@ -57,10 +58,10 @@ function update(parts, row, texts) {
   parts.name.textContent = row.name;
   parts.box.setAttribute("aria-label", `${texts.select} ${row.name}`);
   parts.id.textContent = row.sub;
-  for (const badge of ["mine", "pinned"]) {
-    parts[badge].textContent = texts[badge];
-    parts[badge].hidden = !row[badge];
-  }
+  parts.mine.textContent = texts.mine;
+  parts.mine.hidden = !row.mine;
+  parts.pinned.textContent = texts.pinned;
+  parts.pinned.hidden = !row.pinned;
   parts.status.className = `state ${row.state}`;
   parts.sign.textContent = row.sign;
   parts.word.textContent = row.word;
@@ -87,9 +88,9 @@ function skeleton(parent, data) {
   const list = make("div", "list", parent);
   const table = role(make("table", "", list), "table");
   table.setAttribute("aria-label", data.texts.label);
-  const head = role(make("tr", "", make("thead", "", table)), "row");
-  for (const text of ["", data.texts.run, data.texts.state]) role(make("th", "", head), "columnheader").textContent = text;
-  for (const told of data.heads) role(make("th", told.number ? "num" : "", head), "columnheader").textContent = told.text;
+  const heads = role(make("tr", "", make("thead", "", table)), "row");
+  for (const text of ["", data.texts.run, data.texts.state]) role(make("th", "", heads), "columnheader").textContent = text;
+  for (const head of data.heads) role(make("th", head.number ? "num" : "", heads), "columnheader").textContent = head.text;
   list.state = { rows: new Map(), body: make("tbody", "", table), chosen: data.selected, until: 0 };
   return list;
 }

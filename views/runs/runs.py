@@ -9,12 +9,13 @@ from pruning.execution.store.records import RunRow, RunState
 from views.runs import comparison as runs_comparison
 from views.runs import detail as runs_detail
 from views.runs import table as runs_table
+from views.runs.state import A_PAGE, runs_state
 from views.shared.language import _
-from views.shared.run_events import row_of, session
+from views.shared.run_events import row_of
 from views.shared.server import backend
+from views.shared.state import shared_state
 
 POLL_S = 1.0
-A_PAGE = 50
 STATES: dict[str, tuple[RunState, ...]] = {
     "all": (),
     "live": ("queued", "running"),
@@ -42,7 +43,7 @@ def page() -> None:
         live = bool(backend().store.runs(("queued", "running")))
         with st.sidebar:
             st.fragment(_counts, run_every=POLL_S if live else None, key="runs_counts")()
-        st.fragment(_list, run_every=POLL_S if live else None, key="runs")(live, list(runs_table.selected()))
+        st.fragment(_list, run_every=POLL_S if live else None, key="runs")(live, list(runs_state().selected))
     except PruningError as error:
         st.error(str(error))
         return
@@ -52,23 +53,24 @@ def page() -> None:
 def _follow_the_url() -> None:
     """The run that the URL names is the one shown on every page; one that was opened elsewhere meanwhile is selected."""
     run = st.query_params.get("run")
-    if run is not None and run != st.session_state.get("runs_followed"):
-        st.session_state.runs_followed = run
-        st.session_state.runs_selected = [run]
+    state = runs_state()
+    if run is not None and run != state.followed:
+        state.followed = run
+        state.selected = [run]
 
 
 def _list(was_live: bool, drawn: list[str]) -> None:
     """The list, polled only while a run is live. A new selection, or the end of the last live run, draws the page anew."""
     rows = _found()
-    most = st.session_state.setdefault("runs_most", A_PAGE)
+    most = runs_state().most
     if rows:
         runs_table.show(rows[:most])
     else:
         _empty()
     if len(rows) > most and st.button(_("show {n} more").format(n=min(A_PAGE, len(rows) - most))):
-        st.session_state.runs_most = most + A_PAGE
+        runs_state().most = most + A_PAGE
         st.rerun(scope="fragment")
-    picked = runs_table.selected()
+    picked = runs_state().selected
     if picked != drawn or was_live != bool(backend().store.runs(("queued", "running"))):
         st.rerun()
 
@@ -86,7 +88,7 @@ def _counts() -> None:
 def _found() -> list[RunRow]:
     """The runs that the controls above ask for: pinned first, then the newest."""
     rows = backend().store.runs(STATES[st.session_state.runs_states], st.session_state.runs_search)
-    return [row for row in rows if row.session == session()] if st.session_state.runs_mine else rows
+    return [row for row in rows if row.session == shared_state().session_id] if st.session_state.runs_mine else rows
 
 
 def _empty() -> None:
@@ -99,15 +101,15 @@ def _empty() -> None:
 
 def _selected() -> None:
     """Below the list: the run that is selected, or several side by side."""
-    picked = runs_table.selected()
+    picked = runs_state().selected
     rows = [row for row in map(row_of, picked) if row is not None]
     if gone := [run for run in picked if run not in {row.id for row in rows}]:
         st.info(_("There is no run {runs} any more: it was deleted.").format(runs=", ".join(gone)))
-        st.session_state.runs_selected = [row.id for row in rows]
+        runs_state().selected = [row.id for row in rows]
         if st.query_params.get("run") in gone:
             runs_detail.forget()
     if len(rows) == 1:
-        st.session_state.runs_followed = st.query_params["run"] = rows[0].id
+        runs_state().followed = st.query_params["run"] = rows[0].id
         runs_detail.show(rows[0])
     elif rows:
         runs_comparison.show(rows)

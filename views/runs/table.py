@@ -3,7 +3,6 @@
 import time
 from datetime import datetime, timedelta, tzinfo
 from functools import lru_cache
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import streamlit as st
@@ -16,29 +15,26 @@ from pruning.reporting.formatting import duration, percent, points, relative, si
 from pruning.reporting.run_history import Summary, how_much, plain_recipe, what_is_pruned
 from pruning.reporting.run_summary import progress
 from views.runs import components
+from views.runs.components import RunRowData, RunsData
+from views.runs.state import runs_state
 from views.shared.language import _
-from views.shared.run_events import events_of, name_of, session, summary_of
+from views.shared.run_events import events_of, name_of, summary_of
 from views.shared.run_queue import waiting
+from views.shared.state import shared_state
 
 SIGNS = {"queued": "○", "running": "◐", "finished": "●", "stopped": "■", "failed": "×"}
 
 
 def show(rows: list[RunRow]) -> None:
     """The list. What is picked in it becomes the session's selection."""
-    components.runs(table_data(rows, selected()), _pick)
+    components.runs(table_data(rows, runs_state().selected), _pick)
 
 
-def selected() -> list[str]:
-    """The runs that are selected, in the order in which they were."""
-    return st.session_state.setdefault("runs_selected", [])
+def _pick(runs: list[str]) -> None:
+    runs_state().selected = runs
 
 
-def _pick() -> None:
-    if picked := st.session_state.runs_list.pick:
-        st.session_state.runs_selected = [str(run) for run in picked["runs"]]
-
-
-def table_data(rows: list[RunRow], picked: list[str]) -> dict[str, Any]:
+def table_data(rows: list[RunRow], picked: list[str]) -> RunsData:
     """What the component draws: plain values and texts."""
     return {
         "texts": {
@@ -58,14 +54,14 @@ def table_data(rows: list[RunRow], picked: list[str]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _row(row: RunRow) -> dict[str, Any]:
+def _row(row: RunRow) -> RunRowData:
     note, fraction = _live(row)
     found = summary_of(row)
     return {
         "id": row.id,
         "name": name_of(row),
         "sub": row.id if row.title else "",
-        "mine": row.session == session(),
+        "mine": row.session == shared_state().session_id,
         "pinned": row.pinned,
         "state": row.state,
         "sign": SIGNS[row.state],

@@ -16,14 +16,13 @@ from pruning.reporting.plots_sensitivity import MOST_CURVES, curve_points, curve
 from views.sensitivity import asking as sensitivity_asking
 from views.sensitivity import suggestion as sensitivity_suggestion
 from views.sensitivity import table as sensitivity_table
-from views.sensitivity.asking import Question, Told
+from views.sensitivity.state import SHARPNESS, KnownMap, Question, cuts_of, sensitivity_state
 from views.shared import recipe_sidebar
 from views.shared.language import _
 from views.shared.server import ask
 
 POLL_S = 0.25
 LEAVE_S = 0.3  # longer than an answer to a poll is under way
-SHARPNESS = {0.01: "± 1 point", 0.005: "± 0.5", 0.0: "exact"}  # half-width of every cell's interval
 
 
 def page() -> None:
@@ -40,7 +39,7 @@ def page() -> None:
         st.warning(_("The choices on the left do not fit together; the map is of the last that did."))
     with st.container(horizontal=True, vertical_alignment="bottom"):
         question = sensitivity_asking.question_of(choice.recipe, _sharpness(), sensitivity_suggestion.limit())
-        known = sensitivity_asking.reported_of(question)
+        known = sensitivity_asking.known_of(question)
         _stop_button(known)
     try:
         model = ask(open_workload, choice.recipe.workload)
@@ -58,29 +57,30 @@ def page() -> None:
 
 def _leaving() -> bool:
     """Whether the suggestion was loaded into the Lab, where this page goes next."""
-    return "sensitivity_leaving" in st.session_state
+    return sensitivity_state().leaving != "no"
 
 
 def _leave() -> None:
     """Go to the Lab, not now but at the first tick: a poll that arrives while Streamlit switches leaves a blank page."""
-    if st.session_state.sensitivity_leaving == "drawn":
-        del st.session_state.sensitivity_leaving
+    state = sensitivity_state()
+    if state.leaving == "drawn":
+        state.leaving = "no"
         st.switch_page("views/lab/lab.py")
-    st.session_state.sensitivity_leaving = "drawn"
+    state.leaving = "drawn"
 
 
 def _sharpness() -> float:
-    kept = st.session_state.get("sensitivity_half_width", next(iter(SHARPNESS)))  # a page's controls are forgotten
+    state = sensitivity_state()  # Streamlit forgets a page's controls
     chosen = st.segmented_control(
-        _("sharpness"), list(SHARPNESS), key="sensitivity_sharpness", default=kept, required=True,
+        _("sharpness"), list(SHARPNESS), key="sensitivity_sharpness", default=state.half_width, required=True,
         format_func=lambda half_width: _(SHARPNESS[half_width]),
         help=_("How narrow the 95 % interval of every cell becomes, in points. exact: all samples are evaluated, as a loop over layers and levels would."),
     )  # fmt: skip
-    st.session_state.sensitivity_half_width = chosen
+    state.half_width = chosen
     return chosen
 
 
-def _stop_button(known: Told) -> None:
+def _stop_button(known: KnownMap) -> None:
     """Stop keeps the map as it is; Go on continues where it ended."""
     if known.stopped or known.problem:
         st.button(_("Go on"), key="sensitivity_go_on", on_click=sensitivity_asking.go_on)
@@ -91,11 +91,11 @@ def _stop_button(known: Told) -> None:
         )  # fmt: skip
 
 
-def _open(known: Told, recipe: Recipe) -> bool:
+def _open(known: KnownMap, recipe: Recipe) -> bool:
     """Whether there is more to be asked, of the map or of the suggestion."""
     if known.going_on or known.map is None or not known.map.rows:
         return known.going_on
-    return not sensitivity_suggestion.together(sensitivity_suggestion.suggestion(known.map, recipe)).known
+    return not sensitivity_suggestion.together(sensitivity_suggestion.suggestion(known.map, recipe)).complete
 
 
 def _sharpen(model: ModelView, recipe: Recipe, question: Question, polling: bool, leaving: bool) -> None:
@@ -103,7 +103,7 @@ def _sharpen(model: ModelView, recipe: Recipe, question: Question, polling: bool
     if _leaving() and not leaving:
         st.rerun()  # without polls
     question = replace(question, max_drop=sensitivity_suggestion.limit())  # its slider is in this part of the page
-    known, drawn = sensitivity_asking.reported_of(question), st.session_state.get("sensitivity_drawn") == question
+    known, drawn = sensitivity_asking.known_of(question), sensitivity_state().drawn == question
     # an empty place would blank the line for as long as a poll takes: only before there is anything to show
     place = st.empty() if known.map is None else st.container()
     if known.map is None:
@@ -114,8 +114,8 @@ def _sharpen(model: ModelView, recipe: Recipe, question: Question, polling: bool
     ) and not _leaving():  # what is known by now is shown before the first question is asked
         sensitivity_asking.ask_more(question)
         _ask_together(question, recipe)
-    st.session_state.sensitivity_drawn = question
-    known = sensitivity_asking.reported_of(question)
+    sensitivity_state().drawn = question
+    known = sensitivity_asking.known_of(question)
     with place:
         _progress(known)
     if known.map is not None:
@@ -128,16 +128,16 @@ def _sharpen(model: ModelView, recipe: Recipe, question: Question, polling: bool
 
 def _ask_together(question: Question, recipe: Recipe) -> None:
     """Evaluate the suggestion once it stays the same from one poll to the next."""
-    known = sensitivity_asking.reported_of(question)
+    known = sensitivity_asking.known_of(question)
     if known.map is None or not known.map.rows:
         return
     wanted = sensitivity_suggestion.suggestion(known.map, recipe)
-    if not known.going_on or st.session_state.get("sensitivity_suggested") == wanted:
+    if not known.going_on or sensitivity_state().suggested == wanted:
         sensitivity_suggestion.ask_more(wanted)
-    st.session_state.sensitivity_suggested = wanted
+    sensitivity_state().suggested = wanted
 
 
-def _progress(known: Told) -> None:
+def _progress(known: KnownMap) -> None:
     """One line and a bar: samples, layers, time left."""
     if known.problem:
         st.error(known.problem)
@@ -152,7 +152,7 @@ def _progress(known: Told) -> None:
         st.progress(share, _where(known, sensed))
 
 
-def _where(known: Told, sensed: Sensitivity) -> str:
+def _where(known: KnownMap, sensed: Sensitivity) -> str:
     rows = sum(row.done for row in sensed.rows)
     if known.done:
         words = _("done: {spent} samples went through the network in {time}")
@@ -179,7 +179,7 @@ def _show(model: ModelView, sensed: Sensitivity, recipe: Recipe) -> None:
         st.subheader(_("Largest cuts"))
         sensitivity_suggestion.slider()
         wanted = sensitivity_suggestion.suggestion(sensed, recipe)
-        cuts = sensitivity_suggestion.cuts_of(wanted)
+        cuts = cuts_of(wanted)
         sensitivity_suggestion.show(model, sensed, wanted, cuts)
     with limit:
         _map(sensed, cuts)

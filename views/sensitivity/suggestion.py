@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 from html import escape
 
@@ -10,17 +9,17 @@ import streamlit as st
 
 from pruning.errors import PruningError
 from pruning.interactive.queries import estimate, look
-from pruning.interactive.responses import AccuracyPreview, CutPreview, ModelView
+from pruning.interactive.responses import ModelView
 from pruning.layer_sensitivity.result import Sensitivity, SensitivityRow, suggested, to_csv, to_dict
 from pruning.recipe.recipe import Recipe, to_json
 from pruning.reporting.formatting import bare_points, count, percent
-from pruning.selection.amounts import PerLayer
+from views.sensitivity.state import KnownSuggestion, cuts_of, sensitivity_state
 from views.shared import recipe_sidebar, strip
 from views.shared.language import _
 from views.shared.server import ask
 
 STEP_S = 0.05  # how long one poll lets the worker evaluate the cuts together
-MAX_DROP, LOWEST, HIGHEST = 1.0, 0.1, 10.0  # points
+LOWEST, HIGHEST = 0.1, 10.0  # points
 
 CSS = """<style>
 .cuts { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: 13px; }
@@ -32,23 +31,6 @@ CSS = """<style>
 </style>"""
 
 
-@dataclass(frozen=True)
-class Together:
-    """What is known of all suggested cuts made at once: sizes, accuracy so far, or why there are none."""
-
-    recipe: Recipe
-    look: CutPreview | None = None
-    outcome: AccuracyPreview | None = None
-    problem: str = ""
-
-    @property
-    def known(self) -> bool:
-        """Whether there is no more to be asked: where nothing is cut, sizes are all there is to know."""
-        seen = self.outcome
-        measured = seen is not None and seen.estimate.measured and seen.gzip_bytes is not None
-        return bool(self.problem) or (self.look is not None and (measured or not any(cuts_of(self.recipe).values())))
-
-
 def suggestion(sensed: Sensitivity, recipe: Recipe) -> Recipe:
     """The recipe with each layer at the largest cut that the slider allows."""
     return suggested(sensed, recipe, limit())
@@ -56,39 +38,33 @@ def suggestion(sensed: Sensitivity, recipe: Recipe) -> Recipe:
 
 def limit() -> float:
     """What a layer's cut may cost, in [0, 1]. The slider knows first, where it is drawn by now."""
-    state = st.session_state
-    return state.get("sensitivity_max_drop", state.get("sensitivity_limit", MAX_DROP)) / 100
+    return st.session_state.get("sensitivity_max_drop", sensitivity_state().limit) / 100
 
 
-def cuts_of(recipe: Recipe) -> Mapping[str, float]:
-    """Row -> its cut in the suggestion; rows that the recipe keeps whole are missing."""
-    return recipe.amount.shares if isinstance(recipe.amount, PerLayer) else {}
-
-
-def together(recipe: Recipe) -> Together:
+def together(recipe: Recipe) -> KnownSuggestion:
     """What this session knows of the suggestion; what was of another is forgotten."""
-    known: Together | None = st.session_state.get("sensitivity_together")
-    return known if known is not None and known.recipe == recipe else Together(recipe)
+    known = sensitivity_state().together
+    return known if known is not None and known.recipe == recipe else KnownSuggestion(recipe)
 
 
 def ask_more(recipe: Recipe) -> None:
     """Sizes at once, then more samples at every poll."""
     now = together(recipe)
-    if now.known:
+    if now.complete:
         return
     try:
         seen = now.look or ask(look, recipe, "score")
         outcome = ask(estimate, recipe, STEP_S) if any(cuts_of(recipe).values()) else None
-        st.session_state.sensitivity_together = Together(recipe, seen, outcome)
+        sensitivity_state().together = KnownSuggestion(recipe, seen, outcome)
     except PruningError as error:
-        st.session_state.sensitivity_together = Together(recipe, problem=str(error))
+        sensitivity_state().together = KnownSuggestion(recipe, problem=str(error))
 
 
 def slider() -> None:
     """The limit: how many points each layer's cut may cost."""
-    kept = st.session_state.get("sensitivity_limit", MAX_DROP)  # a page's controls are forgotten
-    st.session_state.sensitivity_limit = st.slider(
-        _("each layer alone costs at most"), LOWEST, HIGHEST, kept, 0.1, format=_("%.1f points"), key="sensitivity_max_drop",
+    state = sensitivity_state()  # Streamlit forgets a page's controls
+    state.limit = st.slider(
+        _("each layer alone costs at most"), LOWEST, HIGHEST, state.limit, 0.1, format=_("%.1f points"), key="sensitivity_max_drop",
         help=_("Of a layer's levels the largest is taken that, with all lower ones, costs no more: the far end of its 95 % interval counts."),
     )  # fmt: skip
 
@@ -157,7 +133,7 @@ def _take_home(sensed: Sensitivity, recipe: Recipe, ready: bool) -> None:
 
 def _load(recipe: Recipe) -> None:
     recipe_sidebar.reopen(recipe)
-    st.session_state.sensitivity_leaving = "asked"
+    sensitivity_state().leaving = "asked"
 
 
 def json_of(sensed: Sensitivity, recipe: Recipe) -> str:

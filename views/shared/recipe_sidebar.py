@@ -21,6 +21,7 @@ from sample_models import MODELS, card
 from views.shared import forms
 from views.shared.language import _
 from views.shared.server import ask, backend
+from views.shared.state import shared_state
 
 STEPS = 200  # positions of the threshold slider
 OFTEN = ("epochs", "images_per_epoch")  # what of tuning is changed often; the rest is folded away
@@ -58,8 +59,9 @@ def restore() -> str:
     """Set the controls on a new page: those of a new session from the URL, its recipe or its run. Returns what went wrong."""
     if "workload" in st.session_state:
         return ""
-    if "last_recipe" in st.session_state:  # another page of this session: Streamlit forgets controls on the way
-        load(st.session_state.last_recipe)
+    state = shared_state()
+    if state.last_recipe is not None:  # another page of this session: Streamlit forgets controls on the way
+        load(state.last_recipe)
         return ""
     problem = ""
     recipe = start()
@@ -73,7 +75,7 @@ def restore() -> str:
     except PruningError as error:
         problem = str(error)
         st.query_params.pop("run", None)
-        st.session_state.pop("shown_run", None)
+        state.shown_run = None
         recipe = start()
     load(recipe)
     return problem
@@ -84,7 +86,7 @@ def reopen(recipe: Recipe) -> None:
     _require_known(recipe)
     forget_layers()
     load(recipe)
-    st.session_state.last_recipe = recipe
+    shared_state().last_recipe = recipe
 
 
 def _require_known(recipe: Recipe) -> None:
@@ -105,12 +107,10 @@ def load(recipe: Recipe) -> None:
     for choice, value in values.items():
         forms.load(choice, TABLES[choice], value)
     forms.load_fields("tuning", recipe.tuning)
-    st.session_state.update(
-        workload=recipe.workload,
-        overrides=dict(amount.shares) if isinstance(amount, PerLayer) else {},
-        whole=recipe.keep_whole,
-        seed=recipe.seed,
-    )
+    st.session_state.update(workload=recipe.workload, seed=recipe.seed)
+    state = shared_state()
+    state.overrides = dict(amount.shares) if isinstance(amount, PerLayer) else {}
+    state.whole = recipe.keep_whole
 
 
 def choose() -> Choice:
@@ -123,11 +123,11 @@ def choose() -> Choice:
         problem = st.empty()
         try:
             recipe = _recipe()
-            st.session_state.last_recipe = recipe
+            shared_state().last_recipe = recipe
             choice = Choice(recipe)
         except PruningError as error:
             problem.error(str(error))
-            choice = Choice(st.session_state.get("last_recipe", start()), str(error))
+            choice = Choice(shared_state().last_recipe or start(), str(error))
         healing()
     st.query_params["recipe"] = to_json(choice.recipe)
     return choice
@@ -135,10 +135,8 @@ def choose() -> Choice:
 
 def forget_layers() -> None:
     """Another model or other units: what was set for single layers no longer applies."""
-    st.session_state.overrides = {}
-    st.session_state.whole = ()
-    st.session_state.pop("heatmap_layer", None)
-    st.session_state.pop("heatmap_window", None)
+    state = shared_state()
+    state.overrides, state.whole = {}, ()
 
 
 def model() -> None:
@@ -214,19 +212,19 @@ def _by_rule() -> None:
         left, middle, right = st.columns(3)
         left.button(_("uniform"), on_click=_allocate, args=("uniform",), width="stretch")
         middle.button(_("ERK"), on_click=_allocate, args=("erk",), width="stretch")
-        right.button(_("clear"), on_click=_clear, width="stretch", disabled=not st.session_state.overrides)
+        right.button(_("clear"), on_click=_clear, width="stretch", disabled=not shared_state().overrides)
 
 
 def _allocate(rule: Literal["uniform", "erk"]) -> None:
     try:
         share = round(st.session_state["amount.sparsity.share"] / 100, 4)
-        st.session_state.overrides = ask(allocation, _recipe(Sparsity(0.0)), rule, share)
+        shared_state().overrides = ask(allocation, _recipe(Sparsity(0.0)), rule, share)
     except PruningError as error:
         st.toast(str(error))
 
 
 def _clear() -> None:
-    st.session_state.overrides = {}
+    shared_state().overrides = {}
 
 
 def healing() -> None:
@@ -243,11 +241,11 @@ def _read(choice: str) -> Any:
 
 
 def _recipe(amount: Any = None) -> Recipe:
-    state = st.session_state
+    state = shared_state()
     amount = _read("amount") if amount is None else amount
     shares = {layer: share for layer, share in state.overrides.items() if layer not in state.whole}
     return Recipe(
-        workload=state.workload,
+        workload=st.session_state.workload,
         criterion=_read("criterion"),
         granularity=_read("granularity"),
         scope=_read("scope"),
@@ -255,5 +253,5 @@ def _recipe(amount: Any = None) -> Recipe:
         schedule=_read("schedule"),
         tuning=forms.read("tuning", Tuning),
         keep_whole=tuple(sorted(state.whole)),
-        seed=state.seed,
+        seed=st.session_state.seed,
     )

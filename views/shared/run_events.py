@@ -1,23 +1,16 @@
-"""What the pages know of runs: their events, read from the store once and then only what is new."""
+"""The events of runs: read from the store once, then only those that are new."""
 
-import time
 from functools import lru_cache
-
-import streamlit as st
 
 from pruning.errors import PruningError
 from pruning.events import Event
 from pruning.execution.store.records import RunRow
 from pruning.reporting.run_history import Summary, summary
 from views.shared.server import backend
+from views.shared.state import shared_state
 
 MOST_KEPT = 8  # runs whose events a session keeps
-MOST_TOLD = 2000  # runs whose milestones the server keeps
-
-
-def session() -> str:
-    """The id of this browser session, by which the pages know its runs from others'."""
-    return st.session_state.setdefault("session", f"{time.time_ns():x}")
+MOST_ENDED = 2000  # runs whose milestones the server keeps
 
 
 def name_of(row: RunRow) -> str:
@@ -38,7 +31,7 @@ def events_of(row: RunRow) -> list[Event]:
 
     A further attempt goes on from a checkpoint: what came after it is done again, so its events are read anew.
     """
-    kept: dict[tuple[str, int], tuple[list[Event], int]] = st.session_state.setdefault("events", {})
+    kept = shared_state().events
     key = (row.id, row.attempt)
     events, last = kept.pop(key, ([], 0))
     new = backend().store.events(row.id, after=last)
@@ -61,7 +54,7 @@ def summary_of(row: RunRow) -> Summary:
     return summary(milestones_of(row))
 
 
-@lru_cache(maxsize=MOST_TOLD)
+@lru_cache(maxsize=MOST_ENDED)
 def _of_ended(home: str, run: str) -> tuple[Event, ...]:
     """No id is given twice in one home, and a run that is over stays as it is."""
     return tuple(backend().store.milestones(run))
