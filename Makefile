@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 .PHONY: run test check browser docs screenshots clean
 
 run: $(VENV)/run.stamp
-	$(BIN)/python -m views --port $(PORT)
+	$(BIN)/python -m pruning app --port $(PORT)
 
 # browsers and workers are processes already: their tests run one after the other
 test: check $(VENV)/test.stamp browser

@@ -16,14 +16,26 @@ Model = Annotated[str, typer.Argument(metavar="MODEL", help="A sample model, or 
 Device = Annotated[str | None, typer.Option(help="cpu, cuda or mps; the accelerator if there is one.")]
 
 
-def make_app(catalogue: "Callable[[], Catalogue]") -> typer.Typer:
-    """The commands, over the models that `catalogue` knows."""
+def make_app(catalogue: "Callable[[], Catalogue]", start_page: Callable[[int, bool, bool], None]) -> typer.Typer:
+    """The commands, over the models that `catalogue` knows; `start_page` takes a port, headless and window."""
     app = typer.Typer(
         help="See a trained network, cut it, heal it, take it home.",
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
     )
+
+    @app.command("app")
+    def page(
+        port: Annotated[int, typer.Option(min=1, max=65535, help="The port that the server listens on.")] = 8501,
+        headless: Annotated[bool, typer.Option("--headless", help="Do not open a browser.")] = False,
+        window: Annotated[
+            bool, typer.Option("--window", help="Open a window of its own, by pywebview, instead of the browser.")
+        ] = False,
+    ) -> None:
+        """Start the page: a server on this machine, until Ctrl-C or until its window is closed."""
+        with sentences():
+            start_page(port, headless, window)
 
     @app.command()
     def models(as_json: Json = False) -> None:

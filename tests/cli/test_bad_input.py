@@ -8,7 +8,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
-from pruning.__main__ import app
+from pruning.__main__ import command_line
 from pruning.cli.workload_file import load_workload
 from pruning.exporters import export
 from tests.exporters.records import record
@@ -17,7 +17,7 @@ from tests.own_workload import SOURCE, recipe_text, write_own
 
 def refused(*arguments: str) -> str:
     """The sentence."""
-    result = CliRunner().invoke(app, arguments)
+    result = CliRunner().invoke(command_line(), arguments)
     assert result.exit_code == 2, result.output
     assert result.stdout == "", "stdout is for results"
     (sentence,) = result.stderr.strip().splitlines()
@@ -186,7 +186,7 @@ def test_a_device_that_this_machine_does_not_have(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("arguments", [[], ["nosuch"], ["run"], ["run", "x.json"], ["score", "x.pt"]])
 def test_wrong_usage_leaves_with_code_2(arguments: list[str]) -> None:
-    assert CliRunner().invoke(app, arguments).exit_code == 2
+    assert CliRunner().invoke(command_line(), arguments).exit_code == 2
 
 
 def own_weights(folder: Path, kind: str) -> Path:

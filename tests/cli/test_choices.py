@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from pruning.__main__ import app
+from pruning.__main__ import command_line
 from pruning.criteria import ANY
 from pruning.granularities import GRANULARITIES
 from pruning.options.constraints import ranges
@@ -15,7 +15,7 @@ from pruning.recipe.recipe import from_dict, to_dict
 
 
 def reported(*options: str) -> str:
-    result = CliRunner().invoke(app, ["choices", *options], catch_exceptions=False)
+    result = CliRunner().invoke(command_line(), ["choices", *options], catch_exceptions=False)
     assert result.exit_code == 0 and result.stderr == "", result.output
     return result.stdout
 

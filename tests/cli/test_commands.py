@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from pruning.__main__ import app
+from pruning.__main__ import command_line
 from pruning.cli.lines import event_line
 from pruning.events import Masked, TuningStep
 from pruning.recipe.recipe import from_json
@@ -30,7 +30,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def invoke(*arguments: str) -> Any:
-    result = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    result = CliRunner().invoke(command_line(), arguments, catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return result
 
@@ -86,7 +86,7 @@ def test_another_workload_makes_another_recipe(tmp_path: Path) -> None:
 def test_a_file_that_is_not_verified_makes_the_command_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runs, "differences", lambda *_: ["model.pt holds other values"])
     arguments = ["run", recipe_file(tmp_path), "--workload", write_own(tmp_path), "--out", str(tmp_path / "out")]
-    result = CliRunner().invoke(app, arguments)
+    result = CliRunner().invoke(command_line(), arguments)
     assert result.exit_code == 1
     assert "not verified: model.pt holds other values" in result.stderr and "NOT verified" in result.stderr
 
@@ -189,7 +189,7 @@ def test_exported_files_can_be_scored_again(tmp_path: Path) -> None:
 
 
 def test_help_does_not_wait_for_torch() -> None:
-    code = "import sys, pruning.__main__ as m\nassert 'torch' not in sys.modules"
+    code = "import sys, pruning.__main__ as m\nm.command_line()\nassert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
     assert "run" in invoke("--help").stdout
 

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 from typer.testing import CliRunner
 
-from pruning.__main__ import app
+from pruning.__main__ import command_line
 from pruning.exporters.verification import score_file
 from pruning.run import experiment as runs
 from sample_models import MODELS, fashion_cnn
@@ -50,7 +50,7 @@ def test_a_plain_script_scores_the_file_to_the_same_digit(tmp_path: Path, monkey
         ' "amount": {"kind": "sparsity", "share": 0.25}, "tuning": {"epochs": 0}}'
     )
     arguments = ["run", str(recipe), "--out", str(tmp_path / "out"), "--json", "--device", "cpu"]
-    result = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    result = CliRunner().invoke(command_line(), arguments, catch_exceptions=False)
     last = json.loads(result.stdout.splitlines()[-1])
 
     images, labels = workload.test.batch(torch.arange(len(workload.test)), torch.device("cpu"))

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from pruning.__main__ import app
+from pruning.__main__ import command_line
 from pruning.cli import sensitivity as command
 from pruning.cli.sensitivity import read_levels
 from pruning.evaluation.estimate import Estimate
@@ -95,7 +95,7 @@ def test_ctrl_c_twice_aborts_and_writes_nothing(tmp_path: Path, monkeypatch: pyt
         raise AssertionError
 
     monkeypatch.setattr(command, "map_sensitivity", impatient)
-    result = CliRunner().invoke(app, ["sensitivity", write_own(tmp_path), "--out", str(tmp_path / "out")])
+    result = CliRunner().invoke(command_line(), ["sensitivity", write_own(tmp_path), "--out", str(tmp_path / "out")])
     assert result.exit_code == 130 and "the map is not kept" in result.stderr
     assert list((tmp_path / "out").iterdir()) == []
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from streamlit.testing.v1 import AppTest
+from streamlit.web import bootstrap
 
 from pruning.errors import PruningError
 from pruning.events import Failed, Finished
@@ -17,9 +18,10 @@ from pruning.interactive.session import PreviewSession
 from pruning.recipe.recipe import Recipe
 from pruning.run.experiment import carry_out
 from sample_models import MODELS
+from views.launch import APP, settings
 from views.shared import server
 
-ROOT = Path(__file__).parents[2]
+bootstrap.load_config_options(settings())
 
 
 class InProcess:
@@ -99,4 +101,4 @@ def backend(tmp_path: Path, lab: PreviewSession, monkeypatch: pytest.MonkeyPatch
 
 @pytest.fixture
 def app(backend: InProcess) -> AppTest:
-    return AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    return AppTest.from_file(str(APP), default_timeout=60)

@@ -8,7 +8,7 @@ from pruning.reporting.formatting import THIN, bare_points, count, percent
 from pruning.reporting.plots_sensitivity import shade
 from views.shared.language import _
 
-# A header that stays in view needs the page's own grounds, which .streamlit/config.toml gives and no variable tells.
+# A header that stays in view needs the page's own grounds, which views/settings.toml gives and no variable tells.
 # Hatching is lighter than a light ground and darker than a dark one: what is written on it only gains contrast.
 CSS = """<style>
 .st-key-sensitivity_map { overflow: auto; max-height: 72vh; scrollbar-gutter: stable; }

@@ -8,10 +8,10 @@ from views.shared.state import shared_state
 st.set_page_config(page_title="Pruning Explorer", layout="wide", initial_sidebar_state="auto")
 
 PAGES = [
-    st.Page("views/lab/lab.py", title=_("Lab"), default=True),
-    st.Page("views/compare/compare.py", title=_("Compare"), url_path="compare"),
-    st.Page("views/sensitivity/sensitivity.py", title=_("Sensitivity"), url_path="sensitivity"),
-    st.Page("views/runs/runs.py", title=_("Runs"), url_path="runs"),
+    st.Page("lab/lab.py", title=_("Lab"), default=True),
+    st.Page("compare/compare.py", title=_("Compare"), url_path="compare"),
+    st.Page("sensitivity/sensitivity.py", title=_("Sensitivity"), url_path="sensitivity"),
+    st.Page("runs/runs.py", title=_("Runs"), url_path="runs"),
 ]
 
 st.html(
