@@ -5,20 +5,31 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test check browser docs screenshots clean
+.PHONY: run test check package browser docs screenshots clean
 
 run: $(VENV)/run.stamp
 	$(BIN)/python -m pruning app --port $(PORT)
 
-# browsers and workers are processes already: their tests run one after the other
-test: check $(VENV)/test.stamp browser
-	$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile --ignore tests/browser --ignore tests/execution
-	$(BIN)/python -m pytest tests/browser tests/execution
+# what fails soonest comes first. Browsers, workers and the installed wheel are processes already: their tests run one
+# after the other
+APART := tests/packaging tests/execution tests/browser
+
+test: check $(VENV)/test.stamp
+	$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile $(addprefix --ignore ,$(APART))
+	$(BIN)/python -m pytest tests/packaging tests/execution
+	$(MAKE) browser
+	$(BIN)/python -m pytest tests/browser
 
 check: $(VENV)/test.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+
+# a wheel in dist/, and what it does in an environment of its own
+package: $(VENV)/test.stamp
+	rm -rf dist
+	$(BIN)/python -m tests.packaging.installed dist
+	$(BIN)/python -m pytest tests/packaging
 
 # the page of all choices, read from the code
 docs: $(VENV)/run.stamp
@@ -44,4 +55,4 @@ $(VENV)/test.stamp: requirements.txt requirements-dev.txt
 	touch $@ $(VENV)/run.stamp
 
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) dist .pytest_cache .ruff_cache .hypothesis
