@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from pruning.errors import WorkloadError
 from pruning.model.layer_table import WITH_CHANNELS
+from pruning.model.patching import PreHook, hooked
 from pruning.workload import Batch, Workload
 
 SAMPLES = 1024
@@ -41,21 +42,15 @@ def captured_inputs(model: nn.Module, layers: Iterable[str], take: Callable[[str
     """
     waiting = set(layers)
 
-    def keep(name: str) -> Callable[..., None]:
+    def keep(name: str) -> PreHook:
         def hook(_module: nn.Module, inputs: tuple[Tensor, ...], named: dict[str, Tensor]) -> None:
             waiting.discard(name)
             take(name, (inputs[0] if inputs else next(iter(named.values()))).detach())
 
         return hook
 
-    handles = [
-        model.get_submodule(name).register_forward_pre_hook(keep(name), with_kwargs=True) for name in sorted(waiting)
-    ]
-    try:
+    with hooked(before=[(model.get_submodule(name), keep(name)) for name in sorted(waiting)]):
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
     if waiting:
         raise WorkloadError(
             f"{min(waiting)}: the network never calls this layer (it may read the layer's weight by itself), so its "

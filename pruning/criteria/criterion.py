@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from pruning.criteria.calibration import Calibration
 from pruning.errors import WorkloadError
+from pruning.model.patching import evaluating
 from pruning.model.units import UnitGroup
 
 ANY = ("any",)
@@ -45,13 +46,8 @@ def unit_scores(
     criterion: Criterion, model: nn.Module, groups: Sequence[UnitGroup], calibration: Calibration
 ) -> dict[str, Tensor]:
     """Group name -> float32 scores [units] on the CPU. WorkloadError names the layer whose scores are not finite."""
-    training = {name: module.training for name, module in model.named_modules()}
-    model.eval()
-    try:
+    with evaluating(model):
         scores = criterion.score(model, groups, calibration)
-    finally:
-        for name, module in model.named_modules():
-            module.training = training[name]
     for name, values in scores.items():
         if not bool(torch.isfinite(values).all()):
             raise WorkloadError(

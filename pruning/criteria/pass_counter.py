@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pruning.model.patching import hooked
+
 
 @dataclass
 class PassCount:
@@ -38,11 +40,8 @@ def counted(model: nn.Module) -> Generator[PassCount]:
 
         return hook
 
-    handle = model.register_forward_hook(ran)
-    try:
+    with hooked(after=[(model, ran)]):
         yield passes
-    finally:
-        handle.remove()
 
 
 def _samples(output: Tensor) -> tuple[int, bool]:

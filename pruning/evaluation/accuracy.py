@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from pruning.model.devices import full_precision
+from pruning.model.devices import full_precision, one_thread
+from pruning.model.patching import evaluating
 from pruning.workload import Split, Task
 
 WARM_UP, TIMED = 5, 25  # forward passes of one sample
@@ -24,16 +25,13 @@ def evaluate_some(
     model: nn.Module, split: Split, task: Task, device: torch.device, index: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Per-sample scores float32 [len(index)] and targets of the samples at `index`, on the CPU."""
-    training = model.training
-    model.eval()
     scores: list[Tensor] = []
     targets: list[Tensor] = []
-    with full_precision():
+    with evaluating(model), full_precision():
         for part in batches(index, device):
             inputs, target = split.batch(part, device)
             scores.append(task.judge(model(inputs), target))
             targets.append(target)
-    model.train(training)
     return torch.cat(scores).float().cpu(), torch.cat(targets).cpu()
 
 
@@ -54,19 +52,14 @@ def latency_ms(model: nn.Module, example: Tensor) -> float:
     The fastest, and one core: whatever else the machine does makes some passes slower, by a factor of hundreds where
     threads wait for one another, and a slow pass says nothing of the network.
     """
-    training, threads = model.training, torch.get_num_threads()
-    model.eval()
-    torch.set_num_threads(1)
     times: list[float] = []
-    with full_precision():
+    with evaluating(model), full_precision(), one_thread():
         for _ in range(WARM_UP + TIMED):
             start = time.perf_counter()
             model(example)
             if example.device.type != "cpu":
                 torch.accelerator.synchronize(example.device)
             times.append(1000 * (time.perf_counter() - start))
-    torch.set_num_threads(threads)
-    model.train(training)
     return min(times[WARM_UP:])
 
 

@@ -17,6 +17,7 @@ from pruning.evaluation.accuracy import batches
 from pruning.evaluation.estimate import Estimate
 from pruning.evaluation.sequential_bounds import AtAllLooks, Interval
 from pruning.model.devices import full_precision
+from pruning.model.patching import evaluating
 from pruning.workload import Split, Task
 
 MOST_CLASSES = 50
@@ -161,14 +162,11 @@ class DenseReferenceBuilder:
 @torch.no_grad()
 def dense_reference(model: nn.Module, split: Split, task: Task, device: torch.device) -> DenseReference:
     """Evaluate the dense network on a whole split and keep what predicts how cuts of it will do."""
-    training = model.training
-    model.eval()
     dense = DenseReferenceBuilder(task, len(split))
-    with full_precision():
+    with evaluating(model), full_precision():
         for part in batches(torch.arange(len(split)), device):
             inputs, target = split.batch(part, device)
             dense.add(part, model(inputs), target)
-    model.train(training)
     return dense.known()
 
 

@@ -1,13 +1,14 @@
 """For granularities that find out by trial what a module does: what it is called with, and what it would give."""
 
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+
+from pruning.model.patching import evaluating, hooked
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,14 +60,10 @@ def calls_of(model: nn.Module, example: Tensor, names: Sequence[str]) -> dict[st
         return hook
 
     modules = {name: model.get_submodule(name) for name in names}
-    handles = [module.register_forward_pre_hook(before(name), with_kwargs=True) for name, module in modules.items()]
-    handles += [module.register_forward_hook(after(name)) for name, module in modules.items()]
-    try:
-        with evaluating(model):
-            model(example)
-    finally:
-        for handle in handles:
-            handle.remove()
+    before_each = [(module, before(name)) for name, module in modules.items()]
+    after_each = [(module, after(name)) for name, module in modules.items()]
+    with evaluating(model), hooked(before_each, after_each):
+        model(example)
     return calls
 
 
@@ -78,18 +75,6 @@ def output_with(module: nn.Module, tensors: Mapping[str, Tensor], call: Recorded
             return _first_tensor((functional_call(module, dict(tensors), call.args, dict(call.kwargs)),))
     except Exception:  # what a stranger's forward raises on zeros or random numbers: then it is not what was looked for
         return None
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Generator[None]:
-    """Eval mode while the block runs; every module's own flag is restored."""
-    training = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, flag in training:
-            module.training = flag
 
 
 def _first_tensor(values: Any) -> Tensor | None:

@@ -14,6 +14,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from pruning.model.patching import replaced_forwards
 from pruning.model.units import Masks
 
 WIDE = 2**16  # weights: smaller layers take less time than it takes to call a sparse kernel
@@ -105,14 +106,6 @@ def computing_incrementally(
     model: nn.Module, incremental_linears: Mapping[str, IncrementalLinear], pruned: int
 ) -> Generator[None]:
     """The layers compute what the cut leaves of them, on their ladders, while the block runs."""
-    layers = {path: vars(model.get_submodule(path)) for path in incremental_linears}
-    before = {path: attributes["forward"] for path, attributes in layers.items() if "forward" in attributes}
-    for path, ladder in incremental_linears.items():
-        layers[path]["forward"] = partial(ladder.output, pruned)
-    try:
+    outputs = {model.get_submodule(path): partial(each.output, pruned) for path, each in incremental_linears.items()}
+    with replaced_forwards(outputs):
         yield
-    finally:
-        for path, attributes in layers.items():
-            del attributes["forward"]
-            if path in before:
-                attributes["forward"] = before[path]

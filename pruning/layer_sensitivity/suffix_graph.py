@@ -12,7 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from pruning.model.patching import replaced_parameters
 from pruning.model.preparation import describe
+from pruning.model.units import zeroed
 
 # outputs are those of the same operations in the same order; only a GPU may add up in another one
 RTOL, ATOL = 1e-4, 1e-5
@@ -138,10 +140,7 @@ class GraphWalk:
     @torch.no_grad()
     def _tried(self, tail: Suffix, trial: Mapping[str, Tensor]) -> Suffix | str:
         """The tail if, on a cut network, it gives what a full pass gives; marked if it overwrites what it is given."""
-        kept = {name: self._work.get_parameter(name).detach().clone() for name in trial}
-        try:
-            for name, gone in trial.items():
-                self._work.get_parameter(name).masked_fill_(gone, 0.0)
+        with replaced_parameters(self._work, trial, lambda name, values: zeroed(values, trial[name])):
             expected = self._work(self.example)
             (_, values), *_ = self.stops(self.example, [tail])
             tensors = tensors_in(values)
@@ -151,9 +150,6 @@ class GraphWalk:
             changed = any(value._version != version for value, version in zip(tensors, before, strict=True))
             tail = Suffix(tail.start, tail.needs, tail.module, overwrites=changed)
             output = tail(copies) if changed else output
-        finally:
-            for name, values_before in kept.items():
-                self._work.get_parameter(name).copy_(values_before)
         if output.shape == expected.shape and torch.allclose(output, expected, RTOL, ATOL, equal_nan=True):
             return tail
         return "what follows it, run alone, gives something else than the whole network"

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from pruning.errors import SurgeryError
+from pruning.model.patching import replaced_forwards
 from pruning.model.preparation import describe
 from pruning.model.units import Slice, UnitGroup
 
@@ -27,10 +28,11 @@ def traced(model: nn.Module, example: Tensor) -> tuple[nn.Module, Any]:
     for parameter in copied.parameters():
         parameter.requires_grad_(True)  # tracing follows autograd; a frozen layer would be invisible
     opaque = [module for module in copied.modules() if isinstance(module, OPAQUE)]
-    with torch.enable_grad():
+    as_operations: dict[nn.Module, Callable[..., Any]] = {
+        module: partial(_as_one_operation, module.forward) for module in opaque
+    }
+    with torch.enable_grad(), replaced_forwards(as_operations):
         try:
-            for module in opaque:
-                vars(module)["forward"] = partial(_as_one_operation, module.forward)
             graph = torch_pruning.DependencyGraph().build_dependency(
                 copied,
                 example_inputs=(example,),  # a bare tensor it would unpack, and trace a sample without its batch
@@ -44,9 +46,6 @@ def traced(model: nn.Module, example: Tensor) -> tuple[nn.Module, Any]:
             raise SurgeryError(
                 f"the network's coupling cannot be traced ({describe(error)}); choose granularity weights"
             ) from error
-        finally:
-            for module in opaque:
-                vars(module).pop("forward", None)
     return copied, graph
 
 

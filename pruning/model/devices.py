@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from pruning.model.patching import evaluating
+
 
 def default_device() -> torch.device:
     """The machine's accelerator if it has one, else the CPU."""
@@ -59,6 +61,17 @@ def full_precision() -> Generator[None]:
 
 
 @contextlib.contextmanager
+def one_thread() -> Generator[None]:
+    """Torch computes on one core of the CPU while the block runs."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@contextlib.contextmanager
 def drawn_by(seed: int, device: torch.device) -> Generator[None]:
     """What dropout and its like draw inside the block is decided by the seed; global generators stay as they were."""
     generators = [torch.default_generator]
@@ -103,7 +116,7 @@ def place(model: nn.Module, example: Tensor, device: torch.device) -> nn.Module:
     if any(isinstance(module, nn.Conv2d) for module in model.modules()):
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         try:
-            with torch.no_grad():
+            with torch.no_grad(), evaluating(model):
                 model(example.to(device))
         except RuntimeError:
             model = model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]

@@ -9,6 +9,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from pruning.model.descriptions import LayerRow
+from pruning.model.patching import evaluating
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 WITH_CHANNELS = (nn.Linear, *CONVOLUTIONS)
@@ -112,7 +113,8 @@ def _counted(model: nn.Module, example: Tensor) -> FlopCounterMode:
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
-        with torch.no_grad(), flags, sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        counter = FlopCounterMode(display=False)
+        with torch.no_grad(), evaluating(model), flags, sdpa_kernel(SDPBackend.MATH), counter:
             model(example)
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from pruning.errors import SurgeryError
 from pruning.model.dependency_graph import cut, renumber_norms, traced
 from pruning.model.devices import place
+from pruning.model.patching import copy_modes, evaluating, replaced_forwards
 from pruning.model.preparation import describe
 from pruning.model.units import Keep, Piece, Slice, UnitGroup, apply_masks, masks_of
 
@@ -48,7 +49,8 @@ def remove_units(model: nn.Module, example: Tensor, groups: Iterable[UnitGroup],
     for name, parameter in copied.named_parameters():
         parameter.requires_grad_(name not in frozen)
         parameter.grad = None
-    copied = place(copied, example, example.device).train(model.training)
+    copied = place(copied, example, example.device)
+    copy_modes(model, copied)
     try:
         after = _output_shape(copied, example)
     except Exception as error:
@@ -127,13 +129,8 @@ def _plain_outputs(models: Sequence[nn.Module], inputs: Tensor) -> list[Tensor]:
 @torch.no_grad()
 def _plain_output(model: nn.Module, inputs: Tensor) -> Tensor:
     norms = [module for module in model.modules() if isinstance(module, nn.LayerNorm | nn.GroupNorm)]
-    for norm in norms:
-        vars(norm)["forward"] = partial(_scaled_and_shifted, norm)
-    try:
-        return model.eval()(inputs)
-    finally:
-        for norm in norms:
-            vars(norm).pop("forward", None)
+    with evaluating(model), replaced_forwards({norm: partial(_scaled_and_shifted, norm) for norm in norms}):
+        return model(inputs)
 
 
 def _scaled_and_shifted(norm: nn.LayerNorm | nn.GroupNorm, values: Tensor) -> Tensor:
@@ -146,7 +143,5 @@ def _scaled_and_shifted(norm: nn.LayerNorm | nn.GroupNorm, values: Tensor) -> Te
 
 @torch.no_grad()
 def _output_shape(model: nn.Module, example: Tensor) -> list[int]:
-    training = model.training
-    output = model.eval()(example)
-    model.train(training)
-    return list(output.shape)
+    with evaluating(model):
+        return list(model(example).shape)

@@ -204,6 +204,14 @@ def apply_masks(model: nn.Module, masks: Masks) -> None:
         parameter.masked_fill_(~stays.to(parameter.device), 0.0)
 
 
+def zeroed(values: Tensor, gone: Tensor) -> Tensor:
+    """A copy of the values with those that are `gone` set to zero, laid out in memory as they were.
+
+    `masked_fill` lays a convolution of one input channel out anew: all that follows it then takes twice the time.
+    """
+    return values.clone().masked_fill_(gone, 0.0)
+
+
 def group_of(groups: Sequence[UnitGroup], layer: str) -> UnitGroup | None:
     """The group that the row belongs to, by its own name or as a member."""
     return next((group for group in groups if layer == group.name or layer in group.members), None)

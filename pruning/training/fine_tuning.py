@@ -11,6 +11,7 @@ from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import OneCycleLR
 
 from pruning.model.devices import drawn_by, mixed_precision
+from pruning.model.patching import evaluating, training
 from pruning.model.units import Masks
 from pruning.training.tuning import Tuning
 from pruning.workload import Batch, Split, Workload, shuffled
@@ -68,11 +69,8 @@ class Training:
         Masks are applied again after every optimiser step. Reading a loss waits for the device, hence `every`.
         """
         remask = masker(self.model, masks, self.device)
-        self.model.train()
-        try:
+        with training(self.model):
             yield from self._steps(count, remask, every)
-        finally:
-            self.model.eval()
 
     def state(self) -> dict[str, Any]:
         """All that the next steps depend on besides the model, as plain values and tensors: not copies."""
@@ -111,17 +109,14 @@ class Training:
     @torch.no_grad()
     def _runs_mixed(self) -> bool:
         """Whether the network and the loss run in mixed precision: torch has some operations in float32 alone."""
-        self.model.eval()
         try:
-            with mixed_precision(self.device), drawn_by(self.seed, self.device):
+            with evaluating(self.model), mixed_precision(self.device), drawn_by(self.seed, self.device):
                 few = torch.arange(min(2, len(self.workload.train)))
                 self.workload.task.loss(self.model, self.workload.train.batch(few, self.device))
         except torch.OutOfMemoryError:
             raise
         except RuntimeError:
             return False
-        finally:
-            self.model.train()
         return True
 
     def _steps(self, count: int, remask: Callable[[], None], every: int) -> Iterator[Step]:
