@@ -8,6 +8,7 @@ from pathlib import Path
 from benchmarks.report import Report, Target
 from pruning.criteria import Magnitude, Taylor
 from pruning.events import Stage, StageMeasured, SurgeryChecked, Verified
+from pruning.exporters.workload_source import Called
 from pruning.granularities import Channels, Weights
 from pruning.recipe.recipe import Recipe
 from pruning.run.experiment import carry_out
@@ -67,7 +68,9 @@ def _run(recipe: Recipe) -> tuple[dict[str, Stage], float, bool, float]:
     stages: dict[str, Stage] = {}
     surgery, verified, start = 0.0, False, time.monotonic()
     with tempfile.TemporaryDirectory() as out:
-        for event in carry_out(MODELS[recipe.workload](), recipe, Path(out), recipe.workload):
+        for event in carry_out(
+            MODELS[recipe.workload](), recipe, Path(out), Called("sample_models", "workload", (recipe.workload,))
+        ):
             if isinstance(event, StageMeasured):
                 stages[event.stage] = event.result
                 print(f"{recipe.workload} {event.stage}: {100 * event.result.score:.2f} %", file=sys.stderr)

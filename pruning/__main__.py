@@ -30,9 +30,10 @@ EXTRAS = {
 def sample_models() -> "Catalogue":
     """Imported when a command needs it: torch comes with it."""
     from pruning.cli.catalogue import Catalogue
+    from pruning.exporters.workload_source import Called
     from sample_models import MODELS, card
 
-    return Catalogue(MODELS, card)
+    return Catalogue(MODELS, card, lambda name: Called("sample_models", "workload", (name,)))
 
 
 def start_page(port: int, headless: bool, window: bool) -> None:

@@ -1,10 +1,10 @@
 """Small trained networks with their data. Importing this reads nothing; making a workload reads weights and data."""
 
-from pruning.workload import Workloads
+from pruning.workload import Workload, Workloads
 from sample_models import fashion_cnn, fashion_lstm, fashion_resnet, fashion_vit, lenet_300_100, mlp_128
 from sample_models.shipped import ModelCard, card
 
-__all__ = ["MODELS", "ModelCard", "card"]
+__all__ = ["MODELS", "ModelCard", "card", "workload"]
 
 MODELS: Workloads = {
     fashion_cnn.NAME: fashion_cnn.workload,
@@ -14,3 +14,8 @@ MODELS: Workloads = {
     fashion_lstm.NAME: fashion_lstm.workload,
     fashion_vit.NAME: fashion_vit.workload,
 }
+
+
+def workload(name: str) -> Workload:
+    """The sample model of that name with its data: how another process gets it."""
+    return MODELS[name]()

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import torch
 
-from pruning.cli.workload_file import load_workload
 from pruning.exporters.verification import FileScore, score_file
+from pruning.exporters.workload_source import WorkloadSource, open_source
 
 SOURCE = '''
 import torch
@@ -75,8 +75,8 @@ def recipe_text(**changes: object) -> str:
 
 
 def rescore_here(
-    paths: Sequence[Path], reference: str, device: torch.device, timeout_s: float
+    paths: Sequence[Path], source: WorkloadSource, device: torch.device, timeout_s: float
 ) -> tuple[FileScore, ...]:
     """What the fresh process would say, without the seconds that it takes to start one."""
-    workload = load_workload(reference)
+    workload = open_source(source)
     return tuple(score_file(path, workload, device) for path in paths)

@@ -4,8 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from pruning.cli.workload_file import FORM, is_reference, load_workload
+from pruning.cli.workload_file import FORM, is_reference, load_workload, source_of
 from pruning.errors import RecipeError
+from pruning.exporters.workload_source import Called
 from pruning.workload import Workload, Workloads
 
 
@@ -26,10 +27,11 @@ class Card(Protocol):
 
 @dataclass(frozen=True)
 class Catalogue:
-    """The sample models, and how to read a model's card without reading its data."""
+    """The sample models, how to read a model's card without reading its data, and where another process gets it."""
 
     workloads: Workloads
     card: Callable[[str], Card]
+    sample: Callable[[str], Called]
 
     def find(self, name: str) -> Workload:
         """The sample model of that name. RecipeError names those that there are."""
@@ -45,3 +47,7 @@ class Catalogue:
         if reference not in self.workloads:
             raise RecipeError(f"model is {reference!r}; use one of {', '.join(self.workloads)}, or {FORM}")
         return self.workloads[reference]()
+
+    def source(self, reference: str) -> Called:
+        """Where another process gets what `open` opens."""
+        return source_of(reference) if is_reference(reference) else self.sample(reference)

@@ -40,10 +40,11 @@ def run(
     workload = catalogue.open(own) if own else catalogue.find(recipe.workload)
     # what is written down is what was done: another workload makes another recipe, with another name
     recipe = replace(recipe, workload=workload.name)
+    source = catalogue.source(own or workload.name)
     screen = Console(stderr=True)
     try:
         with graceful_stop(screen) as stop:
-            events = carry_out(workload, recipe, out.resolve(), own or workload.name, stop, device)
+            events = carry_out(workload, recipe, out.resolve(), source, stop, device)
             result = _watched(events, screen, recipe.name)
     except KeyboardInterrupt:
         screen.print("aborted; the run is not kept")

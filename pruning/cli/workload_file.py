@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from pruning.errors import WorkloadError
+from pruning.exporters.workload_source import Called
 from pruning.model.preparation import describe, open_model
 from pruning.workload import Workload
 
@@ -23,6 +24,11 @@ FORM = "write FILE.py:NAME, where NAME is a Workload or a function that returns 
 def is_reference(text: str) -> bool:
     """Whether the text names a workload file and not a model."""
     return ":" in text or text.endswith(".py")
+
+
+def source_of(reference: str) -> Called:
+    """How another process gets the workload that `FILE.py:NAME` names."""
+    return Called(__name__, load_workload.__name__, (reference,))
 
 
 def load_workload(reference: str) -> Workload:

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 
 class CarryOut(Protocol):
-    """`pruning.run.experiment.carry_out`: all events of a run, the last one Finished.
+    """`pruning.run.experiment.carry_out` of the workload that its table names `reference`: events, the last Finished.
 
     It raises PruningError for what a person can mend, goes on from what lies in the folder `checkpoints`, and writes
     its own checkpoints there.

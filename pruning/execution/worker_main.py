@@ -15,8 +15,13 @@ from pruning.execution.ipc import Assignment, SocketLink
 from pruning.execution.store.store import Store
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+    from pathlib import Path
+
+    from pruning.events import Event
     from pruning.execution.run_worker import CarryOut
-    from pruning.workload import Workloads
+    from pruning.recipe.recipe import Recipe
+    from pruning.workload import Workload, Workloads
 
 
 def main() -> None:
@@ -30,18 +35,36 @@ def main() -> None:
         gc.freeze()
         serve_calls(link, MODELS)
     else:
-        from pruning.run.experiment import carry_out
-
+        carry_out = carrying_out()
         gc.freeze()
         serve_runs(link, Store(link.home), MODELS, carry_out)
 
 
 def equipment() -> "tuple[Workloads, CarryOut]":
     """What a worker on a node of a cluster works on, and how it carries out a run."""
-    from pruning.run.experiment import carry_out
     from sample_models import MODELS
 
-    return MODELS, carry_out
+    return MODELS, carrying_out()
+
+
+def carrying_out() -> "CarryOut":
+    """How a run of a sample model is carried out; the fresh process that verifies its files gets the model by name."""
+    from pruning.exporters.workload_source import Called
+    from pruning.run import experiment
+
+    def carry_out(
+        workload: "Workload",
+        recipe: "Recipe",
+        out: "Path",
+        reference: str,
+        stop: "Callable[[], bool]",
+        *,
+        checkpoints: "Path",
+    ) -> "Generator[Event, None, object]":
+        source = Called("sample_models", "workload", (reference,))
+        return experiment.carry_out(workload, recipe, out, source, stop, checkpoints=checkpoints)
+
+    return carry_out
 
 
 def report() -> SocketLink:

@@ -17,6 +17,7 @@ from pruning.errors import ExportError, WorkloadError
 from pruning.evaluation.stages import measure_stage
 from pruning.events import Stage
 from pruning.exporters.loading import load_network, read_tensors
+from pruning.exporters.workload_source import WorkloadSource, to_message
 from pruning.model.costs import file_bytes
 from pruning.reporting.formatting import duration, percent
 from pruning.workload import Workload
@@ -61,20 +62,20 @@ def from_dict(values: Mapping[str, Any]) -> FileScore:
 
 
 def score_files_afresh(
-    paths: Sequence[Path], reference: str, device: torch.device, timeout_s: float
+    paths: Sequence[Path], source: WorkloadSource, device: torch.device, timeout_s: float
 ) -> tuple[FileScore, ...]:
-    """`score_file` of every file by a new Python process. `reference` names the workload as for `--workload`.
+    """`score_file` of every file by a new Python process, which gets the workload from `source`.
 
     ExportError says why it could not be done.
     """
-    command = ["score", *map(str, paths), "--workload", reference, "--device", str(device), "--json"]
+    call, pickled = to_message(source)
+    request = {"files": list(map(str, paths)), "device": str(device), "call": call}
     try:
         done = subprocess.run(
-            [sys.executable, "-P", "-m", "pruning", *command],
+            [sys.executable, "-P", "-m", "pruning.exporters.score_files"],
+            input=json.dumps(request).encode() + b"\n" + pickled,
             env=_environment(),
             capture_output=True,
-            encoding="utf-8",
-            errors="replace",
             timeout=timeout_s,
             # Ctrl-C stops the run, whose last act is this; it must not end here too. But a worker, which no key
             # reaches, must be able to end with all that it has started
@@ -86,11 +87,13 @@ def score_files_afresh(
             f"scoring the exported files took longer than {duration(timeout_s)}; score them by hand"
         ) from None
     if done.returncode:
-        said = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1].removeprefix("error: ")
+        complaints = done.stderr.decode(errors="replace").strip().splitlines()
+        said = (complaints or [f"exit code {done.returncode}"])[-1].removeprefix("error: ")
         raise ExportError(f"the exported files could not be scored in a fresh process ({said})")
+    printed = done.stdout.decode(errors="replace").splitlines()
     try:
         # a workload file may print too, but what was asked for comes last
-        return tuple(from_dict(json.loads(line)) for line in done.stdout.splitlines()[-len(paths) :])
+        return tuple(from_dict(json.loads(line)) for line in printed[-len(paths) :])
     except (ValueError, KeyError, TypeError) as error:
         raise ExportError("the fresh process gave no scores of the exported files; score them by hand") from error
 

@@ -12,6 +12,7 @@ from pruning.errors import ExportError
 from pruning.events import Event, Exported, Finished, Resumed, Stage, StageMeasured, Verified, Warned
 from pruning.exporters import EXPORTERS, Record, export, require_writable
 from pruning.exporters.verification import differences, score_files_afresh
+from pruning.exporters.workload_source import WorkloadSource
 from pruning.model.devices import default_device, describe
 from pruning.model.memory import out_of_memory
 from pruning.recipe.recipe import Recipe
@@ -46,17 +47,17 @@ def carry_out(
     workload: Workload,
     recipe: Recipe,
     out: Path,
-    reference: str,
+    source: WorkloadSource,
     stop: Stop = lambda: False,
     device: torch.device | None = None,
     checkpoints: Path | None = None,
 ) -> Generator[Event, None, RunResult]:
     """Carry out the recipe and write the artefacts into the folder `out`; the last event is Finished.
 
-    `reference` is how a fresh process finds the workload: a sample model's name, or FILE.py:NAME. Once `stop` is true
-    the network as it is by then is exported. `checkpoints` is a folder of this run alone, which the caller discards
-    after the end: a run of the same recipe that finds a checkpoint there goes on from it, and its first event is
-    Resumed. ExportError, before anything is trained, if `out` cannot be written to.
+    `source` is where a fresh process gets the workload. Once `stop` is true the network as it is by then is exported.
+    `checkpoints` is a folder of this run alone, which the caller discards after the end: a run of the same recipe that
+    finds a checkpoint there goes on from it, and its first event is Resumed. ExportError, before anything is trained,
+    if `out` cannot be written to.
     """
     begun = time.monotonic()
     require_writable(out)
@@ -68,24 +69,44 @@ def carry_out(
         found = yield from _noted(log, _taken_up(checkpoints, recipe, log))
     begun -= found.seconds if found else 0.0
     keeper = _Keeper(checkpoints, recipe, log, begun)
-    carried_out, pruned = yield from _noted(log, _pruned(workload, device, stop, found, keeper))
+    pruning = prune_within_memory(workload, recipe, device, stop, found, keeper)
+    carried_out, pruned = yield from _noted(log, pruning)
+    artefacts, verified = yield from export_verified(workload, carried_out, pruned, device, out, source, log, begun)
+    stages = stages_of(log)
+    return RunResult(recipe.name, workload.name, describe(device), stages, artefacts, verified, pruned.stopped)
+
+
+def export_verified(
+    workload: Workload,
+    recipe: Recipe,
+    pruned: PruneResult,
+    device: torch.device,
+    out: Path,
+    source: WorkloadSource,
+    log: list[Event],
+    begun: float,
+) -> Generator[Event, None, tuple[Mapping[str, str], Verified | None]]:
+    """Write what a person takes home into the folder `out` and score it again in a fresh process.
+
+    `log` holds the events of the run, which began at the monotonic time `begun`; what happens here is added to it. The
+    last event is Finished. Returns kind -> file, and None where the files could not be scored: a warning says why.
+    """
 
     def record() -> Record:
-        return Record(workload, carried_out, pruned.model, describe(device), tuple(log))
+        return Record(workload, recipe, pruned.model, describe(device), tuple(log))
 
     kinds = [kind for kind in EXPORTERS if kind != "report"]
     artefacts = {kind: str(export(kind, record(), out)) for kind in kinds}
     timeout_s = PATIENCE_S + 10 * (time.monotonic() - begun)  # the run itself scored both splits at least three times
     files = [Path(artefacts[kind]) for kind in WEIGHTS]
-    verified = yield from _noted(log, _verified(pruned, files, reference, device, timeout_s))
+    verified = yield from _noted(log, _verified(pruned, files, source, device, timeout_s))
     # the report tells of the end too, so the end is written down before it
     finished = Finished(pruned.stopped, time.monotonic() - begun)
     log.append(finished)
     artefacts["report"] = str(export("report", record(), out))
     yield Exported(artefacts)
     yield finished
-    stages = stages_of(log)
-    return RunResult(recipe.name, workload.name, describe(device), stages, artefacts, verified, pruned.stopped)
+    return artefacts, verified
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,14 +150,22 @@ def _taken_up(folder: Path, recipe: Recipe, log: list[Event]) -> Generator[Event
     return found
 
 
-def _pruned(
-    workload: Workload, device: torch.device, stop: Stop, found: Checkpoint | None, keeper: _Keeper
+def prune_within_memory(
+    workload: Workload,
+    asked: Recipe,
+    device: torch.device,
+    stop: Stop = lambda: False,
+    found: Checkpoint | None = None,
+    keeper: _Keeper | None = None,
 ) -> Generator[Event, None, tuple[Recipe, PruneResult]]:
     """Prune; where memory does not suffice, once more with half the batch. Returns the recipe as it was carried out."""
-    asked = keeper.recipe
+
+    def save(carried_out: Recipe) -> Save:
+        return keeper.saving(carried_out) if keeper else lambda _: ()
+
     recipe, progress = (found.carried_out, found.progress) if found else (asked, None)
     try:
-        return recipe, (yield from prune(workload, recipe, device, stop, progress, keeper.saving(recipe)))
+        return recipe, (yield from prune(workload, recipe, device, stop, progress, save(recipe)))
     except (MemoryError, RuntimeError) as error:
         half = asked.tuning.batch_size // 2
         if not out_of_memory(error) or half < 2 or recipe != asked:
@@ -144,16 +173,16 @@ def _pruned(
     # outside the handler: the error's traceback would hold on to the tensors
     yield Warned(f"out of memory: beginning again with tuning.batch_size {half} instead of {asked.tuning.batch_size}")
     recipe = replace(asked, tuning=replace(asked.tuning, batch_size=half))
-    return recipe, (yield from prune(workload, recipe, device, stop, None, keeper.saving(recipe)))
+    return recipe, (yield from prune(workload, recipe, device, stop, None, save(recipe)))
 
 
 def _verified(
-    pruned: PruneResult, files: list[Path], reference: str, device: torch.device, timeout_s: float
+    pruned: PruneResult, files: list[Path], source: WorkloadSource, device: torch.device, timeout_s: float
 ) -> Generator[Event, None, Verified | None]:
     """Score the files in a fresh process, as the stage `exported`. Nothing is called verified that is not the same."""
     tuned = pruned.stages["tuned"]
     try:
-        found = score_files_afresh(files, reference, device, timeout_s)
+        found = score_files_afresh(files, source, device, timeout_s)
     except ExportError as error:
         yield Warned(f"not verified: {error}; the files are kept")
         return None

@@ -22,6 +22,7 @@ from pruning.execution.call_worker import serve_calls
 from pruning.execution.run_worker import CarryOut, serve_runs
 from pruning.execution.store.store import Store
 from pruning.execution.worker_main import report
+from pruning.exporters.workload_source import Called
 from pruning.recipe.recipe import Recipe
 from pruning.run import experiment as runs
 from pruning.run.engine import prune
@@ -50,7 +51,13 @@ def carry_out(
     if recipe.workload in ("whole", "torn"):
         with mock.patch.object(runs, "score_files_afresh", side_effect=ExportError("the tests do not wait for it")):
             for event in runs.carry_out(
-                workload, recipe, out, reference, stop, torch.device("cpu"), checkpoints=checkpoints
+                workload,
+                recipe,
+                out,
+                Called("tests.networks", "tiny", ("mlp",)),
+                stop,
+                torch.device("cpu"),
+                checkpoints=checkpoints,
             ):
                 yield event
                 if recipe.workload == "torn" and checkpoints.name == "1" and getattr(event, "step", 0) == 51:

@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pruning.cli.workload_file import load_workload
+from pruning.cli.workload_file import load_workload, source_of
 from pruning.criteria import Magnitude, Taylor
 from pruning.errors import ExportError, PruningError
 from pruning.events import (
@@ -30,6 +30,7 @@ from pruning.events import (
     event_from_dict,
 )
 from pruning.exporters.verification import score_file
+from pruning.exporters.workload_source import Called
 from pruning.granularities import Channels, Heads, Weights
 from pruning.recipe.recipe import Recipe, from_json
 from pruning.run import checkpoints
@@ -241,7 +242,14 @@ RUN = Recipe("tiny", Taylor(), Channels(), WithinLayer(), schedule=Polynomial(2)
 
 
 def started(folder: Path, recipe: Recipe = RUN) -> Generator[Event, None, RunResult]:
-    return carry_out(tiny("conv_bn"), recipe, folder / "out", "tiny", device=CPU, checkpoints=folder / "checkpoints")
+    return carry_out(
+        tiny("conv_bn"),
+        recipe,
+        folder / "out",
+        Called("tests.networks", "tiny", ("conv_bn",)),
+        device=CPU,
+        checkpoints=folder / "checkpoints",
+    )
 
 
 def ended(events: Generator[Event, None, RunResult]) -> tuple[list[Event], RunResult]:
@@ -464,14 +472,14 @@ from pathlib import Path
 from pruning.run import experiment as runs
 from pruning.events import event_to_dict
 from pruning.recipe.recipe import from_json
-from pruning.cli.workload_file import load_workload
+from pruning.cli.workload_file import load_workload, source_of
 from tests.own_workload import rescore_here
 
 torch.set_num_threads(1)
 runs.score_files_afresh = rescore_here
 folder, reference, recipe = Path(sys.argv[1]), sys.argv[2], from_json(sys.argv[3])
-for event in runs.carry_out(load_workload(reference), recipe, folder / "out", reference, device=torch.device("cpu"),
-                       checkpoints=folder / "checkpoints"):
+for event in runs.carry_out(load_workload(reference), recipe, folder / "out", source_of(reference),
+                       device=torch.device("cpu"), checkpoints=folder / "checkpoints"):
     print(json.dumps(event_to_dict(event)), flush=True)
 """
 
@@ -496,7 +504,9 @@ def test_a_run_that_is_killed_goes_on_in_another_process(tmp_path, monkeypatch):
         second = read(process.stdout)
     assert isinstance(second[0], Resumed) and second[0].step >= 15
     monkeypatch.setattr(runs, "score_files_afresh", rescore_here)
-    whole = carry_out(load_workload(reference), from_json(recipe), tmp_path / "whole" / "out", reference, device=CPU)
+    whole = carry_out(
+        load_workload(reference), from_json(recipe), tmp_path / "whole" / "out", source_of(reference), device=CPU
+    )
     assert reported_by(journal([first, second])) == reported_by(ended(whole)[0])
     assert files(tmp_path / "killed") == files(tmp_path / "whole")
     last_step = max(event.step for event in first if isinstance(event, TuningStep))

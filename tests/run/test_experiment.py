@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from pruning.cli.workload_file import load_workload
+from pruning.cli.workload_file import load_workload, source_of
 from pruning.errors import ExportError
 from pruning.events import Event, Exported, Finished, StageMeasured, Started, TuningStep, Verified, Warned
 from pruning.exporters.verification import differences, score_files_afresh
@@ -36,7 +36,9 @@ def finish(events: Generator[Event, None, RunResult]) -> tuple[list[Event], RunR
 def start(folder: Path, **changes: Any) -> Generator[Event, None, RunResult]:
     folder.mkdir(parents=True, exist_ok=True)
     reference = write_own(folder)
-    return carry_out(load_workload(reference), from_json(recipe_text(**changes)), folder / "out", reference, device=CPU)
+    return carry_out(
+        load_workload(reference), from_json(recipe_text(**changes)), folder / "out", source_of(reference), device=CPU
+    )
 
 
 def test_a_fresh_process_scores_the_files_as_the_run_did(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,7 +71,7 @@ def test_an_unwritable_folder_is_said_before_anything_is_built(tmp_path: Path) -
     object.__setattr__(workload, "build", never)
     out = tmp_path / "own.py" / "below"
     with pytest.raises(ExportError, match=str(out)):
-        next(carry_out(workload, from_json(recipe_text()), out, reference))
+        next(carry_out(workload, from_json(recipe_text()), out, source_of(reference)))
 
 
 @pytest.mark.usefixtures("quick")
@@ -77,7 +79,7 @@ def test_a_stopped_run_keeps_and_exports_what_there_is(tmp_path: Path) -> None:
     stopped = False
     reference = write_own(tmp_path)
     recipe = from_json(recipe_text(tuning={"epochs": 50, "batch_size": 50}))
-    events = carry_out(load_workload(reference), recipe, tmp_path / "out", reference, lambda: stopped, CPU)
+    events = carry_out(load_workload(reference), recipe, tmp_path / "out", source_of(reference), lambda: stopped, CPU)
     seen: list[Event] = []
     for event in events:
         seen.append(event)
@@ -138,14 +140,14 @@ def test_what_cannot_be_scored_again_is_not_called_verified(tmp_path: Path, monk
 def test_a_process_that_takes_too_long_is_ended(tmp_path: Path) -> None:
     reference = write_own(tmp_path)
     with pytest.raises(ExportError, match="took longer than"):
-        score_files_afresh([tmp_path / "model.safetensors"], reference, CPU, 0.05)
+        score_files_afresh([tmp_path / "model.safetensors"], source_of(reference), CPU, 0.05)
 
 
 @pytest.mark.usefixtures("quick")
 def test_scores_are_compared_on_both_splits(tmp_path: Path) -> None:
     _, result = finish(start(tmp_path))
     files = [Path(result.artefacts["safetensors"])]
-    found = rescore_here(files, write_own(tmp_path), CPU, 1.0)
+    found = rescore_here(files, source_of(write_own(tmp_path)), CPU, 1.0)
     tensors = load_file(files[0])
     tuned = result.stages["tuned"]
     assert differences(tuned, tensors, found) == []

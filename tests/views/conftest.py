@@ -14,6 +14,7 @@ from pruning.errors import PruningError
 from pruning.events import Failed, Finished
 from pruning.execution.store.records import Lease
 from pruning.execution.store.store import Store
+from pruning.exporters.workload_source import Called
 from pruning.interactive.session import PreviewSession
 from pruning.recipe.recipe import Recipe
 from pruning.run.experiment import carry_out
@@ -66,7 +67,9 @@ class InProcess:
         """Carry the run out, as a worker would."""
         recipe = self.store.run(run).recipe
         workload = MODELS[recipe.workload]()
-        for event in carry_out(workload, recipe, self.store.folder(run), recipe.workload):
+        for event in carry_out(
+            workload, recipe, self.store.folder(run), Called("sample_models", "workload", (recipe.workload,))
+        ):
             if isinstance(event, Finished):
                 self.store.finish(self.leases[run], event)
             else:
