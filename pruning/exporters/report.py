@@ -18,7 +18,8 @@ from pruning.exporters.snippet import loading_snippet
 from pruning.recipe.recipe import Recipe, kind_of, to_dict
 from pruning.reporting import formatting as numbers
 from pruning.reporting import run_summary as curves
-from pruning.reporting.plots_run import STAGE_STYLES, curve_figure, size_figure
+from pruning.reporting.palette import DARK, LIGHT, PAPER, STAGES, css_variables
+from pruning.reporting.plots_run import curve_figure, size_figure
 
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
 PACKAGES = ("torch", "torch-pruning", "captum", "safetensors", "numpy")
@@ -63,7 +64,10 @@ def contents(record: Record) -> dict[str, Any]:
         "stages": stages,
         "last": stages.get(last),
         "columns": [name for name in curves.STAGES if name in stages],
-        "styles": STAGE_STYLES,
+        "styles": STAGES,
+        "light": css_variables(LIGHT),
+        "dark": css_variables(DARK),
+        "paper": css_variables(PAPER),
         "rows": curves.stage_rows(stages),
         "tuned_name": last,
         "classes": curves.worst_classes(dense, stages[last], names, WORST_CLASSES) if dense else [],

@@ -1,58 +1,51 @@
-"""Plotly figures of one run's numbers. A stage has hue (Okabe-Ito), dash and mark: never hue alone."""
+"""Plotly figures of one run's numbers. Everything has hue, dash and mark from the palette: never hue alone."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from pruning.pipeline.criteria_comparison import Compared
+from pruning.reporting.palette import (
+    CUT,
+    GREY,
+    GRID,
+    KEPT,
+    LIGHT,
+    LIGHT_INK,
+    MAGNITUDES,
+    PRUNED,
+    SERIES,
+    STAGES,
+    TRANSPARENT,
+)
 from pruning.reporting.run_summary import Curve, SizePoint
 
-
-@dataclass(frozen=True)
-class Style:
-    """How a stage looks in every chart: its hue, the dash of its line and the mark of its points."""
-
-    hue: str
-    dash: str
-    mark: str
-
-
-STAGE_STYLES: Mapping[str, Style] = {
-    "dense": Style("#0072B2", "dash", "circle"),
-    "pruned": Style("#D55E00", "dot", "x"),
-    "tuned": Style("#009E73", "solid", "square"),
-    "exported": Style("#CC79A7", "dashdot", "diamond-open"),
-}
-GREY = "#7a828a"  # lies between the inks of the light and of the dark page, and can be read on both
 MOST_LABELS = 8
 MOST_NUMBERS = 14  # a matrix of more has no room for numbers in its cells
 MOST_BARS = 128
 MOST_UNITS = 32  # of more, no numbers fit under the bars
-KEPT, PRUNED = "#0072B2", "rgba(122, 130, 138, 0.5)"
-GRID = "rgba(122, 130, 138, 0.28)"
 
 
 def curve_figure(curve: Curve) -> go.Figure:
     """Validation accuracy, sparsity and training loss over optimiser steps, one under the other; rounds are marked."""
     figure = make_subplots(rows=3, cols=1, shared_xaxes=True, vertical_spacing=0.05, row_heights=[0.5, 0.25, 0.25])
-    tuned = STAGE_STYLES["tuned"]
+    accuracy, sparsity, loss, rounds = (SERIES[name] for name in ("accuracy", "sparsity", "loss", "round"))
     steps = [point.step for point in curve.scores]
     figure.add_scatter(
         x=steps,
         y=[100 * point.score for point in curve.scores],
         name="while tuning",
         mode="lines+markers",
-        line={"color": tuned.hue, "dash": tuned.dash},
-        marker={"symbol": tuned.mark, "size": 6},
+        line={"color": accuracy.hue, "dash": accuracy.dash},
+        marker={"symbol": accuracy.mark, "size": 6},
         hovertemplate="step %{x}: %{y:.2f} %<extra></extra>",
         row=1,
         col=1,
     )
     if curve.dense is not None:
-        dense = STAGE_STYLES["dense"]
+        dense = STAGES["dense"]
         figure.add_scatter(
             x=[0, max([curve.steps, *steps])],
             y=[100 * curve.dense] * 2,
@@ -68,7 +61,7 @@ def curve_figure(curve: Curve) -> go.Figure:
         y=[0.0, *(100 * point.sparsity for point in curve.scores)],
         name="sparsity",
         mode="lines",
-        line={"color": GREY, "shape": "hv"},
+        line={"color": sparsity.hue, "dash": sparsity.dash, "shape": "hv"},
         showlegend=False,
         hovertemplate="step %{x}: %{y:.1f} % pruned<extra></extra>",
         row=2,
@@ -79,14 +72,14 @@ def curve_figure(curve: Curve) -> go.Figure:
         y=[point.loss for point in curve.losses],
         name="training loss",
         mode="lines",
-        line={"color": GREY, "width": 1.2},
+        line={"color": loss.hue, "dash": loss.dash, "width": 1.2},
         showlegend=False,
         hovertemplate="step %{x}: %{y:.3f}<extra></extra>",
         row=3,
         col=1,
     )
     for cut in curve.cuts:
-        figure.add_vline(x=cut.step, line={"color": GREY, "dash": "dot", "width": 1}, row="all", col="all")
+        figure.add_vline(x=cut.step, line={"color": rounds.hue, "dash": rounds.dash, "width": 1}, row="all", col="all")
     for cut in curve.cuts[:: -(-len(curve.cuts) // MOST_LABELS) or 1]:
         figure.add_annotation(
             x=cut.step,
@@ -112,7 +105,7 @@ def size_figure(points: Sequence[SizePoint]) -> go.Figure:
     """Test accuracy over the size of the file, a mark for each stage; small marks are the file gzipped."""
     figure = go.Figure()
     for point in points:
-        style = STAGE_STYLES[point.stage]
+        style = STAGES[point.stage]
         figure.add_scatter(
             x=[point.bytes / 1000, point.gzip_bytes / 1000],
             y=[100 * point.score] * 2,
@@ -136,12 +129,17 @@ def size_figure(points: Sequence[SizePoint]) -> go.Figure:
 def comparison_figure(rows: Sequence[Compared], dense: float) -> go.Figure:
     """Validation accuracy of each criterion's cut, with its interval while it is estimated; dense is a line."""
     known = [(row.kind, row.estimate) for row in rows if row.estimate is not None]
-    pruned, whole = STAGE_STYLES["pruned"], STAGE_STYLES["dense"]
+    pruned, whole = STAGES["pruned"], STAGES["dense"]
     figure = go.Figure()
     figure.add_scatter(
         x=[100 * estimate.score for _, estimate in known],
         y=[kind.replace("_", " ") for kind, _ in known],
-        error_x={"type": "data", "array": [100 * e.half_width for _, e in known], "color": GREY, "thickness": 1.5},
+        error_x={
+            "type": "data",
+            "array": [100 * e.half_width for _, e in known],
+            "color": SERIES["interval"].hue,
+            "thickness": 1.5,
+        },
         mode="markers",
         marker={"symbol": pruned.mark, "size": 9, "color": pruned.hue},
         hovertemplate="%{y}: %{x:.2f} %<extra></extra>",
@@ -168,7 +166,7 @@ def agreement_figure(kinds: Sequence[str], values: Sequence[Sequence[float]], lo
             y=names,
             zmin=low,
             zmax=1,
-            colorscale="Cividis",
+            colorscale=MAGNITUDES,
             texttemplate="%{z:.2f}" if len(names) <= MOST_NUMBERS else None,
             hovertemplate="%{y} and %{x}: %{z:.3f}<extra></extra>",
             colorbar={"thickness": 10, "outlinewidth": 0},
@@ -197,7 +195,7 @@ def units_figure(scores: Sequence[float], pruned: Sequence[bool], names: Sequenc
             customdata=[[unit, "pruned" if gone else "kept"] for unit, gone in zip(order, ordered, strict=True)],
             marker={
                 "color": [PRUNED if gone else KEPT for gone in ordered],
-                "pattern": {"shape": ["/" if gone else "" for gone in ordered], "fgcolor": KEPT, "size": 5},
+                "pattern": {"shape": ["/" if gone else "" for gone in ordered], "fgcolor": CUT, "size": 5},
                 "line": {"width": 0},
             },
             hovertemplate="unit %{customdata[0]}: %{y:.4g}, %{customdata[1]}<extra></extra>",
@@ -223,7 +221,7 @@ def unit_matrix_figure(
         go.Heatmap(
             z=scores,
             y=list(rows),
-            colorscale="Cividis",
+            colorscale=MAGNITUDES,
             colorbar={"thickness": 10, "outlinewidth": 0},
             hovertemplate="%{y}, %{x}: %{z:.4g}<extra></extra>",
             xgap=1,
@@ -235,7 +233,7 @@ def unit_matrix_figure(
         x=[column for _, column in gone],
         y=[rows[row] for row, _ in gone],
         mode="markers",
-        marker={"symbol": "x-thin", "size": 9, "line": {"width": 2, "color": "#ffffff"}},
+        marker={"symbol": "x-thin", "size": 9, "line": {"width": 2, "color": LIGHT_INK}},
         hoverinfo="skip",
         showlegend=False,
     )
@@ -254,10 +252,10 @@ def dressed(figure: go.Figure, height: int) -> go.Figure:
     figure.update_layout(
         height=height,
         margin={"l": 64, "r": 12, "t": 52, "b": 48},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
+        paper_bgcolor=TRANSPARENT,
+        plot_bgcolor=TRANSPARENT,
         font={"family": "system-ui, sans-serif", "size": 12, "color": GREY},
         legend={"orientation": "h", "x": 0, "y": 1, "yref": "container", "yanchor": "top"},
-        hoverlabel={"font": {"color": "#1d2125"}, "bgcolor": "#ffffff"},
+        hoverlabel={"font": {"color": LIGHT.ink}, "bgcolor": LIGHT.ground},
     )
     return figure

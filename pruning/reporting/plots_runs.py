@@ -1,26 +1,14 @@
-"""Plotly figures of several runs. A run has hue (Okabe-Ito), dash and mark in every chart: never hue alone."""
+"""Plotly figures of several runs. A run has hue, dash and mark from the palette in every chart: never hue alone."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from pruning.reporting.plots_run import AXIS, Style, dressed
+from pruning.reporting.palette import run_style
+from pruning.reporting.plots_run import AXIS, dressed
 from pruning.reporting.run_history import Placed, Size
 from pruning.reporting.run_summary import Curve
-
-HUES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
-MARKS: Mapping[str, str] = {
-    "circle": "●",
-    "square": "■",
-    "diamond": "◆",
-    "triangle-up": "▲",
-    "triangle-down": "▼",
-    "star": "★",
-    "cross": "✚",
-}
-"""Plotly's name of a mark -> the letter that looks like it, for tables."""
 
 AXIS_TITLES: Mapping[Size, tuple[str, float]] = {
     "gzip_bytes": ("size of the file, gzipped, kB", 1e3),
@@ -28,12 +16,6 @@ AXIS_TITLES: Mapping[Size, tuple[str, float]] = {
     "macs": ("MACs per sample, millions", 1e6),
     "nonzero": ("parameters that are not zero, thousands", 1e3),
 }
-
-
-def run_style(place: int) -> Style:
-    """How the run at this place of a comparison looks. Hue, dash and mark together come again only after 210 runs."""
-    marks = tuple(MARKS)
-    return Style(HUES[place % len(HUES)], DASHES[place % len(DASHES)], marks[place % len(marks)])
 
 
 @dataclass(frozen=True)

@@ -5,23 +5,15 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import altair as alt
-import pandas as pd
+import plotly.graph_objects as go
 from plotly.colors import sample_colorscale, unlabel_rgb
 
 from pruning.layer_sensitivity.result import SensitivityRow
-from pruning.reporting.plots_run import GREY, STAGE_STYLES
+from pruning.reporting.palette import DARK_INK, LAYERS, LIGHT_INK, MAGNITUDES, STAGES
+from pruning.reporting.plots_run import AXIS, dressed
 
 STEPS = 64  # shades that can be told apart, and no more: a page sends few distinct colours
-DARK_INK, LIGHT_INK = "#000000", "#ffffff"
-# what is pruned first, then Okabe-Ito hues that no stage has; each with a dash and a mark of its own
-SERIES = (
-    (STAGE_STYLES["pruned"].hue, (1, 0), "circle"),
-    ("#56B4E9", (6, 3), "cross"),
-    ("#E69F00", (2, 2), "square"),
-    (GREY, (8, 3, 2, 3), "triangle-up"),
-)
-MOST_CURVES = len(SERIES)
+MOST_CURVES = len(LAYERS)
 
 
 @dataclass(frozen=True)
@@ -48,7 +40,7 @@ def shade(drop: float, worst: float) -> Shade:
 @cache
 def _shades() -> tuple[Shade, ...]:
     """Dark to light."""
-    sampled: Any = sample_colorscale("Cividis", [step / (STEPS - 1) for step in range(STEPS)])
+    sampled: Any = sample_colorscale(MAGNITUDES, [step / (STEPS - 1) for step in range(STEPS)])
     return tuple(_shade(*(round(part) for part in unlabel_rgb(colour))) for colour in sampled)
 
 
@@ -89,34 +81,45 @@ def curve_points(rows: Sequence[SensitivityRow], dense: float) -> list[CurvePoin
     return points
 
 
-def curves_chart(points: Sequence[CurvePoint], dense: float, height: int = 300) -> alt.LayerChart | alt.FacetChart:
-    """Lines with their 95 % bands over the level; the dense score is a dashed line. The axes stay while points move."""
-    frame = pd.DataFrame(points, columns=["layer", "level", "score", "low", "high"])
-    layers = list(dict.fromkeys(point.layer for point in points))
-    hues, dashes, marks = zip(*SERIES[: len(layers)], strict=True)
-    hue = alt.Scale(domain=layers, range=list(hues))
-    key = alt.Legend(title=None, orient="top", symbolOpacity=1, symbolSize=90)
-    colour = alt.Color("layer:N", scale=hue, legend=key)
-    dashed = alt.Scale(domain=layers, range=[list(each) for each in dashes])
-    marked = alt.Scale(domain=layers, range=list(marks))
-    whole = alt.Scale(domain=[0, 100])
-    x = alt.X("level:Q", title="share of the layer that is pruned, %", scale=whole)
-    y = alt.Y("score:Q", title="accuracy, % (validation)", scale=whole)
-    hints = [alt.Tooltip("layer:N")] + [
-        alt.Tooltip(f"{name}:Q", format=".2f") for name in ("level", "score", "low", "high")
-    ]
-    base = alt.Chart(frame)
-    band = base.mark_area(opacity=0.22).encode(x=x, y=alt.Y("low:Q", scale=whole), y2="high:Q", color=colour)
-    line = base.mark_line().encode(
-        x=x, y=y, color=colour,
-        strokeDash=alt.StrokeDash("layer:N", scale=dashed, legend=None),
-    )  # fmt: skip
-    point = base.mark_point(filled=True, size=40, opacity=1).encode(
-        x=x, y=y, color=colour,
-        shape=alt.Shape("layer:N", scale=marked, legend=key), tooltip=hints,
-    )  # fmt: skip
-    uncut = alt.Chart(pd.DataFrame({"dense": [100 * dense]}))
-    rule = uncut.mark_rule(color=STAGE_STYLES["dense"].hue, strokeDash=[4, 4]).encode(y="dense:Q")
-    return alt.layer(rule, band, line, point).properties(
-        height=height, width="container", padding={"left": 5, "right": 14, "top": 5, "bottom": 5}
+def curves_figure(points: Sequence[CurvePoint], dense: float, height: int = 300) -> go.Figure:
+    """Lines with their 95 % bands over the level; the dense score is a dashed line. The axes stay while points move.
+
+    Of more layers than there are looks, the first are drawn.
+    """
+    figure = go.Figure()
+    uncut = STAGES["dense"]
+    figure.add_scatter(
+        x=[0, 100],
+        y=[100 * dense] * 2,
+        name="dense",
+        mode="lines",
+        line={"color": uncut.hue, "dash": uncut.dash, "width": 1.5},
+        hovertemplate="dense: %{y:.2f} %<extra></extra>",
     )
+    layers = list(dict.fromkeys(point.layer for point in points))
+    for layer, style in zip(layers, LAYERS, strict=False):
+        own = [point for point in points if point.layer == layer]
+        levels = [point.level for point in own]
+        figure.add_scatter(
+            x=levels + levels[::-1],
+            y=[point.high for point in own] + [point.low for point in own[::-1]],
+            mode="lines",
+            fill="toself",
+            line={"color": style.hue, "width": 0},
+            opacity=0.4,
+            hoverinfo="skip",
+            showlegend=False,
+        )
+        figure.add_scatter(
+            x=levels,
+            y=[point.score for point in own],
+            customdata=[[point.low, point.high] for point in own],
+            name=layer,
+            mode="lines+markers",
+            line={"color": style.hue, "dash": style.dash},
+            marker={"symbol": style.mark, "size": 7},
+            hovertemplate="%{y:.2f} % (%{customdata[0]:.2f} to %{customdata[1]:.2f}) at %{x:.0f} % pruned",
+        )
+    figure.update_xaxes(title={"text": "share of the layer that is pruned, %"}, range=[0, 100], **AXIS)
+    figure.update_yaxes(title={"text": "accuracy, % (validation)"}, range=[0, 100], **AXIS)
+    return dressed(figure, height)

@@ -6,14 +6,12 @@ import pytest
 
 from pruning.evaluation.estimate import Estimate
 from pruning.layer_sensitivity.result import SensitivityCell, SensitivityRow
+from pruning.reporting.palette import DARK_INK, LAYERS, LIGHT_INK, STAGES
 from pruning.reporting.plots_sensitivity import (
-    DARK_INK,
-    LIGHT_INK,
     MOST_CURVES,
-    SERIES,
     CurvePoint,
     curve_points,
-    curves_chart,
+    curves_figure,
     luminance,
     shade,
 )
@@ -63,9 +61,16 @@ def test_points_by_hand() -> None:
 
 
 def test_each_layer_has_a_hue_a_dash_and_a_mark_of_its_own() -> None:
-    assert all(len(set(parts)) == MOST_CURVES for parts in zip(*SERIES, strict=True))
-    rows = [row(f"layer {number}", *CUT.cells) for number in range(MOST_CURVES)]
-    made = curves_chart(curve_points(rows, 0.9), 0.9).to_dict()
-    (points,) = (layer for layer in made["layer"] if layer["mark"]["type"] == "point")
-    assert points["encoding"]["color"]["scale"]["domain"] == [row.name for row in rows]
-    assert len(made["datasets"]) == 2 and sorted(map(len, made["datasets"].values())) == [1, 2 * MOST_CURVES]
+    for field in ("hue", "dash", "mark"):
+        assert len({getattr(style, field) for style in LAYERS}) == MOST_CURVES
+    assert STAGES["dense"].hue not in {style.hue for style in LAYERS}  # the line beside them
+
+
+def test_the_figure_holds_the_points_their_bands_and_the_dense_line() -> None:
+    rows = [row(f"layer {number}", *CUT.cells) for number in range(MOST_CURVES + 1)]  # one more than there are looks
+    drawn = {trace.name: trace for trace in curves_figure(curve_points(rows, 0.9), 0.9).data if trace.name}
+    assert list(drawn) == ["dense", *(f"layer {number}" for number in range(MOST_CURVES))]
+    assert list(drawn["dense"].y) == [90.0, 90.0] and drawn["dense"].line.color == STAGES["dense"].hue
+    assert (list(drawn["layer 1"].x), list(drawn["layer 1"].y)) == ([0.0, 50.0], [90.0, 85.0])
+    band = curves_figure(curve_points([CUT], 0.9), 0.9).data[1]
+    assert (list(band.x), list(band.y)) == ([0.0, 50.0, 50.0, 0.0], [90.0, 100.0, 60.0, 90.0])

@@ -11,7 +11,8 @@ from pruning.events import Event, Exported, Masked, Measured, Stage, StageMeasur
 from pruning.granularities import Channels
 from pruning.recipe.recipe import Recipe, to_dict, to_json
 from pruning.reporting.formatting import THIN
-from pruning.reporting.plots_runs import MARKS, Drawn, accuracy_figure, accuracy_size_figure, run_style
+from pruning.reporting.palette import RUN_MARKS, run_style
+from pruning.reporting.plots_runs import Drawn, accuracy_figure, accuracy_size_figure
 from pruning.reporting.run_history import (
     Placed,
     Setting,
@@ -160,4 +161,4 @@ def test_runs_differ_in_more_than_hue() -> None:
     for field in ("hue", "dash", "mark"):
         assert len({getattr(style, field) for style in styles}) == len(styles)
     assert len({run_style(place) for place in range(210)}) == 210
-    assert all(run_style(place).mark in MARKS for place in range(10))
+    assert all(run_style(place).mark in RUN_MARKS for place in range(10))

@@ -11,7 +11,8 @@ from pruning.events import (
     Warned,
 )
 from pruning.reporting.formatting import MINUS, THIN
-from pruning.reporting.plots_run import STAGE_STYLES, curve_figure, size_figure
+from pruning.reporting.palette import STAGES as STAGE_STYLES
+from pruning.reporting.plots_run import curve_figure, size_figure
 from pruning.reporting.run_summary import (
     ClassChange,
     CutMark,

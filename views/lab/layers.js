@@ -31,7 +31,7 @@ function histogram(parent) {
     pattern.setAttribute(key, value);
   const line = shape("line", "", pattern);
   for (const [key, value] of Object.entries({ x1: 0, y1: 0, x2: 0, y2: 4, "stroke-width": 2.2 })) line.setAttribute(key, value);
-  line.style.stroke = "var(--st-primary-color)";
+  line.style.stroke = "var(--cut)";
   const pruned = shape("path", "prunedbars", svg);
   pruned.setAttribute("fill", `url(#${id})`);
   const kept = shape("path", "keptbars", svg);

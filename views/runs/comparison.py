@@ -7,7 +7,8 @@ import streamlit as st
 
 from pruning.execution.store.records import RunRow
 from pruning.reporting.formatting import count, duration, percent, points, relative, si
-from pruning.reporting.plots_runs import MARKS, Drawn, accuracy_figure, accuracy_size_figure, run_style
+from pruning.reporting.palette import RUN_MARKS, run_style
+from pruning.reporting.plots_runs import Drawn, accuracy_figure, accuracy_size_figure
 from pruning.reporting.run_history import SIZES, Setting, Size, Summary, differing, placed, plain_recipe, summary
 from pruning.reporting.run_summary import curve, stages_of
 from views.shared.language import _
@@ -79,7 +80,7 @@ def comparison_html(rows: list[RunRow], found: list[Summary]) -> str:
 
 def _head(place: int, row: RunRow) -> str:
     style = run_style(place)
-    mark = f"<span style='color:{style.hue}' aria-hidden='true'>{MARKS[style.mark]}</span>"
+    mark = f"<span style='color:{style.hue}' aria-hidden='true'>{RUN_MARKS[style.mark]}</span>"
     return f"<th scope='col'>{mark} {escape(name_of(row))}</th>"
 
 

@@ -12,7 +12,7 @@ from pruning.interactive.responses import ModelView
 from pruning.layer_sensitivity.result import Sensitivity
 from pruning.recipe.recipe import Recipe
 from pruning.reporting.formatting import count, duration
-from pruning.reporting.plots_sensitivity import MOST_CURVES, curve_points, curves_chart
+from pruning.reporting.plots_sensitivity import MOST_CURVES, curve_points, curves_figure
 from views.sensitivity import asking as sensitivity_asking
 from views.sensitivity import suggestion as sensitivity_suggestion
 from views.sensitivity import table as sensitivity_table
@@ -225,8 +225,8 @@ def _curves(sensed: Sensitivity) -> None:
         return
     points = curve_points(rows, sensed.dense)
     words = _("accuracy of {layers} by level, dashed: dense; the numbers are in the table above")
-    st.altair_chart(
-        curves_chart(points, sensed.dense), key="sensitivity_curves", width="stretch",
+    st.plotly_chart(
+        curves_figure(points, sensed.dense), key="sensitivity_curves", width="stretch", config={"displayModeBar": False},
         alt=words.format(layers=", ".join(picked)),
     )  # fmt: skip
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from html import escape
 
 from pruning.layer_sensitivity.result import Sensitivity, SensitivityCell, SensitivityRow
+from pruning.reporting import palette
 from pruning.reporting.formatting import THIN, bare_points, count, percent
 from pruning.reporting.plots_sensitivity import shade
 from views.shared.language import _
@@ -11,13 +12,14 @@ from views.shared.language import _
 # A header that stays in view needs the page's own grounds, which views/settings.toml gives and no variable tells.
 # Hatching is lighter than a light ground and darker than a dark one: what is written on it only gains contrast.
 CSS = """<style>
+:root { PALETTE }
 .st-key-sensitivity_map { overflow: auto; max-height: 72vh; scrollbar-gutter: stable; }
-.st-key-sensitivity_map:focus-visible { outline: 2px solid var(--st-primary-color, #0072B2); }
+.st-key-sensitivity_map:focus-visible { outline: 2px solid var(--st-primary-color); }
 .st-key-sensitivity_map [data-testid="stHtml"] { overflow: visible; width: max-content; min-width: 100%; }
 .st-key-sensitivity_box [data-stale="true"] { opacity: 1 !important; }  /* what is shown stays true while more is measured */
 .sensed { border-collapse: separate; border-spacing: 2px; font-variant-numeric: tabular-nums; font-size: 13px; min-width: 100%; }
 .sensed.old { opacity: .35; }
-.sensed th { font-weight: 400; padding: 2px 6px; background: light-dark(#ffffff, #15181b); }
+.sensed th { font-weight: 400; padding: 2px 6px; background: light-dark(LIGHT_GROUND, DARK_GROUND); }
 .sensed thead th { position: sticky; top: 0; z-index: 1; text-align: center; font-size: 12px; white-space: nowrap; }
 .sensed th[scope=row] { position: sticky; left: 0; z-index: 1; text-align: left; min-width: 96px; max-width: 220px; overflow-wrap: anywhere; }
 .sensed thead th:first-child { left: 0; z-index: 2; text-align: left; }
@@ -30,15 +32,22 @@ CSS = """<style>
 .sensed td.none { border: 1px dashed #8886; opacity: .7; }
 .sensed td.on-light.open { background-image: repeating-linear-gradient(45deg, #fff8 0 2px, #fff0 2px 8px); }
 .sensed td.on-dark.open { background-image: repeating-linear-gradient(45deg, #0007 0 2px, #0000 2px 8px); }
-.sensed td.cut { outline: 3px solid #D55E00; outline-offset: -2px; }
+.sensed td.cut { outline: 3px solid var(--cut); outline-offset: -2px; }
 .sensed-key { display: flex; flex-wrap: wrap; gap: 4px 18px; align-items: center; font-size: 12px; }
-.sensed-key i { display: inline-block; width: 22px; height: 13px; border-radius: 2px; vertical-align: -2px; margin-right: 5px; background-color: #a59c74; }
+.sensed-key i { display: inline-block; width: 22px; height: 13px; border-radius: 2px; vertical-align: -2px; margin-right: 5px; background-color: MIDDLE; }
 .sensed-key i.open { background-image: repeating-linear-gradient(45deg, #fffa 0 2px, #fff0 2px 8px); }
-.sensed-key i.cut { outline: 3px solid #D55E00; outline-offset: -2px; }
+.sensed-key i.cut { outline: 3px solid var(--cut); outline-offset: -2px; }
 .sensed-key .scale { display: inline-flex; border-radius: 2px; overflow: hidden; }
 .sensed-key .scale span { padding: 0 7px; }
 @media (max-width: 640px) { .sensed th[scope=row] { max-width: 128px; min-width: 72px; white-space: normal; } }
 </style>"""
+for word, colours in {
+    "PALETTE": palette.CSS,
+    "LIGHT_GROUND": palette.LIGHT.ground,
+    "DARK_GROUND": palette.DARK.ground,
+    "MIDDLE": shade(0.25, 1.0).ground,
+}.items():
+    CSS = CSS.replace(word, colours)
 
 
 def map_html(sensed: Sensitivity, cuts: Mapping[str, float], stale: bool = False) -> str:

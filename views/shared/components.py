@@ -10,11 +10,13 @@ from typing import Any
 
 from streamlit.components.v2 import component
 
+from pruning.reporting import palette
+
 
 def component_of(folder: Path, name: str) -> Callable[..., Any]:
-    """The component `name`, made of `name.css` and `name.js` in the folder."""
+    """The component `name`, made of `name.css` and `name.js` in the folder; its styles know the palette's variables."""
     css, js = ((folder / f"{name}.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
-    return component(f"pruning_{name}", css=css, js=js)
+    return component(f"pruning_{name}", css=f":host {{ {palette.CSS} }}\n{css}", js=js)
 
 
 def packed(array: Any) -> str:

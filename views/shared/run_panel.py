@@ -10,6 +10,7 @@ from pruning.errors import PruningError
 from pruning.events import Event, Failed, Finished, Resumed, Verified, Warned
 from pruning.execution.store.records import RunRow
 from pruning.reporting.formatting import duration, percent
+from pruning.reporting.palette import DASH_LENGTHS, SERIES
 from pruning.reporting.run_summary import Curve, curve, progress
 from views.shared.language import _
 from views.shared.run_events import events_of, name_of
@@ -17,8 +18,6 @@ from views.shared.run_queue import waiting
 from views.shared.server import backend
 
 POLL_S = 0.5
-# Okabe-Ito, the same hue and dash for the same thing in every chart
-SERIES = {"accuracy": ("#0072B2", [1, 0]), "sparsity": ("#D55E00", [6, 3]), "loss": ("#009E73", [2, 2])}
 
 
 def shown() -> RunRow | None:
@@ -119,7 +118,11 @@ def _where(row: RunRow, events: list[Event]) -> None:
 
 
 def _curves(points: Curve) -> None:
-    """Accuracy and sparsity above, loss below, over optimiser steps. Keyed, so that updates keep the chart in place."""
+    """Accuracy and sparsity above, loss below, over optimiser steps, in the looks of the report.
+
+    Drawn by Altair and not by the report's figure: Streamlit mounts a Plotly chart anew whenever its numbers change,
+    which at every poll would blank it and lose the zoom. A keyed Altair chart keeps its place.
+    """
     share = [(p.step, "accuracy", 100 * p.score) for p in points.scores]
     share += [(p.step, "sparsity", 100 * p.sparsity) for p in points.scores]
     loss = [(p.step, "loss", p.loss) for p in points.losses]
@@ -138,7 +141,7 @@ def _curves(points: Curve) -> None:
 
 def _lines(rows: list[tuple[int, str, float]], names: list[str], title: str, height: int) -> alt.Chart:
     frame = pd.DataFrame(rows, columns=["step", "series", "value"])
-    hues, dashes = [SERIES[n][0] for n in names], [SERIES[n][1] for n in names]
+    hues, dashes = [SERIES[n].hue for n in names], [list(DASH_LENGTHS[SERIES[n].dash]) for n in names]
     return (
         alt.Chart(frame, height=height, width="container")
         .mark_line(point=len(names) > 1, clip=True)

@@ -1,0 +1,112 @@
+"""The one table of looks: page, report and notebook take every hue, dash and mark from here.
+
+Hues are those of Okabe and Ito (2008), which people with any common kind of colour blindness tell apart; dash and mark
+say the same once more. Magnitudes are shaded in cividis (Nuñez et al. 2018).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Style:
+    """How something looks in every chart: its hue, the dash of its line and the mark of its points."""
+
+    hue: str
+    dash: str
+    mark: str
+
+
+BLUE, ORANGE, GREEN, PINK, YELLOW, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
+GREY = "#7a828a"  # lies between the inks of the light and of the dark page, and can be read on both
+PALE_GREY, GRID = "rgba(122, 130, 138, 0.5)", "rgba(122, 130, 138, 0.28)"
+DARK_INK, LIGHT_INK = "#000000", "#ffffff"
+TRANSPARENT = "rgba(0,0,0,0)"
+MAGNITUDES = "Cividis"
+
+STAGES: Mapping[str, Style] = {
+    "dense": Style(BLUE, "dash", "circle"),
+    "pruned": Style(ORANGE, "dot", "x"),
+    "tuned": Style(GREEN, "solid", "square"),
+    "exported": Style(PINK, "dashdot", "diamond-open"),
+}
+
+SERIES: Mapping[str, Style] = {
+    "accuracy": STAGES["tuned"],  # of the network that is being tuned
+    "sparsity": Style(GREY, "dash", "circle"),
+    "loss": Style(GREY, "solid", "circle"),
+    "interval": Style(GREY, "solid", ""),
+    "round": Style(GREY, "dot", ""),
+}
+"""What is drawn over the steps of a run. Only accuracy has a stage's hue: it is that stage's accuracy."""
+
+KEPT, PRUNED = GREY, PALE_GREY
+"""Units and weights in bars; what is pruned is hatched too."""
+CUT = STAGES["pruned"].hue
+"""The line at which scores are cut, and the outline of a chosen cut."""
+
+LAYERS = (
+    Style(ORANGE, "solid", "circle"),  # a layer that is pruned alone
+    Style(SKY, "dash", "cross"),
+    Style(YELLOW, "dot", "square"),
+    Style(GREY, "dashdot", "triangle-up"),
+)
+"""Layers that are compared in one chart with the dense network: their hues are not the dense network's."""
+
+RUN_HUES = (BLUE, ORANGE, GREEN, PINK, YELLOW, SKY)
+RUN_DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
+RUN_MARKS: Mapping[str, str] = {
+    "circle": "●",
+    "square": "■",
+    "diamond": "◆",
+    "triangle-up": "▲",
+    "triangle-down": "▼",
+    "star": "★",
+    "cross": "✚",
+}
+"""Plotly's name of a mark -> the letter that looks like it, for tables."""
+
+
+def run_style(place: int) -> Style:
+    """How the run at this place of a comparison looks. Hue, dash and mark together come again only after 210 runs."""
+    marks = tuple(RUN_MARKS)
+    return Style(RUN_HUES[place % len(RUN_HUES)], RUN_DASHES[place % len(RUN_DASHES)], marks[place % len(marks)])
+
+
+DASH_LENGTHS: Mapping[str, tuple[int, ...]] = {
+    "solid": (1, 0),
+    "dash": (6, 3),
+    "dot": (2, 2),
+    "dashdot": (8, 3, 2, 3),
+    "longdash": (10, 4),
+}
+"""Plotly's name of a dash -> lengths of line and gap in pixels, for charts that another library draws."""
+
+
+@dataclass(frozen=True)
+class Ground:
+    """The colours of a page: its ground and panels, its inks, and what is good, bad or can be clicked."""
+
+    ground: str
+    panel: str
+    ink: str
+    soft: str
+    line: str
+    good: str
+    bad: str
+    accent: str
+
+
+LIGHT = Ground("#ffffff", "#f5f6f7", "#1d2125", "#59626b", "#d5d9dd", "#00694e", "#a83c00", BLUE)
+DARK = Ground("#15181b", "#1d2125", "#e6e9ec", "#a3abb3", "#394149", "#35c49a", "#ff9152", SKY)
+PAPER = Ground("#ffffff", "#f5f6f7", "#000000", "#444444", "#c0c0c0", "#00694e", "#a83c00", BLUE)
+"""Printed: black on white."""
+
+
+def css_variables(ground: Ground) -> str:
+    """The ground's colours as CSS declares them: `--ground: #ffffff; --panel: ...`."""
+    return " ".join(f"--{name}: {colour};" for name, colour in vars(ground).items())
+
+
+CSS = f"--cut: {CUT}; --bad: {LIGHT.bad}; --bad-dark: {DARK.bad};"
+"""What a style sheet of the page needs besides the page's own theme, as CSS declares it."""
