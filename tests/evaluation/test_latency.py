@@ -1,0 +1,44 @@
+"""Latency is measured on one core, and leaves the number of threads as it was."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from pruning.evaluation.accuracy import latency_ms
+
+
+@pytest.fixture
+def three_threads() -> Iterator[None]:
+    """A number of threads that is not the one that all other tests run with."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+class CountsThreads(nn.Module):
+    """Says how many threads torch has in each pass, and in which mode it was; fails if it is asked to."""
+
+    def __init__(self, fails: bool = False) -> None:
+        super().__init__()
+        self.fails = fails
+        self.threads: set[int] = set()
+        self.modes: set[bool] = set()
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        self.threads.add(torch.get_num_threads())
+        self.modes.add(self.training)
+        if self.fails:
+            raise RuntimeError("this network fails")
+        return inputs
+
+
+def test_one_thread_while_it_is_measured_and_as_many_as_before_after_it(three_threads):
+    model = CountsThreads().train()
+    assert latency_ms(model, torch.zeros(1, 4)) >= 0
+    assert model.threads == {1} and model.modes == {False}
+    assert torch.get_num_threads() == 3 and model.training

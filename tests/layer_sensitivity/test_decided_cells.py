@@ -1,0 +1,24 @@
+"""A cell of a map that is as narrow as asked stays so, whatever limit is asked about next."""
+
+from pruning.layer_sensitivity.analysis import analysis_of
+from pruning.recipe.recipe import Recipe
+from tests.networks import CPU, tiny
+
+LEVELS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
+LIMITS = (0.003, 0.01, 0.02, 0.03, 0.04, 0.06, 0.08, 0.15)
+
+
+def test_a_cell_once_as_narrow_as_asked_never_gets_wider_than_that():
+    """Limits move to and fro in the middle of the work. A cell that decides is evaluated on more samples than its width
+    took, and its interval must then hold wherever one stops: that alone would make it wider.
+    """
+    asked = 0.02
+    analysis = analysis_of(tiny("mlp", count=10_000), Recipe("tiny"), LEVELS, CPU)
+    assert analysis.advance(60.0, asked).done
+    decided = 0
+    for step in range(80):
+        seen = analysis.advance(0.0, asked, LIMITS[step % len(LIMITS)])
+        widths = [cell.estimate.half_width for row in seen.rows for cell in row.cells]
+        assert max(widths) <= asked
+        decided += not seen.done
+    assert decided > 20  # there was something to decide
