@@ -11,7 +11,7 @@ from views.shared.language import _
 
 # A header that stays in view needs the page's own grounds, which views/settings.toml gives and no variable tells.
 # Hatching is lighter than a light ground and darker than a dark one: what is written on it only gains contrast.
-CSS = """<style>
+_CSS = """<style>
 :root { PALETTE }
 .st-key-sensitivity_map { overflow: auto; max-height: 72vh; scrollbar-gutter: stable; }
 .st-key-sensitivity_map:focus-visible { outline: 2px solid var(--st-primary-color); }
@@ -41,13 +41,12 @@ CSS = """<style>
 .sensed-key .scale span { padding: 0 7px; }
 @media (max-width: 640px) { .sensed th[scope=row] { max-width: 128px; min-width: 72px; white-space: normal; } }
 </style>"""
-for word, colours in {
-    "PALETTE": palette.CSS,
-    "LIGHT_GROUND": palette.LIGHT.ground,
-    "DARK_GROUND": palette.DARK.ground,
-    "MIDDLE": shade(0.25, 1.0).ground,
-}.items():
-    CSS = CSS.replace(word, colours)
+CSS = (
+    _CSS.replace("PALETTE", palette.CSS)
+    .replace("LIGHT_GROUND", palette.LIGHT.ground)
+    .replace("DARK_GROUND", palette.DARK.ground)
+    .replace("MIDDLE", shade(0.25, 1.0).ground)
+)
 
 
 def map_html(sensed: Sensitivity, cuts: Mapping[str, float], stale: bool = False) -> str:
