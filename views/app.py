@@ -1,32 +1,38 @@
-"""Pruning Explorer: navigation. No logic."""
+"""Navigation. No logic."""
 
 import streamlit as st
 
 from views.shared.language import _
+from views.shared.pages import COMPARE, LAB, RUNS, SENSITIVITY
 from views.shared.state import shared_state
 
-st.set_page_config(page_title="Pruning Explorer", layout="wide", initial_sidebar_state="auto")
 
-PAGES = [
-    st.Page("lab/lab.py", title=_("Lab"), default=True),
-    st.Page("compare/compare.py", title=_("Compare"), url_path="compare"),
-    st.Page("sensitivity/sensitivity.py", title=_("Sensitivity"), url_path="sensitivity"),
-    st.Page("runs/runs.py", title=_("Runs"), url_path="runs"),
-]
+def main() -> None:
+    """Draw what all pages share, then the page itself."""
+    st.set_page_config(page_title="Pruning Explorer", layout="wide", initial_sidebar_state="auto")
+    pages = [
+        st.Page(LAB, title=_("Lab"), default=True),
+        st.Page(COMPARE, title=_("Compare"), url_path="compare"),
+        st.Page(SENSITIVITY, title=_("Sensitivity"), url_path="sensitivity"),
+        st.Page(RUNS, title=_("Runs"), url_path="runs"),
+    ]
+    st.html(
+        "<style>"
+        ".stMainBlockContainer { padding: 3.6rem 2rem 4rem; }"
+        "[data-testid=stSidebarUserContent] { padding-top: .5rem; }"
+        "h3 { font-size: 1rem !important; padding: .4rem 0 .2rem !important; }"
+        "</style>"
+    )
+    with st.sidebar:
+        st.html("<strong style='font-size: 1.05rem'>Pruning Explorer</strong>")
+    page = st.navigation(pages, position="top")
+    # a page switch drops the query parameters: the run that is shown stays the same on every page
+    if "run" in st.query_params:
+        shared_state().shown_run = st.query_params["run"]
+    elif (shown_run := shared_state().shown_run) is not None:
+        st.query_params["run"] = shown_run
+    page.run()
 
-st.html(
-    "<style>"
-    ".stMainBlockContainer { padding: 3.6rem 2rem 4rem; }"
-    "[data-testid=stSidebarUserContent] { padding-top: .5rem; }"
-    "h3 { font-size: 1rem !important; padding: .4rem 0 .2rem !important; }"
-    "</style>"
-)
-with st.sidebar:
-    st.html("<strong style='font-size: 1.05rem'>Pruning Explorer</strong>")
-page = st.navigation(PAGES, position="top")
-# a page switch drops the query parameters: the run that is shown stays the same on every page
-if "run" in st.query_params:
-    shared_state().shown_run = st.query_params["run"]
-elif (shown_run := shared_state().shown_run) is not None:
-    st.query_params["run"] = shown_run
-page.run()
+
+if __name__ == "__main__":
+    main()

@@ -104,4 +104,4 @@ def backend(tmp_path: Path, lab: PreviewSession, monkeypatch: pytest.MonkeyPatch
 
 @pytest.fixture
 def app(backend: InProcess) -> AppTest:
-    return AppTest.from_file(str(APP), default_timeout=60)
+    return AppTest.from_file(str(APP.parents[1] / "app.py"), default_timeout=60)  # which starts APP

@@ -65,7 +65,7 @@ def test_a_state_can_be_made_from_nothing_and_each_field_is_used_by_its_page(mad
     page = Path(__import__(made.__module__, fromlist=["x"]).__file__).parent
     own = page.parent if page.name == "shared" else page
     source = "".join(file.read_text(encoding="utf-8") for file in own.rglob("*.py"))
-    app = (VIEWS.parent / "app.py").read_text(encoding="utf-8")
+    app = (VIEWS / "app.py").read_text(encoding="utf-8")
     assert [f.name for f in fields(made) if not re.search(rf"\.{f.name}\b", source + app)] == []
 
 

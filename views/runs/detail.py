@@ -11,6 +11,7 @@ from views.runs.comparison import CSS
 from views.runs.state import runs_state
 from views.shared import recipe_sidebar, run_panel, run_result
 from views.shared.language import _
+from views.shared.pages import LAB
 from views.shared.server import backend
 from views.shared.state import shared_state
 
@@ -105,7 +106,7 @@ def _reopen(row: RunRow) -> None:
     except PruningError as error:
         st.error(_("{sentence}. The run itself stays as it is.").format(sentence=str(error).rstrip(".")))
     else:
-        st.switch_page("views/lab/lab.py")
+        st.switch_page(LAB)
 
 
 def _recipe(row: RunRow) -> None:

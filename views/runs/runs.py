@@ -11,6 +11,7 @@ from views.runs import detail as runs_detail
 from views.runs import table as runs_table
 from views.runs.state import A_PAGE, runs_state
 from views.shared.language import _
+from views.shared.pages import LAB
 from views.shared.run_events import row_of
 from views.shared.server import backend
 from views.shared.state import shared_state
@@ -96,7 +97,7 @@ def _empty() -> None:
         st.info(_("No run matches. Take words out of the search, or show all states."))
     else:
         st.info(_("No run yet. Choose a recipe in the Lab and press Run: it appears here, and stays."))
-        st.page_link("views/lab/lab.py", label=_("Open the Lab"))
+        st.page_link(LAB, label=_("Open the Lab"))
 
 
 def _selected() -> None:

@@ -19,6 +19,7 @@ from views.sensitivity import table as sensitivity_table
 from views.sensitivity.state import SHARPNESS, KnownMap, Question, cuts_of, sensitivity_state
 from views.shared import recipe_sidebar
 from views.shared.language import _
+from views.shared.pages import LAB
 from views.shared.server import ask
 
 POLL_S = 0.25
@@ -65,7 +66,7 @@ def _leave() -> None:
     state = sensitivity_state()
     if state.leaving == "drawn":
         state.leaving = "no"
-        st.switch_page("views/lab/lab.py")
+        st.switch_page(LAB)
     state.leaving = "drawn"
 
 
