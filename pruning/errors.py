@@ -1,6 +1,12 @@
 """Errors a person reads: one sentence that names the thing, what is wrong with it and the way out."""
 
 
+def describe(error: BaseException) -> str:
+    """The error on one short line: its type and the first line of what it says."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
+
+
 class PruningError(Exception):
     """Something the person can put right. The message is the sentence that is shown; the CLI leaves with code 2."""
 

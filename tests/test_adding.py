@@ -16,7 +16,7 @@ from pruning.cli.app import make_app
 from pruning.criteria import ANY, CRITERIA
 from pruning.criteria.calibration import Calibration
 from pruning.errors import RecipeError
-from pruning.model.layer_table import PRUNABLE
+from pruning.model.layer_types import PRUNABLE
 from pruning.model.units import UnitGroup
 from pruning.options.constraints import Between
 from pruning.recipe.recipe import Recipe, from_json, to_json
@@ -40,7 +40,7 @@ class Energy:
     source: ClassVar[str] = "a test"
     cost: ClassVar[str] = "no pass over data"
     fits: ClassVar[tuple[str, ...]] = ANY
-    layers: ClassVar[tuple[type[nn.Module], ...]] = PRUNABLE
+    layers: ClassVar[tuple[str, ...]] = PRUNABLE
 
     def score(self, model: nn.Module, groups: Sequence[UnitGroup], calibration: Calibration) -> dict[str, Tensor]:
         squares = {name: weight.detach().float().square() for name, weight in model.named_parameters()}

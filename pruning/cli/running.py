@@ -17,10 +17,9 @@ from rich.console import Console
 from pruning.cli.catalogue import Catalogue
 from pruning.cli.console import fail, print_stages, progress_bar
 from pruning.cli.lines import event_line
-from pruning.errors import PruningError, RecipeError
+from pruning.errors import PruningError, RecipeError, describe
 from pruning.events import Event, TuningStep
 from pruning.model.memory import out_of_memory
-from pruning.model.preparation import describe
 from pruning.recipe.recipe import Recipe, from_json
 from pruning.reporting.formatting import duration
 from pruning.reporting.run_summary import STAGES, progress

@@ -13,9 +13,9 @@ from typing import Any
 
 import torch
 
-from pruning.errors import WorkloadError
+from pruning.errors import WorkloadError, describe
 from pruning.exporters.workload_source import Called
-from pruning.model.preparation import describe, open_model
+from pruning.model.preparation import open_model
 from pruning.workload import Workload
 
 FORM = "write FILE.py:NAME, where NAME is a Workload or a function that returns one"

@@ -1,14 +1,16 @@
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-import torch
-from torch import Tensor, nn
+from pruning.model.layer_types import WITH_CHANNELS
 
-from pruning.criteria.activations import mean_readings
-from pruning.criteria.calibration import Calibration
-from pruning.model.layer_table import WITH_CHANNELS
-from pruning.model.units import UnitGroup
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from pruning.criteria.calibration import Calibration
+    from pruning.model.units import UnitGroup
 
 
 @dataclass(frozen=True)
@@ -28,9 +30,13 @@ class Activation:
     source: ClassVar[str] = "Polyak 2015, Molchanov 2017"
     cost: ClassVar[str] = "one forward pass over 1024 training samples"
     fits: ClassVar[tuple[str, ...]] = ("channels",)
-    layers: ClassVar[tuple[type[nn.Module], ...]] = WITH_CHANNELS
+    layers: ClassVar[tuple[str, ...]] = WITH_CHANNELS
 
     def score(self, model: nn.Module, groups: Sequence[UnitGroup], calibration: Calibration) -> dict[str, Tensor]:
+        import torch
+
+        from pruning.criteria.activations import mean_readings
+
         if self.statistic == "mean":
             means = mean_readings(model, groups, calibration, [torch.abs])
             return {name: values[:, 0].mean(dim=0).float() for name, values in means.items()}

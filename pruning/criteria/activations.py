@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from pruning.criteria.calibration import Calibration, features_last, input_sums, precise
-from pruning.model.layer_table import CONVOLUTIONS
+from pruning.model.layer_types import is_convolution
 from pruning.model.units import Slice, UnitGroup
 
 
@@ -42,7 +42,7 @@ def mean_readings(
 def _features(model: nn.Module, piece: Slice) -> Tensor:
     """The reader's input features that the columns stand for [units, features]: one of each group of a convolution."""
     reader = model.get_submodule(piece.param.rpartition(".")[0])
-    groups = reader.groups if isinstance(reader, CONVOLUTIONS) else 1
+    groups = reader.groups if is_convolution(reader) else 1
     columns = model.get_parameter(piece.param).shape[1]
     return torch.cat([piece.index + group * columns for group in range(groups)], dim=1)
 

@@ -1,13 +1,16 @@
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from torch import Tensor, nn
+from pruning.model.layer_types import WITH_CHANNELS
 
-from pruning.criteria.activations import mean_readings
-from pruning.criteria.calibration import Calibration
-from pruning.model.layer_table import WITH_CHANNELS
-from pruning.model.units import UnitGroup
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from pruning.criteria.calibration import Calibration
+    from pruning.model.units import UnitGroup
 
 
 @dataclass(frozen=True)
@@ -24,8 +27,10 @@ class Apoz:
     source: ClassVar[str] = "Hu 2016"
     cost: ClassVar[str] = "one forward pass over 1024 training samples"
     fits: ClassVar[tuple[str, ...]] = ("channels",)
-    layers: ClassVar[tuple[type[nn.Module], ...]] = WITH_CHANNELS
+    layers: ClassVar[tuple[str, ...]] = WITH_CHANNELS
 
     def score(self, model: nn.Module, groups: Sequence[UnitGroup], calibration: Calibration) -> dict[str, Tensor]:
+        from pruning.criteria.activations import mean_readings
+
         shares = mean_readings(model, groups, calibration, [lambda values: (values != 0).to(values.dtype)])
         return {name: values[:, 0].mean(dim=0).float() for name, values in shares.items()}

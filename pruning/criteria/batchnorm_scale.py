@@ -1,14 +1,17 @@
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
-from torch import Tensor, nn
-
-from pruning.criteria.calibration import Calibration
 from pruning.errors import WorkloadError
-from pruning.model.layer_table import NORMS, WITH_CHANNELS
-from pruning.model.units import Slice, UnitGroup
+from pruning.model.layer_types import NORMS, WITH_CHANNELS, is_a
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from pruning.criteria.calibration import Calibration
+    from pruning.model.units import Slice, UnitGroup
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ class BatchnormScale:
     source: ClassVar[str] = "Liu 2017"
     cost: ClassVar[str] = "no pass over data"
     fits: ClassVar[tuple[str, ...]] = ("channels",)
-    layers: ClassVar[tuple[type[nn.Module], ...]] = WITH_CHANNELS
+    layers: ClassVar[tuple[str, ...]] = WITH_CHANNELS
 
     def why_not(self, model: nn.Module, group: UnitGroup) -> str:
         if _scales(model, group):
@@ -32,6 +35,8 @@ class BatchnormScale:
         return "no norm with a learnt scale follows its units, which is what batchnorm_scale reads: choose magnitude"
 
     def score(self, model: nn.Module, groups: Sequence[UnitGroup], calibration: Calibration) -> dict[str, Tensor]:
+        import torch
+
         scores: dict[str, Tensor] = {}
         for group in groups:
             if reason := self.why_not(model, group):
@@ -46,9 +51,11 @@ class BatchnormScale:
 
 def _scales(model: nn.Module, group: UnitGroup) -> list[Slice]:
     """The pieces of the norms' scales that are pruned with the units."""
+    from pruning.model.units import Slice
+
     found: list[Slice] = []
     for piece in group.follows:
         layer, _, name = piece.param.rpartition(".")
-        if isinstance(piece, Slice) and name == "weight" and isinstance(model.get_submodule(layer), NORMS):
+        if isinstance(piece, Slice) and name == "weight" and is_a(model.get_submodule(layer), NORMS):
             found.append(piece)
     return found

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pruning.errors import WorkloadError
-from pruning.model.layer_table import WITH_CHANNELS
+from pruning.model.layer_types import has_channels
 from pruning.model.patching import PreHook, hooked
 from pruning.workload import Batch, Workload
 
@@ -84,9 +84,7 @@ def input_sums(
 def _holders(model: nn.Module, param: str) -> list[str]:
     """Names of the Linear and convolution layers whose weight is this parameter."""
     weight = model.get_parameter(param)
-    return [
-        name for name, module in model.named_modules() if isinstance(module, WITH_CHANNELS) and module.weight is weight
-    ]
+    return [name for name, module in model.named_modules() if has_channels(module) and module.weight is weight]
 
 
 def features_last(module: nn.Module, values: Tensor) -> Tensor:

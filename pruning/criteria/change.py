@@ -1,16 +1,19 @@
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from torch import Tensor, nn
-
-from pruning.criteria.calibration import Calibration
 from pruning.criteria.criterion import ANY
-from pruning.criteria.gradients import ranked_params
 from pruning.errors import RecipeError, WorkloadError
-from pruning.model.layer_table import PRUNABLE
-from pruning.model.units import UnitGroup
-from pruning.workload import Workload
+from pruning.model.layer_types import PRUNABLE
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from pruning.criteria.calibration import Calibration
+    from pruning.model.units import UnitGroup
+    from pruning.workload import Workload
 
 
 @dataclass(frozen=True)
@@ -28,9 +31,11 @@ class Change:
     source: ClassVar[str] = "Zhou 2019"
     cost: ClassVar[str] = "no pass over data"
     fits: ClassVar[tuple[str, ...]] = ANY
-    layers: ClassVar[tuple[type[nn.Module], ...]] = PRUNABLE
+    layers: ClassVar[tuple[str, ...]] = PRUNABLE
 
     def score(self, model: nn.Module, groups: Sequence[UnitGroup], calibration: Calibration) -> dict[str, Tensor]:
+        from pruning.criteria.gradients import ranked_params
+
         before = self._before(calibration.workload)
         where = f"{calibration.workload.name}: its checkpoint {self.reference}"
         moves = {name: _move(name, model.get_parameter(name), before, where) for name in ranked_params(groups)}

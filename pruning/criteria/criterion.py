@@ -1,15 +1,17 @@
 """What every criterion is, and the one call that the rest of the library makes."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
-import torch
-from torch import Tensor, nn
-
-from pruning.criteria.calibration import Calibration
 from pruning.errors import WorkloadError
-from pruning.model.patching import evaluating
-from pruning.model.units import UnitGroup
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from pruning.criteria.calibration import Calibration
+    from pruning.model.units import UnitGroup
 
 ANY = ("any",)
 """What `fits` says of a criterion that gives every single weight a value: units of any kind add up what they own."""
@@ -26,7 +28,7 @@ class Criterion(Protocol):
     source: ClassVar[str]
     cost: ClassVar[str]
     fits: ClassVar[tuple[str, ...]]
-    layers: ClassVar[tuple[type[nn.Module], ...]]
+    layers: ClassVar[tuple[str, ...]]
 
     def score(self, model: nn.Module, groups: Sequence[UnitGroup], calibration: Calibration) -> dict[str, Tensor]:
         """Group name -> scores [units], on any device."""
@@ -46,6 +48,10 @@ def unit_scores(
     criterion: Criterion, model: nn.Module, groups: Sequence[UnitGroup], calibration: Calibration
 ) -> dict[str, Tensor]:
     """Group name -> float32 scores [units] on the CPU. WorkloadError names the layer whose scores are not finite."""
+    import torch
+
+    from pruning.model.patching import evaluating
+
     with evaluating(model):
         scores = criterion.score(model, groups, calibration)
     for name, values in scores.items():

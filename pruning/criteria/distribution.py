@@ -1,14 +1,17 @@
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
-from torch import Tensor, nn
-
-from pruning.criteria.calibration import Calibration
 from pruning.criteria.criterion import ANY
-from pruning.model.layer_table import PRUNABLE
-from pruning.model.units import UnitGroup
+from pruning.model.layer_types import PRUNABLE
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from pruning.criteria.calibration import Calibration
+    from pruning.model.units import UnitGroup
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class Distribution:
     source: ClassVar[str] = "Han 2015, Distiller"
     cost: ClassVar[str] = "no pass over data"
     fits: ClassVar[tuple[str, ...]] = ANY
-    layers: ClassVar[tuple[type[nn.Module], ...]] = PRUNABLE
+    layers: ClassVar[tuple[str, ...]] = PRUNABLE
 
     def score(self, model: nn.Module, groups: Sequence[UnitGroup], calibration: Calibration) -> dict[str, Tensor]:
         return {
@@ -36,6 +39,8 @@ class Distribution:
 
 def _deviations(parameter: Tensor) -> Tensor:
     """|w − μ| / σ of the live weights, float32 of the parameter's shape; 0 for zeros, and where σ is 0."""
+    import torch
+
     weight = parameter.detach().float()
     live = weight[weight != 0]
     # asked of the values and not of σ: rounding leaves a σ above 0 for equal weights

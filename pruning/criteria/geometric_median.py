@@ -1,13 +1,16 @@
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
-from torch import Tensor, nn
+from pruning.model.layer_types import WITH_CHANNELS
 
-from pruning.criteria.calibration import Calibration
-from pruning.model.layer_table import WITH_CHANNELS
-from pruning.model.units import Slice, UnitGroup
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from pruning.criteria.calibration import Calibration
+    from pruning.model.units import Slice, UnitGroup
 
 PAIRS = 2**22
 """Distances held at a time: 16 MB."""
@@ -27,9 +30,13 @@ class GeometricMedian:
     source: ClassVar[str] = "He 2019"
     cost: ClassVar[str] = "no pass over data"
     fits: ClassVar[tuple[str, ...]] = ("channels",)
-    layers: ClassVar[tuple[type[nn.Module], ...]] = WITH_CHANNELS
+    layers: ClassVar[tuple[str, ...]] = WITH_CHANNELS
 
     def score(self, model: nn.Module, groups: Sequence[UnitGroup], calibration: Calibration) -> dict[str, Tensor]:
+        import torch
+
+        from pruning.model.units import Slice
+
         scores: dict[str, Tensor] = {}
         for group in groups:
             producers = [_filters(model, piece) for piece in group.ranked if isinstance(piece, Slice)]
@@ -49,6 +56,8 @@ def _filters(model: nn.Module, piece: Slice) -> Tensor:
 
 def _distances(filters: Tensor) -> Tensor:
     """Σ of each filter's distances to all others."""
+    import torch
+
     # not by way of a matrix product: its rounding gives equal filters a distance
     sums = [
         torch.cdist(some, filters, compute_mode="donot_use_mm_for_euclid_dist").sum(dim=1)

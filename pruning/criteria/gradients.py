@@ -15,10 +15,9 @@ from torch.func import functional_call, grad, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from pruning.criteria.calibration import Calibration
-from pruning.errors import WorkloadError
+from pruning.errors import WorkloadError, describe
 from pruning.model.layer_table import prunable_weights
 from pruning.model.parameter_sharing import every_path
-from pruning.model.preparation import describe
 from pruning.model.units import UnitGroup
 from pruning.workload import Batch, Task
 

@@ -1,14 +1,17 @@
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from torch import Tensor, nn
-
-from pruning.criteria.calibration import Calibration
 from pruning.criteria.criterion import ANY
-from pruning.criteria.gradients import all_weights, mean_gradients, mean_hessian_product
-from pruning.model.layer_table import PRUNABLE
-from pruning.model.units import UnitGroup
+from pruning.model.layer_types import PRUNABLE
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from pruning.criteria.calibration import Calibration
+    from pruning.model.units import UnitGroup
 
 
 @dataclass(frozen=True)
@@ -26,9 +29,11 @@ class Grasp:
     source: ClassVar[str] = "Wang 2020"
     cost: ClassVar[str] = "two forward and three backward passes over 1024 training samples"
     fits: ClassVar[tuple[str, ...]] = ANY
-    layers: ClassVar[tuple[type[nn.Module], ...]] = PRUNABLE
+    layers: ClassVar[tuple[str, ...]] = PRUNABLE
 
     def score(self, model: nn.Module, groups: Sequence[UnitGroup], calibration: Calibration) -> dict[str, Tensor]:
+        from pruning.criteria.gradients import all_weights, mean_gradients, mean_hessian_product
+
         slopes = mean_gradients(model, all_weights(model, groups), calibration)
         products = mean_hessian_product(model, slopes, calibration)
         flows = {name: model.get_parameter(name).detach() * product for name, product in products.items()}

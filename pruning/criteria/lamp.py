@@ -1,14 +1,17 @@
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
-from torch import Tensor, nn
-
-from pruning.criteria.calibration import Calibration
 from pruning.criteria.criterion import ANY
-from pruning.model.layer_table import PRUNABLE
-from pruning.model.units import UnitGroup
+from pruning.model.layer_types import PRUNABLE
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from pruning.criteria.calibration import Calibration
+    from pruning.model.units import UnitGroup
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ class Lamp:
     source: ClassVar[str] = "Lee 2021"
     cost: ClassVar[str] = "no pass over data"
     fits: ClassVar[tuple[str, ...]] = ANY
-    layers: ClassVar[tuple[type[nn.Module], ...]] = PRUNABLE
+    layers: ClassVar[tuple[str, ...]] = PRUNABLE
 
     def score(self, model: nn.Module, groups: Sequence[UnitGroup], calibration: Calibration) -> dict[str, Tensor]:
         scores: dict[str, Tensor] = {}
@@ -36,6 +39,8 @@ class Lamp:
 
 def shares_of_rest(sizes: Tensor) -> Tensor:
     """Each of the sizes [n] over the sum of itself and those that follow it in ascending order: float32 [n]."""
+    import torch
+
     # on the CPU: a sum of millions needs float64, which not every accelerator has
     ascending, order = sizes.cpu().double().sort(stable=True)
     rest = ascending.flip(0).cumsum(0).flip(0)

@@ -1,13 +1,17 @@
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from torch import Tensor, nn
-
-from pruning.criteria.calibration import Calibration
 from pruning.criteria.criterion import ANY
-from pruning.model.layer_table import PRUNABLE
-from pruning.model.units import UnitGroup
+from pruning.model.layer_types import PRUNABLE
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from pruning.criteria.calibration import Calibration
+    from pruning.model.units import UnitGroup
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,7 @@ class Magnitude:
     source: ClassVar[str] = "Han 2015, Li 2017"
     cost: ClassVar[str] = "no pass over data"
     fits: ClassVar[tuple[str, ...]] = ANY
-    layers: ClassVar[tuple[type[nn.Module], ...]] = PRUNABLE
+    layers: ClassVar[tuple[str, ...]] = PRUNABLE
 
     def score(self, model: nn.Module, groups: Sequence[UnitGroup], calibration: Calibration) -> dict[str, Tensor]:
         scores: dict[str, Tensor] = {}

@@ -1,19 +1,21 @@
+from __future__ import annotations
+
 import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
-import torch
-from torch import Tensor, nn
-
-from pruning.criteria.calibration import Calibration
 from pruning.criteria.criterion import ANY
-from pruning.criteria.gradients import gradients, ranked_params
 from pruning.errors import WorkloadError
-from pruning.model.layer_table import PRUNABLE
-from pruning.model.units import UnitGroup
+from pruning.model.layer_types import PRUNABLE
 from pruning.options.constraints import Between, check
-from pruning.workload import Batch
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from pruning.criteria.calibration import Calibration
+    from pruning.model.units import UnitGroup
+    from pruning.workload import Batch
 
 
 @dataclass(frozen=True)
@@ -34,12 +36,16 @@ class Movement:
     source: ClassVar[str] = "Sanh 2020"
     cost: ClassVar[str] = "`steps` forward and backward passes over a batch of 128 training samples"
     fits: ClassVar[tuple[str, ...]] = ANY
-    layers: ClassVar[tuple[type[nn.Module], ...]] = PRUNABLE
+    layers: ClassVar[tuple[str, ...]] = PRUNABLE
 
     def __post_init__(self) -> None:
         check(self, "criterion")
 
     def score(self, model: nn.Module, groups: Sequence[UnitGroup], calibration: Calibration) -> dict[str, Tensor]:
+        import torch
+
+        from pruning.criteria.gradients import gradients, ranked_params
+
         tuned = copy.deepcopy(model)
         trained = {name: weight for name, weight in tuned.named_parameters() if weight.requires_grad}
         ranked = ranked_params(groups)

@@ -1,17 +1,20 @@
+from __future__ import annotations
+
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-import torch
-from torch import Tensor, nn
-
-from pruning.criteria.calibration import Calibration
 from pruning.criteria.criterion import ANY
-from pruning.criteria.gradients import Values, all_weights, fisher_diagonal, mean_hessian_product, ranked_params
-from pruning.model.layer_table import PRUNABLE
-from pruning.model.units import UnitGroup
+from pruning.model.layer_types import PRUNABLE
 from pruning.options.constraints import Between, check
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from pruning.criteria.calibration import Calibration
+    from pruning.criteria.gradients import Values
+    from pruning.model.units import UnitGroup
 
 
 @dataclass(frozen=True)
@@ -37,12 +40,14 @@ class OptimalBrainDamage:
         "hutchinson: `probes` times one forward and two backward passes"
     )
     fits: ClassVar[tuple[str, ...]] = ANY
-    layers: ClassVar[tuple[type[nn.Module], ...]] = PRUNABLE
+    layers: ClassVar[tuple[str, ...]] = PRUNABLE
 
     def __post_init__(self) -> None:
         check(self, "criterion")
 
     def score(self, model: nn.Module, groups: Sequence[UnitGroup], calibration: Calibration) -> dict[str, Tensor]:
+        from pruning.criteria.gradients import fisher_diagonal, ranked_params
+
         chosen = replace(calibration, samples=self.samples)
         if self.diagonal == "fisher":
             curvatures = fisher_diagonal(model, ranked_params(groups), chosen)
@@ -56,6 +61,10 @@ class OptimalBrainDamage:
 
     def _probed(self, model: nn.Module, groups: Sequence[UnitGroup], calibration: Calibration) -> Values:
         """The Hessian's diagonal as the mean of v·(H v) over vectors v of random signs."""
+        import torch
+
+        from pruning.criteria.gradients import all_weights, mean_hessian_product
+
         names = all_weights(model, groups)
         total = {name: torch.zeros_like(model.get_parameter(name), dtype=torch.float32) for name in names}
         for probe in range(self.probes):
@@ -68,5 +77,7 @@ class OptimalBrainDamage:
 
 def _signs(parameter: Tensor, lot: str) -> Tensor:
     """−1 or 1 for each value, drawn by the text's own generator: float32 of the parameter's shape."""
+    import torch
+
     generator = torch.Generator().manual_seed(zlib.crc32(lot.encode()))
     return torch.randint(0, 2, parameter.shape, generator=generator).mul(2).sub(1).float().to(parameter.device)

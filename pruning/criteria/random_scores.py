@@ -1,15 +1,19 @@
+from __future__ import annotations
+
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
-from torch import Tensor, nn
-
-from pruning.criteria.calibration import Calibration
 from pruning.criteria.criterion import ANY
-from pruning.model.layer_table import PRUNABLE
-from pruning.model.units import UnitGroup
+from pruning.model.layer_types import PRUNABLE
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from pruning.criteria.calibration import Calibration
+    from pruning.model.units import UnitGroup
 
 
 @dataclass(frozen=True)
@@ -22,12 +26,16 @@ class Random:
     source: ClassVar[str] = "baseline"
     cost: ClassVar[str] = "no pass over data"
     fits: ClassVar[tuple[str, ...]] = ANY
-    layers: ClassVar[tuple[type[nn.Module], ...]] = PRUNABLE
+    layers: ClassVar[tuple[str, ...]] = PRUNABLE
 
     def score(self, model: nn.Module, groups: Sequence[UnitGroup], calibration: Calibration) -> dict[str, Tensor]:
+        import torch
+
         return {group.name: torch.rand(group.units, generator=_lots(calibration.seed, group.name)) for group in groups}
 
 
 def _lots(seed: int, name: str) -> torch.Generator:
     """Each group draws from its own generator, so that its lots do not depend on which other groups compete."""
+    import torch
+
     return torch.Generator().manual_seed(zlib.crc32(f"{seed} {name}".encode()))

@@ -1,14 +1,17 @@
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from torch import Tensor, nn
-
-from pruning.criteria.calibration import Calibration
 from pruning.criteria.criterion import ANY
-from pruning.criteria.gradients import mean_gradients, ranked_params
-from pruning.model.layer_table import PRUNABLE
-from pruning.model.units import UnitGroup
+from pruning.model.layer_types import PRUNABLE
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from pruning.criteria.calibration import Calibration
+    from pruning.model.units import UnitGroup
 
 
 @dataclass(frozen=True)
@@ -23,9 +26,11 @@ class Snip:
     source: ClassVar[str] = "Lee 2019"
     cost: ClassVar[str] = "one forward and one backward pass over 1024 training samples"
     fits: ClassVar[tuple[str, ...]] = ANY
-    layers: ClassVar[tuple[type[nn.Module], ...]] = PRUNABLE
+    layers: ClassVar[tuple[str, ...]] = PRUNABLE
 
     def score(self, model: nn.Module, groups: Sequence[UnitGroup], calibration: Calibration) -> dict[str, Tensor]:
+        from pruning.criteria.gradients import mean_gradients, ranked_params
+
         slopes = mean_gradients(model, ranked_params(groups), calibration)
         effects = {name: (model.get_parameter(name).detach() * slope).abs() for name, slope in slopes.items()}
         return {group.name: group.sums(effects) for group in groups}

@@ -1,16 +1,19 @@
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-import torch
-from torch import Tensor, nn
-
-from pruning.criteria.calibration import Calibration
 from pruning.criteria.criterion import ANY
-from pruning.criteria.gradients import Values, gradients, ranked_params, squared_gradients
-from pruning.model.layer_table import PRUNABLE
-from pruning.model.units import UnitGroup
-from pruning.workload import Batch, Task
+from pruning.model.layer_types import PRUNABLE
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from pruning.criteria.calibration import Calibration
+    from pruning.criteria.gradients import Values
+    from pruning.model.units import UnitGroup
+    from pruning.workload import Batch, Task
 
 
 @dataclass(frozen=True)
@@ -31,9 +34,13 @@ class Taylor:
         "one forward and one backward pass over 1024 training samples; second order two, one of them sample by sample"
     )
     fits: ClassVar[tuple[str, ...]] = ANY
-    layers: ClassVar[tuple[type[nn.Module], ...]] = PRUNABLE
+    layers: ClassVar[tuple[str, ...]] = PRUNABLE
 
     def score(self, model: nn.Module, groups: Sequence[UnitGroup], calibration: Calibration) -> dict[str, Tensor]:
+        import torch
+
+        from pruning.criteria.gradients import ranked_params
+
         names = ranked_params(groups)
         totals = {group.name: torch.zeros(group.units, device=calibration.device) for group in groups}
         batches = 0
@@ -46,6 +53,8 @@ class Taylor:
 
     def _changes(self, model: nn.Module, names: Sequence[str], batch: Batch, task: Task) -> Values:
         """By how much the loss of the batch drops with each weight set to zero."""
+        from pruning.criteria.gradients import gradients, squared_gradients
+
         weights = {name: model.get_parameter(name).detach().float() for name in names}
         changes = {name: weights[name] * slope for name, slope in gradients(model, names, batch, task).items()}
         if self.order == 2:

@@ -1,12 +1,16 @@
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from torch import Tensor, nn
+from pruning.model.layer_types import WITH_CHANNELS
 
-from pruning.criteria.calibration import Calibration, features_last, input_sums, precise
-from pruning.model.layer_table import WITH_CHANNELS
-from pruning.model.units import UnitGroup
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from pruning.criteria.calibration import Calibration
+    from pruning.model.units import UnitGroup
 
 
 @dataclass(frozen=True)
@@ -22,9 +26,11 @@ class Wanda:
     source: ClassVar[str] = "Sun 2023"
     cost: ClassVar[str] = "one forward pass over 1024 training samples"
     fits: ClassVar[tuple[str, ...]] = ("weights", "kernels", "blocks", "channels")
-    layers: ClassVar[tuple[type[nn.Module], ...]] = WITH_CHANNELS
+    layers: ClassVar[tuple[str, ...]] = WITH_CHANNELS
 
     def score(self, model: nn.Module, groups: Sequence[UnitGroup], calibration: Calibration) -> dict[str, Tensor]:
+        from pruning.criteria.calibration import input_sums
+
         params = sorted({param for group in groups for param in group.params})
         squares = input_sums(model, params, calibration, _squares)
         values: dict[str, Tensor] = {}
@@ -37,6 +43,8 @@ class Wanda:
 
 def _squares(layer: nn.Module, inputs: Tensor) -> Tensor:
     """Σ x² of each input feature [in]."""
+    from pruning.criteria.calibration import features_last, precise
+
     return precise(features_last(layer, inputs)).square().sum(dim=0)
 
 

@@ -3,9 +3,8 @@
 import logging
 from pathlib import Path
 
-from pruning.errors import JobError, PruningError
+from pruning.errors import JobError, PruningError, describe
 from pruning.model.memory import out_of_memory
-from pruning.model.preparation import describe
 
 log = logging.getLogger(__name__)
 

@@ -8,10 +8,10 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from pruning.errors import WorkloadError
+from pruning.errors import WorkloadError, describe
 from pruning.granularities import Channels
 from pruning.model.devices import place
-from pruning.model.preparation import describe, open_model, require_finite
+from pruning.model.preparation import open_model, require_finite
 from pruning.model.surgery import remove_units
 from pruning.model.units import Slice, UnitGroup
 from pruning.workload import Workload

@@ -1,11 +1,14 @@
+from __future__ import annotations
+
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from torch import Tensor, nn
-
-from pruning.model.layer_table import prunable_weights
-from pruning.model.units import Tiles, UnitGroup
 from pruning.options.constraints import Between, check
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from pruning.model.units import UnitGroup
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,9 @@ class Blocks:
         check(self, "granularity")
 
     def sorted_out(self, model: nn.Module, example: Tensor) -> tuple[list[UnitGroup], dict[str, str]]:
+        from pruning.model.layer_table import prunable_weights
+        from pruning.model.units import Tiles, UnitGroup
+
         groups: list[UnitGroup] = []
         for name, param, _ in prunable_weights(model):
             tiles = Tiles(param, self.rows_per_block, self.columns_per_block)

@@ -1,12 +1,14 @@
+from __future__ import annotations
+
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from torch import Tensor, nn
+from pruning.model.layer_types import has_channels
 
-from pruning.granularities.coupling import coupled_slices
-from pruning.model.layer_table import WITH_CHANNELS, owning_layer, prunable_weights
-from pruning.model.surgery import why_whole
-from pruning.model.units import Slice, UnitGroup
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from pruning.model.units import Slice, UnitGroup
 
 
 @dataclass(frozen=True)
@@ -22,12 +24,16 @@ class Channels:
     rows: ClassVar[bool] = False
 
     def sorted_out(self, model: nn.Module, example: Tensor) -> tuple[list[UnitGroup], dict[str, str]]:
+        from pruning.granularities.coupling import coupled_slices
+        from pruning.model.layer_table import owning_layer, prunable_weights
+        from pruning.model.surgery import why_whole
+
         rows: list[UnitGroup] = []
         reasons: dict[str, str] = {}
         producers: dict[str, str] = {}
         for name, param, _ in prunable_weights(model):
             layer = owning_layer(model, param)
-            if isinstance(layer, WITH_CHANNELS):
+            if has_channels(layer):
                 producers[param] = name
             else:
                 reasons[name] = f"{type(layer).__name__} has no channels that can be cut: choose another granularity"
@@ -51,4 +57,6 @@ class Channels:
 
 
 def _group(name: str, members: tuple[str, ...], ranked: list[Slice], follows: list[Slice]) -> UnitGroup:
+    from pruning.model.units import UnitGroup
+
     return UnitGroup(name, members, (len(ranked[0].index),), tuple(ranked), tuple(follows))

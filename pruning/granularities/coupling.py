@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from pruning.model.dependency_graph import channel_group, traced
-from pruning.model.layer_table import CONVOLUTIONS, NORMS, WITH_CHANNELS
+from pruning.model.layer_types import NORMS, WITH_CHANNELS, has_channels, is_a, is_convolution
 from pruning.model.parameter_sharing import shared_parameters
 from pruning.model.units import Slice
 
@@ -35,7 +35,7 @@ def coupled_slices(model: nn.Module, example: Tensor) -> dict[str, Coupled]:
     shared = shared_parameters(model)
     found: dict[str, Coupled] = {}
     for name, module in copied.named_modules():
-        if isinstance(module, WITH_CHANNELS) and module in graph.module2node:
+        if has_channels(module) and module in graph.module2node:
             channels = len(module.weight)
             items = [item for item in channel_group(graph, module, range(channels)) if item.dep.target.module in names]
             units = _units(items, channels)
@@ -78,7 +78,7 @@ def _tie(item: Any, index: int) -> int | None:
     module = item.dep.target.module
     if isinstance(module, nn.GroupNorm) and module.num_groups > 1:
         return index // (module.num_channels // module.num_groups)
-    if isinstance(module, CONVOLUTIONS) and _is_grouped(module):
+    if is_convolution(module) and _is_grouped(module):
         return index % ((module.in_channels if _reads(item) else module.out_channels) // module.groups)
     return None
 
@@ -87,16 +87,16 @@ def _tied_together(module: nn.Module) -> int:
     """How many channels one tie holds together."""
     if isinstance(module, nn.GroupNorm):
         return module.num_channels // module.num_groups
-    return module.groups if isinstance(module, CONVOLUTIONS) else 1
+    return module.groups if is_convolution(module) else 1
 
 
 def _is_grouped(module: nn.Module) -> bool:
     """Whether it is a convolution in groups of several channels; one channel a group (depthwise) is another matter."""
-    return isinstance(module, CONVOLUTIONS) and module.groups > 1 and not _is_depthwise(module)
+    return is_convolution(module) and module.groups > 1 and not _is_depthwise(module)
 
 
 def _is_depthwise(module: nn.Module) -> bool:
-    return isinstance(module, CONVOLUTIONS) and 1 < module.groups == module.in_channels == module.out_channels
+    return is_convolution(module) and 1 < module.groups == module.in_channels == module.out_channels
 
 
 def _why_not(item: Any, names: dict[Any, str], frozen: set[str], shared: dict[str, str], units: list[int]) -> str:
@@ -106,12 +106,12 @@ def _why_not(item: Any, names: dict[Any, str], frozen: set[str], shared: dict[st
         return (
             f"its units are pruned together with {name}, and a norm over several dimensions cannot be made smaller yet"
         )
-    if not isinstance(module, (*WITH_CHANNELS, *NORMS, nn.PReLU)):
+    if not is_a(module, (*WITH_CHANNELS, *NORMS, "PReLU")):
         return f"its units are pruned together with {name}, and {type(module).__name__} cannot be made smaller yet"
     owned = ["weight"] if _reads(item) else [own for own, _ in module.named_parameters(recurse=False)]
     if tied := [f"{name}.{own}" for own in owned if f"{name}.{own}" in shared]:
         return f"its units own a part of {tied[0]}, which {name} shares with {shared[tied[0]]}: they always stay"
-    if isinstance(module, WITH_CHANNELS) and not _reads(item) and f"{name}.weight" in frozen:
+    if has_channels(module) and not _reads(item) and f"{name}.weight" in frozen:
         return f"its units are pruned together with those of {name}, which is frozen: set requires_grad to True there"
     if _is_grouped(module) and module.groups == module.out_channels:
         # torch-pruning takes it for depthwise and would cut its inputs like its outputs
@@ -120,7 +120,7 @@ def _why_not(item: Any, names: dict[Any, str], frozen: set[str], shared: dict[st
     if None not in ties and len(units) > 1 and max(units) == 0:
         return f"the groups of {name} let its units be pruned only all together: they always stay"
     torn = None not in ties and any(count != _tied_together(module) for count in ties.values())
-    partial = isinstance(module, WITH_CHANNELS) and not _reads(item) and len(item.idxs) != len(module.weight)
+    partial = has_channels(module) and not _reads(item) and len(item.idxs) != len(module.weight)
     return _unmatched(name) if torn or partial else ""
 
 
@@ -132,7 +132,7 @@ def _why_unequal(item: Any, names: dict[Any, str], units: list[int]) -> str:
 
 def _why_outside(item: Any, names: dict[Any, str], units: list[int]) -> str:
     """A sentence where the traced channels are not this member's: half of them went into a gate (GLU), for one."""
-    if not isinstance(item.dep.target.module, (*WITH_CHANNELS, *NORMS)):
+    if not is_a(item.dep.target.module, (*WITH_CHANNELS, *NORMS)):
         return ""
     outside = any(int(piece.index.max()) >= _length(item, piece) for piece in _slices(item, names, units))
     return _unmatched(names[item.dep.target.module]) if outside else ""
@@ -161,7 +161,7 @@ def _owned(item: Any, units: list[int]) -> list[list[int]]:
 
 def _reads(item: Any) -> bool:
     """Whether this member takes the units as its input, so that columns are pruned and not rows."""
-    return "in_channels" in item.dep.handler.__name__ and isinstance(item.dep.target.module, WITH_CHANNELS)
+    return "in_channels" in item.dep.handler.__name__ and has_channels(item.dep.target.module)
 
 
 def _slices(item: Any, names: dict[Any, str], units: list[int]) -> list[Slice]:

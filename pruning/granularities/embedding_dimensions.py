@@ -1,10 +1,12 @@
+from __future__ import annotations
+
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from torch import Tensor, nn
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
-from pruning.granularities.embeddings import embedding_groups
-from pruning.model.units import UnitGroup
+    from pruning.model.units import UnitGroup
 
 
 @dataclass(frozen=True)
@@ -20,4 +22,6 @@ class EmbeddingDimensions:
     rows: ClassVar[bool] = False
 
     def sorted_out(self, model: nn.Module, example: Tensor) -> tuple[list[UnitGroup], dict[str, str]]:
+        from pruning.granularities.embeddings import embedding_groups
+
         return embedding_groups(model, dim=1)

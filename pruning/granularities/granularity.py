@@ -1,10 +1,13 @@
 """What every granularity is."""
 
-from typing import ClassVar, Protocol
+from __future__ import annotations
 
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
-from pruning.model.units import UnitGroup
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from pruning.model.units import UnitGroup
 
 
 class Granularity(Protocol):

@@ -1,11 +1,15 @@
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from torch import Tensor, nn
+from pruning.model.layer_types import is_convolution
 
-from pruning.model.layer_table import CONVOLUTIONS, prunable_weights
-from pruning.model.units import Tiles, UnitGroup
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from pruning.model.units import UnitGroup
 
 
 @dataclass(frozen=True)
@@ -20,11 +24,14 @@ class Kernels:
     rows: ClassVar[bool] = True
 
     def sorted_out(self, model: nn.Module, example: Tensor) -> tuple[list[UnitGroup], dict[str, str]]:
+        from pruning.model.layer_table import prunable_weights
+        from pruning.model.units import Tiles, UnitGroup
+
         groups: list[UnitGroup] = []
         reasons: dict[str, str] = {}
         for name, param, module in prunable_weights(model):
             shape = model.get_parameter(param).shape
-            if isinstance(module, CONVOLUTIONS):
+            if is_convolution(module):
                 tiles = Tiles(param, 1, math.prod(shape[2:]))
                 groups.append(UnitGroup(name, (name,), (shape[0], shape[1]), (tiles,)))
             else:

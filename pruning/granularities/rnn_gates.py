@@ -1,11 +1,12 @@
+from __future__ import annotations
+
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
-from torch import Tensor, nn
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
-from pruning.granularities.recurrent import recurrent_rows
-from pruning.model.units import Slice, UnitGroup
+    from pruning.model.units import UnitGroup
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,11 @@ class RNNGates:
     rows: ClassVar[bool] = True
 
     def sorted_out(self, model: nn.Module, example: Tensor) -> tuple[list[UnitGroup], dict[str, str]]:
+        import torch
+
+        from pruning.granularities.recurrent import recurrent_rows
+        from pruning.model.units import Slice, UnitGroup
+
         rows, free, reasons = recurrent_rows(model)
         groups: list[UnitGroup] = []
         for direction in free:

@@ -1,12 +1,13 @@
+from __future__ import annotations
+
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
-from torch import Tensor, nn
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
-from pruning.granularities.recurrent import Direction, recurrent_rows
-from pruning.model.parameter_sharing import why_kept_whole
-from pruning.model.units import Slice, UnitGroup
+    from pruning.granularities.recurrent import Direction
+    from pruning.model.units import UnitGroup
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,9 @@ class RNNUnits:
     rows: ClassVar[bool] = False
 
     def sorted_out(self, model: nn.Module, example: Tensor) -> tuple[list[UnitGroup], dict[str, str]]:
+        from pruning.granularities.recurrent import recurrent_rows
+        from pruning.model.parameter_sharing import why_kept_whole
+
         rows, free, reasons = recurrent_rows(model)
         groups: list[UnitGroup] = []
         for direction in free:
@@ -39,6 +43,10 @@ class RNNUnits:
 
 
 def _group(members: tuple[str, ...], direction: Direction) -> UnitGroup:
+    import torch
+
+    from pruning.model.units import Slice, UnitGroup
+
     hidden, gates = direction.module.hidden_size, direction.gates
     in_each_gate = torch.arange(gates * hidden).reshape(gates, hidden).T.contiguous()
     columns = torch.arange(hidden)[:, None]

@@ -1,10 +1,12 @@
+from __future__ import annotations
+
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from torch import Tensor, nn
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
-from pruning.model.layer_table import prunable_weights
-from pruning.model.units import Tiles, UnitGroup
+    from pruning.model.units import UnitGroup
 
 
 @dataclass(frozen=True)
@@ -16,6 +18,9 @@ class Weights:
     rows: ClassVar[bool] = True
 
     def sorted_out(self, model: nn.Module, example: Tensor) -> tuple[list[UnitGroup], dict[str, str]]:
+        from pruning.model.layer_table import prunable_weights
+        from pruning.model.units import Tiles, UnitGroup
+
         groups = [
             UnitGroup(name, (name,), tuple(model.get_parameter(param).shape), (Tiles(param),))
             for name, param, _ in prunable_weights(model)

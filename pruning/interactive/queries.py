@@ -22,6 +22,7 @@ from pruning.interactive.session import Opened, PreviewSession
 from pruning.layer_sensitivity.result import Sensitivity
 from pruning.model.costs import file_bytes, gzip_size, nonzero_after
 from pruning.model.layer_table import owning_layer
+from pruning.model.layer_types import is_a
 from pruning.model.units import group_of, masks_of
 from pruning.pipeline.criteria_comparison import Agreement, Compared, Effort
 from pruning.recipe.recipe import Recipe
@@ -176,7 +177,7 @@ def _importance(lab: PreviewSession, recipe: Recipe, layer: str) -> tuple[Tensor
     opened = lab.opened(recipe.workload)
     param = _param(opened, layer)
     weight = opened.model.get_parameter(param).detach()
-    weights = isinstance(owning_layer(opened.model, param), recipe.criterion.layers) and recipe.criterion.fits == ANY
+    weights = is_a(owning_layer(opened.model, param), recipe.criterion.layers) and recipe.criterion.fits == ANY
     for granularity in [Weights()] * weights + [recipe.granularity]:
         groups, scores = lab.scores(recipe.workload, recipe.criterion, granularity, recipe.seed)
         group = group_of(groups, layer)

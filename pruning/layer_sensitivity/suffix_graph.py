@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from pruning.errors import describe
 from pruning.model.patching import replaced_parameters
-from pruning.model.preparation import describe
 from pruning.model.units import zeroed
 
 # outputs are those of the same operations in the same order; only a GPU may add up in another one

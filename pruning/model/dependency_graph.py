@@ -13,9 +13,8 @@ import torch_pruning
 from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
-from pruning.errors import SurgeryError
+from pruning.errors import SurgeryError, describe
 from pruning.model.patching import replaced_forwards
-from pruning.model.preparation import describe
 from pruning.model.units import Slice, UnitGroup
 
 OPAQUE = (nn.RNNBase, nn.MultiheadAttention)

@@ -9,16 +9,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from pruning.model.descriptions import LayerRow
+from pruning.model.layer_types import NORMS, PRUNABLE, is_a
 from pruning.model.patching import evaluating
-
-CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-WITH_CHANNELS = (nn.Linear, *CONVOLUTIONS)
-PRUNABLE = (*WITH_CHANNELS, nn.Embedding, nn.RNNBase, nn.MultiheadAttention)
-NORMS = (
-    *(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d),
-    *(nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d),
-    *(nn.GroupNorm, nn.LayerNorm),
-)
 
 
 class Weight(NamedTuple):
@@ -147,9 +139,9 @@ def _why_not(module: nn.Module, matrix: str) -> str:
     kind = type(module).__name__
     if _is_quantised(module):
         return f"{kind} is quantised: prune the float model first, then quantise it"
-    if isinstance(module, NORMS):
+    if is_a(module, NORMS):
         return "a norm has no units of its own: it is pruned with the channels that it follows"
-    if not isinstance(module, PRUNABLE):
+    if not is_a(module, PRUNABLE):
         return f"{kind} is not a type whose weights can be pruned yet"
     if matrix and not module.get_parameter(matrix).requires_grad:
         return "frozen: set requires_grad to True to let it be pruned"

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize, prune, remove_spectral_norm, remove_weight_norm
 
-from pruning.errors import WorkloadError
+from pruning.errors import WorkloadError, describe
 from pruning.model.devices import place
 from pruning.workload import TensorSplit, Workload
 
@@ -122,9 +122,3 @@ def require_finite(owner: str, tensors: Mapping[str, Tensor] | Iterable[tuple[st
             raise WorkloadError(
                 f"{owner}: the tensor {name} holds {count} values that are NaN or infinite; repair or retrain the model"
             )
-
-
-def describe(error: BaseException) -> str:
-    """The error on one short line: its type and the first line of what it says."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__

@@ -7,11 +7,10 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from pruning.errors import SurgeryError
+from pruning.errors import SurgeryError, describe
 from pruning.model.dependency_graph import cut, renumber_norms, traced
 from pruning.model.devices import place
 from pruning.model.patching import copy_modes, evaluating, replaced_forwards
-from pruning.model.preparation import describe
 from pruning.model.units import Keep, Piece, Slice, UnitGroup, apply_masks, masks_of
 
 _OUTPUT = "its units are the model's output: they always stay"

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from pruning.criteria import CRITERIA, Criterion, unit_scores
 from pruning.criteria.calibration import Calibration
 from pruning.criteria.pass_counter import counted
-from pruning.errors import PruningError, RecipeError, WorkloadError
+from pruning.errors import PruningError, RecipeError, WorkloadError, describe
 from pruning.evaluation.accuracy import evaluate_all
 from pruning.evaluation.estimate import Estimate
 from pruning.model.costs import cost_model
-from pruning.model.preparation import describe, open_model
+from pruning.model.preparation import open_model
 from pruning.model.surgery import cut_out
 from pruning.model.units import UnitGroup
 from pruning.pipeline.eligibility import chosen_groups

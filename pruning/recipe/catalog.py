@@ -69,7 +69,7 @@ def _kind(kind: str, made: type[Any]) -> KindInfo:
         source=getattr(made, "source", ""),
         cost=getattr(made, "cost", ""),
         scores=tuple(GRANULARITIES) if fits == ANY else fits,
-        layers=tuple(layer.__name__ for layer in getattr(made, "layers", ())),
+        layers=getattr(made, "layers", ()),
         unit=getattr(made, "unit", ""),
         removable=getattr(made, "removable", None),
     )

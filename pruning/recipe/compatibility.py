@@ -1,16 +1,20 @@
 """Which choices go together. Every rule is here, and each gives a sentence that says what to choose instead."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from __future__ import annotations
 
-from torch import nn
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from pruning.criteria import ANY, CRITERIA, Criterion, LeavesOut
 from pruning.granularities import GRANULARITIES, Granularity
-from pruning.model.layer_table import owning_layer
-from pruning.model.units import UnitGroup
+from pruning.model.layer_types import is_a
 from pruning.selection.amounts import Amount
 from pruning.selection.scopes import SCOPES, Scope
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from pruning.model.units import UnitGroup
 
 
 def incompatibility(criterion: Criterion, granularity: Granularity, scope: Scope, amount: Amount) -> str:
@@ -44,13 +48,15 @@ def fits(criterion: type[Criterion], granularity: str) -> bool:
 
 def unscored(criterion: Criterion, model: nn.Module, groups: Sequence[UnitGroup]) -> dict[str, str]:
     """Group name -> why the criterion cannot score it: a layer of a type that it does not know, or its own reason."""
+    from pruning.model.layer_table import owning_layer
+
     reasons: dict[str, str] = {}
     kind = _kind(CRITERIA, criterion)
     for group in groups:
         for param in group.params:
             layer = owning_layer(model, param)
-            if not isinstance(layer, criterion.layers):
-                known = ", ".join(made.__name__ for made in criterion.layers)
+            if not is_a(layer, criterion.layers):
+                known = ", ".join(criterion.layers)
                 reasons[group.name] = (
                     f"{kind} does not score {type(layer).__name__} (it scores {known}): choose another criterion"
                 )

@@ -1,13 +1,13 @@
 """A recipe to start from: valid JSON whose comments say, from the tables, what else could stand there."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from torch import nn
-
-from pruning.model.layer_table import prunable_weights
+from pruning.model.layer_types import is_a
 from pruning.options.docstrings import field_docs, first_paragraph
 from pruning.recipe.catalog import CHOICES, takes
 from pruning.recipe.recipe import Recipe, to_dict
@@ -15,15 +15,22 @@ from pruning.selection.amounts import Sparsity
 from pruning.training.schedules import Polynomial
 from pruning.training.tuning import Tuning
 
+if TYPE_CHECKING:
+    from torch import nn
+
 
 def starting_recipe(name: str, model: nn.Module) -> Recipe:
     """Five rounds of two epochs; 90 % of the weights where all layers are Linear, else 80 %."""
-    dense_layers = all(isinstance(layer, nn.Linear) for _, _, layer in prunable_weights(model))
+    from pruning.model.layer_table import prunable_weights
+
+    dense_layers = all(is_a(layer, ("Linear",)) for _, _, layer in prunable_weights(model))
     return Recipe(name, amount=Sparsity(0.9 if dense_layers else 0.8), schedule=Polynomial(), tuning=Tuning())
 
 
 def commented(recipe: Recipe, model: nn.Module) -> str:
     """The recipe's JSON, indented, with a comment before every field."""
+    from pruning.model.layer_table import prunable_weights
+
     layers = ", ".join(name for name, _, _ in prunable_weights(model))
     about = {
         "version": "The version of this form.",

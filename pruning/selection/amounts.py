@@ -1,15 +1,18 @@
 """How much is pruned? One class an amount, one line in the table."""
 
+from __future__ import annotations
+
 import math
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal, Protocol
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from pruning.errors import RecipeError
 from pruning.options.constraints import Share, check
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +32,7 @@ class SortedPools:
 class Cost(Protocol):
     """What is left of the network when an amount is pruned, as a share of the dense one, in [0, 1]."""
 
-    def __call__(self, of: "Measure", amount: "Amount") -> float: ...
+    def __call__(self, of: Measure, amount: Amount) -> float: ...
 
 
 class Amount(Protocol):
@@ -52,7 +55,7 @@ class Amount(Protocol):
         """Groups that were asked, by name, to lose all their units."""
         ...
 
-    def settled(self, cost: Cost) -> "Amount":
+    def settled(self, cost: Cost) -> Amount:
         """The amount with everything known that depends on the network's costs."""
         ...
 
@@ -84,7 +87,7 @@ class Sparsity(_Common):
     def counts_to_prune(self, pools: SortedPools) -> Tensor:
         return _each(pools, round(self.share * pools.size))
 
-    def settled(self, cost: Cost) -> "Sparsity":
+    def settled(self, cost: Cost) -> Sparsity:
         return self
 
 
@@ -102,7 +105,7 @@ class Threshold(_Common):
     def counts_to_prune(self, pools: SortedPools) -> Tensor:
         return _below(pools, self.value)
 
-    def settled(self, cost: Cost) -> "Threshold":
+    def settled(self, cost: Cost) -> Threshold:
         return self
 
 
@@ -125,7 +128,7 @@ class RelativeThreshold(_Common):
     def own_pools(self, names: Iterable[str]) -> frozenset[str]:
         return frozenset(names)
 
-    def settled(self, cost: Cost) -> "RelativeThreshold":
+    def settled(self, cost: Cost) -> RelativeThreshold:
         return self
 
 
@@ -191,7 +194,7 @@ class PerLayer:
     def empties(self) -> frozenset[str]:
         return frozenset(layer for layer, share in self.shares.items() if share == 1.0)
 
-    def settled(self, cost: Cost) -> "PerLayer":
+    def settled(self, cost: Cost) -> PerLayer:
         if not isinstance(self.rest, Budget):
             return self
         budget = self.rest
@@ -207,7 +210,7 @@ def n_of_m(keep: int, of: int) -> float:
 STEPS = 2**20  # the finest sparsity that a budget looks for is a millionth
 
 
-def _bisected(left: "Left", budget: Budget, where: str) -> float:
+def _bisected(left: Left, budget: Budget, where: str) -> float:
     """The smallest sparsity, to a millionth, that leaves no more than the budget, which stands at `where`."""
     floor = left(1.0)
     if floor > budget.share:
@@ -215,16 +218,8 @@ def _bisected(left: "Left", budget: Budget, where: str) -> float:
             f"{where}.share is {budget.share:g} of the {budget.of}, and with one unit in each layer {floor:.4g} of "
             "them are left: ask for more, keep fewer layers whole, or choose another granularity"
         )
-    low, high = 0, STEPS  # high always meets the budget
-    if left(0.0) <= budget.share:
-        return 0.0
-    while high - low > 1:
-        middle = (low + high) // 2
-        if left(middle / STEPS) <= budget.share:
-            high = middle
-        else:
-            low = middle
-    return high / STEPS
+    # the higher the sparsity the less is left: along the grid False turns to True once, at the latest at its end
+    return bisect_left(range(STEPS), True, key=lambda step: left(step / STEPS) <= budget.share) / STEPS
 
 
 class Left(Protocol):
@@ -232,11 +227,15 @@ class Left(Protocol):
 
 
 def _each(pools: SortedPools, count: int) -> Tensor:
+    import torch
+
     return torch.full((pools.pools,), count)
 
 
 def _below(pools: SortedPools, value: float) -> Tensor:
     # the first float32 that is not below the value: a threshold read off a page is compared as it is, not rounded
+    import torch
+
     first = torch.tensor(value, dtype=torch.float32)
     if float(first) < value:
         first = torch.nextafter(first, torch.tensor(torch.inf))

@@ -1,14 +1,17 @@
 """Who competes with whom? One class a scope, one line in the table."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Protocol
 
-import torch
-from torch import Tensor
-
-from pruning.model.units import UnitGroup
 from pruning.options.constraints import Between, check
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from pruning.model.units import UnitGroup
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +52,8 @@ class Global:
     within_rows: ClassVar[bool] = False
 
     def competitions(self, groups: Sequence[UnitGroup]) -> list[Competition]:
+        import torch
+
         units = sum(group.units for group in groups)
         return [Competition(tuple(group.name for group in groups), torch.arange(units)[None])] if groups else []
 
@@ -67,6 +72,8 @@ class WithinLayer:
     within_rows: ClassVar[bool] = False
 
     def competitions(self, groups: Sequence[UnitGroup]) -> list[Competition]:
+        import torch
+
         return [Competition((group.name,), torch.arange(group.units)[None]) for group in groups]
 
     def divisor(self, scores: Tensor) -> float:
@@ -83,6 +90,8 @@ class WithinRow:
     within_rows: ClassVar[bool] = True
 
     def competitions(self, groups: Sequence[UnitGroup]) -> list[Competition]:
+        import torch
+
         return [
             Competition((group.name,), torch.arange(group.units).reshape(group.layout[0], -1))
             for group in groups
@@ -110,6 +119,8 @@ class WithinBlocks:
         check(self, "scope")
 
     def competitions(self, groups: Sequence[UnitGroup]) -> list[Competition]:
+        import torch
+
         found: list[Competition] = []
         for group in groups:
             along = torch.arange(group.units).reshape(group.layout).movedim(1, -1)

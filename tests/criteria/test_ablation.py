@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pruning.criteria import Ablation, ablation, unit_scores
+from pruning.criteria import Ablation, unit_removal, unit_scores
 from pruning.criteria.calibration import Calibration
 from pruning.errors import RecipeError
 from pruning.granularities import GRANULARITIES, Channels, RNNUnits
@@ -77,7 +77,7 @@ def test_a_neuron_scores_how_far_the_loss_rises_without_it():
 @pytest.fixture(params=[True, False], ids=["at once", "one by one"])
 def at_once(request, monkeypatch) -> bool:
     """Both ways, wherever the test runs: by itself the CPU takes the kernels of convolutions one by one."""
-    monkeypatch.setattr(ablation, "_pays_at_once", lambda params, device: request.param)
+    monkeypatch.setattr(unit_removal, "_pays_at_once", lambda params, device: request.param)
     return request.param
 
 
@@ -197,16 +197,18 @@ def test_where_vmap_has_no_rule_each_unit_is_measured_alone():
 
 def test_on_the_cpu_only_kernels_of_convolutions_are_measured_one_by_one():
     linear, kernel = torch.zeros(3, 4), torch.zeros(3, 4, 1, 1)
-    assert ablation._pays_at_once([linear, linear[0]], CPU) and not ablation._pays_at_once([linear, kernel], CPU)
-    assert ablation._pays_at_once([linear, kernel], torch.device("cuda"))
+    assert unit_removal._pays_at_once([linear, linear[0]], CPU) and not unit_removal._pays_at_once(
+        [linear, kernel], CPU
+    )
+    assert unit_removal._pays_at_once([linear, kernel], torch.device("cuda"))
 
 
 def test_chunks_of_any_size_give_the_same(monkeypatch):
-    monkeypatch.setattr(ablation, "_pays_at_once", lambda params, device: True)
+    monkeypatch.setattr(unit_removal, "_pays_at_once", lambda params, device: True)
     make, shape = NETWORKS["conv_bn"]
     data = workload(lambda: seeded(make), shape)
     together = scored(Ablation(), data)
-    monkeypatch.setattr(ablation, "BYTES", 0)
+    monkeypatch.setattr(unit_removal, "BYTES", 0)
     alone = scored(Ablation(), data)
     assert all(torch.allclose(together[name], alone[name], rtol=0, atol=1e-6) for name in together)
 

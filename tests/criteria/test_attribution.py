@@ -1,4 +1,5 @@
 import copy
+import sys
 from dataclasses import replace
 from typing import get_args
 
@@ -271,3 +272,9 @@ def test_the_passes_of_each_method_are_as_many_as_its_cost_says(method, forwards
     scored(Attribution(method, steps=6), data, model=model, groups=groups)
     assert len(groups) == 2  # each layer by itself
     assert (Counted.forwards, Counted.backwards) == (10 * 2 * forwards, 10 * 2 * backwards)
+
+
+def test_without_captum_it_says_how_to_install_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "captum", None)
+    with pytest.raises(RecipeError, match=r"not installed: `pip install 'pruning-explorer\[attribution\]'`, or choose"):
+        scored(Attribution(), work(nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 2)), torch.ones(2, 2)))

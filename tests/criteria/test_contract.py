@@ -14,7 +14,7 @@ from pruning.criteria.calibration import Calibration
 from pruning.errors import RecipeError, WorkloadError
 from pruning.events import Masked
 from pruning.granularities import GRANULARITIES, Weights
-from pruning.model.layer_table import PRUNABLE
+from pruning.model.layer_types import PRUNABLE
 from pruning.model.preparation import open_model
 from pruning.model.units import Keep, UnitGroup
 from pruning.pipeline.eligibility import scorable_groups

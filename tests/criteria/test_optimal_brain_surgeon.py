@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pruning.criteria import OptimalBrainSurgeon, optimal_brain_surgeon
+from pruning.criteria import OptimalBrainSurgeon, inverse_hessians
 from pruning.errors import RecipeError, WorkloadError
 from pruning.granularities import Channels, Weights
 from pruning.recipe.compatibility import unscored
@@ -125,7 +125,7 @@ CONVOLUTIONS = {
 @pytest.mark.parametrize("patch_bytes", [1, 32 * 2**20])
 @pytest.mark.parametrize("name", CONVOLUTIONS)
 def test_a_convolution_is_the_linear_layer_over_its_patches(name, patch_bytes, monkeypatch):
-    monkeypatch.setattr(optimal_brain_surgeon, "PATCH_BYTES", patch_bytes)
+    monkeypatch.setattr(inverse_hessians, "PATCH_BYTES", patch_bytes)
     make, shape = CONVOLUTIONS[name]
     model = seeded(lambda: nn.Sequential(make(), nn.Flatten(), nn.LazyLinear(2)))
     inputs = torch.randn(40, *shape, generator=torch.Generator().manual_seed(0))
@@ -158,7 +158,7 @@ def layer_with(layer: nn.Module, weight: Tensor, inputs: Tensor) -> Tensor:
 def test_a_layer_whose_hessian_is_large_has_a_pass_of_its_own_and_scores_the_same(monkeypatch):
     data = tiny("conv", count=40)
     together = scored(OptimalBrainSurgeon(), data, Weights())
-    monkeypatch.setattr(optimal_brain_surgeon, "HESSIAN_BYTES", 1)
+    monkeypatch.setattr(inverse_hessians, "HESSIAN_BYTES", 1)
     apart = scored(OptimalBrainSurgeon(), data, Weights())
     assert all(torch.equal(together[name], apart[name]) for name in together)
 

@@ -1,0 +1,37 @@
+"""Which types of torch's layers can be pruned, by name, so that criteria can name them without importing torch."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING, TypeGuard
+
+if TYPE_CHECKING:
+    from torch import nn
+
+CONVOLUTIONS = ("Conv1d", "Conv2d", "Conv3d")
+WITH_CHANNELS = ("Linear", *CONVOLUTIONS)
+"""Their weight is [out, in / groups, ...]: rows make the layer's units, columns read those of the layers before."""
+PRUNABLE = (*WITH_CHANNELS, "Embedding", "RNNBase", "MultiheadAttention")
+NORMS = (
+    *("BatchNorm1d", "BatchNorm2d", "BatchNorm3d"),
+    *("InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d"),
+    *("GroupNorm", "LayerNorm"),
+)
+
+
+def is_a(module: nn.Module, types: Collection[str]) -> bool:
+    """Whether the module is of one of these types of torch.nn, or of a subclass: RNNBase stands for LSTM too.
+
+    A class of somebody's own that only has such a name is not meant.
+    """
+    return any(
+        made.__name__ in types and made.__module__.startswith("torch.nn.modules.") for made in type(module).__mro__
+    )
+
+
+def is_convolution(module: nn.Module) -> TypeGuard[nn.Conv1d | nn.Conv2d | nn.Conv3d]:
+    return is_a(module, CONVOLUTIONS)
+
+
+def has_channels(module: nn.Module) -> TypeGuard[nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d]:
+    return is_a(module, WITH_CHANNELS)
