@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from pruning.errors import ExportError, WorkloadError
-from pruning.model.preparation import describe
+from pruning.errors import ExportError, WorkloadError, describe
 from pruning.workload import Workload
 
 
