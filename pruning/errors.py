@@ -1,10 +1,9 @@
 """Errors a person reads: one sentence that names the thing, what is wrong with it and the way out."""
 
+import re
 
-def describe(error: BaseException) -> str:
-    """The error on one short line: its type and the first line of what it says."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
+# a CPU, Windows and MPS raise a plain RuntimeError
+_NO_MEMORY = re.compile(r"DefaultCPUAllocator|out of memory|not enough memory")
 
 
 class PruningError(Exception):
@@ -33,3 +32,17 @@ class ExportError(PruningError):
 
 class JobError(PruningError):
     """A worker, a run or the store is not available."""
+
+
+def describe(error: BaseException) -> str:
+    """The error on one short line: its type and the first line of what it says."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether the error means that there was not enough memory, as torch says it on its different devices."""
+    if not isinstance(error, RuntimeError):
+        return isinstance(error, MemoryError)
+    # by name, for this file imports no torch
+    return type(error).__name__ == "OutOfMemoryError" or _NO_MEMORY.search(str(error)) is not None

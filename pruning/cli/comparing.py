@@ -14,7 +14,8 @@ from pruning.cli.catalogue import Catalogue
 from pruning.cli.console import table
 from pruning.cli.running import read_recipe
 from pruning.errors import RecipeError
-from pruning.pipeline.criteria_comparison import Agreement, Compared, candidates, compare_all
+from pruning.pipeline.comparison import Agreement, Compared, candidates
+from pruning.pipeline.criteria_comparison import compare_all
 from pruning.recipe.recipe import Recipe
 from pruning.reporting.formatting import count, percent, points
 

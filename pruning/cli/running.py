@@ -17,9 +17,8 @@ from rich.console import Console
 from pruning.cli.catalogue import Catalogue
 from pruning.cli.console import fail, print_stages, progress_bar
 from pruning.cli.lines import event_line
-from pruning.errors import PruningError, RecipeError, describe
+from pruning.errors import PruningError, RecipeError, describe, out_of_memory
 from pruning.events import Event, TuningStep
-from pruning.model.memory import out_of_memory
 from pruning.recipe.recipe import Recipe, from_json
 from pruning.reporting.formatting import duration
 from pruning.reporting.run_summary import STAGES, progress

@@ -3,8 +3,7 @@
 import logging
 from pathlib import Path
 
-from pruning.errors import JobError, PruningError, describe
-from pruning.model.memory import out_of_memory
+from pruning.errors import JobError, PruningError, describe, out_of_memory
 
 log = logging.getLogger(__name__)
 

@@ -26,7 +26,8 @@ from pruning.model.memory import bytes_of
 from pruning.model.preparation import open_model
 from pruning.model.surgery import cut_out
 from pruning.model.units import UnitGroup
-from pruning.pipeline.criteria_comparison import Agreement, Effort, agreement, timed_scores
+from pruning.pipeline.comparison import Agreement, Effort
+from pruning.pipeline.criteria_comparison import agreement, timed_scores
 from pruning.pipeline.eligibility import allowed_groups, scorable_groups
 from pruning.recipe.recipe import Recipe
 from pruning.selection.allocation import CostLeft

@@ -1,25 +1,13 @@
-"""Running out of memory, as torch says it on its different devices."""
+"""How much memory a value takes: what caches that are bounded in bytes ask."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from pruning.workload import TensorSplit, Workload
-
-# a CPU, Windows and MPS raise a plain RuntimeError
-_NO_MEMORY = re.compile(r"DefaultCPUAllocator|out of memory|not enough memory")
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether the error means that there was not enough memory."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and _NO_MEMORY.search(str(error)) is not None
 
 
 @runtime_checkable

@@ -3,13 +3,12 @@
 import contextlib
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pruning.criteria import CRITERIA, Criterion, unit_scores
+from pruning.criteria import Criterion, unit_scores
 from pruning.criteria.calibration import Calibration
 from pruning.criteria.pass_counter import counted
 from pruning.errors import PruningError, RecipeError, WorkloadError, describe
@@ -19,21 +18,12 @@ from pruning.model.costs import cost_model
 from pruning.model.preparation import open_model
 from pruning.model.surgery import cut_out
 from pruning.model.units import UnitGroup
+from pruning.pipeline.comparison import Agreement, Compared, Effort
 from pruning.pipeline.eligibility import chosen_groups
-from pruning.recipe.compatibility import fits
-from pruning.recipe.recipe import Recipe, kind_of
+from pruning.recipe.recipe import Recipe
 from pruning.selection.allocation import CostLeft
 from pruning.selection.ranking import rank, select
 from pruning.workload import Workload
-
-
-@dataclass(frozen=True)
-class Effort:
-    """What scoring took: seconds, and samples that went forward and backward through the network."""
-
-    seconds: float
-    forward: int
-    backward: int
 
 
 def timed_scores(
@@ -44,44 +34,6 @@ def timed_scores(
     with counted(model) as passes:
         scores = unit_scores(criterion, model, groups, calibration)
     return scores, Effort(time.perf_counter() - start, passes.forward, passes.backward)
-
-
-def candidates(recipe: Recipe) -> dict[str, Recipe]:
-    """Kind -> the recipe with that criterion, of all that can score its units; its own criterion keeps its fields."""
-    own, granularity = kind_of(recipe.criterion), kind_of(recipe.granularity)
-    return {
-        kind: recipe if kind == own else replace(recipe, criterion=made())
-        for kind, made in CRITERIA.items()
-        if fits(made, granularity)
-    }
-
-
-@dataclass(frozen=True)
-class Compared:
-    """A criterion in the comparison: its `kind`, what is known by now, or why it cannot score the model.
-
-    `pruned` of `units` units are pruned; a criterion that cannot score some layers has fewer `units` than others.
-    """
-
-    kind: str
-    units: int = 0
-    pruned: int = 0
-    effort: Effort | None = None
-    estimate: Estimate | None = None
-    problem: str = ""
-
-
-@dataclass(frozen=True, eq=False)
-class Agreement:
-    """How far criteria agree, float64 [criteria, criteria], in the order of `kinds`.
-
-    `ranks` is Spearman's correlation of the unit scores, ties sharing their mean rank. `overlap` is, of the units that
-    are pruned by the row's criterion, the share that is pruned by the column's too; NaN where none is pruned.
-    """
-
-    kinds: tuple[str, ...]
-    ranks: np.ndarray[tuple[int, int], np.dtype[np.float64]]
-    overlap: np.ndarray[tuple[int, int], np.dtype[np.float64]]
 
 
 def agreement(scores: Mapping[str, Mapping[str, Tensor]], keep: Mapping[str, Mapping[str, Tensor]]) -> Agreement:

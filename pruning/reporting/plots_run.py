@@ -6,7 +6,7 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from pruning.pipeline.criteria_comparison import Compared
+from pruning.pipeline.comparison import Compared
 from pruning.reporting.palette import (
     CUT,
     GREY,

@@ -8,13 +8,12 @@ from typing import TypeVar
 
 import torch
 
-from pruning.errors import ExportError
+from pruning.errors import ExportError, out_of_memory
 from pruning.events import Event, Exported, Finished, Resumed, Stage, StageMeasured, Verified, Warned
 from pruning.exporters import EXPORTERS, Record, export, require_writable
 from pruning.exporters.verification import differences, score_files_afresh
 from pruning.exporters.workload_source import WorkloadSource
 from pruning.model.devices import default_device, describe
-from pruning.model.memory import out_of_memory
 from pruning.recipe.recipe import Recipe
 from pruning.reporting.run_summary import stages_of
 from pruning.run import checkpoints as kept

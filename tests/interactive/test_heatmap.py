@@ -6,7 +6,8 @@ from torch import nn
 from pruning.criteria import Activation, Magnitude, Taylor
 from pruning.errors import PruningError, RecipeError
 from pruning.granularities import Channels, Weights
-from pruning.interactive.queries import CELLS, heatmap
+from pruning.interactive.queries import heatmap
+from pruning.interactive.responses import CELLS
 from pruning.interactive.session import PreviewSession
 from pruning.recipe.recipe import Recipe
 from pruning.selection.amounts import PerLayer, Sparsity

@@ -18,7 +18,8 @@ from pruning.events import StageMeasured
 from pruning.granularities import Channels, Weights
 from pruning.model.layer_table import prunable_weights
 from pruning.model.preparation import open_model
-from pruning.pipeline.criteria_comparison import agreement, candidates, compare_all, timed_scores
+from pruning.pipeline.comparison import candidates
+from pruning.pipeline.criteria_comparison import agreement, compare_all, timed_scores
 from pruning.pipeline.eligibility import scorable_groups
 from pruning.recipe.recipe import Recipe, to_json
 from pruning.selection.amounts import Sparsity

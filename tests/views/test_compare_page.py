@@ -7,7 +7,8 @@ import torch
 from streamlit.testing.v1 import AppTest
 
 from pruning.granularities import Channels
-from pruning.pipeline.criteria_comparison import candidates, compare_all
+from pruning.pipeline.comparison import candidates
+from pruning.pipeline.criteria_comparison import compare_all
 from pruning.recipe.recipe import Recipe, to_json
 from pruning.reporting.formatting import percent
 from sample_models import MODELS

@@ -10,7 +10,7 @@ from pruning.criteria import CRITERIA
 from pruning.errors import PruningError
 from pruning.interactive.queries import agree, know_more, open_workload
 from pruning.interactive.responses import ModelView
-from pruning.pipeline.criteria_comparison import Compared, candidates
+from pruning.pipeline.comparison import Compared, candidates
 from pruning.recipe.recipe import Recipe, kind_of
 from pruning.reporting.formatting import count, duration, percent, points
 from pruning.reporting.plots_run import agreement_figure, comparison_figure

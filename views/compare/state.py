@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from pruning.pipeline.criteria_comparison import Compared
+from pruning.pipeline.comparison import Compared
 from pruning.recipe.recipe import Recipe
 from views.shared.state import remembered
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pruning.errors import JobError
+from pruning.execution.error_messages import explain
 from pruning.execution.ipc import log_file
 from pruning.execution.store.records import Lease
 from pruning.execution.store.store import Store
@@ -34,8 +35,6 @@ class StoreProxy:
         try:
             return pickle.dumps((self._verbs[verb](*arguments), None))
         except Exception as error:
-            from pruning.execution.error_messages import explain  # brings torch; see the package's docstring
-
             home = self._store.home
             return pickle.dumps((None, explain(error, f"the run's {verb}", "close other programs", log_file(home))))
 
