@@ -31,6 +31,7 @@ from sample_models import (
     mlp_128,
     shipped,
 )
+from sample_models.cards import FOLDER, ModelCard
 
 CPU = torch.device("cpu")  # also on a machine with an accelerator: the weights shall be the same again
 THREADS = 1  # sums are split among threads, so the last digits depend on their number
@@ -189,7 +190,7 @@ def accuracy(network: nn.Module, split: Split, size: int = 1000) -> float:
     return right / len(split)
 
 
-def write(network: nn.Module, card: shipped.ModelCard, folder: Path) -> shipped.ModelCard:
+def write(network: nn.Module, card: ModelCard, folder: Path) -> ModelCard:
     """Write the weights and then the card with their checksum; between the two moments loading says they do not fit."""
     tensors = {key: tensor.contiguous() for key, tensor in network.state_dict().items()}
     packed = safetensors.torch.save(tensors)
@@ -201,7 +202,7 @@ def write(network: nn.Module, card: shipped.ModelCard, folder: Path) -> shipped.
 
 def reproduce(
     name: str, seed: int, epochs: int | None, folder: Path, split: Split, say: Callable[[str], None] = print
-) -> shipped.ModelCard:
+) -> ModelCard:
     """Train one sample model on the split, score it on validation and test, and write its weights and card."""
     training = TRAININGS[name]
     command = f"python -m sample_models.train {name} --seed {seed}" + (f" --epochs {epochs}" if epochs else "")
@@ -217,7 +218,7 @@ def reproduce(
     minutes = (time.monotonic() - start) / 60
     # scored as it will be loaded: another memory format may add up in another order
     network = network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    card = shipped.ModelCard(
+    card = ModelCard(
         name=name,
         data=fashion_mnist.ABOUT,
         train_size=len(split),
@@ -247,7 +248,7 @@ def main() -> None:
     parser.add_argument("name", choices=TRAININGS)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--epochs", type=int, help="instead of the recipe's own number")
-    parser.add_argument("--folder", type=Path, default=shipped.FOLDER, help="where the two files are written")
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="where the two files are written")
     chosen = parser.parse_args()
     if chosen.epochs is not None and chosen.epochs < 1:
         parser.error(f"--epochs is {chosen.epochs}; use 1 or more")

@@ -10,6 +10,8 @@ from typing import Any
 from streamlit.web import bootstrap
 
 from pruning.errors import PruningError
+from pruning.interactive.queries import open_workload
+from sample_models import MODELS
 from views.shared.server import backend
 
 APP = Path(__file__).with_name("app.py")
@@ -23,11 +25,7 @@ def launch(port: int, headless: bool) -> None:
             f"port {port} is in use; stop what uses it, or choose another: --port {port + 1} (make run PORT={port + 1})"
         )
     started = backend()
-    # only now what brings torch, so that server and worker load it side by side; the first page will ask for this
-    from pruning.interactive.queries import open_workload
-    from sample_models import MODELS
-
-    started.call(open_workload, next(iter(MODELS)))
+    started.call(open_workload, next(iter(MODELS)))  # the first page will ask for this
     options = {**settings(), "server.port": port, "server.headless": headless}
     bootstrap.load_config_options(options)
     bootstrap.run(str(APP), False, [], options)

@@ -18,6 +18,7 @@ from pruning.model.layer_table import model_macs
 from sample_models import (
     MODELS,
     card,
+    cards,
     fashion_cnn,
     fashion_lstm,
     fashion_mnist,
@@ -75,13 +76,13 @@ def narrowed(tensors: dict[str, torch.Tensor], cuts: dict[str, tuple[slice, ...]
 
 def copied(name: str, folder: Path) -> Path:
     for ending in ("safetensors", "json"):
-        (folder / f"{name}.{ending}").write_bytes((shipped.FOLDER / f"{name}.{ending}").read_bytes())
+        (folder / f"{name}.{ending}").write_bytes((cards.FOLDER / f"{name}.{ending}").read_bytes())
     return folder
 
 
 def sealed(name: str, folder: Path, packed: bytes) -> None:
     """Write weights together with a card whose checksum fits, so that the checks behind the checksum are reached."""
-    facts = json.loads((shipped.FOLDER / f"{name}.json").read_text())
+    facts = json.loads((cards.FOLDER / f"{name}.json").read_text())
     facts["sha256"] = hashlib.sha256(packed).hexdigest()
     (folder / f"{name}.safetensors").write_bytes(packed)
     (folder / f"{name}.json").write_text(json.dumps(facts))
@@ -188,7 +189,7 @@ def test_card_tells_how_the_weights_came_about(name: str):
     assert facts.command.startswith(f"python -m sample_models.train {name} --seed {facts.seed}")
     assert facts.recipe == str(TRAININGS[name])
     assert facts.epochs == TRAININGS[name].epochs
-    assert facts.sha256 == hashlib.sha256((shipped.FOLDER / f"{name}.safetensors").read_bytes()).hexdigest()
+    assert facts.sha256 == hashlib.sha256((cards.FOLDER / f"{name}.safetensors").read_bytes()).hexdigest()
 
 
 @pytest.mark.parametrize("name", NAMES)

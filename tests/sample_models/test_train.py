@@ -11,7 +11,7 @@ from torch import nn
 
 from pruning.files.atomic_write import write_whole
 from pruning.workload import TensorSplit
-from sample_models import fashion_cnn, fashion_lstm, fashion_mnist, fashion_resnet, fashion_vit, mlp_128, shipped
+from sample_models import card, fashion_cnn, fashion_lstm, fashion_mnist, fashion_resnet, fashion_vit, mlp_128, shipped
 from sample_models.train import TRAININGS, RunningAverage, reproduce, train
 
 
@@ -32,7 +32,7 @@ def test_one_epoch_writes_weights_that_load_and_repeat(tmp_path: Path):
     lines: list[str] = []
     cards = [reproduce("mlp_128", 3, 1, tmp_path / run, part, lines.append) for run in ("first", "second")]
     assert cards[0].sha256 == cards[1].sha256
-    assert shipped.card("mlp_128", tmp_path / "first") == cards[0]
+    assert card("mlp_128", tmp_path / "first") == cards[0]
     assert set(shipped.weights("mlp_128", mlp_128.MLP, tmp_path / "first")) == set(mlp_128.MLP().state_dict())
     assert (cards[0].train_size, cards[0].epochs, cards[0].seed) == (2048, 1, 3)
     assert cards[0].command == "python -m sample_models.train mlp_128 --seed 3 --epochs 1"
@@ -53,12 +53,12 @@ def test_other_kinds_of_networks_train_too(name: str):
 @pytest.mark.parametrize("name", list(TRAININGS))
 def test_training_starts_from_the_initial_weights(name: str):
     still = dataclasses.replace(TRAININGS[name], peak=0.0)  # a learning rate of 0: what starts also ends
-    (epoch,) = train(still, slice_of(fashion_mnist.train(), 8), shipped.card(name).seed, epochs=1)
+    (epoch,) = train(still, slice_of(fashion_mnist.train(), 8), card(name).seed, epochs=1)
     initial = shipped.initial_weights(name, TRAININGS[name].network)
     for key, parameter in epoch.network.named_parameters():
         assert torch.equal(parameter, initial[key]), key
     with torch.random.fork_rng():
-        torch.manual_seed(shipped.card(name).seed)
+        torch.manual_seed(card(name).seed)
         drawn = TRAININGS[name].network().state_dict()
     assert all(torch.equal(drawn[key], initial[key]) for key in drawn)
 
