@@ -1,1 +1,1 @@
-"""What we claim, as commands that print tables: `python -m benchmarks NAME [--json]`."""
+"""What the project claims about its speed and accuracy, as commands: `python -m benchmarks NAME`."""

@@ -1,87 +1,91 @@
-"""`python -m benchmarks NAME [--json]`: measure, print a table, say which targets are met; exit 1 if one is not."""
+"""`python -m benchmarks NAME`: measure, print a table, and say which targets are met; exit code 1 if one is not.
+
+`python -m benchmarks page` writes docs/measured.md from what was recorded.
+"""
 
 import argparse
-import json
-import os
-import platform
 import sys
-from collections.abc import Callable
-from dataclasses import asdict
 
-import torch
+import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import (
-    calibration,
-    cluster,
-    criteria,
-    durability,
-    healing,
-    live,
-    preview,
-    selection,
-    sensitivity,
-    start,
-    tuning,
-)
+from benchmarks import history
+from benchmarks.against import columns, worse
+from benchmarks.catalog import BENCHMARKS
+from benchmarks.history import Measurement
+from benchmarks.measured_page import PAGE, measured_page
 from benchmarks.report import Report
-
-BENCHMARKS: dict[str, Callable[[], Report]] = {
-    "calibration": calibration.measure,
-    "criteria": criteria.measure,
-    "durability": durability.measure,
-    "healing": healing.measure,
-    "live": live.measure,
-    "preview": preview.measure,
-    "ray": cluster.measure,
-    "selection": selection.measure,
-    "sensitivity": sensitivity.measure,
-    "start": start.measure,
-    "tuning": tuning.measure,
-}
+from pruning.errors import PruningError
 
 
-def machine() -> str:
-    """Cores, processor and torch: what a figure depends on."""
-    device = torch.accelerator.current_accelerator(check_available=True)
-    chip = torch.cuda.get_device_name() if device is not None and device.type == "cuda" else "no GPU"
-    return f"{os.cpu_count()} cores {platform.machine()}, {chip}, torch {torch.__version__}"
+def main(arguments: list[str] | None = None) -> int:
+    """0 if all is well, 1 if a target is missed or a figure is a fifth worse, 2 if it cannot be measured."""
+    options = _options(arguments)
+    try:
+        if options.name == "page":
+            PAGE.write_text(measured_page(), encoding="utf-8")
+            return 0
+        return _measure(options.name, options.json, options.record, options.against)
+    except PruningError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
 
 
-def main() -> int:
+def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("name", choices=BENCHMARKS)
+    parser.add_argument("name", choices=[*BENCHMARKS, "page"], metavar="NAME", help=", ".join([*BENCHMARKS, "page"]))
     parser.add_argument("--json", action="store_true", help="the last line of stdout is one JSON object")
-    options = parser.parse_args()
-    report = BENCHMARKS[options.name]()
-    console = Console(stderr=options.json)
-    if report.rows:
-        rows = Table(*report.rows[0])
-        for row in report.rows:
+    parser.add_argument("--record", action="store_true", help="add the figures to benchmarks/history")
+    parser.add_argument(
+        "--against", metavar="REV", help="beside what was recorded at this revision or before it; exit 1 if worse"
+    )
+    return parser.parse_args(arguments)
+
+
+def _measure(name: str, as_json: bool, record: bool, against: str | None) -> int:
+    # what can be refused is refused before minutes of measuring
+    before = history.measured_at(name, against) if against else None
+    commit = history.committed_head() if record else ""
+    report = BENCHMARKS[name].load()()
+    measured = history.measurement_of(report, commit)
+    console = Console(stderr=as_json)
+    for table in tables(name, measured):
+        console.print(table)
+    ended_well = report.met
+    if before is not None:
+        ended_well = _compare(report, before, measured.machine, console) and ended_well
+    if record:
+        history.append(name, measured)
+        PAGE.write_text(measured_page(), encoding="utf-8")
+    if as_json:
+        print(msgspec.json.encode({"name": name, "met": report.met, **msgspec.to_builtins(measured)}).decode())
+    return 0 if ended_well else 1
+
+
+def _compare(report: Report, before: Measurement, machine: str, console: Console) -> bool:
+    """Print both columns; whether no figure is a fifth worse on the same machine."""
+    console.print(columns(report, before))
+    if before.machine != machine:
+        console.print(f"measured on another machine ({before.machine}): nothing is called worse than before")
+        return True
+    return not worse(report, before.figures)
+
+
+def tables(name: str, measured: Measurement) -> list[Table]:
+    """The rows of the measurement, if it has any, and its figures with their targets."""
+    made: list[Table] = []
+    if measured.rows:
+        rows = Table(*measured.rows[0])
+        for row in measured.rows:
             rows.add_row(*(f"{value:.4g}" if isinstance(value, float) else str(value) for value in row.values()))
-        console.print(rows)
-    table = Table("figure", "value", "target", "met", title=f"{options.name}: {machine()}")
-    for name, value in report.figures.items():
-        target = report.targets.get(name)
-        table.add_row(
-            name, f"{value:.4g}", str(target) if target else "", "" if not target else _met(target.met(value))
-        )
-    console.print(table)
-    if options.json:
-        targets = {
-            name: {key: bound for key, bound in asdict(target).items() if bound is not None}
-            | {"met": target.met(report.figures[name])}
-            for name, target in report.targets.items()
-        }
-        rows = {"rows": report.rows} if report.rows else {}
-        about = {"name": options.name, "machine": machine()}
-        print(json.dumps({**about, "figures": report.figures, "targets": targets, **rows}))
-    return 0 if all(target.met(report.figures[name]) for name, target in report.targets.items()) else 1
-
-
-def _met(met: bool) -> str:
-    return "yes" if met else "NO"
+        made.append(rows)
+    figures = Table("figure", "value", "target", "met", title=f"{name}: {measured.machine}")
+    for figure, value in measured.figures.items():
+        target = measured.targets.get(figure)
+        met = "" if target is None else "yes" if target.met(value) else "NO"
+        figures.add_row(figure, f"{value:.4g}", str(target or ""), met)
+    return [*made, figures]
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Accuracy after the cut, untuned, for every criterion with every setting of its own, on two sample models."""
 
 import math
+import sys
 from collections.abc import Iterator
 from dataclasses import fields
 from itertools import product
@@ -38,28 +39,41 @@ Z = 1.96
 
 def measure() -> Report:
     """Mean validation accuracy (%) over three calibration seeds, ± a 95 % interval of seeds and samples."""
-    figures: dict[str, float] = {}
     device = default_device()
+    workloads = {name: MODELS[name]() for name in NAMES}
+    rows: dict[tuple[str, str], dict[str, str | float]] = {}
     for granularity, scope in SCOPE.items():
-        cells: dict[str, dict[str, str]] = {}
-        for name in NAMES:
-            workload = MODELS[name]()
+        for name, workload in workloads.items():
             for label, criterion in variants(granularity):
                 recipe = Recipe(name, criterion, GRANULARITIES[granularity](), scope)
                 try:
-                    accuracies, seconds = _accuracies(workload, recipe, device)
+                    accuracies = _accuracies(workload, recipe, device)
                 except PruningError as error:
-                    print(f"{name}, {granularity}, {label}: {error}")
+                    print(f"{name}, {granularity}, {label}: {error}", file=sys.stderr)
                     continue
-                figures[f"{name}, {granularity}, {label}: scored in (s)"] = round(seconds, 2)
+                row = rows.setdefault((granularity, label), _empty_row(granularity, label))
                 for level, values in accuracies.items():
                     centre, width = _interval(values, len(workload.validation))
-                    where = f"{name}, {granularity}, {label}, {100 * level:g} %"
-                    figures |= {f"{where}: accuracy (%)": centre, f"{where}: +- (points)": width}
-                    cells.setdefault(label, {})[f"{name} {100 * level:g} %"] = f"{centre:.1f} ± {width:.1f}"
-                print(f"{name}, {granularity}, {label}: {cells[label]}", flush=True)
-        print(_markdown(granularity, cells))
-    return Report(figures)
+                    row[_column(name, level)] = f"{centre:.1f} ± {width:.1f}"
+                print(f"{name}: {row}", file=sys.stderr, flush=True)
+    dense = {f"{name}: dense accuracy (%)": _dense(workload, device) for name, workload in workloads.items()}
+    return Report(dense, rows=list(rows.values()))
+
+
+def _column(name: str, level: float) -> str:
+    return f"{name} {100 * level:g} %"
+
+
+def _empty_row(granularity: str, label: str) -> dict[str, str | float]:
+    """A row of the table: a dash where a criterion cannot score the network."""
+    cells = {_column(name, level): "–" for name in NAMES for level in LEVELS}
+    return {"granularity": granularity, "criterion": label, **cells}
+
+
+def _dense(workload: Workload, device: torch.device) -> float:
+    """Validation accuracy of the network as it is, in percent."""
+    evaluated, _ = evaluate_all(open_model(workload, device), workload.validation, workload.task, device)
+    return 100 * float(evaluated.double().mean())
 
 
 def variants(granularity: str) -> Iterator[tuple[str, Criterion]]:
@@ -74,17 +88,15 @@ def variants(granularity: str) -> Iterator[tuple[str, Criterion]]:
             yield " ".join([kind, *(f"{name}={value}" for name, value in chosen.items())]), made(**chosen)
 
 
-def _accuracies(workload: Workload, recipe: Recipe, device: torch.device) -> tuple[dict[float, list[float]], float]:
-    """Level -> accuracy for each seed, and the seconds that scoring took with the first."""
+def _accuracies(workload: Workload, recipe: Recipe, device: torch.device) -> dict[float, list[float]]:
+    """Level -> accuracy for each seed."""
     model = open_model(workload, device)
     example = workload.example.to(device)
     groups = chosen_groups(workload, recipe, model)
     found: dict[float, list[float]] = {level: [] for level in LEVELS}
     masks_seen: dict[float, list[bytes]] = {level: [] for level in LEVELS}
-    seconds = 0.0
     for seed in SEEDS:
-        scores, effort = timed_scores(recipe.criterion, model, groups, Calibration(workload, device, seed))
-        seconds = seconds or effort.seconds
+        scores, _ = timed_scores(recipe.criterion, model, groups, Calibration(workload, device, seed))
         for level in LEVELS:
             keep = select(rank(groups, scores, recipe.scope, Sparsity(level)), Sparsity(level))
             mark = b"".join(stays.numpy().tobytes() for stays in keep.values())
@@ -95,7 +107,7 @@ def _accuracies(workload: Workload, recipe: Recipe, device: torch.device) -> tup
                 evaluated, _ = evaluate_all(cut, workload.validation, workload.task, device)
                 found[level].append(float(evaluated.double().mean()))
             masks_seen[level].append(mark)
-    return found, seconds
+    return found
 
 
 def _interval(values: list[float], samples: int) -> tuple[float, float]:
@@ -106,12 +118,3 @@ def _interval(values: list[float], samples: int) -> tuple[float, float]:
     seeds = T_OF_TWO * stdev(values) / math.sqrt(len(values))
     sampled = Z * math.sqrt(centre * (1 - centre) / samples)
     return 100 * centre, 100 * math.hypot(seeds, sampled)
-
-
-def _markdown(granularity: str, cells: dict[str, dict[str, str]]) -> str:
-    heads = [f"{name} {100 * level:g} %" for name in NAMES for level in LEVELS]
-    lines = [f"| {granularity} | " + " | ".join(heads) + " |", "|---" * (len(heads) + 1) + "|"]
-    lines += [
-        f"| `{label}` | " + " | ".join(row.get(head, "–") for head in heads) + " |" for label, row in cells.items()
-    ]
-    return "\n".join(lines)

@@ -5,7 +5,7 @@ from statistics import median, quantiles
 from playwright.sync_api import Page
 
 from benchmarks.browser import opened
-from benchmarks.report import Report, Target
+from benchmarks.report import Direction, Report, Target
 
 MOVES = 24  # twice as many as from 50 % on there are positions not seen before
 
@@ -51,7 +51,7 @@ def measure() -> Report:
             figures[f"release to {name}{when}, median (ms)"] = median(values)
             figures[f"release to {name}{when}, p95 (ms)"] = quantiles(values, n=20)[-1]
     figures["moves, a run training"] = float(len(busy["sizes"]))
-    return Report(figures, TARGETS)
+    return Report(figures, TARGETS, better=BETTER)
 
 
 TARGETS = {
@@ -62,6 +62,11 @@ TARGETS = {
     "release to estimate, a run training, median (ms)": Target(at_most=700),
     "release to estimate, a run training, p95 (ms)": Target(at_most=1800),
     "moves, a run training": Target(at_least=15),
+}
+
+BETTER: dict[str, Direction] = {
+    "release to measured, median (ms)": "less",
+    "release to measured, a run training, median (ms)": "less",
 }
 
 

@@ -99,6 +99,7 @@ def _report(times: Times, wrong_counts: int, wrong_masks: int, copies: float) ->
             "weights whose mask differs": Target(at_most=0),
         },
         rows,
+        {f"{name} (ms)": "less" for name in steps},
     )
 
 

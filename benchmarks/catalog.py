@@ -1,0 +1,82 @@
+"""The benchmarks by name. A benchmark's module is imported when it is asked for: each needs packages of its own."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+
+from benchmarks.report import Report
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A module with a function `measure`, and what it measures, in the words of docs/measured.md."""
+
+    module: str
+    about: str
+
+    def load(self) -> Callable[[], Report]:
+        """The function that measures. What the module needs is imported now."""
+        return import_module(self.module).measure
+
+
+BENCHMARKS: dict[str, Benchmark] = {
+    "healing": Benchmark(
+        "benchmarks.healing",
+        "Three recipes, each carried out with export and verification. `cnn`: `fashion_cnn`, 80 % of the weights by "
+        "magnitude, five rounds of two epochs. `lenet`: `lenet_300_100`, 90 % of the weights by magnitude, five rounds "
+        "of two epochs. `resnet`: `fashion_resnet`, 50 % of the channels by Taylor scores, three rounds of one epoch. "
+        "Accuracy on the test split.",
+    ),
+    "live": Benchmark(
+        "benchmarks.live",
+        "The Lab in Chromium: `fashion_cnn`, weights. From the release of the slider at a position that was not seen "
+        "before until the page shows the new sizes, the first estimate of the accuracy, and the accuracy measured on "
+        "10 000 samples; first with nothing else going on, then while a run of the same recipe trains.",
+    ),
+    "preview": Benchmark(
+        "benchmarks.preview",
+        "25 million weights in 50 layers, beside one call of `torch.nn.utils.prune.global_unstructured` whose zeros "
+        "are counted in each layer. A position is the kept count of each layer, the cut and the sizes; the index is "
+        "what is sorted once.",
+    ),
+    "calibration": Benchmark(
+        "benchmarks.calibration",
+        "Whether the 95 % intervals of estimated accuracies hold the accuracy of all samples: all sample models, five "
+        "random orders of the samples, every layer and level, at every look.",
+    ),
+    "sensitivity": Benchmark(
+        "benchmarks.sensitivity",
+        "The sensitivity map beside the usual loop: copy the network, prune one layer, evaluate all samples from a "
+        "DataLoader. 11 levels, 10 000 samples. Seconds include opening the model and evaluating the dense network; "
+        "medians of three, and one loop.",
+    ),
+    "tuning": Benchmark(
+        "benchmarks.tuning",
+        "Optimiser steps a second of the fine-tuning of `fashion_cnn` with masks, beside the same without masks and "
+        "beside the script of the tutorials, with images prepared one by one and with images made ready beforehand.",
+    ),
+    "durability": Benchmark(
+        "benchmarks.durability",
+        "Servers, the workers of their runs and the children of these are killed (SIGKILL) at random moments while "
+        "runs go on. What is left is compared with undisturbed runs.",
+    ),
+    "ray": Benchmark(
+        "benchmarks.cluster",
+        "The Ray backend beside the processes of this machine: exact sensitivity maps, eight runs on two workers, and "
+        "a run whose worker is killed.",
+    ),
+    "start": Benchmark("benchmarks.start", "From the server being up to what the first page shows, in Chromium."),
+    "selection": Benchmark(
+        "benchmarks.selection",
+        "The properties of the selection (exact counts over ties and zeros, five dtypes, all scopes and amounts, N:M "
+        "in every block, nothing that was pruned comes back) on 10 000 drawn cases each.",
+    ),
+    "criteria": Benchmark(
+        "benchmarks.criteria",
+        "Validation accuracy (%) right after pruning, without fine-tuning, of every criterion with every setting of "
+        "its own: mean over three calibration seeds ± a 95 % interval of the seeds (Student's t) and of the 10 000 "
+        "samples. Single weights compete in the whole model with their scores as they are, channels within their "
+        "layer. `wanda` and `optimal_brain_surgeon` are made for one layer at a time: in the whole model they compete "
+        "beyond what their papers ask of them.",
+    ),
+}
