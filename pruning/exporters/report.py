@@ -1,7 +1,8 @@
 import platform
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -84,8 +85,17 @@ def contents(record: Record) -> dict[str, Any]:
         "snippet": loading_snippet(record.model, tuple(record.workload.example.shape)),
         "tensors": _tensors(record),
         "recipe": RecipeJson().content(record).decode(),
-        "versions": {"Python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        "versions": _versions(),
     }
+
+
+def _versions() -> dict[str, str]:
+    """Of Python and of what computes. An optional package that is not installed has computed nothing."""
+    found = {"Python": platform.python_version()}
+    for name in PACKAGES:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def choices(recipe: Recipe, progress: Sequence[float]) -> list[tuple[str, str, str]]:

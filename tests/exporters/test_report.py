@@ -1,10 +1,12 @@
 import re
 from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, version
 
 import pytest
 
 from pruning.cli.workload_file import load_workload
 from pruning.events import Verified
+from pruning.exporters import report
 from pruning.exporters.report import Report, choices, in_words
 from pruning.exporters.snippet import loading_snippet
 from pruning.recipe.recipe import from_json
@@ -104,3 +106,14 @@ def test_a_choice_is_said_with_its_values() -> None:
         "per_layer, shares fc 0.5, rest sparsity, share 0.0"
     )
     assert in_words([]) == "" and in_words(["a", "b"]) == "a, b"
+
+
+def test_a_package_that_is_not_installed_has_no_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    def installed_but_captum(package: str) -> str:
+        if package == "captum":
+            raise PackageNotFoundError(package)
+        return version(package)
+
+    assert "captum" in text(page())
+    monkeypatch.setattr(report, "version", installed_but_captum)
+    assert "captum" not in text(page()) and f"torch {version('torch')}" in text(page())
