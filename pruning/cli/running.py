@@ -1,13 +1,11 @@
 """`run`: carry out a recipe with a progress bar; Ctrl-C stops it and keeps what there is."""
 
 import json
-import signal
 import time
 from collections.abc import Callable, Generator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
@@ -23,6 +21,7 @@ from pruning.recipe.recipe import Recipe, from_json
 from pruning.reporting.formatting import duration
 from pruning.reporting.run_summary import STAGES, progress
 from pruning.run.experiment import RunResult, carry_out
+from pruning.run.interruption import stop_on_interrupt
 
 NOT_VERIFIED = 1
 ABORTED = 130
@@ -95,23 +94,11 @@ def summary(result: RunResult) -> dict[str, Any]:
     }
 
 
-@contextmanager
-def graceful_stop(screen: Console) -> Generator[Callable[[], bool], None, None]:
-    """Yield a function that is true after Ctrl-C; a second Ctrl-C raises KeyboardInterrupt."""
-    asked = False
-
-    def on_interrupt(_number: int, _frame: FrameType | None) -> None:
-        nonlocal asked
-        if asked:
-            raise KeyboardInterrupt
-        asked = True
-        screen.print("stopping: what there is by now is measured and kept; Ctrl-C again aborts")
-
-    before = signal.signal(signal.SIGINT, on_interrupt)
-    try:
-        yield lambda: asked
-    finally:
-        signal.signal(signal.SIGINT, before)
+def graceful_stop(screen: Console) -> AbstractContextManager[Callable[[], bool]]:
+    """Gives a function that is true after Ctrl-C; a second Ctrl-C raises KeyboardInterrupt."""
+    return stop_on_interrupt(
+        lambda: screen.print("stopping: what there is by now is measured and kept; Ctrl-C again aborts")
+    )
 
 
 def _watched(events: Generator[Event, None, RunResult], screen: Console, run: str) -> RunResult:

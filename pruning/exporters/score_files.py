@@ -19,10 +19,9 @@ NOT_SCORED = 2
 
 def main() -> None:
     request = json.loads(sys.stdin.buffer.readline())
-    source = from_message(request["call"], sys.stdin.buffer.read())
     device = torch.device(request["device"])
     try:
-        workload = open_source(source)
+        workload = open_source(from_message(request["call"], sys.stdin.buffer.read()))
         found = [score_file(Path(file), workload, device) for file in request["files"]]
     except PruningError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""How another process gets the workload: it calls an importable function, or it unpickles what this process has."""
+"""How another process gets a workload: it calls an importable function, or it unpickles what this process has."""
 
 import importlib
 import pickle
@@ -23,17 +23,33 @@ class Called:
     arguments: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Pickled:
-    """The workload itself, as `pickled` wrote it: it has no importable maker, as in a notebook."""
-
-    content: bytes
+WorkloadSource = Called | Workload
+"""How another process gets a workload: by a call, or as it is, where it has no importable maker, as in a notebook."""
 
 
-WorkloadSource = Called | Pickled
+def to_message(source: WorkloadSource) -> tuple[dict[str, Any] | None, bytes]:
+    """A JSON-able dict that says what to call, or else the workload in bytes. ExportError as for `pickled`."""
+    return (asdict(source), b"") if isinstance(source, Called) else (None, pickled(source))
 
 
-def pickled(workload: Workload) -> Pickled:
+def from_message(call: Mapping[str, Any] | None, content: bytes) -> WorkloadSource:
+    """What `to_message` took apart. Unpickling runs code, so the bytes have to be one's own."""
+    if call is None:
+        return pickle.loads(content)
+    return Called(call["module"], call["function"], tuple(call["arguments"]))
+
+
+def open_source(source: WorkloadSource) -> Workload:
+    """The workload. WorkloadError if the call gives something else."""
+    found: object = source
+    if isinstance(source, Called):
+        found = getattr(importlib.import_module(source.module), source.function)(*source.arguments)
+    if not isinstance(found, Workload):
+        raise WorkloadError(f"the fresh process found a {type(found).__name__} instead of a Workload; return one")
+    return found
+
+
+def pickled(workload: Workload) -> bytes:
     """The workload with its classes and functions, also those that were typed into a notebook.
 
     The standard library's pickle names a class by its module, and what was typed into a notebook is in no module that
@@ -49,32 +65,9 @@ def pickled(workload: Workload) -> Pickled:
         ) from None
     scored = replace(workload, train=workload.validation, checkpoints={})
     try:
-        return Pickled(cloudpickle.dumps(scored))
+        return cloudpickle.dumps(scored)
     except Exception as error:  # a class may raise whatever it likes while it is pickled
         raise ExportError(
             f"{workload.name}: its model or data cannot be given to another process ({describe(error)}); "
             "keep what cannot be pickled, such as an open file, out of them"
         ) from error
-
-
-def to_message(source: WorkloadSource) -> tuple[dict[str, Any] | None, bytes]:
-    """A JSON-able dict and bytes, one of which says where the workload is."""
-    return (None, source.content) if isinstance(source, Pickled) else (asdict(source), b"")
-
-
-def from_message(call: Mapping[str, Any] | None, content: bytes) -> WorkloadSource:
-    """What `to_message` took apart."""
-    if call is None:
-        return Pickled(content)
-    return Called(call["module"], call["function"], tuple(call["arguments"]))
-
-
-def open_source(source: WorkloadSource) -> Workload:
-    """The workload. WorkloadError if that is not what is found; unpickling runs code, so it is for one's own bytes."""
-    if isinstance(source, Pickled):
-        found = pickle.loads(source.content)
-    else:
-        found = getattr(importlib.import_module(source.module), source.function)(*source.arguments)
-    if not isinstance(found, Workload):
-        raise WorkloadError(f"the fresh process found a {type(found).__name__} instead of a Workload; return one")
-    return found

@@ -32,7 +32,7 @@ def open_model(workload: Workload, device: torch.device) -> nn.Module:
             f"{workload.name}: {lazy[0]} has no shape yet, for its layer is lazy; run the model once in build()"
         )
     require_targets(workload)
-    model = _copied(model)  # a build() that returns the same module each time would see it folded and pruned
+    model = copied(model)  # a build() that returns the same module each time would see it folded and pruned
     fold(model)
     require_plain(workload.name, model.state_dict())
     require_finite(workload.name, model.state_dict())
@@ -53,7 +53,7 @@ def open_model(workload: Workload, device: torch.device) -> nn.Module:
     return model
 
 
-def _copied(model: nn.Module) -> nn.Module:
+def copied(model: nn.Module) -> nn.Module:
     """A deep copy, also of weights that weight_norm and torch's prune compute at each call: deepcopy refuses them."""
     attributes = [value for module in model.modules() for value in vars(module).values() if isinstance(value, Tensor)]
     return copy.deepcopy(model, {id(value): value.detach().clone() for value in attributes if not value.is_leaf})

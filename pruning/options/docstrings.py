@@ -9,8 +9,14 @@ from itertools import pairwise
 
 @cache
 def field_docs(made: type[object]) -> dict[str, str]:
-    """Field name -> its docstring on one line, of the fields that have one."""
-    tree = ast.parse(textwrap.dedent(inspect.getsource(made)))
+    """Field name -> its docstring on one line, of the fields that have one.
+
+    None where Python has no source of the class, as of one that was typed into a notebook.
+    """
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(made)))
+    except (OSError, TypeError):
+        return {}
     body = tree.body[0].body if isinstance(tree.body[0], ast.ClassDef) else []
     docs: dict[str, str] = {}
     for field, below in pairwise(body):

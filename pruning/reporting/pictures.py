@@ -1,0 +1,138 @@
+"""Pictures as plain text, for notebooks: a histogram with its cut, tables, the map, a curve. No script, no files.
+
+Inks are the page's own (`currentColor`), so that they are read on a light and on a dark ground; the rest is from the
+palette. Each picture says in its title what it shows.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+
+from pruning.events import Stage
+from pruning.interactive.responses import LayerView
+from pruning.layer_sensitivity.result import Sensitivity, SensitivityCell
+from pruning.reporting.formatting import bare_points, count, percent
+from pruning.reporting.palette import CUT, DASH_LENGTHS, SERIES, STAGES, Style
+from pruning.reporting.plots_sensitivity import shade
+from pruning.reporting.run_summary import STAGES as STAGE_NAMES
+from pruning.reporting.run_summary import Curve, stage_rows
+
+WIDTH, HEIGHT, FOOT = 256, 44, 40
+CURVE_HEIGHT = 120
+
+
+def histogram_svg(view: LayerView) -> str:
+    """A layer's histogram, with its cuts as lines; what is pruned is pale and has a dashed outline."""
+    bins, highest = len(view.kept), max(1, int((view.kept + view.pruned).max()))
+    wide = WIDTH / max(bins, 1)
+    kept, pruned = "", ""
+    for position, (stays, goes) in enumerate(zip(view.kept.tolist(), view.pruned.tolist(), strict=True)):
+        left, low, high = position * wide, FOOT * stays / highest, FOOT * (stays + goes) / highest
+        kept += _bar(left, FOOT, low, wide) if stays else ""
+        pruned += _bar(left, FOOT - low, high - low, wide) if goes else ""
+    lines = "".join(
+        f"<line class='cut' x1='{at:.1f}' x2='{at:.1f}' y1='0' y2='{HEIGHT}' stroke='{CUT}' stroke-width='1.5'/>"
+        for at in (WIDTH * (cut - view.low) / ((view.high - view.low) or 1.0) for cut in view.cuts)
+        if 0 <= at <= WIDTH
+    )
+    dashed = f"fill='{CUT}' fill-opacity='.25' stroke='{CUT}' stroke-width='.6' stroke-dasharray='2 1'"
+    return (
+        f"<svg viewBox='0 0 {WIDTH} {HEIGHT}' width='{WIDTH}' height='{HEIGHT}' role='img'>"
+        f"<title>{escape(_cut_in_words(view))}</title>"
+        f"<path class='kept' d='{kept}' fill='currentColor' opacity='.55'/><path class='pruned' d='{pruned}' {dashed}/>"
+        f"<path d='M0 {FOOT}H{WIDTH}' stroke='currentColor' opacity='.3'/>{lines}</svg>"
+    )
+
+
+def layers_html(layers: Sequence[LayerView]) -> str:
+    """The layers with their histograms and the share of their units that stays; of the others, why they stay whole."""
+    rows: list[Sequence[str]] = []
+    for view in layers:
+        stays = escape(view.why_not) if view.why_not else _kept_in_words(view)
+        rows.append((f"<b>{escape(view.name)}</b>", "" if view.why_not else histogram_svg(view), stays))
+    return table_html(("layer", "importance; pale and dashed: pruned", "kept"), rows)
+
+
+def stages_html(stages: Mapping[str, Stage]) -> str:
+    """The stages side by side, with their change against dense."""
+    names = [name for name in STAGE_NAMES if name in stages]
+    rows = [
+        (escape(row.label), *(f"{escape(cell.text)}<br><small>{escape(cell.change)}</small>" for cell in row.cells))
+        for row in stage_rows(stages)
+    ]
+    return table_html(("", *names), rows)
+
+
+def map_html(sensed: Sensitivity, cuts: Mapping[str, float]) -> str:
+    """The sensitivity map: change of accuracy in points, by layer and level; the cell of a row's cut is outlined."""
+    rows: list[Sequence[str]] = []
+    for row in sensed.rows:
+        cells = [_cell(cell, sensed.dense, cuts.get(row.name) == cell.level) for cell in row.cells]
+        rows.append((f"<b>{escape(row.name)}</b>", *cells))
+    return table_html(("layer, alone", *(percent(level, 0) for level in sensed.levels)), rows)
+
+
+def curve_svg(curve: Curve) -> str:
+    """Validation accuracy over the steps of a run, the dense network's as a dashed line; empty if nothing is known."""
+    if not curve.scores:
+        return ""
+    steps = max([curve.steps, 1, *(point.step for point in curve.scores)])
+    known = [point.score for point in curve.scores] + ([curve.dense] if curve.dense is not None else [])
+    low, high = min(known), max(known)
+    span = (high - low) or 1.0
+
+    def place(step: int, score: float) -> str:
+        return f"{4 + (WIDTH - 8) * step / steps:.1f},{6 + (CURVE_HEIGHT - 12) * (high - score) / span:.1f}"
+
+    drawn = _line([place(point.step, point.score) for point in curve.scores], SERIES["accuracy"])
+    title = f"validation accuracy {percent(curve.scores[-1].score, 2)} after {count(curve.scores[-1].step)} steps"
+    if curve.dense is not None:
+        drawn += _line([place(0, curve.dense), place(steps, curve.dense)], STAGES["dense"])
+        title += f", dense {percent(curve.dense, 2)}"
+    return (
+        f"<svg viewBox='0 0 {WIDTH} {CURVE_HEIGHT}' width='{2 * WIDTH}' height='{2 * CURVE_HEIGHT}' role='img'>"
+        f"<title>{escape(title)}</title>{drawn}</svg>"
+    )
+
+
+def table_html(heads: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table; heads are texts, cells are HTML. The first cell of a row is its heading."""
+    top = "".join(f"<th scope='col' style='text-align:left'>{escape(head)}</th>" for head in heads)
+    body = "".join(
+        f"<tr><th scope='row' style='text-align:left;font-weight:400'>{first}</th>"
+        + "".join(cell if cell.startswith("<td") else f"<td style='text-align:left'>{cell}</td>" for cell in others)
+        + "</tr>"
+        for first, *others in rows
+    )
+    return f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _bar(left: float, foot: float, high: float, wide: float) -> str:
+    return f"M{left:.1f} {foot:.1f}v{-high:.1f}h{wide - 0.6:.1f}v{high:.1f}z"
+
+
+def _line(points: Sequence[str], style: Style) -> str:
+    dashes = " ".join(map(str, DASH_LENGTHS[style.dash]))
+    return (
+        f"<polyline points='{' '.join(points)}' fill='none' stroke='{style.hue}' stroke-width='1.5' "
+        f"stroke-dasharray='{dashes}'/>"
+    )
+
+
+def _cut_in_words(view: LayerView) -> str:
+    return f"{view.name}: {count(view.pruned_units)} of {count(view.units)} units are pruned"
+
+
+def _kept_in_words(view: LayerView) -> str:
+    kept = view.units - view.pruned_units
+    return f"{percent(kept / view.units if view.units else 1.0)}<br><small>{count(kept)} of {count(view.units)}</small>"
+
+
+def _cell(cell: SensitivityCell, dense: float, chosen: bool) -> str:
+    seen = cell.estimate
+    if not seen.samples:
+        return "…"
+    look = shade(-seen.change, dense)
+    outline = f"outline:3px solid {CUT};outline-offset:-2px;" if chosen else ""
+    width = "" if seen.measured else f"<br><small>± {100 * seen.half_width:.1f}</small>"
+    style = f"text-align:center;background-color:{look.ground};color:{look.ink};{outline}"
+    return f"<td style='{style}'>{bare_points(seen.change)}{width}</td>"

@@ -1,0 +1,59 @@
+"""Few names, imported when they are used, and each documented with an example that runs."""
+
+import doctest
+import subprocess
+import sys
+from importlib import import_module
+from inspect import getdoc, isfunction
+from pathlib import Path
+
+import pytest
+
+import pruning
+from pruning.errors import PruningError
+
+ROOT = Path(pruning.__file__).parent
+FUNCTIONS = [name for name in pruning.__all__ if isfunction(getattr(pruning, name))]
+
+
+def test_the_promised_names_are_these() -> None:
+    assert FUNCTIONS == ["load", "preview", "prune", "scores", "sensitivity"]
+    assert all(hasattr(pruning, name) for name in pruning.__all__)
+    assert set(pruning.__all__) <= set(dir(pruning))
+    assert pruning.PruningError is PruningError
+
+
+def test_no_folder_or_file_has_a_public_name() -> None:
+    """Python sets an imported submodule as an attribute of its package: the function of that name would be gone."""
+    inside = {path.stem for path in ROOT.iterdir() if path.suffix == ".py" or path.is_dir()}
+    assert inside & set(pruning.__all__) == set()
+
+
+def test_what_is_not_there_is_refused_with_what_is() -> None:
+    with pytest.raises(AttributeError, match=r"'prunes'; it has Classification, .*prune, "):
+        _ = pruning.prunes  # type: ignore[attr-defined]
+
+
+def test_importing_the_package_imports_no_torch() -> None:
+    code = "import sys, pruning; pruning.__version__; dir(pruning); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_public_function_says_all_that_there_is_to_say(name: str) -> None:
+    said = getdoc(getattr(pruning, name)) or ""
+    for heading in ("Args:", "Returns:", "Raises:", "Example:", "Source:"):
+        assert f"\n{heading}\n" in said, heading
+    told = {line.strip().partition(":")[0] for line in said.partition("Args:")[2].partition("Returns:")[0].splitlines()}
+    code = getattr(pruning, name).__code__
+    assert set(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]) <= told
+
+
+def test_the_examples_in_the_docstrings_run() -> None:
+    """As `pytest --doctest-modules pruning/api pruning/__init__.py` does."""
+    modules = [
+        pruning,
+        *(import_module(f"pruning.api.{file.stem}") for file in sorted((ROOT / "api").glob("[!_]*.py"))),
+    ]
+    done = [doctest.testmod(module) for module in modules]
+    assert sum(each.failed for each in done) == 0 and sum(each.attempted for each in done) >= 5 * 3
