@@ -14,7 +14,7 @@ from benchmarks.report import Report
 from pruning.criteria import CRITERIA, Criterion
 from pruning.criteria.calibration import Calibration
 from pruning.errors import PruningError
-from pruning.evaluation.accuracy import evaluate_all
+from pruning.evaluation.accuracy import Evaluator
 from pruning.granularities import GRANULARITIES
 from pruning.model.devices import default_device
 from pruning.model.preparation import open_model
@@ -104,7 +104,7 @@ def _accuracies(workload: Workload, recipe: Recipe, device: torch.device) -> dic
                 found[level].append(found[level][masks_seen[level].index(mark)])
             else:
                 cut = cut_out(model, example, groups, keep, recipe.granularity.removable)
-                evaluated, _ = evaluate_all(cut, workload.validation, workload.task, device)
+                evaluated, _ = Evaluator(workload.validation, workload.task, device).evaluate_all(cut)
                 found[level].append(float(evaluated.double().mean()))
             masks_seen[level].append(mark)
     return found

@@ -6,11 +6,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from pruning.evaluation.accuracy import evaluate_some
+from pruning.evaluation.accuracy import Evaluator
 from pruning.evaluation.estimate import Estimate
 from pruning.evaluation.regression_estimator import DenseReference
 from pruning.evaluation.sequential_bounds import looks
-from pruning.workload import Split, Task
 
 CHUNK_S = 0.05
 SMALLEST, LARGEST = 20, 5000
@@ -18,16 +17,14 @@ SMALLEST, LARGEST = 20, 5000
 
 @dataclass(eq=False)
 class ProgressiveEvaluation:
-    """Evaluates a pruned model on growing parts of a split against what is known of the dense model.
+    """Evaluates a pruned model on growing parts of a split, with what is `known` of the dense model there.
 
     The same samples for both, in one fixed random order. A chunk takes about 50 ms, whatever the network: a newer
     question never waits longer.
     """
 
     known: DenseReference
-    split: Split
-    task: Task
-    device: torch.device
+    evaluator: Evaluator
     seen: list[Tensor] = field(default_factory=list[Tensor])
     _chunk: int = 100
 
@@ -43,7 +40,7 @@ class ProgressiveEvaluation:
         first = looks(len(order))[0]
         while (done := self.samples) < len(order):
             start = time.monotonic()
-            scores, _ = evaluate_some(model, self.split, self.task, self.device, order[done : done + self._chunk])
+            scores, _ = self.evaluator.evaluate_some(model, order[done : done + self._chunk])
             self.seen.append(scores)
             faster = CHUNK_S / max(time.monotonic() - start, 1e-4)
             self._chunk = int(min(max(len(scores) * faster, SMALLEST), LARGEST, 4 * self._chunk))

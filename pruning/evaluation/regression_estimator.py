@@ -13,12 +13,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pruning.evaluation.accuracy import batches
+from pruning.evaluation.accuracy import Evaluator
 from pruning.evaluation.estimate import Estimate
 from pruning.evaluation.sequential_bounds import AtAllLooks, Interval
 from pruning.model.devices import full_precision
 from pruning.model.patching import evaluating
-from pruning.workload import Split, Task
+from pruning.workload import Task
 
 MOST_CLASSES = 50
 SAMPLES_PER_PREDICTOR = 20
@@ -160,12 +160,12 @@ class DenseReferenceBuilder:
 
 
 @torch.no_grad()
-def dense_reference(model: nn.Module, split: Split, task: Task, device: torch.device) -> DenseReference:
+def dense_reference(model: nn.Module, evaluator: Evaluator) -> DenseReference:
     """Evaluate the dense network on a whole split and keep what predicts how cuts of it will do."""
-    dense = DenseReferenceBuilder(task, len(split))
+    dense = DenseReferenceBuilder(evaluator.task, len(evaluator))
     with evaluating(model), full_precision():
-        for part in batches(torch.arange(len(split)), device):
-            inputs, target = split.batch(part, device)
+        for part in evaluator.batches(torch.arange(len(evaluator))):
+            inputs, target = evaluator.batch(part)
             dense.add(part, model(inputs), target)
     return dense.known()
 

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from pruning.evaluation.accuracy import class_scores, evaluate_all, latency_ms
+from pruning.evaluation.accuracy import Evaluator, class_scores, latency_ms, mean_score
 from pruning.events import Stage
 from pruning.model.costs import costs
 from pruning.workload import Workload
@@ -11,12 +11,12 @@ from pruning.workload import Workload
 
 def measure_stage(model: nn.Module, workload: Workload, device: torch.device) -> Stage:
     """Scores on all of both splits, and all costs."""
-    test, targets = evaluate_all(model, workload.test, workload.task, device)
-    validation, _ = evaluate_all(model, workload.validation, workload.task, device)
+    test, targets = Evaluator(workload.test, workload.task, device).evaluate_all(model)
+    validation = Evaluator(workload.validation, workload.task, device).score(model)
     cost = costs(model, workload.example.to(device))
     return Stage(
-        score=float(test.double().mean()),
-        validation=float(validation.double().mean()),
+        score=mean_score(test),
+        validation=validation,
         samples=len(test),
         parameters=cost.parameters,
         nonzero=cost.nonzero,

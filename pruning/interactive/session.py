@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from pruning.criteria import Ablation, Criterion
 from pruning.criteria.calibration import Calibration
 from pruning.errors import PatienceError, RecipeError
+from pruning.evaluation.accuracy import Evaluator
 from pruning.evaluation.progressive import ProgressiveEvaluation
 from pruning.evaluation.regression_estimator import DenseReference, dense_reference
 from pruning.granularities import Granularity
@@ -47,6 +48,7 @@ class Opened:
     model: nn.Module
     view: ModelView
     cost: CostModel
+    validation: Evaluator
     known: DenseReference
 
 
@@ -94,7 +96,8 @@ class PreviewSession:
         workload = self.workloads[name]()
         model = open_model(workload, self.device)
         example = workload.example.to(self.device)
-        known = dense_reference(model, workload.validation, workload.task, self.device)
+        evaluator = Evaluator(workload.validation, workload.task, self.device)
+        known = dense_reference(model, evaluator)
         view = ModelView(
             name=name,
             data=workload.data,
@@ -106,7 +109,7 @@ class PreviewSession:
             costs=costs(model, example),
             checkpoints=tuple(workload.checkpoints),
         )
-        return Opened(workload, model, view, cost_model(model, example), known)
+        return Opened(workload, model, view, cost_model(model, example), evaluator, known)
 
     def scores(
         self, name: str, criterion: Criterion, granularity: Granularity, seed: int
@@ -204,8 +207,7 @@ class PreviewSession:
         keep = select(ranking, self.amount(recipe))
         example = opened.workload.example.to(self.device)
         model = cut_out(opened.model, example, ranking.groups, keep, recipe.granularity.removable)
-        split, task = opened.workload.validation, opened.workload.task
-        return Trial(model, ProgressiveEvaluation(opened.known, split, task, self.device))
+        return Trial(model, ProgressiveEvaluation(opened.known, opened.validation))
 
     def sensing(self, recipe: Recipe, levels: tuple[float, ...], part: tuple[int, int]) -> SensitivityAnalysis:
         """The sensitivity map of the recipe's criterion and granularity, as far as it has been made."""
@@ -223,12 +225,9 @@ class PreviewSession:
         opened = self.opened(name)
         groups, scores = self.scores(name, criterion, granularity, seed)
         _, left_out = self.sorted_out(name, criterion, granularity)
-        split, task = opened.workload.validation, opened.workload.task
         first, step = part
         mine = groups[first::step]
-        sensing = SensitivityAnalysis(
-            opened.model, mine, scores, levels, opened.known, split, task, self.device, left_out
-        )
+        sensing = SensitivityAnalysis(opened.model, mine, scores, levels, opened.known, opened.validation, left_out)
         if sensing.most_bytes > CACHE_BYTES:  # the cache would not keep it, and every question would begin it anew
             raise PatienceError(
                 f"a sensitivity map of {name} takes up to {sensing.most_bytes / 2**30:.1f} GiB of memory and a page's "

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pruning.evaluation.accuracy import Evaluator
 from pruning.evaluation.regression_estimator import DenseReference, DenseReferenceBuilder, evaluation_order
 from pruning.evaluation.sequential_bounds import FIRST_LOOK, looks
 from pruning.layer_sensitivity.suffix_graph import GraphWalk, Suffix, copied, tensors_in
-from pruning.workload import Split, Task
 
 CACHE_BYTES = 256 * 2**20
 
@@ -33,14 +33,12 @@ class ActivationCache:
     What is `known` of the dense network need not be told: then the pass finds it out.
     """
 
-    def __init__(
-        self, model: nn.Module, known: DenseReference | None, split: Split, task: Task, device: torch.device
-    ) -> None:
+    def __init__(self, model: nn.Module, known: DenseReference | None, evaluator: Evaluator) -> None:
         self.known = known
         self.batches: list[tuple[int, int]] = []
-        self._model, self._split, self._task, self._device = model, split, task, device
-        self._order = evaluation_order(len(split)) if known is None else known.order
-        self._dense = DenseReferenceBuilder(task, len(split))
+        self._model, self._evaluator = model, evaluator
+        self._order = evaluation_order(len(evaluator)) if known is None else known.order
+        self._dense = DenseReferenceBuilder(evaluator.task, len(evaluator))
         self._walk: GraphWalk | None = None
         self._tails: list[Suffix] = []
         self._kept: dict[int, CachedBatch] = {}
@@ -49,19 +47,19 @@ class ActivationCache:
     def watch(self, walk: GraphWalk, tails: Sequence[Suffix], most: int) -> None:
         """See from now on for these tails, in batches of at most so many samples."""
         self._walk, self._tails = walk, list(tails)
-        self.batches = batches(len(self._split), most)
+        self.batches = batches(len(self._evaluator), most)
 
     def know(self, samples: int) -> Iterator[None]:
         """Let the dense network evaluate at least so many samples, if it has not, in small steps."""
-        if self.known is not None and self.known.evaluated >= min(samples, len(self._split)):
+        if self.known is not None and self.known.evaluated >= min(samples, len(self._evaluator)):
             return
         for at, upto in self.batches:
             if self._dense.evaluated <= at < samples:
                 self._evaluate(at, upto)
                 yield
         self.known = self._dense.known()
-        if self.known.evaluated == len(self._split):
-            self._dense = DenseReferenceBuilder(self._task, len(self._split))  # its outputs are not needed any more
+        if self.known.evaluated == len(self._evaluator):  # the outputs are not needed any more
+            self._dense = DenseReferenceBuilder(self._evaluator.task, len(self._evaluator))
 
     def batch(self, at: int, upto: int) -> CachedBatch:
         """One of the batches."""
@@ -80,7 +78,7 @@ class ActivationCache:
 
     def inputs(self, at: int, upto: int) -> tuple[Tensor, Tensor]:
         """Inputs and targets of the samples from `at` to `upto` of the order."""
-        return self._split.batch(self._order[at:upto], self._device)
+        return self._evaluator.batch(self._order[at:upto])
 
     def in_order_of_the_split(self, scores: Tensor) -> Tensor:
         """Scores [n] of samples in the evaluating order."""

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from pruning.criteria import unit_scores
 from pruning.criteria.calibration import Calibration
-from pruning.evaluation.accuracy import BATCH_ON_ACCELERATOR
+from pruning.evaluation.accuracy import BATCH_ON_ACCELERATOR, Evaluator
 from pruning.evaluation.estimate import Estimate
 from pruning.evaluation.regression_estimator import DenseReference
 from pruning.evaluation.sequential_bounds import FIRST_LOOK, AtAllLooks, Interval, UntilNarrow, looks
@@ -31,7 +31,7 @@ from pruning.model.preparation import open_model
 from pruning.model.units import UnitGroup
 from pruning.pipeline.eligibility import scorable_groups
 from pruning.recipe.recipe import Recipe
-from pruning.workload import Split, Task, Workload
+from pruning.workload import Workload
 
 CACHED_BYTES = 5 * 2**20  # of a batch's largest activations: those of two cores' caches
 FIRST_KNOWN = 2000  # samples of the dense network that the first look goes by
@@ -50,9 +50,7 @@ class SensitivityAnalysis:
     scores: Mapping[str, Tensor]
     levels: tuple[float, ...]
     known: DenseReference | None
-    split: Split
-    task: Task
-    device: torch.device
+    evaluator: Evaluator
     left_out: Mapping[str, str] = field(default_factory=dict[str, str])
     seconds: float = 0.0
     spent: int = 0
@@ -66,7 +64,7 @@ class SensitivityAnalysis:
         if any(module.training for module in self.model.modules()):
             self.model = copy.deepcopy(self.model).eval()
         self._cutting = CutModel(self.model)
-        self._seeing = ActivationCache(self.model, self.known, self.split, self.task, self.device)
+        self._seeing = ActivationCache(self.model, self.known, self.evaluator)
 
     @property
     def most_bytes(self) -> int:
@@ -75,7 +73,7 @@ class SensitivityAnalysis:
         A ladder holds a weight once as it is and once in pieces, each value with its place.
         """
         weights = sum(parameter.numel() for parameter in self.model.parameters())
-        evaluated = 4 * len(self.split) * len(self.groups) * len(self.levels)
+        evaluated = 4 * len(self.evaluator) * len(self.groups) * len(self.levels)
         return CACHE_BYTES + KEPT_BYTES + weights * (len(self.levels) + 4 + 16) + evaluated
 
     @torch.no_grad()
@@ -101,31 +99,31 @@ class SensitivityAnalysis:
     def all_scores(self) -> Iterator[Tensor]:
         """Per-sample scores [n], in the split's order, of every cut of which all samples have been evaluated."""
         for one in (one for row in self._rows for one in row.standings):
-            if one.samples == len(self.split):
+            if one.samples == len(self.evaluator):
                 yield self._seeing.in_order_of_the_split(one.scores)
 
     def _work(self, half_width: float, max_drop: float | None) -> Iterator[None]:
         """All the work that is left, in small steps."""
         if not self._rows:
             self._begin()
-        interval = UntilNarrow(half_width) if half_width else AtAllLooks(len(self.split))
+        interval = UntilNarrow(half_width) if half_width else AtAllLooks(len(self.evaluator))
         self._look_anew(interval)
         for last in (False, True, True):  # rows that have collapsed wait; what was rounded may be evaluated once more
             for at, upto in self._seeing.batches:
-                yield from self._know(FIRST_KNOWN if upto <= FIRST_LOOK else len(self.split))
+                yield from self._know(FIRST_KNOWN if upto <= FIRST_LOOK else len(self.evaluator))
                 wanted = {row: some for row in self._rows if (some := self._wanted(row, at, last))}
                 if wanted:
                     yield from self._evaluate(wanted, at, upto)
                     self._look([one for some in wanted.values() for one in some], upto, interval)
-        yield from self._know(len(self.split))
+        yield from self._know(len(self.evaluator))
         while max_drop is not None and (open_ := self._deciding(max_drop)):
             for one in open_.values():
-                one.beyond, one.enough = True, len(self.split)
+                one.beyond, one.enough = True, len(self.evaluator)
             at = min(one.samples for one in open_.values())
             upto = next(upto for begin, upto in self._seeing.batches if begin == at)
             now = {row: [one] for row, one in open_.items() if one.samples == at}
             yield from self._evaluate(now, at, upto)
-            self._look([one for (one,) in now.values()], upto, AtAllLooks(len(self.split)))
+            self._look([one for (one,) in now.values()], upto, AtAllLooks(len(self.evaluator)))
 
     def _deciding(self, max_drop: float) -> dict[RowProgress, CellProgress]:
         found = {row: row.deciding(max_drop) for row in self._rows}
@@ -133,14 +131,14 @@ class SensitivityAnalysis:
 
     def _begin(self) -> None:
         """Make all rows and cuts, and know enough for a first look: a map has all its rows from the first moment."""
-        example, _ = self._seeing.inputs(0, min(16, len(self.split)))
+        example, _ = self._seeing.inputs(0, min(16, len(self.evaluator)))
         walk = GraphWalk(self.model, self._cutting.work, example)
         rows = [self._cutting.row(group, self.scores, self.levels, walk) for group in self.groups]
         most = BATCH_ON_ACCELERATOR
-        if self.device.type == "cpu":  # there it matters much whether a network's activations fit the cache
+        if self.evaluator.device.type == "cpu":  # there it matters much whether a network's activations fit the cache
             most = min(max(CACHED_BYTES // bytes_of_largest(self._cutting.work, example), 16), most)
         self._seeing.watch(walk, [row.tail for row in rows if row.tail is not None], most)
-        for _ in self._know(FIRST_KNOWN if rows else len(self.split)):
+        for _ in self._know(FIRST_KNOWN if rows else len(self.evaluator)):
             pass
         self._rows = [RowProgress(row, [self._at_first(cut) for cut in row.cuts]) for row in rows]
 
@@ -150,7 +148,7 @@ class SensitivityAnalysis:
 
     def _at_first(self, cut: LayerCut) -> CellProgress:
         """Nothing, but where no unit is pruned: that is the dense network."""
-        total = len(self.split)
+        total = len(self.evaluator)
         estimate = Estimate(0.0, 1.0, 0.0, 0, total) if cut.pruned else Estimate(0.0, 0.0, 0.0, total, total)
         return CellProgress(cut, torch.zeros(total), estimate, enough=total)
 
@@ -182,7 +180,7 @@ class SensitivityAnalysis:
             one.rounded |= bool(row.cuts.incremental) and not exactly
             with self._cutting.cut(row.cuts, one.cut, exactly):
                 output = run()
-            one.scores[batch.at : batch.upto] = self.task.judge(output, batch.target)
+            one.scores[batch.at : batch.upto] = self.evaluator.task.judge(output, batch.target)
             one.samples = batch.upto
             self.spent += len(batch.target)
             yield
@@ -192,7 +190,7 @@ class SensitivityAnalysis:
     def _look(self, some: Sequence[CellProgress], upto: int, interval: Interval) -> None:
         """Estimate those of the cuts that are due: all at a look, else those that may be known well enough."""
         assert self.known is not None
-        total = len(self.split)
+        total = len(self.evaluator)
         here = [one for one in some if one.samples == upto and (not one.exactly or upto == total)]
         for one in (one for one in here if one.rounded and upto == total):
             one.begin_exactly()
@@ -212,14 +210,14 @@ class SensitivityAnalysis:
                 if one.rounded and not self._half_width:
                     one.begin_exactly()
                 elif (
-                    one.samples >= looks(len(self.split))[0]
+                    one.samples >= looks(len(self.evaluator))[0]
                 ):  # also what was evaluated, but not looked at before a break
                     one.enough = 0
-                    self._look([one], one.samples, AtAllLooks(len(self.split)) if one.beyond else interval)
+                    self._look([one], one.samples, AtAllLooks(len(self.evaluator)) if one.beyond else interval)
 
     def _map(self, half_width: float, max_drop: float | None) -> Sensitivity:
         assert self.known is not None
-        dense, left, known = self.known.score, 0, self.known.evaluated == len(self.split)
+        dense, left, known = self.known.score, 0, self.known.evaluated == len(self.evaluator)
         open_ = set(self._deciding(max_drop).values()) if max_drop is not None else set[CellProgress]()
         rows: list[SensitivityRow] = []
         for row in self._rows:
@@ -232,9 +230,10 @@ class SensitivityAnalysis:
                     SensitivityCell(level, group.units, one.cut.pruned, estimate, known and one not in unfinished)
                 )
             rows.append(SensitivityRow(group.name, group.members, group.units, tuple(cells), row.cuts.full_passes))
+        total, planned = len(self.evaluator), self.spent + left
         return Sensitivity(
-            tuple(rows), self.levels, dense, len(self.split), half_width, self.spent, self.spent + left, self.seconds,
-            self.left_out, max_drop,
+            tuple(rows), self.levels, dense, total, half_width, self.spent, planned, self.seconds, self.left_out,
+            max_drop,
         )  # fmt: skip
 
 
@@ -245,9 +244,8 @@ def analysis_of(
     model = open_model(workload, device)
     groups, left_out = scorable_groups(recipe.criterion, recipe.granularity, model, workload.example.to(device))
     scores = unit_scores(recipe.criterion, model, groups, Calibration(workload, device, recipe.seed))
-    return SensitivityAnalysis(
-        model, groups, scores, levels, None, workload.validation, workload.task, device, left_out
-    )
+    validation = Evaluator(workload.validation, workload.task, device)
+    return SensitivityAnalysis(model, groups, scores, levels, None, validation, left_out)
 
 
 def map_sensitivity(

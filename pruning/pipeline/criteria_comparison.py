@@ -12,7 +12,7 @@ from pruning.criteria import Criterion, unit_scores
 from pruning.criteria.calibration import Calibration
 from pruning.criteria.pass_counter import counted
 from pruning.errors import PruningError, RecipeError, WorkloadError, describe
-from pruning.evaluation.accuracy import evaluate_all
+from pruning.evaluation.accuracy import Evaluator
 from pruning.evaluation.estimate import Estimate
 from pruning.model.costs import cost_model
 from pruning.model.preparation import open_model
@@ -73,9 +73,9 @@ def compare_all(
 
     None for the agreement where fewer than two could score, or no layer in common.
     """
-    model = open_model(workload, device)
+    model, validation = open_model(workload, device), Evaluator(workload.validation, workload.task, device)
     try:
-        dense, _ = evaluate_all(model, workload.validation, workload.task, device)
+        dense = validation.score(model)
     except Exception as error:  # what a stranger's forward raises on a whole batch
         raise WorkloadError(
             f"{workload.name}: the model or its task does not take a batch of validation samples ({describe(error)}); "
@@ -91,16 +91,15 @@ def compare_all(
             rows.append(Compared(kind, problem=str(error)))
             continue
         scores[kind], keep[kind] = cut.scores, cut.keep
-        evaluated, _ = evaluate_all(cut.model, workload.validation, workload.task, device)
-        score, before = float(evaluated.double().mean()), float(dense.double().mean())
+        score = validation.score(cut.model)
         units, kept = sum(map(len, cut.keep.values())), sum(int(stays.sum()) for stays in cut.keep.values())
-        estimate = Estimate(score, 0.0, score - before, len(evaluated), len(evaluated))
+        estimate = Estimate(score, 0.0, score - dense, len(validation), len(validation))
         rows.append(Compared(kind, units, units - kept, cut.effort, estimate))
     agreed = None
     if len(scores) > 1:
         with contextlib.suppress(RecipeError):  # no layer in common: the rows are true all the same
             agreed = agreement(scores, keep)
-    return float(dense.double().mean()), rows, agreed
+    return dense, rows, agreed
 
 
 @dataclass(frozen=True, eq=False)

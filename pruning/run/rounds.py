@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from pruning.criteria import unit_scores
 from pruning.criteria.calibration import Calibration
 from pruning.errors import PruningError
-from pruning.evaluation.accuracy import evaluate_all
+from pruning.evaluation.accuracy import Evaluator
 from pruning.events import Event, Masked, Measured, Stage, TuningStep, Warned
 from pruning.model.costs import CostModel
 from pruning.model.devices import Randomness
@@ -56,8 +56,8 @@ class RunContext:
         return ranking, recipe.amount.settled(CostLeft(ranking, self.cost))
 
     def validated(self, number: int, step: int, keep: Keep) -> Measured:
-        scores, _ = evaluate_all(self.model, self.workload.validation, self.workload.task, self.device)
-        return Measured(number, step, "validation", float(scores.double().mean()), pruned_share(keep))
+        score = Evaluator(self.workload.validation, self.workload.task, self.device).score(self.model)
+        return Measured(number, step, "validation", score, pruned_share(keep))
 
     def tensors(self) -> dict[str, Tensor]:
         """All parameters and buffers of the model by name, also those that a state dict leaves out: not copies."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from playwright.sync_api import Page, expect
 
-from pruning.evaluation.accuracy import evaluate_all
+from pruning.evaluation.accuracy import Evaluator
 from pruning.exporters.loading import load_network, read_tensors
 from pruning.granularities import Channels
 from pruning.recipe.recipe import Recipe, from_json
@@ -107,7 +107,7 @@ def test_run_export_and_the_downloaded_file_scores_the_same(page: Page, app: str
     workload = MODELS["fashion_cnn"]()
     for label in (".safetensors", ".pt"):
         network = load_network(workload, read_tensors(files[label]), torch.device("cpu"))
-        scores, _ = evaluate_all(network, workload.test, workload.task, torch.device("cpu"))
+        scores, _ = Evaluator(workload.test, workload.task, torch.device("cpu")).evaluate_all(network)
         assert plain(percent(float(scores.double().mean()), 2)) == f"{shown[0]} %"
         assert network.get_parameter("conv1.weight").shape[0] == 12
 

@@ -1,7 +1,7 @@
 import torch
 from torch import Tensor, nn
 
-from pruning.evaluation.accuracy import class_scores, evaluate_all, evaluate_some
+from pruning.evaluation.accuracy import Evaluator, class_scores
 from pruning.workload import Classification, TensorSplit
 from tests.networks import CLASSES, CPU, conv_bn, mlp, samples, seeded
 
@@ -18,7 +18,7 @@ def scored(model: nn.Module, split: TensorSplit) -> Tensor:
 
 def test_a_split_is_evaluated_sample_by_sample_in_its_order():
     model, split = seeded(mlp), samples((6,), 1100, 0)
-    scores, targets = evaluate_all(model, split, TASK, CPU)
+    scores, targets = Evaluator(split, TASK, CPU).evaluate_all(model)
     assert torch.equal(scores, scored(model, split)) and torch.equal(targets, split.targets)
     assert 0.1 < float(scores.mean()) < 0.9
 
@@ -26,13 +26,13 @@ def test_a_split_is_evaluated_sample_by_sample_in_its_order():
 def test_some_samples_are_evaluated_in_the_order_asked():
     model, split = seeded(mlp), samples((6,), 50, 0)
     index = torch.tensor([7, 3, 49])
-    assert torch.equal(evaluate_some(model, split, TASK, CPU, index)[0], scored(model, split)[index])
+    assert torch.equal(Evaluator(split, TASK, CPU).evaluate_some(model, index)[0], scored(model, split)[index])
 
 
 def test_evaluating_uses_eval_mode_and_gives_the_mode_back():
     model, split = seeded(conv_bn).train(), samples((2, 8, 8), 40, 0)
     before = model[1].running_mean.clone()
-    evaluate_all(model, split, TASK, CPU)
+    Evaluator(split, TASK, CPU).evaluate_all(model)
     assert model.training and torch.equal(before, model[1].running_mean)
 
 

@@ -3,7 +3,7 @@ from itertools import pairwise
 import pytest
 from torch import nn
 
-from pruning.evaluation.accuracy import evaluate_all
+from pruning.evaluation.accuracy import Evaluator
 from pruning.evaluation.progressive import ProgressiveEvaluation
 from pruning.evaluation.regression_estimator import dense_reference
 from pruning.evaluation.sequential_bounds import looks
@@ -16,13 +16,14 @@ TASK = Classification(CLASSES)
 def comparison(total: int) -> tuple[ProgressiveEvaluation, nn.Module]:
     dense, cut, split = seeded(mlp), seeded(mlp), samples((6,), total, 1)
     cut[0].weight.data[0].zero_()
-    return ProgressiveEvaluation(dense_reference(dense, split, TASK, CPU), split, TASK, CPU), cut
+    evaluator = Evaluator(split, TASK, CPU)
+    return ProgressiveEvaluation(dense_reference(dense, evaluator), evaluator), cut
 
 
 @pytest.mark.parametrize("total", [1, 99, 251, 700, 1900, 12_000])
 def test_a_comparison_ends_exactly_at_the_full_evaluation(total):
     compared, cut = comparison(total)
-    full = float(evaluate_all(cut, compared.split, TASK, CPU)[0].double().mean())
+    full = compared.evaluator.score(cut)
     seen = []
     while not seen or not seen[-1].measured:
         seen.append(compared.advance(cut, seconds=0.0))
@@ -39,7 +40,7 @@ def test_an_estimate_stands_at_the_latest_look():
     look = compared.advance(cut, 0.0)
     assert look.samples <= compared.samples
     assert look == compared.known.estimate(
-        evaluate_all(cut, compared.split, TASK, CPU)[0][compared.known.order[: look.samples]]
+        compared.evaluator.evaluate_all(cut)[0][compared.known.order[: look.samples]]
     )
 
 

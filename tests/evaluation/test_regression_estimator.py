@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pruning.evaluation.accuracy import evaluate_all
+from pruning.evaluation.accuracy import Evaluator
 from pruning.evaluation.regression_estimator import DenseReference, DenseReferenceBuilder, dense_reference
 from pruning.evaluation.sequential_bounds import AtAllLooks, UntilNarrow, looks
 from pruning.workload import Classification, TensorSplit
@@ -140,8 +140,8 @@ def test_several_cuts_at_once_are_estimated_as_each_alone():
 
 def test_what_is_known_of_a_classifier():
     model, split = seeded(mlp), samples((6,), 300, 1)
-    known = dense_reference(model, split, TASK, CPU)
-    assert torch.equal(known.scores, evaluate_all(model, split, TASK, CPU)[0])
+    known = dense_reference(model, Evaluator(split, TASK, CPU))
+    assert torch.equal(known.scores, Evaluator(split, TASK, CPU).evaluate_all(model)[0])
     right, rank = known.predictors[:, 2], known.predictors[:, 3]
     with torch.no_grad():
         chances = model(split.inputs).softmax(dim=1)
@@ -156,7 +156,7 @@ def test_what_is_known_of_a_classifier():
 
 def test_the_dense_network_may_become_known_bit_by_bit():
     model, split = seeded(mlp), samples((6,), 300, 1)
-    whole, dense = dense_reference(model, split, TASK, CPU), DenseReferenceBuilder(TASK, 300)
+    whole, dense = dense_reference(model, Evaluator(split, TASK, CPU)), DenseReferenceBuilder(TASK, 300)
     for upto in (100, 300):
         index = whole.order[dense.evaluated : upto]
         with torch.no_grad():
@@ -180,7 +180,7 @@ def test_what_is_known_where_there_are_no_classes():
 
     model = nn.Sequential(nn.Linear(6, 1))
     split = TensorSplit(torch.randn(150, 6, generator=torch.Generator().manual_seed(0)), torch.zeros(150))
-    known = dense_reference(model, split, Distance(()), CPU)
+    known = dense_reference(model, Evaluator(split, Distance(()), CPU))
     assert known.predictors.shape == (150, 2) and known.chance == 0.0
 
 

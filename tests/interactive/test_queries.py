@@ -9,7 +9,7 @@ import torch
 
 from pruning.criteria import CRITERIA, Largest, Magnitude, Random, Taylor
 from pruning.errors import PatienceError, PruningError, RecipeError
-from pruning.evaluation.accuracy import evaluate_all
+from pruning.evaluation.accuracy import Evaluator
 from pruning.granularities import GRANULARITIES, Channels, Weights
 from pruning.interactive.queries import allocation, estimate, look, open_workload, score_range, sensitivity, units
 from pruning.interactive.responses import BINS
@@ -46,7 +46,7 @@ def made(network: str, criterion: str, granularity: str, **how) -> Recipe:
 def test_a_workload_is_shown_as_it_is(network):
     view, work = open_workload(BENCH, network), tiny(network, count=700)
     assert view.score == pytest.approx(
-        float(evaluate_all(work.build(), work.validation, work.task, CPU)[0].mean()), abs=1e-6
+        float(Evaluator(work.validation, work.task, CPU).evaluate_all(work.build())[0].mean()), abs=1e-6
     )
     assert (view.samples, view.classes, view.data) == (700, ("a", "b", "c"), "three clouds")
     assert view.costs == costs(work.build(), work.example)
@@ -255,7 +255,7 @@ def test_an_estimate_sharpens_until_it_is_measured(granularity):
     trial = BENCH.trial(recipe_key(recipe))
     assert outcomes[-1].gzip_bytes == gzip_size(file_bytes(trial.model.state_dict()))
     work = tiny("conv", count=700)
-    full = float(evaluate_all(trial.model, work.validation, work.task, CPU)[0].double().mean())
+    full = Evaluator(work.validation, work.task, CPU).score(trial.model)
     assert outcomes[-1].estimate.score == full
     assert outcomes[-1].estimate.change == pytest.approx(full - open_workload(BENCH, "conv").score, abs=1e-12)
     assert estimate(BENCH, recipe, 0.0) == outcomes[-1]

@@ -6,7 +6,7 @@ from torch import nn
 
 from pruning.criteria import Magnitude, unit_scores
 from pruning.criteria.calibration import Calibration
-from pruning.evaluation.accuracy import evaluate_all
+from pruning.evaluation.accuracy import Evaluator
 from pruning.evaluation.regression_estimator import dense_reference
 from pruning.evaluation.sequential_bounds import FIRST_LOOK, looks
 from pruning.granularities import Channels, Weights
@@ -35,7 +35,7 @@ def naive(work: Workload, recipe: Recipe, levels: tuple[float, ...]) -> dict[tup
     for group in groups:
         for level in levels:
             keep = select(rank([group], scores, WithinLayer(), Sparsity(level)), Sparsity(level))
-            evaluated, _ = evaluate_all(masked_copy(model, [group], keep), work.validation, work.task, CPU)
+            evaluated, _ = Evaluator(work.validation, work.task, CPU).evaluate_all(masked_copy(model, [group], keep))
             found[group.name, level] = (int((~keep[group.name]).sum()), float(evaluated.double().mean()))
     return found
 
@@ -57,8 +57,10 @@ def sensing(work: Workload, levels: tuple[float, ...] = LEVELS) -> SensitivityAn
     model = work.build()
     groups, left_out = Weights().sorted_out(model, work.example)
     scores = unit_scores(Magnitude(), model, groups, Calibration(work, CPU, 0))
-    known = dense_reference(model, work.validation, work.task, CPU)
-    return SensitivityAnalysis(model, groups, scores, levels, known, work.validation, work.task, CPU, left_out)
+    known = dense_reference(model, Evaluator(work.validation, work.task, CPU))
+    return SensitivityAnalysis(
+        model, groups, scores, levels, known, Evaluator(work.validation, work.task, CPU), left_out
+    )
 
 
 @pytest.mark.parametrize("granularity", [Weights(), Channels()], ids=["weights", "channels"])
@@ -122,7 +124,7 @@ def test_the_rows_appear_in_the_order_of_the_groups_and_nothing_is_claimed_befor
 def test_a_level_at_which_nothing_is_pruned_is_the_dense_network_and_costs_nothing():
     work = tiny("mlp")
     sensed = sensing(work, (0.0, 0.01)).advance(60.0, 0.0)
-    dense = float(evaluate_all(work.build(), work.validation, work.task, CPU)[0].double().mean())
+    dense = Evaluator(work.validation, work.task, CPU).score(work.build())
     assert all(cell.estimate.score == dense and cell.pruned == 0 for row in sensed.rows for cell in row.cells)
     assert sensed.spent == 0 and sensed.done
     assert all(row.full_passes == "" for row in sensed.rows)
@@ -180,7 +182,7 @@ def test_parts_together_are_the_whole():
 
 
 def part_of(one: SensitivityAnalysis, groups: list) -> SensitivityAnalysis:
-    return SensitivityAnalysis(one.model, groups, one.scores, one.levels, one.known, one.split, one.task, one.device)
+    return SensitivityAnalysis(one.model, groups, one.scores, one.levels, one.known, one.evaluator)
 
 
 def wide() -> nn.Module:

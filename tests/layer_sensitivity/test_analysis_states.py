@@ -6,7 +6,7 @@ from torch import nn
 
 from pruning.criteria import Magnitude, unit_scores
 from pruning.criteria.calibration import Calibration
-from pruning.evaluation.accuracy import evaluate_all
+from pruning.evaluation.accuracy import Evaluator
 from pruning.granularities import Weights
 from pruning.layer_sensitivity.activation_cache import CACHE_BYTES
 from pruning.layer_sensitivity.analysis import SensitivityAnalysis
@@ -55,7 +55,7 @@ def test_the_dense_network_runs_once_where_it_is_not_known():
     model, passed = work.build(), 0
     groups, _ = Weights().sorted_out(model, work.example)
     scores = unit_scores(Magnitude(), model, groups, Calibration(work, CPU, 0))
-    one = SensitivityAnalysis(model, groups, scores, LEVELS, None, work.validation, work.task, CPU)
+    one = SensitivityAnalysis(model, groups, scores, LEVELS, None, Evaluator(work.validation, work.task, CPU))
     first = next(module for module in model.modules() if isinstance(module, nn.Conv2d))
     one.advance(0.0, 0.02)  # the network has been tried out on examples by now
 
@@ -72,7 +72,7 @@ def test_the_dense_network_runs_once_where_it_is_not_known():
     last = one.advance(60.0, 0.0)
     assert last.done and passed == 3000 - before
     assert cells(last) == naive(work, Recipe("tiny"), LEVELS)
-    assert last.dense == float(evaluate_all(model, work.validation, work.task, CPU)[0].double().mean())
+    assert last.dense == Evaluator(work.validation, work.task, CPU).score(model)
 
 
 def test_what_layers_see_is_walked_anew_where_there_is_no_room(monkeypatch):
@@ -81,7 +81,7 @@ def test_what_layers_see_is_walked_anew_where_there_is_no_room(monkeypatch):
     monkeypatch.setattr("pruning.layer_sensitivity.activation_cache.CACHE_BYTES", 0)
     assert cells(sensing(work).advance(60.0, 0.0)) == cells(kept)
     one = sensing(work)
-    unknown = SensitivityAnalysis(one.model, one.groups, one.scores, one.levels, None, one.split, one.task, one.device)
+    unknown = SensitivityAnalysis(one.model, one.groups, one.scores, one.levels, None, one.evaluator)
     assert cells(unknown.advance(60.0, 0.0)) == cells(kept)
     assert not unknown._seeing._kept
 
@@ -140,13 +140,13 @@ def test_a_map_goes_on_after_an_error(monkeypatch):
 def test_a_map_without_cuts_still_knows_the_dense_network(levels, groups):
     work = tiny("mlp", count=3000)
     one = sensing(work, levels)
-    unknown = SensitivityAnalysis(
-        one.model, one.groups[:groups], one.scores, levels, None, one.split, one.task, one.device
-    )
+    unknown = SensitivityAnalysis(one.model, one.groups[:groups], one.scores, levels, None, one.evaluator)
     sensed = unknown.advance(0.0, 0.05)
     while not sensed.done:
         sensed = unknown.advance(0.0, 0.05)
-    assert sensed.dense == float(evaluate_all(work.build(), work.validation, work.task, CPU)[0].double().mean())
+    assert sensed.dense == float(
+        Evaluator(work.validation, work.task, CPU).evaluate_all(work.build())[0].double().mean()
+    )
 
 
 def test_a_network_in_training_mode_is_evaluated_in_evaluation_and_left_alone():
@@ -154,9 +154,7 @@ def test_a_network_in_training_mode_is_evaluated_in_evaluation_and_left_alone():
     model = work.build().train()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     one = sensing(work)
-    sensed = SensitivityAnalysis(model, one.groups, one.scores, LEVELS, None, one.split, one.task, CPU).advance(
-        60.0, 0.0
-    )
+    sensed = SensitivityAnalysis(model, one.groups, one.scores, LEVELS, None, one.evaluator).advance(60.0, 0.0)
     assert cells(sensed) == naive(work, Recipe("tiny"), LEVELS)
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
     assert all(module.training for module in model.modules())

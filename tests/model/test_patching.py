@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from pruning.criteria import Magnitude, Taylor, Wanda, unit_scores
 from pruning.criteria.calibration import Calibration, captured_inputs
 from pruning.criteria.pass_counter import counted
-from pruning.evaluation.accuracy import evaluate_all, latency_ms
+from pruning.evaluation.accuracy import Evaluator, latency_ms
 from pruning.evaluation.regression_estimator import dense_reference
 from pruning.granularities import Channels, Weights
 from pruning.granularities.probing import calls_of
@@ -137,8 +137,8 @@ def compute_incrementally(model: nn.Module) -> None:
 
 
 USERS: dict[str, Callable[[nn.Module], object]] = {
-    "evaluation": lambda model: evaluate_all(model, WORK.validation, WORK.task, CPU),
-    "the dense reference": lambda model: dense_reference(model, WORK.validation, WORK.task, CPU),
+    "evaluation": lambda model: Evaluator(WORK.validation, WORK.task, CPU).evaluate_all(model),
+    "the dense reference": lambda model: dense_reference(model, Evaluator(WORK.validation, WORK.task, CPU)),
     "latency": lambda model: latency_ms(model, WORK.example),
     "scores from gradients": partial(score, Taylor()),
     "scores from inputs": partial(score, Wanda()),
