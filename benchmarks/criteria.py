@@ -72,8 +72,7 @@ def _empty_row(granularity: str, label: str) -> dict[str, str | float]:
 
 def _dense(workload: Workload, device: torch.device) -> float:
     """Validation accuracy of the network as it is, in percent."""
-    evaluated, _ = evaluate_all(open_model(workload, device), workload.validation, workload.task, device)
-    return 100 * float(evaluated.double().mean())
+    return 100 * Evaluator(workload.validation, workload.task, device).score(open_model(workload, device))
 
 
 def variants(granularity: str) -> Iterator[tuple[str, Criterion]]:
