@@ -1,9 +1,10 @@
 """A run as several pages show it: how far it is, its curves, and Stop. A worker carries it out; the page only reads its events."""
 
-import time
+from __future__ import annotations
 
-import altair as alt
-import pandas as pd
+import time
+from typing import TYPE_CHECKING
+
 import streamlit as st
 
 from pruning.errors import PruningError
@@ -16,6 +17,9 @@ from views.shared.language import _
 from views.shared.run_events import events_of, name_of
 from views.shared.run_queue import waiting
 from views.shared.server import backend
+
+if TYPE_CHECKING:
+    import altair as alt
 
 POLL_S = 0.5
 
@@ -128,6 +132,8 @@ def _curves(points: Curve) -> None:
     loss = [(p.step, "loss", p.loss) for p in points.losses]
     if not share:
         return
+    import altair as alt  # with pandas and pyarrow 100 MB, which a page without a run does without
+
     upper = _lines(share, ["accuracy", "sparsity"], _("%, validation"), 150)
     lower = _lines(loss, ["loss"], _("training loss"), 70)
     chart = alt.vconcat(upper, lower, spacing=8).resolve_scale(
@@ -140,6 +146,9 @@ def _curves(points: Curve) -> None:
 
 
 def _lines(rows: list[tuple[int, str, float]], names: list[str], title: str, height: int) -> alt.Chart:
+    import altair as alt
+    import pandas as pd
+
     frame = pd.DataFrame(rows, columns=["step", "series", "value"])
     hues, dashes = [SERIES[n].hue for n in names], [list(DASH_LENGTHS[SERIES[n].dash]) for n in names]
     return (
