@@ -1,6 +1,7 @@
 """Imports point one way, and nothing that runs code from a file is called. Every file is parsed; none is run."""
 
 import ast
+import graphlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,25 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGE = ("streamlit", "views")
 ROOTS = ("pruning/__main__.py", "pruning/execution/worker_main.py")
 """The two that may know the sample models. The command line may start the page too."""
+
+FLOORS = (
+    ("errors",),
+    ("events", "files", "options", "workload"),
+    ("model",),
+    ("criteria", "evaluation", "granularities", "selection", "training"),
+    ("recipe",),
+    ("pipeline",),
+    ("layer_sensitivity",),
+    ("interactive",),
+    ("reporting",),
+    ("exporters",),
+    ("run",),
+    ("api", "cli", "execution", "testing"),
+)
+"""The rooms of `pruning/`, its folders and single files, from the bottom up: each may import from floors below its own.
+
+`pruning/__main__.py` and `pruning/__init__.py` stand above all of them.
+"""
 
 HOSTILE_CALLS = ("torch.export.load", "torch.jit.load")
 HOSTILE_ARGUMENTS = (("weights_only", "False"), ("allow_pickle", "True"))
@@ -34,7 +54,7 @@ def wrong(file: Path, path: str) -> Iterator[tuple[int, str]]:
     names = dict(bindings(tree, path))
     for node in ast.walk(tree):
         for module in imported(node, path):
-            if any(module == far or module.startswith(f"{far}.") for far in forbidden(path)):
+            if any(module == far or module.startswith(f"{far}.") for far in forbidden(path)) or upwards(path, module):
                 yield node.lineno, f"imports {module}"
             if module in HOSTILE_CALLS:
                 yield node.lineno, f"takes {module}"
@@ -52,8 +72,39 @@ def forbidden(path: str) -> tuple[str, ...]:
         return ()
     if path == "pruning/__main__.py":
         return ("streamlit",)
-    far = PAGE if path in ROOTS else (*PAGE, "sample_models")
-    return far if path.startswith("pruning/execution/") else (*far, "pruning.execution")
+    return PAGE if path in ROOTS else (*PAGE, "sample_models")
+
+
+def upwards(path: str, module: str) -> bool:
+    """Whether a file in a room of `pruning/` imports from another room that is not on a floor below its own."""
+    floors = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+    if room_of(path) not in floors or not module.startswith("pruning."):
+        return False
+    room = module.split(".")[1]
+    return room != room_of(path) and floors.get(room, len(FLOORS)) >= floors[room_of(path)]
+
+
+def room_of(path: str) -> str:
+    """The folder or single file of `pruning/` that the file lies in; empty for files of other folders."""
+    top, _, rest = path.partition("/")
+    return rest.partition("/")[0].removesuffix(".py") if top == "pruning" else ""
+
+
+def circle(root: Path) -> list[str]:
+    """Modules of one room that import each other in a circle, the first such circle; empty where there is none."""
+    modules = {path.removesuffix(".py").removesuffix("/__init__").replace("/", "."): path for path in sources(root)}
+    graph: dict[str, set[str]] = {}
+    for name, path in modules.items():
+        taken = [full for node in ast.walk(ast.parse((root / path).read_text())) for full in imported(node, path)]
+        # `from a.b import c` takes the module a.b.c, or a name of the module a.b
+        taken = [full if full in modules else full.rpartition(".")[0] for full in taken]
+        graph[name] = {other for other in taken if other in modules and room_of(modules[other]) == room_of(path)}
+        graph[name] -= {name}
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        return list(error.args[1])
+    return []
 
 
 def imported(node: ast.AST, path: str) -> list[str]:
@@ -100,9 +151,49 @@ def test_every_folder_is_looked_at():
     assert not any(path.startswith(("tests/", ".venv/")) for path in seen)
 
 
+def test_every_room_has_a_floor_and_only_one():
+    rooms = [room for floor in FLOORS for room in floor]
+    assert len(rooms) == len(set(rooms))
+    assert {room_of(path) for path in sources(ROOT)} - {"", "__init__", "__main__"} <= set(rooms)
+
+
+def test_no_modules_of_one_room_import_each_other_in_a_circle():
+    assert circle(ROOT) == []
+
+
+@pytest.mark.parametrize("late", ["from pruning.room.a import f", "def g():\n    from pruning.room import a"])
+def test_a_circle_is_found(tmp_path, late):
+    room = tmp_path / "pruning/room"
+    room.mkdir(parents=True)
+    (room / "a.py").write_text("from pruning.room.b import g")
+    (room / "b.py").write_text("from pruning.room.c import h")
+    (room / "c.py").write_text("import pruning.errors")
+    assert circle(tmp_path) == []
+    (room / "c.py").write_text(late)
+    assert {"pruning.room.a", "pruning.room.b", "pruning.room.c"} == set(circle(tmp_path))
+
+
+@pytest.mark.parametrize("upper", range(1, len(FLOORS)))
+def test_no_floor_imports_from_itself_or_from_above(tmp_path, upper):
+    below, above = FLOORS[upper - 1][0], FLOORS[upper][0]
+    file = tmp_path / "pruning" / below / "new.py"
+    file.parent.mkdir(parents=True)
+    file.write_text(f"if TYPE_CHECKING:\n    from pruning.{above} import thing")
+    assert violations(tmp_path) == [f"pruning/{below}/new.py:2: imports pruning.{above}.thing"]
+    for other in FLOORS[upper - 1][1:]:
+        file.write_text(f"from pruning.{other}.things import thing")
+        assert violations(tmp_path) == [f"pruning/{below}/new.py:1: imports pruning.{other}.things.thing"]
+    file.unlink()
+    right = tmp_path / "pruning" / above / "new.py"
+    right.parent.mkdir(parents=True)
+    right.write_text(f"from pruning.{below} import thing\nfrom pruning.{above}.things import other")
+    assert violations(tmp_path) == []
+
+
 @pytest.mark.parametrize(
     "path, source, what",
     [
+        ("pruning/model/units.py", "from pruning import prune", "imports pruning.prune"),
         ("pruning/model/units.py", "import streamlit as st", "imports streamlit"),
         ("pruning/criteria/new.py", "from views.lab.lab import page", "imports views.lab.lab.page"),
         ("pruning/model/units.py", "def f():\n    import views", "imports views"),
