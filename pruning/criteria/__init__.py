@@ -1,4 +1,7 @@
-"""How important is a unit? One file a criterion, one line in the table."""
+"""Turns a network's unit groups into scores: how important is each unit? Knows nothing of which units are then pruned.
+
+One file a criterion, one line in the table.
+"""
 
 from pruning.criteria.ablation import Ablation
 from pruning.criteria.activation import Activation

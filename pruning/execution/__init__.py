@@ -1,4 +1,4 @@
-"""Runs and interactive work outside the page's process: the store, the backend's protocol and the local backend.
+"""Turns a page's questions and recipes into work of other processes: workers, a store, a backend. Knows no page.
 
-Nothing that the page's process imports from here imports torch, so that a worker can start before the page has torch.
+Nothing that the page's process imports from here imports torch: it starts at once, and stays small.
 """

@@ -1,4 +1,7 @@
-"""What does a person take home? One file an exporter, one line in the table."""
+"""Turns a finished run into files that can be loaded and verified again. Knows nothing of how the run was carried out.
+
+One file an exporter, one line in the table.
+"""
 
 from pathlib import Path
 

@@ -1,4 +1,7 @@
-"""What lives or dies together? One file a granularity, one line in the table."""
+"""Turns a network into unit groups: what is pruned together? Knows nothing of scores or amounts.
+
+One file a granularity, one line in the table.
+"""
 
 from pruning.granularities.blocks import Blocks
 from pruning.granularities.channels import Channels

@@ -1,0 +1,1 @@
+"""Turns choices into one value that becomes JSON and back, and says which go together. Knows no model and no data."""

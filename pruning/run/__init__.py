@@ -1,0 +1,1 @@
+"""Turns a workload and a recipe into events and files: prune, tune, measure, export. Knows no store and no page."""

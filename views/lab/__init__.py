@@ -1,0 +1,1 @@
+"""The page that shows what a slider position prunes, layer by layer."""

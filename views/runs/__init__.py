@@ -1,0 +1,1 @@
+"""The page of all runs: their table, one in detail, several compared."""

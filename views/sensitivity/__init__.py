@@ -1,0 +1,1 @@
+"""The page of the sensitivity map and the cuts that it suggests."""
