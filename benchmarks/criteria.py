@@ -16,15 +16,15 @@ from pruning.criteria.calibration import Calibration
 from pruning.errors import PruningError
 from pruning.evaluation.accuracy import Evaluator
 from pruning.granularities import GRANULARITIES
+from pruning.model.costs import cost_model
 from pruning.model.devices import default_device
 from pruning.model.preparation import open_model
-from pruning.model.surgery import cut_out
 from pruning.pipeline.criteria_comparison import timed_scores
 from pruning.pipeline.eligibility import chosen_groups
+from pruning.pipeline.one_shot import rank_units
 from pruning.recipe.compatibility import fits
 from pruning.recipe.recipe import Recipe
 from pruning.selection.amounts import Sparsity
-from pruning.selection.ranking import rank, select
 from pruning.selection.scopes import Global, Scope, WithinLayer
 from pruning.workload import Workload
 from sample_models import MODELS
@@ -91,20 +91,20 @@ def _accuracies(workload: Workload, recipe: Recipe, device: torch.device) -> dic
     """Level -> accuracy for each seed."""
     model = open_model(workload, device)
     example = workload.example.to(device)
-    groups = chosen_groups(workload, recipe, model)
+    groups, cost = chosen_groups(workload, recipe, model), cost_model(model, example)
     found: dict[float, list[float]] = {level: [] for level in LEVELS}
     masks_seen: dict[float, list[bytes]] = {level: [] for level in LEVELS}
     for seed in SEEDS:
         scores, _ = timed_scores(recipe.criterion, model, groups, Calibration(workload, device, seed))
+        ranked = rank_units(recipe, groups, scores, cost)
         for level in LEVELS:
-            keep = select(rank(groups, scores, recipe.scope, Sparsity(level)), Sparsity(level))
-            mark = b"".join(stays.numpy().tobytes() for stays in keep.values())
+            decision = ranked.decide(Sparsity(level))
+            mark = b"".join(stays.numpy().tobytes() for stays in decision.keep.values())
             if mark in masks_seen[level]:  # most criteria do not depend on the seed: the same cut scores the same
                 found[level].append(found[level][masks_seen[level].index(mark)])
             else:
-                cut = cut_out(model, example, groups, keep, recipe.granularity.removable)
-                evaluated, _ = Evaluator(workload.validation, workload.task, device).evaluate_all(cut)
-                found[level].append(float(evaluated.double().mean()))
+                pruned = decision.pruned_copy(model, example)
+                found[level].append(Evaluator(workload.validation, workload.task, device).score(pruned))
             masks_seen[level].append(mark)
     return found
 

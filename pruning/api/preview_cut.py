@@ -18,11 +18,10 @@ from pruning.interactive.responses import LayerView
 from pruning.interactive.session import PreviewSession
 from pruning.model.descriptions import Costs
 from pruning.model.devices import default_device
-from pruning.model.units import Keep, Masks, masks_of
+from pruning.model.units import Keep, Masks
 from pruning.recipe.recipe import Recipe
 from pruning.reporting.formatting import count, percent, relative, si
 from pruning.selection.amounts import Amount
-from pruning.selection.ranking import select
 from pruning.selection.scopes import Scope
 from pruning.workload import Task, Workload
 
@@ -170,14 +169,13 @@ def preview(
         {workload.name: lambda: workload}, default_device() if device is None else torch.device(device)
     )
     seen = look(session, asked, "score")
-    ranking = session.ranking(asked)
-    keep = select(ranking, session.amount(asked))
+    decision = session.decision(asked)
     opened = session.opened(workload.name)
     return Preview(
         recipe=asked,
         layers=seen.layers,
-        keep=keep,
-        masks=masks_of(ranking.groups, keep, opened.model),
+        keep=decision.keep,
+        masks=decision.masks,
         dense=opened.view.costs,
         units=seen.units,
         pruned=seen.pruned,

@@ -17,11 +17,10 @@ from pruning.interactive.session import Opened, PreviewSession
 from pruning.model.costs import file_bytes, gzip_size, nonzero_after
 from pruning.model.layer_table import owning_layer
 from pruning.model.layer_types import is_a
-from pruning.model.units import group_of, masks_of
+from pruning.model.units import group_of
 from pruning.recipe.recipe import Recipe
 from pruning.selection.allocation import erk, uniform
 from pruning.selection.amounts import PerLayer
-from pruning.selection.ranking import position, select
 
 
 def allocated(
@@ -37,18 +36,14 @@ def allocated(
 def cut_preview(session: PreviewSession, recipe: Recipe, axis: Axis) -> CutPreview:
     """What the recipe's amount does to every layer and to the sizes: searches in what is sorted, and bin counts."""
     opened = session.opened(recipe.workload)
-    ranking, amount = session.ranking(recipe), session.amount(recipe)
-    where = position(ranking, amount)
-    keep = select(ranking, amount)
-    removed = ranking.groups if recipe.granularity.removable else ()
-    size = opened.cost.after(removed, {share.name: share.pruned for share in where.shares})
-    own = amount.own_pools(group.name for group in ranking.groups)
+    decision = session.decision(recipe)
+    where, size = decision.counts, decision.sizes
+    own = decision.amount.own_pools(group.name for group in decision.groups)
     cuts = {share.cut for share in where.shares if share.name not in own}
     groups, left_out = session.sorted_out(recipe.workload, recipe.criterion, recipe.granularity)
     bins = session.bins(recipe.workload, recipe.criterion, recipe.granularity, recipe.seed, axis)
-    masks = masks_of(ranking.groups, keep, opened.model)
     cuts_by_name = {share.name: share.cut for share in where.shares}
-    rows = Rows(recipe, axis, groups, left_out, bins, keep, masks, cuts_by_name)
+    rows = Rows(recipe, axis, groups, left_out, bins, decision.keep, decision.masks, cuts_by_name)
     costs_before = opened.view.costs
     return CutPreview(
         layers=tuple(rows.row(layer) for layer in opened.view.layers if layer.shape),
@@ -57,7 +52,7 @@ def cut_preview(session: PreviewSession, recipe: Recipe, axis: Axis) -> CutPrevi
         pruned=where.pruned,
         cut=cuts.pop() if len(cuts) == 1 else None,
         parameters=size.parameters,
-        nonzero=nonzero_after(opened.model, ranking.groups, keep),
+        nonzero=nonzero_after(opened.model, decision.masks),
         zero_before=costs_before.parameters - costs_before.nonzero,
         bytes=size.bytes,
         macs=size.macs,
@@ -84,9 +79,7 @@ def pooled_heatmap(
     top, bottom, left, right = window or (0, rows, 0, columns)
     if not (0 <= top < bottom <= rows and 0 <= left < right <= columns):
         raise PruningError(f"{layer}: the window {window} does not lie in {rows} x {columns}; reset the zoom")
-    ranking = session.ranking(recipe)
-    masks = masks_of(ranking.groups, select(ranking, session.amount(recipe)), opened.model)
-    mask = masks.get(_param(opened, layer))
+    mask = session.decision(recipe).masks.get(_param(opened, layer))
     pruned = torch.zeros_like(values) if mask is None else (~mask).float().flatten(1)
     part = (slice(top, bottom), slice(left, right))
     size = (min(bottom - top, CELLS), min(right - left, CELLS))
@@ -107,9 +100,8 @@ def pooled_heatmap(
 
 def unit_views(session: PreviewSession, recipe: Recipe, layers: Sequence[str]) -> list[UnitsView]:
     """Score and fate of every unit of the layers' groups, each group once."""
-    ranking = session.ranking(recipe)
     groups, scores = session.scores(recipe.workload, recipe.criterion, recipe.granularity, recipe.seed)
-    keep = select(ranking, session.amount(recipe))
+    keep = session.decision(recipe).keep
     shown: dict[str, UnitsView] = {}
     for layer in layers:
         group = group_of(groups, layer)

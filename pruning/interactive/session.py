@@ -25,15 +25,14 @@ from pruning.model.devices import describe
 from pruning.model.layer_table import layer_table, prunable_weights
 from pruning.model.memory import bytes_of
 from pruning.model.preparation import open_model
-from pruning.model.surgery import cut_out
 from pruning.model.units import UnitGroup
 from pruning.pipeline.comparison import Agreement, Effort
-from pruning.pipeline.criteria_comparison import agreement, timed_scores
+from pruning.pipeline.criteria_comparison import agreement_of, timed_scores
 from pruning.pipeline.eligibility import allowed_groups, scorable_groups
+from pruning.pipeline.one_shot import Decision, RankedUnits
 from pruning.recipe.recipe import Recipe
-from pruning.selection.allocation import CostLeft
-from pruning.selection.amounts import Amount, PerLayer
-from pruning.selection.ranking import Ranking, rank, select
+from pruning.selection.amounts import PerLayer
+from pruning.selection.ranking import Ranking, rank
 from pruning.selection.scopes import Scope
 from pruning.training.schedules import OneShot
 from pruning.training.tuning import Tuning
@@ -80,7 +79,7 @@ class PreviewSession:
         self.scored = self._kept(self._scored)
         self.bins = self._kept(self._bins)
         self.rankings = self._kept(self._ranking)
-        self.amounts = self._kept(self._amount)
+        self._decisions = self._kept(self._decision)
         self.ranges = self._kept(self._range)
         self.agreements = self._kept(self._agreement)
         self._trials = self._kept(self._trial)
@@ -183,19 +182,17 @@ class PreviewSession:
         apart = PerLayer({layer: float(layer in empties) for layer in own})
         return self.rankings(replace(_selection(recipe), amount=apart))
 
-    def _amount(self, recipe: Recipe) -> Amount:
-        return recipe.amount.settled(CostLeft(self.ranking(recipe), self.opened(recipe.workload).cost))
+    def decision(self, recipe: Recipe) -> Decision:
+        """Which units the recipe prunes in one shot: one decision for all recipes that select alike."""
+        return self._decisions(_selection(recipe))
+
+    def _decision(self, recipe: Recipe) -> Decision:
+        _, scores = self.scores(recipe.workload, recipe.criterion, recipe.granularity, recipe.seed)
+        cost = self.opened(recipe.workload).cost
+        return RankedUnits(scores, self.ranking(recipe), cost, recipe.granularity.removable).decide(recipe.amount)
 
     def _agreement(self, recipes: tuple[tuple[str, Recipe], ...]) -> Agreement:
-        scores, keep = {}, {}
-        for kind, recipe in recipes:
-            scores[kind] = self.scores(recipe.workload, recipe.criterion, recipe.granularity, recipe.seed)[1]
-            keep[kind] = select(self.ranking(recipe), self.amount(recipe))
-        return agreement(scores, keep)
-
-    def amount(self, recipe: Recipe) -> Amount:
-        """The recipe's amount with everything known that depends on the network's costs."""
-        return self.amounts(_selection(recipe))
+        return agreement_of({kind: self.decision(recipe) for kind, recipe in recipes})
 
     def trial(self, recipe: Recipe) -> Trial:
         """The recipe's cut, evaluated as far as it has been: one for all recipes that cut alike."""
@@ -203,10 +200,7 @@ class PreviewSession:
 
     def _trial(self, recipe: Recipe) -> Trial:
         opened = self.opened(recipe.workload)
-        ranking = self.ranking(recipe)
-        keep = select(ranking, self.amount(recipe))
-        example = opened.workload.example.to(self.device)
-        model = cut_out(opened.model, example, ranking.groups, keep, recipe.granularity.removable)
+        model = self.decision(recipe).pruned_copy(opened.model, opened.workload.example.to(self.device))
         return Trial(model, ProgressiveEvaluation(opened.known, opened.validation))
 
     def sensing(self, recipe: Recipe, levels: tuple[float, ...], part: tuple[int, int]) -> SensitivityAnalysis:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from pruning.model.descriptions import Costs, Size
 from pruning.model.layer_table import layer_macs, model_macs
-from pruning.model.units import Keep, Slice, UnitGroup, masks_of
+from pruning.model.units import Masks, Slice, UnitGroup, parameter_shapes
 
 GZIP_LEVEL = 6  # what the gzip command uses unless told otherwise
 
@@ -46,6 +46,7 @@ class CostModel:
     """Answers what a cut would cost without cutting: made once for a model, asked at every slider position.
 
     `shapes` and `itemsizes` are of the state dict's tensors, `macs` of the layers by name, for one sample.
+    `parameters` names each parameter once; `parameter_shapes` has a shared one under each of its names.
     """
 
     shapes: Mapping[str, tuple[int, ...]]
@@ -53,6 +54,7 @@ class CostModel:
     parameters: frozenset[str]
     macs: Mapping[str, int]
     bytes: int
+    parameter_shapes: Mapping[str, tuple[int, ...]]
 
     def after(self, groups: Iterable[UnitGroup], pruned: Mapping[str, int]) -> "Size":
         """The size once `pruned[name]` units of each group are removed. Without groups it is the size as it is."""
@@ -89,12 +91,12 @@ def cost_model(model: nn.Module, example: Tensor) -> CostModel:
         parameters=frozenset(name for name, _ in model.named_parameters()),
         macs={**macs, OUTSIDE: outside},
         bytes=len(file_bytes(tensors)),
+        parameter_shapes=parameter_shapes(model),
     )
 
 
-def nonzero_after(model: nn.Module, groups: Iterable[UnitGroup], keep: Keep) -> int:
-    """Values of the parameters that are not zero once the units that do not stay are gone."""
-    masks = masks_of(groups, keep, model)
+def nonzero_after(model: nn.Module, masks: Masks) -> int:
+    """Values of the parameters that are not zero once the masks are applied."""
     total = 0
     for name, parameter in model.named_parameters():
         values = parameter.detach() != 0

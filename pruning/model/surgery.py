@@ -66,12 +66,6 @@ def masked_copy(model: nn.Module, groups: Sequence[UnitGroup], keep: Keep) -> nn
     return masked
 
 
-def cut_out(model: nn.Module, example: Tensor, groups: Sequence[UnitGroup], keep: Keep, removable: bool) -> nn.Module:
-    """A new model in which the units that do not stay are zero, or are gone where they can be removed."""
-    masked = masked_copy(model, groups, keep)
-    return remove_units(masked, example, groups, keep) if removable else masked
-
-
 def _is_column(piece: Piece) -> bool:
     """Whether somebody reads the units: their columns in a next layer's weight."""
     return isinstance(piece, Slice) and piece.dim == 1

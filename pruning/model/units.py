@@ -172,9 +172,21 @@ def _same(parts: tuple[str, ...]) -> bool:
     return len(set(parts)) == 1
 
 
+def parameter_shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:
+    """Parameter name -> its shape; a shared parameter under each of its names."""
+    return {name: tuple(each.shape) for name, each in model.named_parameters(remove_duplicate=False)}
+
+
 def masks_of(groups: Iterable[UnitGroup], keep: Keep, model: nn.Module) -> Masks:
-    """The masks that a decision about units makes. A value stays only if every unit that owns it stays."""
-    shapes = {name: parameter.shape for name, parameter in model.named_parameters(remove_duplicate=False)}
+    """As `masks_for`, of the parameters of the model."""
+    return masks_for(groups, keep, parameter_shapes(model))
+
+
+def masks_for(groups: Iterable[UnitGroup], keep: Keep, shapes: Mapping[str, Sequence[int]]) -> Masks:
+    """The masks that a decision about units makes on parameters of these shapes.
+
+    A value stays only if every unit that owns it stays.
+    """
     masks: Masks = {}
     for group in groups:
         stays = keep[group.name]
@@ -188,12 +200,12 @@ def masks_of(groups: Iterable[UnitGroup], keep: Keep, model: nn.Module) -> Masks
     return masks
 
 
-def _mask(piece: Piece, stays: Tensor, shape: torch.Size) -> Tensor:
+def _mask(piece: Piece, stays: Tensor, shape: Sequence[int]) -> Tensor:
     """Which values of the tensor stay: bool of its shape."""
     if isinstance(piece, Tiles) and piece.rows == piece.columns == 1:
-        return stays.reshape(shape)
+        return stays.reshape(tuple(shape))
     owners = piece.owners(shape).to(stays.device)
-    return torch.where(owners < 0, True, stays[owners.clamp(min=0)]).expand(shape).contiguous()
+    return torch.where(owners < 0, True, stays[owners.clamp(min=0)]).expand(tuple(shape)).contiguous()
 
 
 @torch.no_grad()

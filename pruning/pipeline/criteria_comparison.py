@@ -3,7 +3,6 @@
 import contextlib
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -14,15 +13,13 @@ from pruning.criteria.pass_counter import counted
 from pruning.errors import PruningError, RecipeError, WorkloadError, describe
 from pruning.evaluation.accuracy import Evaluator
 from pruning.evaluation.estimate import Estimate
-from pruning.model.costs import cost_model
+from pruning.model.costs import CostModel, cost_model
 from pruning.model.preparation import open_model
-from pruning.model.surgery import cut_out
 from pruning.model.units import UnitGroup
 from pruning.pipeline.comparison import Agreement, Compared, Effort
 from pruning.pipeline.eligibility import chosen_groups
+from pruning.pipeline.one_shot import Decision, rank_units
 from pruning.recipe.recipe import Recipe
-from pruning.selection.allocation import CostLeft
-from pruning.selection.ranking import rank, select
 from pruning.workload import Workload
 
 
@@ -49,6 +46,12 @@ def agreement(scores: Mapping[str, Mapping[str, Tensor]], keep: Mapping[str, Map
     pruned = torch.stack([~torch.cat([keep[kind][name] for name in common]) for kind in kinds]).double()
     both = pruned @ pruned.T
     return Agreement(kinds, _correlation(flat).numpy(), (both / both.diagonal()[:, None]).numpy())
+
+
+def agreement_of(decisions: Mapping[str, Decision]) -> Agreement:
+    """How far decisions agree, each by the kind of its criterion; as `agreement`."""
+    scores = {kind: decision.scores for kind, decision in decisions.items()}
+    return agreement(scores, {kind: decision.keep for kind, decision in decisions.items()})
 
 
 def _ranks(scores: Tensor) -> Tensor:
@@ -81,42 +84,32 @@ def compare_all(
             f"{workload.name}: the model or its task does not take a batch of validation samples ({describe(error)}); "
             "mend the model or its data"
         ) from error
+    example = workload.example.to(device)
+    cost = cost_model(model, example)
     rows: list[Compared] = []
-    scores: dict[str, dict[str, Tensor]] = {}
-    keep: dict[str, dict[str, Tensor]] = {}
+    decisions: dict[str, Decision] = {}
     for kind, recipe in recipes.items():
         try:
-            cut = score_and_cut(model, workload, recipe, device)
+            decision, effort = _timed_decision(model, workload, recipe, cost, device)
+            pruned = decision.pruned_copy(model, example)
         except PruningError as error:
             rows.append(Compared(kind, problem=str(error)))
             continue
-        scores[kind], keep[kind] = cut.scores, cut.keep
-        score = validation.score(cut.model)
-        units, kept = sum(map(len, cut.keep.values())), sum(int(stays.sum()) for stays in cut.keep.values())
+        decisions[kind] = decision
+        score = validation.score(pruned)
         estimate = Estimate(score, 0.0, score - dense, len(validation), len(validation))
-        rows.append(Compared(kind, units, units - kept, cut.effort, estimate))
+        rows.append(Compared(kind, decision.counts.units, decision.counts.pruned, effort, estimate))
     agreed = None
-    if len(scores) > 1:
+    if len(decisions) > 1:
         with contextlib.suppress(RecipeError):  # no layer in common: the rows are true all the same
-            agreed = agreement(scores, keep)
+            agreed = agreement_of(decisions)
     return dense, rows, agreed
 
 
-@dataclass(frozen=True, eq=False)
-class CriterionCut:
-    """The cut of a recipe on the dense model: what was scored, what stays, and the network that it leaves."""
-
-    model: nn.Module
-    scores: dict[str, Tensor]
-    keep: dict[str, Tensor]
-    effort: Effort
-
-
-def score_and_cut(model: nn.Module, workload: Workload, recipe: Recipe, device: torch.device) -> CriterionCut:
-    """Score, select, set to zero or remove; the given model is untouched."""
-    example = workload.example.to(device)
+def _timed_decision(
+    model: nn.Module, workload: Workload, recipe: Recipe, cost: CostModel, device: torch.device
+) -> tuple[Decision, Effort]:
+    """What the recipe prunes of the model in one shot, and what scoring took."""
     groups = chosen_groups(workload, recipe, model)
     scores, effort = timed_scores(recipe.criterion, model, groups, Calibration(workload, device, recipe.seed))
-    ranking = rank(groups, scores, recipe.scope, recipe.amount)
-    keep = select(ranking, recipe.amount.settled(CostLeft(ranking, cost_model(model, example))))
-    return CriterionCut(cut_out(model, example, groups, keep, recipe.granularity.removable), scores, keep, effort)
+    return rank_units(recipe, groups, scores, cost).decide(recipe.amount), effort

@@ -11,9 +11,10 @@ from pruning.events import Event, Stage, StageMeasured, StageName, Started, Surg
 from pruning.model.costs import cost_model
 from pruning.model.devices import default_device, describe, full_precision
 from pruning.model.preparation import open_model
-from pruning.model.surgery import masked_copy, remove_units
+from pruning.model.surgery import remove_units
 from pruning.model.units import Keep
 from pruning.pipeline.eligibility import chosen_groups
+from pruning.pipeline.one_shot import Decision, RankedUnits
 from pruning.recipe.recipe import Recipe
 from pruning.run.rounds import (
     Plan,
@@ -27,8 +28,6 @@ from pruning.run.rounds import (
     pruned_share,
     resumed_round,
 )
-from pruning.selection.amounts import Amount
-from pruning.selection.ranking import Ranking, position, select
 from pruning.training.fine_tuning import steps_per_epoch
 from pruning.workload import Workload
 
@@ -63,8 +62,8 @@ def prune(
     bench = RunContext(workload, recipe, device, model, groups, cost_model(model, workload.example.to(device)))
     asking = bench.asking(stop)
     if progress is None:
-        plan, ranking, amount = yield from _planned(bench)
-        run = None if stop() else first_round(asking, plan, ranking, amount)
+        plan, ranked = yield from _planned(bench)
+        run = None if stop() else first_round(asking, plan, ranked)
     else:
         plan, run = progress.plan, resumed_round(asking, progress)
     keep = (yield from carry_out_rounds(asking, plan, run, stop, save)) if run else keep_everything(bench)
@@ -77,27 +76,27 @@ def prune(
     return PruneResult(model, keep, {**plan.stages, "tuned": tuned}, stopped)
 
 
-def _planned(bench: RunContext) -> Generator[Event, None, tuple[Plan, Ranking, Amount]]:
+def _planned(bench: RunContext) -> Generator[Event, None, tuple[Plan, RankedUnits]]:
     """Score the dense network's units and measure the first two stages: dense, and the whole amount taken at once."""
     recipe, workload = bench.recipe, bench.workload
-    ranking, amount = bench.ranked({})
-    target = position(ranking, amount)
+    ranked = bench.ranked({})
+    target = ranked.decide(recipe.amount)
     steps = steps_per_epoch(recipe.tuning, workload.train) * recipe.tuning.epochs
-    rounds = tuple(recipe.schedule.rounds_of(steps, target.asked / target.units))
+    rounds = tuple(recipe.schedule.rounds_of(steps, target.counts.asked / target.counts.units))
     total = sum(each.steps for each in rounds)
     yield Started(workload.name, describe(bench.device), len(rounds), total, workload.task.classes)
     dense = measure_stage(bench.model, workload, bench.device)
     yield StageMeasured("dense", dense)
-    pruned = yield from _measure_cut(bench, select(ranking, amount))
+    pruned = yield from _measure_cut(bench, target)
     yield StageMeasured("pruned", pruned)
-    return Plan(rounds, {"dense": dense, "pruned": pruned}, ranking.divisors), ranking, amount
+    return Plan(rounds, {"dense": dense, "pruned": pruned}, ranked.ranking.divisors), ranked
 
 
-def _measure_cut(bench: RunContext, keep: Keep) -> Generator[Event, None, Stage]:
+def _measure_cut(bench: RunContext, target: Decision) -> Generator[Event, None, Stage]:
     """The stage of the whole amount taken at once, before any tuning: what the preview showed."""
-    cut = masked_copy(bench.model, bench.groups, keep)
-    if bench.recipe.granularity.removable:
-        cut = yield from _removed("pruned", bench, cut, keep)
+    cut = target.masked_copy(bench.model)
+    if target.removable:
+        cut = yield from _removed("pruned", bench, cut, target.keep)
     return measure_stage(cut, bench.workload, bench.device)
 
 

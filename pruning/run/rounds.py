@@ -15,10 +15,9 @@ from pruning.events import Event, Masked, Measured, Stage, TuningStep, Warned
 from pruning.model.costs import CostModel
 from pruning.model.devices import Randomness
 from pruning.model.units import Keep, Masks, UnitGroup, apply_masks, masks_of
+from pruning.pipeline.one_shot import RankedUnits, rank_units
 from pruning.recipe.recipe import Recipe
-from pruning.selection.allocation import CostLeft
-from pruning.selection.amounts import Amount
-from pruning.selection.ranking import Position, Ranking, position, rank, select
+from pruning.selection.ranking import Position
 from pruning.training.fine_tuning import Training
 from pruning.training.schedules import Round
 from pruning.workload import Batch, Split, Workload
@@ -46,14 +45,12 @@ class RunContext:
         train, validation = (_Asking(split, stop) for split in (self.workload.train, self.workload.validation))
         return replace(self, workload=replace(self.workload, train=train, validation=validation))
 
-    def ranked(self, keep: Keep, divisors: Mapping[str, float] | None = None) -> tuple[Ranking, Amount]:
-        """The units sorted by the scores that they have now, those pruned first, and the amount as it is for them."""
-        recipe = self.recipe
-        calibration = Calibration(self.workload, self.device, recipe.seed)
-        scores = unit_scores(recipe.criterion, self.model, self.groups, calibration)
+    def ranked(self, keep: Keep, divisors: Mapping[str, float] | None = None) -> RankedUnits:
+        """The units sorted by the scores that they have now, those pruned first."""
+        calibration = Calibration(self.workload, self.device, self.recipe.seed)
+        scores = unit_scores(self.recipe.criterion, self.model, self.groups, calibration)
         pruned = {name: ~stays for name, stays in keep.items()}
-        ranking = rank(self.groups, scores, recipe.scope, recipe.amount, pruned, divisors)
-        return ranking, recipe.amount.settled(CostLeft(ranking, self.cost))
+        return rank_units(self.recipe, self.groups, scores, self.cost, pruned, divisors)
 
     def validated(self, number: int, step: int, keep: Keep) -> Measured:
         score = Evaluator(self.workload.validation, self.workload.task, self.device).score(self.model)
@@ -155,10 +152,11 @@ def keep_everything(bench: RunContext) -> Keep:
     return {group.name: torch.ones(group.units, dtype=torch.bool) for group in bench.groups}
 
 
-def first_round(bench: RunContext, plan: Plan, ranking: Ranking, amount: Amount) -> CurrentRound:
+def first_round(bench: RunContext, plan: Plan, ranked: RankedUnits) -> CurrentRound:
     """The first round, of the dense network."""
-    nothing = RoundCut(-1, 0, keep_everything(bench), _masked(0, 0.0, position(ranking, amount, 0.0)), None)
-    return _cut(bench, plan, nothing, ranking, amount, _training(bench, plan, 0))
+    nothing = ranked.decide(bench.recipe.amount, 0.0)
+    dense = RoundCut(-1, 0, nothing.keep, _masked(0, 0.0, nothing.counts), None)
+    return _cut(bench, plan, dense, ranked, _training(bench, plan, 0))
 
 
 def resumed_round(bench: RunContext, progress: RunState) -> CurrentRound:
@@ -213,15 +211,13 @@ def _training(bench: RunContext, plan: Plan, number: int) -> Training:
 
 def _next_cut(bench: RunContext, plan: Plan, run: CurrentRound) -> CurrentRound:
     """Score what is left, and decide on the next cut."""
-    ranking, amount = bench.ranked(run.cut.keep, plan.divisors)
+    ranked = bench.ranked(run.cut.keep, plan.divisors)
     continuous = bench.recipe.schedule.continuous
     training = run.training if continuous else _training(bench, plan, run.cut.number + 1)
-    return _cut(bench, plan, run.cut, ranking, amount, training)
+    return _cut(bench, plan, run.cut, ranked, training)
 
 
-def _cut(
-    bench: RunContext, plan: Plan, last: RoundCut, ranking: Ranking, amount: Amount, training: Training
-) -> CurrentRound:
+def _cut(bench: RunContext, plan: Plan, last: RoundCut, ranked: RankedUnits, training: Training) -> CurrentRound:
     """The round after `last`."""
     number = last.number + 1
     progress = plan.rounds[number].progress
@@ -230,11 +226,9 @@ def _cut(
     if bench.recipe.schedule.max_drop is not None:
         copies = {name: tensor.detach().clone() for name, tensor in bench.tensors().items()}
         before = RoundStart(last.keep, last.reported, copies)
-    keep = select(ranking, amount, progress)
-    reported = _masked(number, progress, position(ranking, amount, progress))
-    return CurrentRound(
-        RoundCut(number, done, keep, reported, before), masks_of(bench.groups, keep, bench.model), training
-    )
+    decision = ranked.decide(bench.recipe.amount, progress)
+    reported = _masked(number, progress, decision.counts)
+    return CurrentRound(RoundCut(number, done, decision.keep, reported, before), decision.masks, training)
 
 
 def _round(bench: RunContext, plan: Plan, run: CurrentRound, save: Save) -> Generator[Event, None, float]:

@@ -169,7 +169,7 @@ def test_zeros_that_were_there_before_are_counted():
 def agree(lab: PreviewSession, work: Workload, recipe: Recipe) -> None:
     """The preview and the first cut of the run choose the same units and count the same costs."""
     _, result = carried_out(work, recipe)
-    preview = select(lab.ranking(recipe), lab.amount(recipe))
+    preview = lab.decision(recipe).keep
     assert preview.keys() == result.keep.keys()
     assert all(torch.equal(preview[name], result.keep[name]) for name in preview)
     while not (outcome := estimate(lab, recipe, 0.0)).estimate.measured:
@@ -323,7 +323,7 @@ def test_a_relative_threshold_has_a_ranking_of_its_own_that_serves_all_shares():
 def test_a_budget_shares_the_ranking_of_a_sparsity_and_is_settled_once():
     recipe = Recipe("mlp", Magnitude(), amount=Budget("parameters", 0.5))
     assert BENCH.ranking(recipe) is BENCH.ranking(replace(recipe, amount=Sparsity(0.5)))
-    assert BENCH.amount(recipe) is BENCH.amount(replace(recipe, tuning=Tuning(epochs=9)))
+    assert BENCH.decision(recipe) is BENCH.decision(replace(recipe, tuning=Tuning(epochs=9)))
     # of 74 parameters 12 are biases: 37 left are 25 weights, so that 37 of 62 are pruned
     assert look(BENCH, recipe, "score").pruned == 37
 

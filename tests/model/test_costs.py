@@ -119,7 +119,7 @@ def test_a_tied_weight_is_counted_once_also_after_masking():
     model, example = seeded(Tied), torch.zeros(1, 6)
     groups = Weights().sorted_out(model, example)[0]
     keep = {"first": torch.arange(36) >= 6, "head": torch.arange(18) >= 3}
-    assert nonzero_after(model, groups, keep) == costs(model, example).nonzero - 9
+    assert nonzero_after(model, masks_of(groups, keep, model)) == costs(model, example).nonzero - 9
 
 
 @pytest.mark.parametrize("granularity", ["weights", "channels", "kernels", "blocks"])
@@ -127,7 +127,7 @@ def test_a_tied_weight_is_counted_once_also_after_masking():
 def test_nonzero_after_is_the_count_after_masking(name, granularity):
     model, example, groups, keep = drawn(name, granularity, 1)
     model.get_parameter(next(prunable_weights(model)).param).data.flatten()[:5] = 0.0  # not counted twice
-    predicted = nonzero_after(model, groups, keep)
+    predicted = nonzero_after(model, masks_of(groups, keep, model))
     apply_masks(model, masks_of(groups, keep, model))
     assert predicted == costs(model, example).nonzero
 
@@ -138,7 +138,7 @@ def test_nonzero_after_is_the_count_after_masking_for_units_of_every_kind(granul
     model = work.build()
     groups = GRANULARITIES[granularity]().sorted_out(model, work.example)[0]
     keep = {group.name: torch.arange(group.units) % 2 == 0 for group in groups}
-    before, predicted = costs(model, work.example), nonzero_after(model, groups, keep)
+    before, predicted = costs(model, work.example), nonzero_after(model, masks_of(groups, keep, model))
     apply_masks(model, masks_of(groups, keep, model))
     assert predicted == costs(model, work.example).nonzero < before.nonzero
 

@@ -11,7 +11,6 @@ from pruning.granularities import Channels
 from pruning.interactive.session import PreviewSession
 from pruning.recipe.recipe import Recipe
 from pruning.selection.amounts import AMOUNTS, Amount, Budget, PerLayer, RelativeThreshold, Sparsity, Threshold
-from pruning.selection.ranking import position, select
 from pruning.selection.scopes import SCOPES, Global, WithinBlocks, WithinLayer, WithinRow
 from pruning.training.tuning import Tuning
 from tests.conftest import PROFILE
@@ -41,13 +40,13 @@ scopes = {
 
 def the_first_round_is_the_preview(recipe: Recipe) -> None:
     try:
-        ranking, amount = LAB.ranking(recipe), LAB.amount(recipe)
+        decision = LAB.decision(recipe)
     except RecipeError as reported:  # a budget that cannot be met: the run says so in the same words
         with pytest.raises(RecipeError) as again:
             carried_out(tiny("mlp", count=20), recipe)
         assert str(again.value) == str(reported)
         return
-    where, keep = position(ranking, amount), select(ranking, amount)
+    where, keep = decision.counts, decision.keep
     events, result = carried_out(tiny("mlp", count=20), recipe)
     cut = next(event for event in events if isinstance(event, Masked))
     assert (cut.round, cut.progress) == (0, 1.0)
