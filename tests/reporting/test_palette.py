@@ -72,7 +72,7 @@ def _rgb(colour: str) -> tuple[float, ...]:
 
 
 def test_the_theme_of_the_page_is_that_of_the_report() -> None:
-    theme = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text())["theme"]
+    theme = tomllib.loads((ROOT / "views" / "settings.toml").read_text())["theme"]
     for name, ground in (("light", LIGHT), ("dark", DARK)):
         there = [
             theme[name][key] for key in ("backgroundColor", "secondaryBackgroundColor", "textColor", "primaryColor")
