@@ -9,13 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from pruning.api.choices import recipe_of
+from pruning.api.extras import extra_packages
 from pruning.api.inputs import Data
 from pruning.api.score_units import scores, with_or_without_data
 from pruning.criteria import Criterion
 from pruning.granularities import Granularity
-from pruning.interactive.queries import look
 from pruning.interactive.responses import LayerView
-from pruning.interactive.session import PreviewSession
 from pruning.model.descriptions import Costs
 from pruning.model.devices import default_device
 from pruning.model.units import Keep, Masks
@@ -64,7 +63,8 @@ class Preview:
 
     def table(self) -> "pd.DataFrame":
         """A row for each layer that can be pruned: its units, how many are pruned, and the share that stays."""
-        import pandas as pd
+        with extra_packages():
+            import pandas as pd
 
         rows = {
             view.name: {
@@ -82,7 +82,8 @@ class Preview:
         return "\n".join([self._headline(), *shares])
 
     def _repr_html_(self) -> str:
-        from pruning.reporting.pictures import layers_html
+        with extra_packages():
+            from pruning.reporting.pictures import layers_html
 
         return f"<p>{escape(self._headline())}</p>{layers_html(self.layers)}"
 
@@ -165,6 +166,10 @@ def preview(
     if isinstance(model, nn.Module) and data is None:
         # asked for its scores first: a criterion that looks at data says that there is none
         scores(model, criterion=asked.criterion, granularity=asked.granularity, example=workload.example, device=device)
+    with extra_packages():  # what a slider asks is kept by cachetools
+        from pruning.interactive.queries import look
+        from pruning.interactive.session import PreviewSession
+
     session = PreviewSession(
         {workload.name: lambda: workload}, default_device() if device is None else torch.device(device)
     )

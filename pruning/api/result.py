@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from pruning.api.extras import extra_packages
 from pruning.api.progress import last_value
 from pruning.events import Event, Stage, Verified, Warned
 from pruning.model.units import Keep
@@ -93,7 +94,8 @@ class PruningResult:
             A row for each stage (dense, pruned, tuned) and a column for each measure: scores in [0, 1], counts,
             `bytes` of the .safetensors file, `macs` for one sample, `latency_ms` of one sample on one core.
         """
-        import pandas as pd
+        with extra_packages():
+            import pandas as pd
 
         fields = ("parameters", "nonzero", "macs", "bytes", "gzip_bytes", "latency_ms")
         rows = {
@@ -105,7 +107,8 @@ class PruningResult:
 
     def figure(self) -> "go.Figure":
         """Validation accuracy, sparsity and training loss over the steps of the run, as in the report."""
-        from pruning.reporting.plots_run import curve_figure
+        with extra_packages():
+            from pruning.reporting.plots_run import curve_figure
 
         return curve_figure(curve(self.events))
 
@@ -133,7 +136,8 @@ class PruningResult:
         pruned = PruneResult(self.model, self.keep, self.stages, self.stopped)
         begun = time.monotonic() - self.seconds
         writing = export_verified(self.workload, self.recipe, pruned, self.device, out, self.workload, log, begun)
-        files, verified = last_value(writing)
+        with extra_packages():  # the report is drawn
+            files, verified = last_value(writing)
         notes = tuple(event.sentence for event in log[len(self.events) :] if isinstance(event, Warned))
         for sentence in notes:
             warnings.warn(sentence, stacklevel=2)
@@ -155,7 +159,8 @@ class PruningResult:
     def _repr_html_(self) -> str:
         from html import escape
 
-        from pruning.reporting.pictures import curve_svg, stages_html
+        with extra_packages():
+            from pruning.reporting.pictures import curve_svg, stages_html
 
         notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes)
         return f"<p>{escape(self._headline())}</p>{stages_html(self.stages)}{curve_svg(curve(self.events))}{notes}"

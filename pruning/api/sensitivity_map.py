@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from pruning.api.choices import choice, listed
+from pruning.api.extras import extra_packages
 from pruning.api.inputs import Data, measured_on
 from pruning.api.progress import Report, progress_bar
 from pruning.criteria import CRITERIA, Criterion
@@ -57,7 +58,8 @@ class SensitivityMap:
         Returns:
             A row for each layer and a column for each level: the change of accuracy against dense, in [-1, 1].
         """
-        import pandas as pd
+        with extra_packages():
+            import pandas as pd
 
         rows = {row.name: {cell.level: cell.estimate.change for cell in row.cells} for row in self.map.rows}
         return pd.DataFrame.from_dict(rows, orient="index").rename_axis(index="layer", columns="level")
@@ -74,7 +76,8 @@ class SensitivityMap:
         Raises:
             RecipeError: A layer is not in the map.
         """
-        from pruning.reporting.plots_sensitivity import MOST_CURVES, curve_points, curves_figure
+        with extra_packages():
+            from pruning.reporting.plots_sensitivity import MOST_CURVES, curve_points, curves_figure
 
         rows = {row.name: row for row in self.map.rows}
         if unknown := [name for name in layers or () if name not in rows]:
@@ -94,7 +97,8 @@ class SensitivityMap:
         return "\n".join([self._headline(), *lines])
 
     def _repr_html_(self) -> str:
-        from pruning.reporting.pictures import map_html
+        with extra_packages():
+            from pruning.reporting.pictures import map_html
 
         return f"<p>{escape(self._headline())}</p>{map_html(self.map, self.cuts)}"
 

@@ -4,12 +4,8 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import jinja2
-import plotly.graph_objects as go
-from plotly.io import to_html
-from plotly.offline import get_plotlyjs
 from torch import Tensor
 
 from pruning.events import Event, Finished, Masked, Started, SurgeryChecked, Verified, Warned
@@ -20,7 +16,9 @@ from pruning.recipe.recipe import Recipe, kind_of, to_dict
 from pruning.reporting import formatting as numbers
 from pruning.reporting import run_summary as curves
 from pruning.reporting.palette import DARK, LIGHT, PAPER, STAGES, css_variables
-from pruning.reporting.plots_run import curve_figure, size_figure
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
 
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
 PACKAGES = ("torch", "torch-pruning", "captum", "safetensors", "numpy")
@@ -33,6 +31,8 @@ class Report:
     file: ClassVar[str] = "report.html"
 
     def content(self, record: Record) -> bytes:
+        import jinja2  # here and not above: only who writes a report needs it and Plotly
+
         environment = jinja2.Environment(
             autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
         )
@@ -43,6 +43,10 @@ class Report:
 
 def contents(record: Record) -> dict[str, Any]:
     """What the template tells, by name."""
+    from plotly.offline import get_plotlyjs
+
+    from pruning.reporting.plots_run import curve_figure, size_figure
+
     events = curves.latest(record.events)
     stages = curves.stages_of(events)
     started = next((event for event in events if isinstance(event, Started)), None)
@@ -153,6 +157,8 @@ def _shape(tensor: Tensor) -> str:
     return " × ".join(map(str, tensor.shape)) or "single number"
 
 
-def _plot(figure: go.Figure, name: str) -> str:
+def _plot(figure: "go.Figure", name: str) -> str:
+    from plotly.io import to_html
+
     settings = {"displayModeBar": False, "responsive": True}
     return to_html(figure, include_plotlyjs=False, full_html=False, div_id=f"plot-{name}", config=settings)

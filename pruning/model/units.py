@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from itertools import takewhile
 from typing import Protocol
 
@@ -96,7 +97,7 @@ class Whole:
         return total
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class UnitGroup:
     """All units of one kind that form one row of the layer table, with every piece that is pruned with each unit.
 
@@ -111,6 +112,22 @@ class UnitGroup:
     layout: tuple[int, ...]
     ranked: tuple[Piece, ...]
     follows: tuple[Piece, ...] = ()
+
+    def __repr__(self) -> str:
+        """The layers and tensors that are pruned together, without their numbers."""
+        layers = ", ".join(self.members)
+        return f"UnitGroup {self.name}: {self.units} units of {layers}; pruned with each: {self._tensors()}"
+
+    def _repr_html_(self) -> str:
+        rows = {"units": str(self.units), "layers": ", ".join(self.members), "pruned with each": self._tensors()}
+        cells = "".join(
+            f"<tr><th style='text-align:left'>{name}</th><td style='text-align:left'>{escape(text)}</td></tr>"
+            for name, text in rows.items()
+        )
+        return f"<table><caption>{escape(self.name)}</caption><tbody>{cells}</tbody></table>"
+
+    def _tensors(self) -> str:
+        return ", ".join(dict.fromkeys(piece.param for piece in self.pieces))
 
     @property
     def units(self) -> int:

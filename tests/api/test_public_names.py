@@ -57,3 +57,35 @@ def test_the_examples_in_the_docstrings_run() -> None:
     ]
     done = [doctest.testmod(module) for module in modules]
     assert sum(each.failed for each in done) == 0 and sum(each.attempted for each in done) >= 5 * 3
+
+
+OPTIONAL = ("plotly", "pandas", "jinja2", "cachetools", "tqdm", "cloudpickle", "captum", "streamlit", "typer", "rich")
+
+CORE_ALONE = f"""
+import sys
+sys.modules.update(dict.fromkeys({OPTIONAL}))
+import torch, pruning
+from torch import nn
+x, y = torch.randn(60, 6), torch.arange(60) % 3
+net = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3))
+found = pruning.prune(net, train=(x, y), validation=(x, y), test=(x, y), granularity="channels", epochs=1)
+print(found)
+print(pruning.scores(net)["0"].shape)
+print(pruning.sensitivity(net, (x, y), levels=(0.5,)))
+save, look = lambda: found.save(sys.argv[1]), lambda: pruning.preview(net)
+for ask in (found.table, found.figure, found._repr_html_, save, look):
+    try:
+        ask()
+    except pruning.PruningError as error:
+        print("refused:", error)
+"""
+
+
+def test_the_core_needs_none_of_the_extras_and_says_what_brings_them(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", CORE_ALONE, str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "4 of 8 channels pruned" in done.stdout and "torch.Size([8, 6])" in done.stdout
+    refused = [line for line in done.stdout.splitlines() if line.startswith("refused: ")]
+    assert len(refused) == 5 and all(line.endswith("pip install 'pruning-explorer[notebook]'") for line in refused)

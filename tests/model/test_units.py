@@ -156,3 +156,11 @@ def test_only_single_weights_are_of_weights():
     assert UnitGroup("a", ("a",), (2, 2), (Tiles("w"),)).of_weights
     assert not UnitGroup("a", ("a",), (1, 2), (Tiles("w", 2, 1),)).of_weights
     assert not UnitGroup("a", ("a",), (2,), (rows_of("w", 2),)).of_weights
+
+
+def test_a_group_shows_what_is_pruned_together() -> None:
+    group = UnitGroup(
+        "a<b", ("a<b", "c"), (3,), (Slice("a.weight", 0, torch.arange(3)[:, None]),), (Whole("n.bias", 0),)
+    )
+    assert repr(group) == "UnitGroup a<b: 3 units of a<b, c; pruned with each: a.weight, n.bias"
+    assert "a&lt;b, c</td>" in group._repr_html_() and "<b" not in group._repr_html_()
