@@ -21,7 +21,6 @@ EXTRAS = {
     "altair": "app",
     "pandas": "app",
     "jinja2": "app",
-    "cachetools": "app",
     "captum": "attribution",
 }
 """Import name of a package that not every installation has -> the extra that brings it."""

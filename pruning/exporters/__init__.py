@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pruning.exporters.exporter import Exporter, Record
 from pruning.exporters.recipe_json import RecipeJson
-from pruning.exporters.report import Report
+from pruning.exporters.report import Report, missing_packages
 from pruning.exporters.weights_pt import Pt
 from pruning.exporters.weights_safetensors import Safetensors
 from pruning.files.atomic_write import require_writable, write_whole
@@ -19,7 +19,7 @@ EXPORTERS: dict[str, type[Exporter]] = {
     "report": Report,
 }
 
-__all__ = ["EXPORTERS", "Exporter", "Record", "export", "require_writable"]
+__all__ = ["EXPORTERS", "Exporter", "Record", "export", "missing_packages", "require_writable"]
 
 
 def export(kind: str, record: Record, folder: Path) -> Path:

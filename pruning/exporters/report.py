@@ -1,6 +1,5 @@
 import platform
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
 PACKAGES = ("torch", "torch-pruning", "captum", "safetensors", "numpy")
 WORST_CLASSES = 5
+NEEDED = ("plotly", "jinja2")
+"""What only the report needs: imported when one is written."""
 
 
 class Report:
@@ -31,7 +32,7 @@ class Report:
     file: ClassVar[str] = "report.html"
 
     def content(self, record: Record) -> bytes:
-        import jinja2  # here and not above: only who writes a report needs it and Plotly
+        import jinja2
 
         environment = jinja2.Environment(
             autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -39,6 +40,11 @@ class Report:
         environment.filters.update(percent=numbers.percent, points=numbers.points, count=numbers.count)
         page = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
         return page.render(contents(record)).encode()
+
+
+def missing_packages() -> list[str]:
+    """What the report needs and is not installed."""
+    return [name for name in NEEDED if not _version(name)]
 
 
 def contents(record: Record) -> dict[str, Any]:
@@ -95,11 +101,16 @@ def contents(record: Record) -> dict[str, Any]:
 
 def _versions() -> dict[str, str]:
     """Of Python and of what computes. An optional package that is not installed has computed nothing."""
-    found = {"Python": platform.python_version()}
-    for name in PACKAGES:
-        with suppress(PackageNotFoundError):
-            found[name] = version(name)
-    return found
+    found = {name: text for name in PACKAGES if (text := _version(name))}
+    return {"Python": platform.python_version(), **found}
+
+
+def _version(package: str) -> str:
+    """The installed version; empty where the package is not installed."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
 
 
 def choices(recipe: Recipe, progress: Sequence[float]) -> list[tuple[str, str, str]]:

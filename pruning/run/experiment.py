@@ -10,7 +10,7 @@ import torch
 
 from pruning.errors import ExportError, out_of_memory
 from pruning.events import Event, Exported, Finished, Resumed, Stage, StageMeasured, Verified, Warned
-from pruning.exporters import EXPORTERS, Record, export, require_writable
+from pruning.exporters import EXPORTERS, Record, export, missing_packages, require_writable
 from pruning.exporters.verification import differences, score_files_afresh
 from pruning.exporters.workload_source import WorkloadSource
 from pruning.model.devices import default_device, describe
@@ -99,10 +99,17 @@ def export_verified(
     timeout_s = PATIENCE_S + 10 * (time.monotonic() - begun)  # the run itself scored both splits at least three times
     files = [Path(artefacts[kind]) for kind in WEIGHTS]
     verified = yield from _noted(log, _verified(pruned, files, source, device, timeout_s))
+    if missing := missing_packages():
+        warning = Warned(
+            f"report.html is not written: it needs {' and '.join(missing)}; run pip install 'pruning-explorer[app]'"
+        )
+        log.append(warning)
+        yield warning
     # the report tells of the end too, so the end is written down before it
     finished = Finished(pruned.stopped, time.monotonic() - begun)
     log.append(finished)
-    artefacts["report"] = str(export("report", record(), out))
+    if not missing:
+        artefacts["report"] = str(export("report", record(), out))
     yield Exported(artefacts)
     yield finished
     return artefacts, verified

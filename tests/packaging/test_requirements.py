@@ -1,6 +1,7 @@
 """requirements*.txt are the exact versions of what pyproject.toml declares, and what is imported is declared."""
 
 import ast
+import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -87,3 +88,11 @@ def test_every_imported_package_is_declared() -> None:
     everything = declared(*PROJECT["optional-dependencies"])
     missing = [(where, package) for where, package in found if DISTRIBUTIONS.get(package, package) not in everything]
     assert missing == []
+
+
+def test_a_run_imports_only_what_the_core_declares() -> None:
+    extras = {DISTRIBUTIONS.get(module, module): module for _, module in imported_packages()}
+    optional = sorted(module for package, module in extras.items() if package not in declared())
+    assert {"plotly", "streamlit", "typer"} <= set(optional)
+    code = f"import sys\nfor name in {optional}: sys.modules[name] = None\nimport pruning.run.experiment"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

@@ -62,6 +62,19 @@ def test_equal_runs_write_equal_files(tmp_path: Path) -> None:
         assert first == second, kind
 
 
+@pytest.mark.usefixtures("quick")
+def test_without_the_packages_of_the_report_the_other_files_are_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs, "missing_packages", lambda: ["plotly", "jinja2"])
+    events, result = finish(start(tmp_path))
+    assert sorted(result.artefacts) == ["pt", "recipe", "safetensors"]
+    assert [event.sentence for event in events if isinstance(event, Warned)] == [
+        "report.html is not written: it needs plotly and jinja2; run pip install 'pruning-explorer[app]'"
+    ]
+    assert result.verified is not None and result.verified.same
+
+
 def test_an_unwritable_folder_is_said_before_anything_is_built(tmp_path: Path) -> None:
     def never() -> torch.nn.Module:
         raise AssertionError("built before the folder was tried")
