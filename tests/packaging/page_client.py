@@ -11,7 +11,7 @@ from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.sync.client import connect
 
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 
 
 def first_script_run(address: str) -> dict[str, Any]:
