@@ -1,7 +1,5 @@
 """What every criterion owes, over whatever stands in the tables: a new row is covered without a new file."""
 
-import contextlib
-import copy
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -9,10 +7,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pruning.criteria import ANY, CRITERIA, Criterion, unit_scores
+from pruning.criteria import CRITERIA, Criterion, unit_scores
 from pruning.criteria.calibration import Calibration
 from pruning.errors import RecipeError, WorkloadError
-from pruning.events import Masked
 from pruning.granularities import GRANULARITIES, Weights
 from pruning.model.layer_types import PRUNABLE
 from pruning.model.preparation import open_model
@@ -21,11 +18,13 @@ from pruning.pipeline.eligibility import scorable_groups
 from pruning.recipe.compatibility import fits
 from pruning.recipe.recipe import Recipe, from_json, to_json
 from pruning.selection.amounts import Sparsity
-from pruning.selection.scopes import Global, WithinLayer
+from pruning.selection.scopes import WithinLayer
+from pruning.testing import DescriptionContract, ScoringContract
+from pruning.testing.untouched import untouched
 from pruning.training.schedules import Linear, OneShot
 from pruning.training.tuning import Tuning
 from pruning.workload import Workload
-from tests.every_granularity import tiny_for
+from tests.every_granularity import NETWORK_OF, tiny_for
 from tests.networks import CPU, NETWORKS, carried_out, tiny
 
 PAIRS = [(c, g) for c in CRITERIA for g in GRANULARITIES]
@@ -43,83 +42,74 @@ def groups_of(criterion: str, granularity: str, work: Workload) -> tuple[nn.Modu
     return model, scorable_groups(made(criterion), GRANULARITIES[granularity](), model, work.example)[0]
 
 
-def scored(criterion: str, granularity: str, work: Workload) -> tuple[list[UnitGroup], dict[str, Tensor]]:
-    model, groups = groups_of(criterion, granularity, work)
-    return groups, unit_scores(made(criterion), model, groups, Calibration(work, CPU, 0))
+# numbers of words cannot be an input of ones
+REFUSES = [("synflow", granularity) for granularity in ("embedding_rows", "embedding_dimensions")]
+
+
+def networks_of(criterion: str) -> list[tuple[str, str]]:
+    """The criterion with one granularity on each network of `NETWORK_OF` that has units which it can score."""
+    fitting = [g for g in GRANULARITIES if (criterion, g) in FITTING and (criterion, g) not in REFUSES]
+    first = {NETWORK_OF[granularity]: granularity for granularity in reversed(fitting)}
+    return [(criterion, granularity) for granularity in first.values()]
+
+
+ONE_FOR_EACH_NETWORK = [case for criterion in CRITERIA for case in networks_of(criterion)]
+
+
+class TestWhatEveryCriterionSays(DescriptionContract):
+    @pytest.fixture(autouse=True, params=CRITERIA)
+    def case(self, request: pytest.FixtureRequest) -> None:
+        self.criterion = made(request.param)
+
+
+class TestEveryCriterion(ScoringContract):
+    @pytest.fixture(autouse=True, params=ONE_FOR_EACH_NETWORK, ids="-".join)
+    def case(self, request: pytest.FixtureRequest) -> None:
+        criterion, granularity = request.param
+        self.criterion, self.granularity = made(criterion), GRANULARITIES[granularity]()
+        self.workload = tiny_for(granularity)
 
 
 def check_scores(criterion: str, granularity: str, work: Workload) -> None:
-    groups, scores = scored(criterion, granularity, work)
-    assert scores.keys() == {group.name for group in groups}
-    for group in groups:
-        assert scores[group.name].shape == (group.units,)
-        assert scores[group.name].dtype == torch.float32 and scores[group.name].device == CPU
-        assert bool(scores[group.name].isfinite().all())
-    _, again = scored(criterion, granularity, work)
-    assert all(torch.equal(scores[name], again[name]) for name in scores)
-
-
-@pytest.mark.parametrize("network", NETWORKS)
-@pytest.mark.parametrize("criterion, granularity", [(c, g) for c, g in FITTING if g in ("weights", "channels")])
-def test_every_unit_has_one_finite_float32_score_that_the_seed_decides(criterion, granularity, network):
-    check_scores(criterion, granularity, tiny(network, count=64))
-
-
-@pytest.mark.parametrize("criterion, granularity", FITTING)
-def test_units_of_every_granularity_are_scored_or_a_sentence_says_why_not(criterion, granularity):
-    """On a network that has such units; a criterion may say of the whole network that it cannot score it."""
-    work = tiny_for(granularity)
-    try:
-        check_scores(criterion, granularity, work)
-    except (RecipeError, WorkloadError) as error:
-        assert (criterion, granularity) in SAID, error
-        assert len(str(error)) > 30 and "\n" not in str(error)
-    else:
-        assert (criterion, granularity) not in SAID
-
-
-# numbers of words cannot be an input of ones
-SAID = {("synflow", g) for g in ("embedding_rows", "embedding_dimensions")}
-
-
-@pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize("criterion, granularity", FITTING)
-def test_the_model_comes_back_bitwise_as_it_was(criterion, granularity, training):
-    check_untouched(criterion, granularity, training, tiny_for(granularity))
-
-
-@pytest.mark.parametrize("criterion", CRITERIA)
-def test_the_residual_network_comes_back_bitwise_as_it_was(criterion):
-    granularity = next(g for c, g in FITTING if c == criterion)
-    check_untouched(criterion, granularity, True, tiny("residual", count=64))
-
-
-def check_untouched(criterion: str, granularity: str, training: bool, work: Workload) -> None:
     model, groups = groups_of(criterion, granularity, work)
-    model.train(training)
-    next(model.children()).eval()  # a part that was frozen in its own mode stays in it
-    modes = [module.training for module in model.modules()]
-    before = copy.deepcopy(model.state_dict())
-    draws = torch.get_rng_state()
-    # only what is known to say no may do so, and then it leaves nothing behind either
-    with pytest.raises(RecipeError) if (criterion, granularity) in SAID else contextlib.nullcontext():
-        unit_scores(made(criterion), model, groups, Calibration(work, CPU))
-    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
-    assert all(parameter.grad is None and parameter.requires_grad for parameter in model.parameters())
-    assert [module.training for module in model.modules()] == modes
-    assert not any(m._forward_hooks or m._forward_pre_hooks or m._backward_hooks for m in model.modules())
-    assert torch.equal(draws, torch.get_rng_state())
+    assert groups
+    next(model.train().children()).eval()  # a part that was frozen in its own mode stays in it
+    with untouched(model):
+        scores = unit_scores(made(criterion), model, groups, Calibration(work, CPU, 0))
+    assert {name: tuple(values.shape) for name, values in scores.items()} == {g.name: (g.units,) for g in groups}
+    assert all(bool(values.isfinite().all()) for values in scores.values())
 
 
-@pytest.mark.parametrize("criterion, granularity", [pair for pair in FITTING if pair not in SAID])
-def test_a_run_in_two_rounds_ends_with_fewer_units_and_none_comes_back(criterion, granularity):
-    recipe = Recipe(granularity, made(criterion), GRANULARITIES[granularity](), Global("mean"), Sparsity(0.6))
-    recipe = replace(recipe, schedule=Linear(2), tuning=Tuning(epochs=0))
-    events, result = carried_out(tiny_for(granularity), recipe)
-    first, second = (event for event in events if isinstance(event, Masked))
-    assert first.pruned < second.pruned == sum(int((~stays).sum()) for stays in result.keep.values())
-    assert all(second.kept[name] <= first.kept[name] for name in first.kept)
-    assert result.stages["tuned"].nonzero < result.stages["dense"].nonzero
+@pytest.mark.parametrize(
+    "criterion, granularity", [case for case in FITTING if case not in [*ONE_FOR_EACH_NETWORK, *REFUSES]]
+)
+def test_units_of_all_other_kinds_that_a_criterion_fits_are_scored(criterion, granularity):
+    check_scores(criterion, granularity, tiny_for(granularity))
+
+
+NOTHING_TO_SCORE = [("batchnorm_scale", "mlp"), ("batchnorm_scale", "conv")]
+"""Networks without a BatchNorm."""
+SHAPES = [(c, n) for c in CRITERIA for n in NETWORKS if n != "conv_bn" and (c, n) not in NOTHING_TO_SCORE]
+"""Every criterion on networks of every shape; `conv_bn` is among those above."""
+
+
+@pytest.mark.parametrize("criterion, network", SHAPES)
+def test_channels_of_networks_of_every_shape_are_scored(criterion, network):
+    check_scores(criterion, "channels", tiny(network, count=64))
+
+
+@pytest.mark.parametrize("criterion, network", NOTHING_TO_SCORE)
+def test_a_network_without_units_that_a_criterion_can_score_has_none(criterion, network):
+    assert groups_of(criterion, "channels", tiny(network, count=64))[1] == []
+
+
+@pytest.mark.parametrize("criterion, granularity", REFUSES)
+def test_a_network_that_a_criterion_cannot_score_is_refused_in_a_sentence_and_left_as_it_was(criterion, granularity):
+    work = tiny_for(granularity)
+    model, groups = groups_of(criterion, granularity, work)
+    with untouched(model), pytest.raises(RecipeError) as refused:
+        unit_scores(made(criterion), model, groups, Calibration(work, CPU, 0))
+    assert len(str(refused.value)) > 30 and "\n" not in str(refused.value)
 
 
 WITHOUT_DATA = [c for c in CRITERIA if "no pass over data" in CRITERIA[c].cost]
@@ -181,12 +171,8 @@ def test_a_criterion_that_does_not_score_such_units_says_which_it_does(criterion
 
 
 @pytest.mark.parametrize("criterion", CRITERIA)
-def test_every_criterion_says_what_it_is(criterion):
+def test_every_criterion_of_the_table_becomes_json_and_back(criterion):
     row = CRITERIA[criterion]
-    assert row.formula and row.source and row.cost and row.__doc__
-    assert row.fits == ANY or (row.fits and set(row.fits) <= GRANULARITIES.keys())
-    assert row.layers and set(row.layers) <= set(PRUNABLE)
-    assert hash(row()) == hash(row()) and row() == row()
     assert from_json(to_json(recipe_of(row))).criterion == row()
 
 

@@ -41,7 +41,7 @@ def test_ranges_and_words_are_said():
 
 def test_the_command_prints_the_tables_and_the_same_as_json():
     def printed(*options: str) -> str:
-        result = CliRunner().invoke(make_app(lambda: None), ["choices", *options])  # type: ignore[arg-type]
+        result = CliRunner().invoke(make_app(dict, lambda *_: None), ["choices", *options])  # type: ignore[arg-type]
         assert result.exit_code == 0
         return result.stdout
 
