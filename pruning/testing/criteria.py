@@ -40,7 +40,7 @@ class DescriptionContract:
         fits, layers = self.criterion.fits, self.criterion.layers
         unknown = set(fits) - GRANULARITIES.keys()
         assert fits == ANY or (fits and not unknown), f"fits names {sorted(unknown)}: use ANY or names of granularities"
-        foreign = [layer.__name__ for layer in layers if layer not in PRUNABLE]
+        foreign = [layer for layer in layers if layer not in PRUNABLE]
         assert layers and not foreign, f"layers names {foreign}, which cannot be pruned: see PRUNABLE"
 
     def test_it_is_a_value_whose_fields_all_have_defaults(self) -> None:
