@@ -11,7 +11,18 @@ class PruningError(Exception):
 
 
 class RecipeError(PruningError):
-    """A recipe names a field, kind or value that does not exist or does not fit."""
+    """A recipe names a field, kind or value that does not exist or does not fit.
+
+    `where` is the place in the recipe that the sentence begins with, such as `amount`; "" where it begins otherwise.
+    """
+
+    def __init__(self, sentence: str, where: str = "") -> None:
+        super().__init__(sentence)
+        self.where = where
+
+    def at(self, place: str) -> "RecipeError":
+        """The same error of a choice that stands elsewhere: an amount does not know that it is `amount.rest`."""
+        return RecipeError(place + str(self).removeprefix(self.where), place) if self.where else self
 
 
 class WorkloadError(PruningError):

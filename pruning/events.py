@@ -1,11 +1,14 @@
-"""What a run says while it goes on: frozen values that become JSON and back.
+"""What a run reports while it goes on: frozen values that become JSON and back.
 
-The page, the CLI and the store read them.
+The page, the CLI and the store read them. msgspec checks what is read: every field by its type, with its path.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field, is_dataclass
+from functools import cache
+from typing import Any, Literal, get_type_hints
+
+import msgspec
 
 from pruning.errors import JobError
 
@@ -183,24 +186,40 @@ EVENTS: dict[str, type[Event]] = {
 }
 _RENAMED = {"fallen": "pruned", "fallen_share": "pruned_share"}
 """Fields of events in stores that an earlier version wrote -> their names now."""
+_OTHER_VERSION = "the store was written by another version"
 _KINDS = {kind: name for name, kind in EVENTS.items()}
 
 
 def event_to_dict(event: Event) -> dict[str, Any]:
     """A JSON-able dict: the event's fields and its kind."""
-    return {"kind": _KINDS[type(event)], **asdict(event)}
+    return {"kind": _KINDS[type(event)], **msgspec.to_builtins(event)}
 
 
 def event_from_dict(fields: Mapping[str, Any]) -> Event:
-    """The event that `event_to_dict` wrote."""
-    kind = EVENTS.get(fields["kind"])
-    if kind is None:
-        raise JobError(f"an event of kind {fields['kind']!r} is not known; the store was written by another version")
+    """The event that `event_to_dict` wrote, also through JSON. JobError names a field that is not as it was written."""
+    kind = fields.get("kind")
+    made = EVENTS.get(kind) if isinstance(kind, str) else None
+    if made is None:
+        raise JobError(f"an event of kind {kind!r} is not known; {_OTHER_VERSION}")
     values = {_RENAMED.get(name, name): value for name, value in fields.items() if name != "kind"}
-    if kind is StageMeasured:
-        result = dict(values["result"])
-        result["class_scores"] = tuple(result["class_scores"])
-        values["result"] = Stage(**result)
-    if kind is Started:
-        values["classes"] = tuple(values["classes"])
-    return kind(**values)
+    if unknown := _unknown(made, values):
+        raise JobError(f"an event of kind {kind!r} has a field {unknown[0]}, which is not known; {_OTHER_VERSION}")
+    try:
+        return msgspec.convert(values, made)
+    except msgspec.ValidationError as error:
+        raise JobError(f"an event of kind {kind!r} cannot be read: {error}; {_OTHER_VERSION}") from None
+
+
+def _unknown(made: type[Any], values: Mapping[str, Any]) -> list[str]:
+    """Names of values that the dataclass has no field for; msgspec passes over them."""
+    found: list[str] = []
+    for name, value in values.items():
+        part = _field_types(made).get(name)
+        if part is None:
+            found.append(name)
+        elif is_dataclass(part) and isinstance(part, type) and isinstance(value, Mapping):
+            found += [f"{name}.{field}" for field in _unknown(part, value)]  # type: ignore[arg-type]
+    return found
+
+
+_field_types = cache(get_type_hints)  # asked for every event of a store

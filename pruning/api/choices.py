@@ -60,7 +60,7 @@ def recipe_of(
         "schedule": None if schedule is None else choice("schedule", schedule, SCHEDULES),
         "amount": amount if sparsity is None else Sparsity(sparsity),
         "tuning": tuning if epochs is None else Tuning(epochs=epochs),
-        "keep_whole": None if keep_whole is None else tuple(sorted(set(keep_whole))),
+        "keep_whole": keep_whole,
         "seed": seed,
     }
     return Recipe(workload, **{name: value for name, value in fields.items() if value is not None})

@@ -7,7 +7,8 @@ from rich.markup import escape
 
 from pruning.cli.console import table
 from pruning.errors import RecipeError
-from pruning.recipe.catalog import CHOICES, KindInfo, as_json, markdown, tables
+from pruning.recipe.catalog import CHOICES
+from pruning.recipe.reference import KindInfo, as_json, markdown, tables
 
 
 def choices(json_: bool, markdown_: bool) -> None:
@@ -18,7 +19,7 @@ def choices(json_: bool, markdown_: bool) -> None:
         return
     console = Console()
     for choice, kinds in tables().items():
-        console.print(f"[bold]{choice}[/bold]: {CHOICES[choice][0]}")
+        console.print(f"[bold]{choice}[/bold]: {CHOICES[choice].question}")
         made = table("kind", "what", "takes", left=3)
         for kind in kinds:
             made.add_row(kind.kind, _what(kind), escape("\n".join(f"{f.name}: {f.takes}" for f in kind.fields)))

@@ -3,7 +3,6 @@
 multiprocessing.connection rather than inherited pipes, because it is the same on Windows.
 """
 
-import json
 import os
 import queue
 import secrets
@@ -12,11 +11,13 @@ import sys
 import threading
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Client, Connection, Listener
 from pathlib import Path
 from typing import Literal, NoReturn, Protocol, Self
+
+import msgspec
 
 from pruning.errors import JobError
 
@@ -42,7 +43,7 @@ class Assignment:
 
     def environment(self) -> dict[str, str]:
         """The variable that carries it. Not an argument: those can be read by every user of the machine."""
-        return {VARIABLE: json.dumps(asdict(self))}
+        return {VARIABLE: msgspec.json.encode(self).decode()}
 
     @classmethod
     def from_environment(cls) -> Self:
@@ -50,7 +51,7 @@ class Assignment:
         text = os.environ.pop(VARIABLE, None)
         if text is None:
             raise JobError("a worker is started by the backend, not by hand; use `make run` or `python -m pruning`")
-        return cls(**json.loads(text))
+        return msgspec.json.decode(text, type=cls)
 
 
 class WorkerLink(Protocol):

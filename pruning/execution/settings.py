@@ -1,50 +1,61 @@
 """How much one server carries out and how patient it is: what whoever runs it sets in the environment."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self, TypeVar
+from typing import Annotated, Any, Self, get_type_hints
+
+import msgspec
 
 from pruning.errors import JobError
+from pruning.options.constraints import Between, ranges
 
-T = TypeVar("T", int, float)
+Count = Annotated[int, Between(1, 10**9)]
+
+VARIABLES = {
+    "PRUNING_RUNS_PER_SESSION": "runs_per_session",
+    "PRUNING_INTERACTIVE": "interactive_workers",
+    "PRUNING_RUN_WORKERS": "run_workers",
+    "PRUNING_ATTEMPTS": "attempts",
+    "PRUNING_LEASE_S": "lease_s",
+}
+"""Environment variable -> the field that it sets."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """The defaults suit one person's machine."""
+    """The defaults suit one person's machine. The ranges hold for the environment."""
 
-    runs_per_session: int = 8
+    runs_per_session: Count = 8
     """Most runs of one session that are queued or running at once (PRUNING_RUNS_PER_SESSION)."""
-    interactive_workers: int = 2
+    interactive_workers: Count = 2
     """One answers what a page asks at every move, the others share sensitivity maps and comparisons; a single one does
     both (PRUNING_INTERACTIVE)."""
-    run_workers: int = 1
+    run_workers: Count = 1
     """Runs carried out at once (PRUNING_RUN_WORKERS)."""
-    attempts: int = 3
+    attempts: Count = 3
     """How often a run is begun or resumed before a lost worker means that it failed (PRUNING_ATTEMPTS)."""
-    lease_s: float = 10.0
+    lease_s: Annotated[float, Between(3.0, 1e9)] = 10.0  # a worker says once a second that it lives
     """Seconds without a heartbeat after which a run's worker counts as lost (PRUNING_LEASE_S)."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
         """What is set there, else the defaults. JobError names a variable that makes no sense."""
+        types, limits = get_type_hints(cls), ranges(cls)
+        given = {
+            field: _read(variable, text, types[field], limits[field])
+            for variable, field in VARIABLES.items()
+            if (text := environment.get(variable))
+        }
+        return cls(**given)
 
-        def read(name: str, kind: Callable[[str], T], default: T, least: T) -> T:
-            text = environment.get(name) or str(default)
-            try:
-                value = kind(text)
-            except ValueError:
-                value = None
-            if value is None or not least <= value <= 1e9:
-                noun = "a whole number" if kind is int else "a number"
-                raise JobError(f"{name} is {text!r}; set it to {noun} of at least {least}, or to nothing")
-            return value
 
-        return cls(
-            read("PRUNING_RUNS_PER_SESSION", int, cls.runs_per_session, 1),
-            read("PRUNING_INTERACTIVE", int, cls.interactive_workers, 1),
-            read("PRUNING_RUN_WORKERS", int, cls.run_workers, 1),
-            read("PRUNING_ATTEMPTS", int, cls.attempts, 1),
-            read("PRUNING_LEASE_S", float, cls.lease_s, 3.0),  # a worker says once a second that it lives
-        )
+def _read(variable: str, text: str, kind: Any, limits: Between) -> Any:
+    try:
+        value = msgspec.convert(text.strip(), kind, strict=False)  # every variable is a text: read the number in it
+    except msgspec.ValidationError:
+        value = None
+    if value is None or not limits.holds(value):
+        noun = "a whole number" if kind is int else "a number"
+        raise JobError(f"{variable} is {text!r}; set it to {noun} {limits}, or to nothing")
+    return value

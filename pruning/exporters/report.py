@@ -11,7 +11,8 @@ from pruning.events import Event, Finished, Masked, Started, SurgeryChecked, Ver
 from pruning.exporters.exporter import Record
 from pruning.exporters.recipe_json import RecipeJson
 from pruning.exporters.snippet import loading_snippet
-from pruning.recipe.recipe import Recipe, kind_of, to_dict
+from pruning.recipe.catalog import kind_of
+from pruning.recipe.recipe import Recipe, to_dict
 from pruning.reporting import formatting as numbers
 from pruning.reporting import run_summary as curves
 from pruning.reporting.palette import DARK, LIGHT, PAPER, STAGES, css_variables

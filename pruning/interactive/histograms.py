@@ -58,7 +58,7 @@ class Rows:
             units=len(own),
             pruned_units=int((~own).sum()),
             of_several=len(own) < len(stays),
-            whole=bool(members & set(self.recipe.keep_whole)),
+            whole=bool(members & self.recipe.keep_whole),
             why_not="" if group else layer.why_not or self.left_out[layer.name],
             low=bins.low,
             high=bins.high,

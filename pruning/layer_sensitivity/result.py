@@ -101,7 +101,7 @@ def suggested(sensed: Sensitivity, recipe: Recipe, max_drop: float) -> Recipe:
     Units compete within their layer, as in the map. Together the cuts cost more than alone: measure it, tune it.
     """
     cuts = largest_cuts(sensed, max_drop)
-    whole = {row.name for row in sensed.rows if {row.name, *row.members} & set(recipe.keep_whole)}
+    whole = {row.name for row in sensed.rows if {row.name, *row.members} & recipe.keep_whole}
     shares = {name: share for name, share in cuts.items() if name not in whole}
     return replace(recipe, scope=WithinLayer(), amount=PerLayer(shares))
 

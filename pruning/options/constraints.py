@@ -1,7 +1,9 @@
 """What values the fields of a choice take: said once in the annotation, used by checks, JSON, forms and help."""
 
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
+from numbers import Integral, Real
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from pruning.errors import RecipeError
@@ -47,18 +49,49 @@ def _parts(hint: Any) -> list[Any]:
     return [*getattr(hint, "__metadata__", ()), *inner]
 
 
-def check(choice: Any, where: str) -> None:
-    """RecipeError that names the first field whose number is out of its range, e.g. `amount.share`."""
-    limits = ranges(type(choice))
+def check(choice: Any, where: str = "") -> None:
+    """RecipeError that names the first field whose number is out of its range, e.g. `amount.share`.
+
+    `where` is the choice's place in a recipe; "" for the recipe itself. Choices within the choice are checked too.
+    """
+    for place, problem in _problems(choice):
+        raise RecipeError(f"{join(where, place)} {problem}", where)
+
+
+def join(where: str, field: str) -> str:
+    """The full name of a field of what stands at `where`: `amount.share`."""
+    return f"{where}.{field}" if where else field
+
+
+def is_value(found: object) -> bool:
+    """Whether it is a dataclass' instance, such as a choice."""
+    return is_dataclass(found) and not isinstance(found, type)
+
+
+def _problems(choice: Any) -> Iterator[tuple[str, str]]:
+    """Every field with a number that it does not take, and what is wrong with it."""
+    limits, hints = ranges(type(choice)), get_type_hints(type(choice))
     for f in fields(choice):
-        if f.name not in limits:
-            continue
         value: Any = getattr(choice, f.name)
-        values = value.items() if hasattr(value, "items") else [("", value)]
-        for key, number in values:
-            if number is not None and not limits[f.name].holds(number):
-                place = f"{where}.{f.name}.{key}" if key else f"{where}.{f.name}"
-                raise RecipeError(f"{place} is {number}; it lies {_from(limits[f.name])}")
+        if is_value(value):
+            yield from ((f"{f.name}.{place}", problem) for place, problem in _problems(value))
+        elif f.name in limits and value is not None:
+            whole = float not in (hints[f.name], *get_args(hints[f.name]))
+            for place, number in _numbers(f.name, value):
+                if problem := _problem(number, limits[f.name], whole):
+                    yield place, problem
+
+
+def _numbers(name: str, value: Any) -> Iterable[tuple[str, Any]]:
+    """The number of a field, or the numbers of a mapping, each with its place."""
+    return ((f"{name}.{key}", number) for key, number in value.items()) if hasattr(value, "items") else [(name, value)]
+
+
+def _problem(number: Any, limits: Between, whole: bool) -> str:
+    """What is wrong with a number; empty if nothing is. NumPy's numbers are numbers too."""
+    if isinstance(number, bool) or not isinstance(number, Integral if whole else Real):
+        return f"is {number!r}; it is {'a whole number' if whole else 'a number'} {limits}"
+    return "" if limits.holds(float(number)) else f"is {number}; it lies {_from(limits)}"
 
 
 def _from(limits: Between) -> str:

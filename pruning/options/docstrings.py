@@ -9,13 +9,10 @@ from itertools import pairwise
 
 @cache
 def field_docs(made: type[object]) -> dict[str, str]:
-    """Field name -> its docstring on one line, of the fields that have one.
-
-    None where Python has no source of the class, as of one that was typed into a notebook.
-    """
+    """Field name -> its docstring on one line, of the fields that have one; empty where Python has no source."""
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(made)))
-    except (OSError, TypeError):
+    except (OSError, TypeError, SyntaxError):  # typed into a notebook, made by exec, or not to be read by itself
         return {}
     body = tree.body[0].body if isinstance(tree.body[0], ast.ClassDef) else []
     docs: dict[str, str] = {}

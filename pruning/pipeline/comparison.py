@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from pruning.criteria import CRITERIA
 from pruning.evaluation.estimate import Estimate
+from pruning.recipe.catalog import kind_of
 from pruning.recipe.compatibility import fits
-from pruning.recipe.recipe import Recipe, kind_of
+from pruning.recipe.recipe import Recipe
 
 if TYPE_CHECKING:
     import numpy as np

@@ -5,14 +5,15 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from pruning.criteria import Criterion
+from pruning.criteria import Criterion, LeavesOut
 from pruning.errors import RecipeError
 from pruning.granularities import Granularity
 from pruning.model.descriptions import LayerRow
-from pruning.model.layer_table import layer_table
+from pruning.model.layer_table import layer_table, owning_layer
+from pruning.model.layer_types import is_a
 from pruning.model.units import UnitGroup, group_of
-from pruning.recipe.compatibility import unscored
-from pruning.recipe.recipe import Recipe, kind_of
+from pruning.recipe.catalog import kind_of
+from pruning.recipe.recipe import Recipe
 from pruning.selection.amounts import PerLayer
 from pruning.workload import Workload
 
@@ -36,6 +37,25 @@ def scorable_groups(
     return [group for group in groups if group.name not in without], reasons
 
 
+def unscored(criterion: Criterion, model: nn.Module, groups: Sequence[UnitGroup]) -> dict[str, str]:
+    """Group name -> why the criterion cannot score it: a layer of a type that it does not know, or its own reason."""
+    reasons: dict[str, str] = {}
+    kind = kind_of(criterion)
+    for group in groups:
+        for param in group.params:
+            layer = owning_layer(model, param)
+            if not is_a(layer, criterion.layers):
+                known = ", ".join(criterion.layers)
+                reasons[group.name] = (
+                    f"{kind} does not score {type(layer).__name__} (it scores {known}): choose another criterion"
+                )
+        # only layers of known types are asked about: a criterion need not expect any other
+        of_known_type = group.name not in reasons
+        if of_known_type and isinstance(criterion, LeavesOut) and (reason := criterion.why_not(model, group)):
+            reasons[group.name] = reason
+    return reasons
+
+
 def allowed_groups(
     recipe: Recipe, groups: Sequence[UnitGroup], table: Sequence[LayerRow], reasons: Mapping[str, str]
 ) -> list[UnitGroup]:
@@ -44,7 +64,7 @@ def allowed_groups(
     `reasons` say of each other row why its units stay.
     """
     layers = {layer.name for layer in table}
-    if unknown := sorted(set(recipe.keep_whole) - layers):
+    if unknown := sorted(recipe.keep_whole - layers):
         raise RecipeError(
             f"keep_whole names {unknown[0]}, which is not a layer; the layers are {', '.join(sorted(layers))}"
         )

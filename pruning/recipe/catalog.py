@@ -1,135 +1,87 @@
-"""The five tables as plain values: what each kind is, where it comes from, what it costs and what it takes."""
+"""Everything that can be chosen in a recipe: one table of the five tables, each with the question that it answers.
 
-import json
+The recipe, its JSON, the page, the command line and the documentation read it. The rows are looked up when they are
+asked for: a class that somebody adds to a table at run time counts everywhere.
+"""
+
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
+from dataclasses import dataclass, is_dataclass
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from pruning.criteria import ANY, CRITERIA
-from pruning.granularities import GRANULARITIES
-from pruning.options.constraints import ranges
-from pruning.options.docstrings import field_docs, first_paragraph
-from pruning.recipe.recipe import TABLES, to_plain
-from pruning.selection.amounts import AMOUNTS
-from pruning.selection.scopes import SCOPES
-from pruning.training.schedules import SCHEDULES
+from pruning.criteria import CRITERIA, Criterion
+from pruning.errors import RecipeError
+from pruning.granularities import GRANULARITIES, Granularity
+from pruning.options.constraints import Between, ranges
+from pruning.selection.amounts import AMOUNTS, Amount, PerLayer, Rest
+from pruning.selection.scopes import SCOPES, Scope
+from pruning.training.schedules import SCHEDULES, Schedule
 
-CHOICES: dict[str, tuple[str, Mapping[str, type[Any]]]] = {
-    "criterion": ("How important is a unit? The least important are pruned.", CRITERIA),
-    "granularity": ("What lives or dies together?", GRANULARITIES),
-    "scope": ("Who competes with whom?", SCOPES),
-    "amount": ("How much is pruned?", AMOUNTS),
-    "schedule": ("In how many rounds, along which curve, how often?", SCHEDULES),
+
+@dataclass(frozen=True)
+class Choice:
+    """A field of a recipe that is a row of a table: the classes by their kind, and the protocol that they keep."""
+
+    question: str
+    protocol: Any
+    rows: Mapping[str, type[Any]]
+
+
+CHOICES: dict[str, Choice] = {
+    "criterion": Choice("How important is a unit? The least important are pruned.", Criterion, CRITERIA),
+    "granularity": Choice("What lives or dies together?", Granularity, GRANULARITIES),
+    "scope": Choice("Who competes with whom?", Scope, SCOPES),
+    "amount": Choice("How much is pruned?", Amount, AMOUNTS),
+    "schedule": Choice("In how many rounds, along which curve, how often?", Schedule, SCHEDULES),
 }
 
-
-@dataclass(frozen=True)
-class FieldInfo:
-    """A field of a kind: `takes` says which values in words, `default` is JSON-able, None where there is none."""
-
-    name: str
-    takes: str
-    default: Any
-    about: str
+_WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
 
 
-@dataclass(frozen=True)
-class KindInfo:
-    """A row of a table. Criteria say their formula, source, cost and what they score, granularities their units."""
-
-    kind: str
-    about: str
-    fields: tuple[FieldInfo, ...]
-    formula: str = ""
-    source: str = ""
-    cost: str = ""
-    scores: tuple[str, ...] = ()
-    layers: tuple[str, ...] = ()
-    unit: str = ""
-    removable: bool | None = None
+def rows_of(hint: Any) -> Mapping[str, type[Any]] | None:
+    """The rows that a field of this type chooses from, by their kind; None where the type is no choice."""
+    if hint == Rest:
+        return rest_rows()
+    return next((choice.rows for choice in CHOICES.values() if choice.protocol is hint), None)
 
 
-def tables() -> dict[str, list[KindInfo]]:
-    """Every table, in the order of the recipe's fields."""
-    return {choice: [_kind(kind, made) for kind, made in table.items()] for choice, (_, table) in CHOICES.items()}
+def rest_rows() -> dict[str, type[Any]]:
+    """The amounts for layers that are not set by hand: all but the one that sets layers by hand."""
+    return {kind: made for kind, made in AMOUNTS.items() if made is not PerLayer}
 
 
-def as_json() -> dict[str, Any]:
-    """As `tables`, of plain dicts."""
-    return {choice: [asdict(kind) for kind in kinds] for choice, kinds in tables().items()}
+def is_row(made: type[Any]) -> bool:
+    """Whether the class stands in one of the tables."""
+    return any(made is row for choice in CHOICES.values() for row in choice.rows.values())
 
 
-def _kind(kind: str, made: type[Any]) -> KindInfo:
-    fits: tuple[str, ...] = getattr(made, "fits", ())
-    return KindInfo(
-        kind=kind,
-        about=first_paragraph(made),
-        fields=tuple(_field(made, f.name) for f in fields(made)),
-        formula=getattr(made, "formula", ""),
-        source=getattr(made, "source", ""),
-        cost=getattr(made, "cost", ""),
-        scores=tuple(GRANULARITIES) if fits == ANY else fits,
-        layers=getattr(made, "layers", ()),
-        unit=getattr(made, "unit", ""),
-        removable=getattr(made, "removable", None),
-    )
-
-
-def _field(made: type[Any], name: str) -> FieldInfo:
-    f = next(f for f in fields(made) if f.name == name)
-    default: Any = (
-        f.default if f.default is not MISSING else f.default_factory() if callable(f.default_factory) else None
-    )
-    return FieldInfo(name, takes(made, name), _plain(default), field_docs(made).get(name, ""))
-
-
-def _plain(value: Any) -> Any:
-    return to_plain(value) if is_dataclass(value) or isinstance(value, Mapping) else value
+def kind_of(choice: object) -> str:
+    """The name that a choice goes by in its table. RecipeError if its class is in none."""
+    found = (kind for choices in CHOICES.values() for kind, made in choices.rows.items() if made is type(choice))
+    if kind := next(found, ""):
+        return kind
+    name = type(choice).__name__
+    raise RecipeError(f'{name} is in no table of choices; add it to its table, as in CRITERIA["mine"] = {name}')
 
 
 def takes(made: type[Any], name: str) -> str:
     """The values that a field takes, in words."""
-    limits = ranges(made).get(name)
-    hint = get_type_hints(made)[name]
+    return in_words(get_type_hints(made)[name], ranges(made).get(name))
+
+
+def in_words(hint: Any, limits: Between | None = None) -> str:
+    """The values of a type, with the range of its numbers."""
     range_ = f" {limits}" if limits else ""
-    if hint in TABLES:
-        return "an object of kind " + " or ".join(TABLES[hint])
+    if (rows := rows_of(hint)) is not None:
+        return "an object of kind " + " or ".join(rows)
+    if hint in _WORDS:
+        return _WORDS[hint] + (range_ if hint in (int, float) else "")
     if get_origin(hint) is Literal:
         return " or ".join(map(str, get_args(hint)))
     if get_origin(hint) is Mapping:
-        return f"an object with a number{range_} for each layer"
-    options = [option for option in get_args(hint) if option is not type(None)]
-    words = {int: "a whole number", float: "a number", str: "a text"}
-    return f"{words[options[0]]}{range_} or null" if options else f"{words[hint]}{range_}"
-
-
-def markdown() -> str:
-    """The five tables as a page of documentation."""
-    parts = [
-        "# Choices",
-        "What a recipe can say, read from the code by `python -m pruning choices --markdown`. In JSON a choice is an "
-        'object with its kind and fields: `{"kind": "magnitude", "p": 2}`.',
-    ]
-    for choice, kinds in tables().items():
-        parts += [f"## {choice}", CHOICES[choice][0]]
-        parts += [_section(kind) for kind in kinds]
-    return "\n\n".join(parts) + "\n"
-
-
-def _section(kind: KindInfo) -> str:
-    lines = [f"### `{kind.kind}`", kind.about]
-    facts = {
-        "formula": kind.formula,
-        "source": kind.source,
-        "cost": kind.cost,
-        "scores": "every granularity" if kind.scores == tuple(GRANULARITIES) else ", ".join(kind.scores),
-        "layers": ", ".join(kind.layers),
-        "units": kind.unit,
-        "pruned units": {True: "removed: the network gets smaller", False: "set to zero", None: ""}[kind.removable],
-    }
-    lines += ["\n".join(f"- {name}: {fact}" for name, fact in facts.items() if fact)]
-    cells = ((f"`{f.name}`", f.takes, f"`{json.dumps(f.default)}`", f.about.replace("|", r"\|")) for f in kind.fields)
-    rows = [f"| {' | '.join(row)} |" for row in cells]
-    if rows:
-        lines += ["\n".join(["| field | takes | default | |", "|---|---|---|---|", *rows])]
-    return "\n\n".join(line for line in lines if line)
+        return f"an object with {in_words(get_args(hint)[1], limits)} for each layer"
+    if get_origin(hint) in (tuple, frozenset):
+        return "a list of layer names" if get_args(hint)[0] is str else f"a list, each {in_words(get_args(hint)[0])}"
+    if is_dataclass(hint):
+        return "an object with fields"
+    options = [in_words(option, limits) for option in get_args(hint) if option is not type(None)]
+    return " or ".join([*options, "null"]) if options else str(hint)

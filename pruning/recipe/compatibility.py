@@ -1,20 +1,15 @@
 """Which choices go together. Every rule is here, and each gives a sentence that says what to choose instead."""
 
-from __future__ import annotations
+import reprlib
+from collections.abc import Mapping
+from typing import Any
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
-
-from pruning.criteria import ANY, CRITERIA, Criterion, LeavesOut
+from pruning.criteria import ANY, CRITERIA, Criterion
 from pruning.granularities import GRANULARITIES, Granularity
-from pruning.model.layer_types import is_a
+from pruning.options.constraints import is_value
+from pruning.recipe.catalog import CHOICES
 from pruning.selection.amounts import Amount
 from pruning.selection.scopes import SCOPES, Scope
-
-if TYPE_CHECKING:
-    from torch import nn
-
-    from pruning.model.units import UnitGroup
 
 
 def incompatibility(criterion: Criterion, granularity: Granularity, scope: Scope, amount: Amount) -> str:
@@ -46,25 +41,22 @@ def fits(criterion: type[Criterion], granularity: str) -> bool:
     return criterion.fits == ANY or granularity in criterion.fits
 
 
-def unscored(criterion: Criterion, model: nn.Module, groups: Sequence[UnitGroup]) -> dict[str, str]:
-    """Group name -> why the criterion cannot score it: a layer of a type that it does not know, or its own reason."""
-    from pruning.model.layer_table import owning_layer
+def wrong_value(recipe: Any) -> str:
+    """A sentence about the first field that holds something else than a choice of its own table; empty if none does.
 
-    reasons: dict[str, str] = {}
-    kind = _kind(CRITERIA, criterion)
-    for group in groups:
-        for param in group.params:
-            layer = owning_layer(model, param)
-            if not is_a(layer, criterion.layers):
-                known = ", ".join(criterion.layers)
-                reasons[group.name] = (
-                    f"{kind} does not score {type(layer).__name__} (it scores {known}): choose another criterion"
-                )
-        # only layers of known types are asked about: a criterion need not expect any other
-        of_known_type = group.name not in reasons
-        if of_known_type and isinstance(criterion, LeavesOut) and (reason := criterion.why_not(model, group)):
-            reasons[group.name] = reason
-    return reasons
+    A class that stands in no table is let pass: it may be somebody's own.
+    """
+    for field, choice in CHOICES.items():
+        value = getattr(recipe, field)
+        if isinstance(value, type):
+            return f"{field} is the class {value.__name__}; it is a value: write {value.__name__}()"
+        if not is_value(value):
+            example = next(iter(choice.rows.values())).__name__
+            return f"{field} is {reprlib.repr(value)}; it is a value such as {example}()"
+        own = next((name for name, other in CHOICES.items() if type(value) in other.rows.values()), field)
+        if own != field:
+            return f"{field} is {reprlib.repr(value)}, which is a choice of {own}; pass it as {own}=..."
+    return ""
 
 
 def _kind(table: Mapping[str, type[Any]], choice: object) -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import MISSING, fields
 from typing import TYPE_CHECKING, Any
 
 from pruning.model.layer_types import is_a
-from pruning.options.docstrings import field_docs, first_paragraph
-from pruning.recipe.catalog import CHOICES, takes
+from pruning.options.docstrings import first_paragraph
+from pruning.recipe.catalog import CHOICES
 from pruning.recipe.recipe import Recipe, to_dict
+from pruning.recipe.reference import FieldInfo, field_infos
 from pruning.selection.amounts import Sparsity
 from pruning.training.schedules import Polynomial
 from pruning.training.tuning import Tuning
@@ -35,7 +35,7 @@ def commented(recipe: Recipe, model: nn.Module) -> str:
     about = {
         "version": "The version of this form.",
         "workload": "The model and its data; `run --workload FILE.py:NAME` takes one's own.",
-        **{field: {"about": question, **_kinds(table)} for field, (question, table) in CHOICES.items()},
+        **{field: {"about": choice.question, **_kinds(choice.rows)} for field, choice in CHOICES.items()},
         "tuning": {"about": first_paragraph(Tuning), **_fields(Tuning)},
         "keep_whole": f"Names of layers that lose nothing, of {layers}.",
         "seed": "A whole number from 0. Equal recipes with equal seeds give equal files on a CPU.",
@@ -47,19 +47,15 @@ def commented(recipe: Recipe, model: nn.Module) -> str:
     return json.dumps(out, indent=2, ensure_ascii=False, allow_nan=False)
 
 
-def _kinds(table: Mapping[str, type[Any]]) -> dict[str, str]:
+def _kinds(rows: Mapping[str, type[Any]]) -> dict[str, str]:
     """What each kind is and takes, a line each."""
-    return {f"kind {kind}": " ".join([first_paragraph(made), *_fields(made).values()]) for kind, made in table.items()}
+    return {f"kind {kind}": " ".join([first_paragraph(made), *_fields(made).values()]) for kind, made in rows.items()}
 
 
 def _fields(made: type[Any]) -> dict[str, str]:
     """Field -> its name, the values it takes, its default, and what it means."""
-    docs = field_docs(made)
-    return {
-        f.name: f"{f.name}: {takes(made, f.name)}{_default(f.default)}. {docs.get(f.name, '')}".strip()
-        for f in fields(made)
-    }
+    return {f.name: f"{f.name}: {f.takes}{_default(f)}. {f.about}".strip() for f in field_infos(made)}
 
 
-def _default(value: Any) -> str:
-    return "" if value is MISSING else f", by default {json.dumps(value)}"
+def _default(field: FieldInfo) -> str:
+    return f", by default {json.dumps(field.default)}" if field.has_default else ""

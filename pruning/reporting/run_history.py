@@ -8,7 +8,9 @@ from statistics import median
 from typing import Any, Literal
 
 from pruning.events import Event, Exported, Stage, Verified
-from pruning.recipe.recipe import Recipe, kind_of, to_plain
+from pruning.recipe.catalog import kind_of
+from pruning.recipe.recipe import Recipe
+from pruning.recipe.serialization import to_plain
 from pruning.reporting.formatting import percent, significant
 from pruning.reporting.run_summary import latest, stages_of
 from pruning.selection.amounts import Amount, PerLayer

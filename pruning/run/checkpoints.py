@@ -89,12 +89,11 @@ def read(folder: Path, recipe: Recipe) -> Checkpoint | None:
         saved = torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:  # it holds a class that is none of ours
         raise CheckpointError("the run's checkpoint is damaged") from error
-    if saved["recipe"] != to_json(recipe):
+    try:
+        asked, carried_out = from_json(saved["recipe"]), from_json(saved["carried_out"])
+        events = tuple(event_from_dict(fields) for fields in json.loads(saved["events"]))
+    except PruningError as error:
+        raise CheckpointError(f"the run's checkpoint cannot be read ({error})") from error
+    if asked != recipe:
         raise CheckpointError("the run's checkpoint is of another recipe")
-    return Checkpoint(
-        recipe,
-        from_json(saved["carried_out"]),
-        tuple(event_from_dict(fields) for fields in json.loads(saved["events"])),
-        saved["seconds"],
-        saved["progress"],
-    )
+    return Checkpoint(recipe, carried_out, events, saved["seconds"], saved["progress"])

@@ -243,7 +243,7 @@ result = pruning.prune(Typed(), train=Pairs(1), validation=Pairs(2), test=Pairs(
 saved = result.save(OUT)
 print(saved)
 print(open(saved.files["recipe"]).read())
-from pruning.recipe.catalog import tables
+from pruning.recipe.reference import tables
 print([kind.kind for kind in tables()["criterion"]])
 '''
 

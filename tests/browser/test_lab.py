@@ -77,7 +77,7 @@ def test_a_row_locks_keeps_whole_and_shows_its_heatmap(page: Page, app: str) -> 
     expect(row.locator(".num")).to_contain_text(percent(1 - locked / 100))
     page.locator(".row[data-layer=fc1]").get_by_role("checkbox", name="whole fc1").check()
     expect(page.locator(".row[data-layer=fc1] .num")).to_contain_text(percent(1.0))
-    assert from_json(recipe_of(page)).keep_whole == ("fc1",)
+    assert from_json(recipe_of(page)).keep_whole == {"fc1"}
     row.get_by_role("button", name="heatmap fc2").click()
     image = page.get_by_role("application", name=re.compile("heatmap of fc2"))
     expect(image).to_be_visible()

@@ -27,7 +27,7 @@ def tables() -> dict[str, list[dict[str, Any]]]:
 
 def test_json_holds_every_row_of_every_table(tables: dict[str, list[dict[str, Any]]]) -> None:
     assert {choice: [row["kind"] for row in rows] for choice, rows in tables.items()} == {
-        choice: list(table) for choice, (_, table) in CHOICES.items()
+        name: list(choice.rows) for name, choice in CHOICES.items()
     }
 
 
@@ -44,7 +44,7 @@ def test_every_kind_with_its_defaults_is_what_a_recipe_reads(tables: dict[str, l
 def test_ranges_are_said_as_they_are_checked(tables: dict[str, list[dict[str, Any]]]) -> None:
     for choice, rows in tables.items():
         for row in rows:
-            made = CHOICES[choice][1][row["kind"]]
+            made = CHOICES[choice].rows[row["kind"]]
             for field in row["fields"]:
                 assert field["about"] and field["takes"]
                 if limits := ranges(made).get(field["name"]):
@@ -53,7 +53,7 @@ def test_ranges_are_said_as_they_are_checked(tables: dict[str, list[dict[str, An
 
 def test_what_a_criterion_scores_is_what_the_rules_say(tables: dict[str, list[dict[str, Any]]]) -> None:
     for row in tables["criterion"]:
-        fits = CHOICES["criterion"][1][row["kind"]].fits
+        fits = CHOICES["criterion"].rows[row["kind"]].fits
         assert row["scores"] == (list(GRANULARITIES) if fits == ANY else list(fits))
         assert row["formula"] and row["source"] and row["cost"] and row["layers"]
     for row in tables["granularity"]:
@@ -79,5 +79,5 @@ def test_the_page_of_documentation_has_a_section_for_each(tables: dict[str, list
 def test_people_read_all_kinds_as_tables(tables: dict[str, list[dict[str, Any]]]) -> None:
     read = reported()
     for choice, rows in tables.items():
-        assert f"{choice}: {CHOICES[choice][0]}" in read
+        assert f"{choice}: {CHOICES[choice].question}" in read
         assert all(row["kind"] in read for row in rows)

@@ -5,7 +5,7 @@ from torch import nn
 from pruning.criteria import BatchnormScale, Magnitude
 from pruning.errors import WorkloadError
 from pruning.granularities import Channels
-from pruning.recipe.compatibility import unscored
+from pruning.pipeline.eligibility import unscored
 from tests.criteria.hand import scored
 from tests.networks import NETWORKS, Residual, seeded, tiny, workload
 

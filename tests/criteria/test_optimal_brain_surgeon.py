@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from pruning.criteria import OptimalBrainSurgeon, inverse_hessians
 from pruning.errors import RecipeError, WorkloadError
 from pruning.granularities import Channels, Weights
-from pruning.recipe.compatibility import unscored
+from pruning.pipeline.eligibility import unscored
 from tests.criteria.hand import scored, work
 from tests.networks import seeded, tiny
 

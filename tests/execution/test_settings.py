@@ -1,7 +1,10 @@
+from dataclasses import fields
+
 import pytest
 
 from pruning.errors import JobError
-from pruning.execution.settings import Limits
+from pruning.execution.settings import VARIABLES, Limits
+from pruning.options.docstrings import field_docs
 
 
 def test_nothing_set_means_the_defaults():
@@ -25,13 +28,26 @@ def test_each_variable_sets_its_own():
 @pytest.mark.parametrize(
     ("name", "value", "sentence"),
     [
-        ("PRUNING_RUN_WORKERS", "two", "PRUNING_RUN_WORKERS is 'two'; set it to a whole number of at least 1"),
-        ("PRUNING_RUN_WORKERS", "0", "PRUNING_RUN_WORKERS is '0'; set it to a whole number of at least 1"),
+        (
+            "PRUNING_RUN_WORKERS",
+            "two",
+            "PRUNING_RUN_WORKERS is 'two'; set it to a whole number from 1 to 1000000000, or to nothing",
+        ),
+        ("PRUNING_RUN_WORKERS", "0", "PRUNING_RUN_WORKERS is '0'; set it to a whole number from 1 to 1000000000"),
         ("PRUNING_ATTEMPTS", "2.5", "PRUNING_ATTEMPTS is '2.5'; set it to a whole number"),
-        ("PRUNING_LEASE_S", "1", "PRUNING_LEASE_S is '1'; set it to a number of at least 3.0"),
+        ("PRUNING_LEASE_S", "1", "PRUNING_LEASE_S is '1'; set it to a number from 3 to 1000000000, or to nothing"),
         ("PRUNING_LEASE_S", "nan", "PRUNING_LEASE_S is 'nan'"),
     ],
 )
 def test_what_makes_no_sense_is_named(name: str, value: str, sentence: str):
     with pytest.raises(JobError, match=sentence):
         Limits.from_environment({name: value})
+
+
+def test_spaces_around_a_number_do_not_matter():
+    assert Limits.from_environment({"PRUNING_ATTEMPTS": " 4 "}).attempts == 4
+
+
+def test_every_field_has_its_variable_which_its_help_names():
+    assert sorted(VARIABLES.values()) == sorted(field.name for field in fields(Limits))
+    assert all(variable in field_docs(Limits)[field] for variable, field in VARIABLES.items())

@@ -75,7 +75,7 @@ def test_what_lies_in_its_range_or_has_none_is_let_pass():
     assert Sample(8, 10.0, None, {"a": 0.0, "b": 1.0}, float("inf"), "x").whole == 8
 
 
-FIELDS = [(made, name) for _, table in CHOICES.values() for made in table.values() for name in ranges(made)]
+FIELDS = [(made, name) for choice in CHOICES.values() for made in choice.rows.values() for name in ranges(made)]
 
 
 @pytest.mark.parametrize("made, name", FIELDS, ids=lambda value: getattr(value, "__name__", value))

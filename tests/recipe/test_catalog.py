@@ -3,27 +3,31 @@
 import json
 from dataclasses import fields
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 from typer.testing import CliRunner
 
 from pruning.cli.app import make_app
-from pruning.recipe.catalog import CHOICES, as_json, markdown, tables
-from pruning.recipe.recipe import TABLES
+from pruning.recipe.catalog import CHOICES
+from pruning.recipe.recipe import Recipe
+from pruning.recipe.reference import as_json, markdown, tables
 
 ROOT = Path(__file__).parents[2]
 
 
 def test_the_five_tables_are_the_recipes():
     assert list(CHOICES) == ["criterion", "granularity", "scope", "amount", "schedule"]
-    shown = {choice: [kind.kind for kind in kinds] for choice, kinds in tables().items()}
-    assert sorted(map(list, shown.values())) == sorted(list(TABLES[made]) for made in list(TABLES)[:5])
+    assert get_type_hints(Recipe).items() >= {name: choice.protocol for name, choice in CHOICES.items()}.items()
+    shown = {name: [kind.kind for kind in kinds] for name, kinds in tables().items()}
+    assert shown == {name: list(choice.rows) for name, choice in CHOICES.items()}
+    assert all(choice.question.partition("?")[1] for choice in CHOICES.values())
 
 
 @pytest.mark.parametrize("choice", CHOICES)
 def test_every_field_of_every_kind_says_what_it_takes_and_means(choice):
     for row in tables()[choice]:
-        made = CHOICES[choice][1][row.kind]
+        made = CHOICES[choice].rows[row.kind]
         assert row.about.endswith((".", ")")) and len(row.about) > 20
         assert [field.name for field in row.fields] == [f.name for f in fields(made)]
         assert all(field.takes and len(field.about) > 10 for field in row.fields)

@@ -15,8 +15,8 @@ from pruning.interactive.session import PreviewSession
 from pruning.model.layer_table import owning_layer
 from pruning.model.layer_types import is_a
 from pruning.model.preparation import open_model
-from pruning.pipeline.eligibility import chosen_groups, scorable_groups
-from pruning.recipe.compatibility import fits, incompatibility, unscored
+from pruning.pipeline.eligibility import chosen_groups, scorable_groups, unscored
+from pruning.recipe.compatibility import fits, incompatibility
 from pruning.recipe.recipe import Recipe
 from pruning.selection.amounts import AMOUNTS, Amount, Budget, PerLayer, Sparsity
 from pruning.selection.scopes import SCOPES, WithinLayer

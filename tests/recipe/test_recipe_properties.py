@@ -15,9 +15,11 @@ from pruning.criteria import CRITERIA
 from pruning.errors import RecipeError
 from pruning.granularities import GRANULARITIES
 from pruning.options.constraints import Between, ranges
+from pruning.recipe import catalog
+from pruning.recipe.catalog import rest_rows, rows_of
 from pruning.recipe.compatibility import incompatibility
-from pruning.recipe.recipe import TABLES, Recipe, from_json, to_json
-from pruning.selection.amounts import AMOUNTS, PerLayer, Rest
+from pruning.recipe.recipe import Recipe, from_json, to_json
+from pruning.selection.amounts import AMOUNTS, PerLayer
 from pruning.selection.scopes import SCOPES
 from pruning.training.schedules import SCHEDULES
 from pruning.training.tuning import Tuning
@@ -27,8 +29,8 @@ names = st.text(min_size=1, max_size=8).filter(lambda name: not name.startswith(
 
 def values(hint: Any, limits: Between | None = None) -> st.SearchStrategy[Any]:
     """Values of a field by its type, inside its range where it has one."""
-    if hint in TABLES:
-        return st.one_of([built(made) for made in TABLES[hint].values()])
+    if (rows := rows_of(hint)) is not None:
+        return st.one_of([built(made) for made in rows.values()])
     if get_origin(hint) is Literal:
         return st.sampled_from(get_args(hint))
     if get_origin(hint) is Mapping or (isinstance(hint, type) and issubclass(hint, Mapping)):
@@ -46,7 +48,7 @@ def values(hint: Any, limits: Between | None = None) -> st.SearchStrategy[Any]:
         return st.one_of(
             st.none(), values(next(option for option in get_args(hint) if option is not type(None)), limits)
         )
-    raise AssertionError(f"no strategy for {hint}; add one, and a reader in recipe.py")
+    raise AssertionError(f"no strategy for {hint}; add one, and a reader in serialization.py")
 
 
 @cache
@@ -76,10 +78,8 @@ def tunings(draw) -> Tuning:
     return Tuning(draw(st.integers(0, 50)), draw(st.sampled_from(["adamw", "sgd"])), rate, batch, images)
 
 
-CHOICES = [
-    st.one_of([built(made) for made in table.values()])
-    for table in (CRITERIA, GRANULARITIES, SCOPES, AMOUNTS, SCHEDULES)
-]
+TABLES = (CRITERIA, GRANULARITIES, SCOPES, AMOUNTS, SCHEDULES)
+CHOICES = [st.one_of([built(made) for made in rows.values()]) for rows in TABLES]
 
 
 @st.composite
@@ -88,7 +88,18 @@ def recipes(draw) -> Recipe:
     assume(not incompatibility(*choices[:4]))
     whole = draw(st.lists(names, max_size=3, unique=True))
     assume(not set(whole) & set(getattr(choices[3], "shares", ())))
-    return Recipe(draw(st.text(max_size=10)), *choices, draw(tunings()), tuple(whole), draw(st.integers(0, 2**31 - 1)))
+    return Recipe(
+        draw(st.text(max_size=10)), *choices, draw(tunings()), frozenset(whole), draw(st.integers(0, 2**31 - 1))
+    )
+
+
+def rows_of_places() -> list[tuple[str, Mapping[str, type[Any]]]]:
+    """Where a choice can stand in a recipe, and its rows."""
+    return [*((field, choice.rows) for field, choice in catalog.CHOICES.items()), ("amount.rest", rest_rows())]
+
+
+def nested(inner: str, choice: dict[str, Any]) -> dict[str, Any]:
+    return {"kind": "per_layer", inner: choice} if inner else choice
 
 
 @given(recipes())
@@ -100,15 +111,46 @@ def test_every_recipe_becomes_json_and_back(recipe):
     assert "\n" not in text and json.loads(text)["version"] == 1
 
 
+@given(recipes(), st.randoms())
+def test_order_and_repetition_in_keep_whole_change_nothing(recipe, random):
+    names = sorted(recipe.keep_whole)
+    again = random.sample(names * 2, len(names * 2))
+    other = dataclasses.replace(recipe, keep_whole=again)
+    assert other == recipe and other.name == recipe.name and hash(other) == hash(recipe)
+    written = json.loads(to_json(recipe))
+    assert written["keep_whole"] == names
+    assert from_json(json.dumps(written | {"keep_whole": again})) == recipe
+
+
+PLACES = [(place, kind, made) for place, rows in rows_of_places() for kind, made in rows.items() if ranges(made)]
+
+
+@pytest.mark.parametrize("place, kind, made", PLACES, ids=lambda value: value if isinstance(value, str) else "")
+@given(data=st.data())
+def test_a_number_out_of_range_is_named_with_its_full_path(place, kind, made, data):
+    """Wherever a choice stands in the JSON: `amount.rest.share`, and not the `amount.share` that the class knows."""
+    name, limits = data.draw(st.sampled_from(sorted(ranges(made).items())))
+    number = data.draw(
+        st.one_of(st.integers(int(limits.high) + 1, 10**12), st.integers(-(10**12), int(limits.low) - 1))
+    )
+    in_a_mapping = get_origin(get_type_hints(made)[name]) is Mapping
+    choice: Any = {"kind": kind, name: {"a": number} if in_a_mapping else number}
+    outer, _, inner = place.partition(".")
+    with pytest.raises(RecipeError) as caught:
+        from_json(json.dumps({"version": 1, "workload": "m", outer: nested(inner, choice)}))
+    assert str(caught.value).startswith(f"{place}.{name}{'.a' if in_a_mapping else ''} is {number}")
+    assert "; it lies " in str(caught.value)
+
+
 def test_every_row_of_every_table_can_be_drawn():
-    for table in TABLES.values():
-        for made in table.values():
+    for rows in TABLES:
+        for made in rows.values():
             built(made)
-    assert set(TABLES[Rest].values()) == set(AMOUNTS.values()) - {PerLayer}
+    assert set(rest_rows().values()) == set(AMOUNTS.values()) - {PerLayer}
 
 
 def test_kinds_are_said_apart():
-    made = [row for table in (CRITERIA, GRANULARITIES, SCOPES, AMOUNTS, SCHEDULES) for row in table.values()]
+    made = [row for rows in TABLES for row in rows.values()]
     assert len(set(made)) == len(made)
 
 
@@ -118,7 +160,7 @@ plain = st.recursive(
     max_leaves=5,
 )
 fields = st.sampled_from([field.name for field in dataclasses.fields(Recipe)])
-kinds = st.sampled_from([kind for table in TABLES.values() for kind in table] + ["", "kind"])
+kinds = st.sampled_from([kind for rows in TABLES for kind in rows] + ["", "kind"])
 inner_fields = st.sampled_from(
     ["kind", "p", "order", "steps", "samples", "share", "shares", "rest", "value", "rounds", "power", "epochs", "of"]
 )

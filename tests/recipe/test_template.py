@@ -28,9 +28,9 @@ def test_networks_of_linear_layers_lose_more() -> None:
 def test_the_comments_tell_every_kind_and_every_field() -> None:
     model = seeded(NETWORKS["mlp"][0])
     reported = json.loads(commented(starting_recipe("mlp", model), model))
-    for field, (_, table) in CHOICES.items():
-        assert {f"kind {kind}" for kind in table} == reported[f"// {field}"].keys() - {"about"}
-        for kind, made in table.items():
+    for field, choice in CHOICES.items():
+        assert {f"kind {kind}" for kind in choice.rows} == reported[f"// {field}"].keys() - {"about"}
+        for kind, made in choice.rows.items():
             line = reported[f"// {field}"][f"kind {kind}"]
             assert all(f" {f.name}: " in line for f in fields(made)) and line.startswith(first_paragraph(made))
     assert reported["// tuning"].keys() - {"about"} == vars(Tuning()).keys()
@@ -38,8 +38,11 @@ def test_the_comments_tell_every_kind_and_every_field() -> None:
     sparsity = reported["// amount"]["kind sparsity"]
     assert " share: a number from 0 to 1, by default 0.5. 0 keeps everything, 1 drops everything" in sparsity
     per_layer = reported["// amount"]["kind per_layer"]
-    assert " shares: an object with a number from 0 to 1 for each layer. " in per_layer
-    assert " rest: an object of kind sparsity or threshold or relative_threshold or budget. " in per_layer
+    assert " shares: an object with a number from 0 to 1 for each layer, by default {}. " in per_layer
+    assert (
+        " rest: an object of kind sparsity or threshold or relative_threshold or budget, "
+        'by default {"kind": "sparsity", "share": 0.0}. '
+    ) in per_layer
     assert " of: a whole number from 2 to 64, by default 4. " in reported["// scope"]["kind blocks"]
     images = reported["// tuning"]["images_per_epoch"]
     assert images.startswith("images_per_epoch: a whole number from 2 to 1000000000 or null, by default null. ")
@@ -65,7 +68,7 @@ def test_docs_are_read_from_under_the_fields() -> None:
     assert first_paragraph(Told) == "What it is, on two lines."
 
 
-KINDS = [made for _, table in CHOICES.values() for made in table.values()]
+KINDS = [made for choice in CHOICES.values() for made in choice.rows.values()]
 
 
 @pytest.mark.parametrize("made", KINDS, ids=lambda made: made.__name__)

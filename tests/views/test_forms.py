@@ -8,22 +8,23 @@ from streamlit.testing.v1 import AppTest
 
 from pruning.criteria import CRITERIA, Attribution, Change, OptimalBrainSurgeon
 from pruning.granularities import GRANULARITIES, Channels, Weights
+from pruning.recipe import catalog
 from pruning.recipe.compatibility import fits
 from pruning.recipe.recipe import Recipe, from_json
-from pruning.selection.amounts import Budget, PerLayer, RelativeThreshold, Sparsity, Threshold
+from pruning.selection.amounts import AMOUNTS, Budget, PerLayer, RelativeThreshold, Sparsity, Threshold
 from pruning.selection.scopes import SCOPES, Global, WithinBlocks
 from pruning.training.schedules import SCHEDULES, Geometric, PolynomialDecay, Until
 from pruning.training.tuning import Tuning
 from tests.views.test_lab_page import QUICK, opened, settled, strip
-from views.shared.recipe_sidebar import TABLES
+from views.shared.recipe_sidebar import rows
 
-CHOICES = [(choice, kind) for choice, table in TABLES.items() for kind in table]
+CHOICES = [(choice, kind) for choice in catalog.CHOICES for kind in rows(choice)]
 # on a perceptron these have something to cut
 GRANULARITY_OF = {kind: next(g for g in ("weights", "channels") if fits(made, g)) for kind, made in CRITERIA.items()}
 
 
 def recipe_with(choice: str, kind: str) -> Recipe:
-    made: Any = TABLES[choice][kind]()
+    made: Any = rows(choice)[kind]()
     if choice == "criterion":
         return replace(QUICK, criterion=made, granularity=GRANULARITIES[GRANULARITY_OF[kind]]())
     return replace(QUICK, **{choice: made})
@@ -37,7 +38,7 @@ def test_every_kind_of_the_short_tables_is_shown_by_its_controls_and_given_back(
     assert from_json(app.query_params["recipe"]) == recipe
     drawn = {element.key for element in [*app.slider, *app.number_input, *app.selectbox] if element.key}
     drawn |= {element.key for element in app.get("button_group")} if app.get("button_group") else set()
-    made = TABLES[choice][kind]
+    made = rows(choice)[kind]
     assert {f"{choice}.{kind}.{field.name}" for field in fields(made)} <= drawn | {f"{choice}.{kind}.rest"}
 
 
@@ -107,8 +108,14 @@ def test_layers_set_by_rule_stand_in_their_rows_and_are_cleared(app: AppTest) ->
 
 
 def test_every_table_of_the_page_is_the_librarys() -> None:
-    assert TABLES["criterion"] is CRITERIA and TABLES["granularity"] is GRANULARITIES
-    assert TABLES["scope"] is SCOPES and TABLES["schedule"] is SCHEDULES
+    assert rows("criterion") is CRITERIA and rows("granularity") is GRANULARITIES
+    assert rows("scope") is SCOPES and rows("schedule") is SCHEDULES
+    assert rows("amount") == {kind: made for kind, made in AMOUNTS.items() if made is not PerLayer}
+
+
+def test_an_amount_that_is_added_later_is_offered_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(AMOUNTS, "other", Sparsity)
+    assert "other" in rows("amount")
 
 
 def test_a_budget_is_met_on_the_page(app: AppTest) -> None:

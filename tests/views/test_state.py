@@ -10,6 +10,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from pruning.granularities import Channels
+from pruning.recipe.catalog import CHOICES
 from tests.views.conftest import InProcess
 from tests.views.test_lab_page import QUICK, opened
 from views.compare.state import CompareState
@@ -17,7 +18,6 @@ from views.lab.layer_panel import edit
 from views.lab.state import LabState
 from views.runs.state import RunsState
 from views.sensitivity.state import SensitivityState
-from views.shared.recipe_sidebar import TABLES
 from views.shared.state import SharedState
 
 VIEWS = Path(__file__).parents[2] / "views"
@@ -44,7 +44,7 @@ def session_keys(source: str) -> set[str]:
 def control_keys() -> set[str]:
     """Every key that a control is given in the source, and those of the choices, which `forms` draws."""
     keys = {key for file in FILES for key in re.findall(r"\bkey=\"(\w+)\"", file.read_text(encoding="utf-8"))}
-    return keys | TABLES.keys()
+    return keys | CHOICES.keys()
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(VIEWS)))

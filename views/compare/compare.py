@@ -11,7 +11,8 @@ from pruning.errors import PruningError
 from pruning.interactive.queries import agree, know_more, open_workload
 from pruning.interactive.responses import ModelView
 from pruning.pipeline.comparison import Compared, candidates
-from pruning.recipe.recipe import Recipe, kind_of
+from pruning.recipe.catalog import kind_of
+from pruning.recipe.recipe import Recipe
 from pruning.reporting.formatting import count, duration, percent, points
 from pruning.reporting.plots_run import agreement_figure, comparison_figure
 from views.compare.state import compare_state

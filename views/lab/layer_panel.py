@@ -54,9 +54,7 @@ def _pruned_words(look: CutPreview, recipe: Recipe) -> str:
     if isinstance(asked, Sparsity):
         words += _(", asked for {share}").format(share=percent(asked.share))
         if isinstance(recipe.amount, PerLayer):
-            free = (
-                {view.row for view in look.layers if view.units} - recipe.amount.shares.keys() - set(recipe.keep_whole)
-            )
+            free = {view.row for view in look.layers if view.units} - recipe.amount.shares.keys() - recipe.keep_whole
             words += (
                 _(" of the other layers") if free else _(", but every layer has a share of its own: set them below")
             )

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from pruning.recipe.recipe import Recipe, kind_of
+from pruning.recipe.catalog import kind_of
+from pruning.recipe.recipe import Recipe
 from views.shared.state import remembered
 
 

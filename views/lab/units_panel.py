@@ -5,7 +5,8 @@ import streamlit as st
 from pruning.errors import PruningError
 from pruning.interactive.queries import units
 from pruning.interactive.responses import CutPreview, LayerView, UnitsView
-from pruning.recipe.recipe import Recipe, kind_of
+from pruning.recipe.catalog import kind_of
+from pruning.recipe.recipe import Recipe
 from pruning.reporting.formatting import count
 from pruning.reporting.plots_run import unit_matrix_figure, units_figure
 from views.shared.language import _

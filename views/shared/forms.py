@@ -9,7 +9,7 @@ import streamlit as st
 
 from pruning.options.constraints import Between, ranges
 from pruning.options.docstrings import field_docs, first_paragraph
-from pruning.recipe.recipe import kind_of
+from pruning.recipe.catalog import kind_of
 from views.shared.language import _
 
 FEW = 4  # so many choices fit side by side

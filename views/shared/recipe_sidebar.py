@@ -6,16 +6,14 @@ from typing import Any, Literal
 
 import streamlit as st
 
-from pruning.criteria import CRITERIA
 from pruning.errors import PruningError, RecipeError
-from pruning.granularities import GRANULARITIES
 from pruning.interactive.queries import allocation, open_workload, score_range
 from pruning.options.constraints import Between
+from pruning.recipe.catalog import CHOICES, rest_rows
 from pruning.recipe.recipe import Recipe, from_json, to_json
 from pruning.reporting.formatting import percent, si
-from pruning.selection.amounts import AMOUNTS, PerLayer, Sparsity
-from pruning.selection.scopes import SCOPES
-from pruning.training.schedules import SCHEDULES, Polynomial
+from pruning.selection.amounts import PerLayer, Sparsity
+from pruning.training.schedules import Polynomial
 from pruning.training.tuning import Tuning
 from sample_models import MODELS, card
 from views.shared import forms
@@ -26,20 +24,10 @@ from views.shared.state import shared_state
 STEPS = 200  # positions of the threshold slider
 OFTEN = ("epochs", "images_per_epoch")  # what of tuning is changed often; the rest is folded away
 
-TABLES: dict[str, Mapping[str, type[Any]]] = {
-    "criterion": CRITERIA,
-    "granularity": GRANULARITIES,
-    "scope": SCOPES,
-    "amount": {kind: made for kind, made in AMOUNTS.items() if made is not PerLayer},  # layers are set in their rows
-    "schedule": SCHEDULES,
-}
-HELP = {
-    "criterion": "Gives every unit its importance; the least important are pruned.",
-    "granularity": "What lives or dies together.",
-    "scope": "Who competes with whom.",
-    "amount": "How much is pruned.",
-    "schedule": "In how many rounds, along which curve.",
-}
+
+def rows(choice: str) -> Mapping[str, type[Any]]:
+    """The kinds that the page offers; sparsities by hand are set in the layers' rows."""
+    return rest_rows() if choice == "amount" else CHOICES[choice].rows
 
 
 @dataclass(frozen=True)
@@ -105,17 +93,17 @@ def load(recipe: Recipe) -> None:
         "schedule": recipe.schedule,
     }
     for choice, value in values.items():
-        forms.load(choice, TABLES[choice], value)
+        forms.load(choice, rows(choice), value)
     forms.load_fields("tuning", recipe.tuning)
     st.session_state.update(workload=recipe.workload, seed=recipe.seed)
     state = shared_state()
     state.overrides = dict(amount.shares) if isinstance(amount, PerLayer) else {}
-    state.whole = recipe.keep_whole
+    state.whole = tuple(sorted(recipe.keep_whole))
 
 
 def choose() -> Choice:
     """Draw the sidebar and return what it says."""
-    for choice in (*TABLES, "tuning", "workload", "seed"):
+    for choice in (*CHOICES, "tuning", "workload", "seed"):
         forms.hold(choice)
     with st.sidebar:
         model()
@@ -166,7 +154,7 @@ def what_is_pruned() -> None:
 
 
 def _choice(choice: str, **events: Any) -> type[Any]:
-    return forms.choose(choice, list(TABLES[choice]), TABLES[choice], _(HELP[choice]), **events)
+    return forms.choose(choice, list(rows(choice)), rows(choice), _(CHOICES[choice].question), **events)
 
 
 def _prefix(choice: str) -> str:
@@ -237,7 +225,7 @@ def healing() -> None:
 
 
 def _read(choice: str) -> Any:
-    return forms.read(_prefix(choice), TABLES[choice][st.session_state[choice]])
+    return forms.read(_prefix(choice), rows(choice)[st.session_state[choice]])
 
 
 def _recipe(amount: Any = None) -> Recipe:
@@ -252,6 +240,6 @@ def _recipe(amount: Any = None) -> Recipe:
         amount=PerLayer(shares, rest=amount) if shares else amount,
         schedule=_read("schedule"),
         tuning=forms.read("tuning", Tuning),
-        keep_whole=tuple(sorted(state.whole)),
+        keep_whole=frozenset(state.whole),
         seed=st.session_state.seed,
     )
