@@ -26,9 +26,10 @@ class Backend(Protocol):
     def call(
         self, function: "Callable[Concatenate[PreviewSession, P], T]", *arguments: P.args, **named: P.kwargs
     ) -> "Future[T]":
-        """The result of `function(lab, *arguments)` in a worker, which imports the function by its name.
+        """The result of `function(session, *arguments)` in a worker, which keeps the session.
 
-        What goes wrong comes out of the future as a PruningError. `cancel()` takes back a call that has not been sent.
+        The worker imports the function by its name. The future raises what went wrong as a PruningError. Its
+        `cancel()` takes back a call that has not been sent.
         """
         ...
 
@@ -38,7 +39,7 @@ class Backend(Protocol):
         ...
 
     def fan_out(self, function: "Callable[..., T]", parts: Sequence[tuple[Any, ...]]) -> "list[Future[T]]":
-        """`function(lab, *part)` for each part, part i always on worker i mod `workers`, which finds what it kept."""
+        """`function(session, *part)` for each part, part i always on worker i mod `workers`, which keeps answers."""
         ...
 
     def start(self, recipe: "Recipe", session: str) -> str:
@@ -48,7 +49,7 @@ class Backend(Protocol):
     def cancel(self, run: str) -> None:
         """Ask for the run to end early and keep what there is by then; a queued run ends at once.
 
-        Its training ends within 2 s; then the network as it is is measured and exported, which takes what it takes.
+        Its training ends within 2 s. Then the network is measured and exported, for however long that takes.
         """
         ...
 

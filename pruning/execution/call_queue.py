@@ -1,4 +1,4 @@
-"""Short calls that a person waits for: the desk in the page's process, and the bench in the worker."""
+"""Short calls that a person waits for: they queue in the page's process until a worker is free."""
 
 import pickle
 import threading
@@ -19,7 +19,8 @@ CLOSED = "the program is ending: start it again"
 class _Call:
     request: bytes
     answer: Future[Any]
-    place: WorkerSlot | None
+    slot: WorkerSlot | None
+    """The worker that must answer; None for any."""
 
 
 class CallQueue:
@@ -37,9 +38,9 @@ class CallQueue:
         function: Callable[..., Any],
         arguments: tuple[Any, ...],
         named: dict[str, Any],
-        place: WorkerSlot | None = None,
+        slot: WorkerSlot | None = None,
     ) -> Future[Any]:
-        """Hand the call to the first idle worker, or to the one at the place."""
+        """Hand the call to the worker in the slot, or to the first that is idle."""
         answer: Future[Any] = Future()
         try:
             request = pickle.dumps((function, arguments, named))
@@ -48,21 +49,21 @@ class CallQueue:
             return answer
         with self._lock:
             if not self._closed:
-                self._waiting.append(_Call(request, answer, place))
+                self._waiting.append(_Call(request, answer, slot))
                 self._dispatch()
                 return answer
         answer.set_exception(JobError(CLOSED))
         return answer
 
-    def ready(self, resident: WorkerSlot) -> None:
+    def ready(self, slot: WorkerSlot) -> None:
         with self._lock:
-            self._idle.append(resident)
+            self._idle.append(slot)
             self._dispatch()
 
-    def received(self, resident: WorkerSlot, message: bytes) -> None:
+    def received(self, slot: WorkerSlot, message: bytes) -> None:
         with self._lock:
-            call = self._busy.pop(resident)
-            self._idle.append(resident)
+            call = self._busy.pop(slot)
+            self._idle.append(slot)
             self._dispatch()  # before the answer is read, so that the worker need not wait for that
         try:
             result, error = pickle.loads(message)
@@ -73,11 +74,11 @@ class CallQueue:
         else:
             call.answer.set_exception(error)
 
-    def lost(self, resident: WorkerSlot) -> None:
+    def lost(self, slot: WorkerSlot) -> None:
         with self._lock:
-            call = self._busy.pop(resident, None)
-            if resident in self._idle:
-                self._idle.remove(resident)
+            call = self._busy.pop(slot, None)
+            if slot in self._idle:
+                self._idle.remove(slot)
         if call is not None:
             call.answer.set_exception(JobError(LOST))
 
@@ -101,11 +102,11 @@ class CallQueue:
         later: deque[_Call] = deque()
         while self._idle and self._waiting:
             call = self._waiting.popleft()
-            if call.place is not None and call.place not in self._idle:
+            if call.slot is not None and call.slot not in self._idle:
                 later.append(call)
             elif call.answer.set_running_or_notify_cancel():
-                resident = call.place or self._idle[-1]
-                self._idle.remove(resident)
-                self._busy[resident] = call
-                resident.send(call.request)
+                slot = call.slot or self._idle[-1]
+                self._idle.remove(slot)
+                self._busy[slot] = call
+                slot.send(call.request)
         self._waiting.extendleft(reversed(later))

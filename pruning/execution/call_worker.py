@@ -1,4 +1,4 @@
-"""The interactive worker's side: it answers calls from what its workbench keeps."""
+"""The interactive worker's side: it answers calls from what its session keeps."""
 
 import pickle
 from pathlib import Path
@@ -11,20 +11,20 @@ from pruning.workload import Workloads
 
 
 def serve_calls(link: WorkerLink, workloads: Workloads) -> None:
-    """Execute what comes over the link, one call after the other, for ever. The lab keeps what is expensive."""
-    lab = PreviewSession(workloads, default_device())
+    """Carry out the calls that come over the link, one after the other, for ever, with one session for all."""
+    session = PreviewSession(workloads, default_device())
     link.ready()
     while True:
-        link.send(_answer(lab, link.receive(), link.home))
+        link.send(_answer(session, link.receive(), link.home))
 
 
-def _answer(lab: PreviewSession, request: bytes, home: Path) -> bytes:
+def _answer(session: PreviewSession, request: bytes, home: Path) -> bytes:
     """(result, None) or (None, error), pickled. Plainly, because torch's own way sends handles of shared memory."""
     doing = "the interactive worker's call"
     try:
         function, arguments, named = pickle.loads(request)
         doing = f"{function.__name__}()"
-        return pickle.dumps((function(lab, *arguments, **named), None))
+        return pickle.dumps((function(session, *arguments, **named), None))
     except Exception as error:
         return pickle.dumps(
             (None, explain(error, doing, "close other programs or choose a smaller model", log_file(home)))

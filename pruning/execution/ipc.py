@@ -1,4 +1,4 @@
-"""The line between the page's process and a worker: bytes over localhost, secured by a key that only the two have.
+"""The connection between the page's process and a worker: bytes over localhost, secured by a key that only they have.
 
 multiprocessing.connection rather than inherited pipes, because it is the same on Windows.
 """
@@ -33,7 +33,7 @@ def log_file(home: Path) -> Path:
 
 @dataclass(frozen=True)
 class Assignment:
-    """What a worker is told when it starts: who it is, what it does, and where it reports."""
+    """What a worker needs to know when it starts: its id, what it does, and where it connects to."""
 
     worker: str
     kind: WorkerKind
@@ -55,14 +55,14 @@ class Assignment:
 
 
 class WorkerLink(Protocol):
-    """What a worker needs of its end of a line to the server."""
+    """A worker's end of a connection to the server."""
 
     @property
     def worker(self) -> str: ...
     @property
     def home(self) -> Path: ...
     def ready(self) -> None:
-        """Say so; after this, every message is an answer."""
+        """Say that the worker is ready; every message after this one is an answer."""
         ...
 
     def send(self, message: bytes) -> None: ...
@@ -72,7 +72,7 @@ class WorkerLink(Protocol):
 
 
 class SocketLink:
-    """The worker's end. It is also its lifeline: when the other end goes away the worker ends, even in mid-training."""
+    """The worker's end over a socket. When the other end closes, the worker ends at once, even in mid-training."""
 
     def __init__(self, assignment: Assignment) -> None:
         self.worker = assignment.worker
@@ -84,10 +84,10 @@ class SocketLink:
             self.send(self.worker.encode())
         except (OSError, EOFError, AuthenticationError):
             end_now()
-        threading.Thread(target=self._listen, name="lifeline", daemon=True).start()
+        threading.Thread(target=self._listen, name="messages", daemon=True).start()
 
     def ready(self) -> None:
-        """Say so; after this, every message is an answer."""
+        """Say that the worker is ready; every message after this one is an answer."""
         self.send(b"ready")
 
     def send(self, message: bytes) -> None:
@@ -106,24 +106,24 @@ class SocketLink:
 
 
 def end_now() -> NoReturn:
-    """End this process at once, and its children with it. What must last is written so that a kill cannot tear it."""
+    """End this process at once, and its children with it. A kill leaves files and the store whole."""
     if sys.platform != "win32" and os.getpgrp() == os.getpid():
         os.killpg(0, signal.SIGKILL)
     os._exit(0)
 
 
 class WorkerListener:
-    """The page's end: where new workers report. One for all workers of a backend."""
+    """The page's end: where new workers connect. One for all workers of a backend."""
 
     def __init__(self) -> None:
         self._key = secrets.token_bytes(32)
         self._listener = Listener((HOST, 0), backlog=16, authkey=self._key)
         self._expected: dict[str, Future[Connection]] = {}
         self._closed = False
-        threading.Thread(target=self._receive, name="reception", daemon=True).start()
+        threading.Thread(target=self._receive, name="new workers", daemon=True).start()
 
     def expect(self, worker: str, kind: WorkerKind, home: Path) -> "tuple[Assignment, Future[Connection]]":
-        """What to tell the worker, and where its connection will be."""
+        """What the worker needs to know, and a future of its connection."""
         arrival = self._expected[worker] = Future()
         _, port = self._address
         return Assignment(worker, kind, str(home), port, self._key.hex()), arrival

@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 class SupervisedBackend:
-    """Workers that are always there, wherever `hire` finds them.
+    """Workers that are kept alive, in slots that `make_slot` makes: on this machine or on others.
 
     The first interactive worker answers calls, the others share what is fanned out, so that a slider never waits behind
     a map; a single one does both. The first starts at once, all others after the first answer or when they are needed,
@@ -39,30 +39,34 @@ class SupervisedBackend:
     """
 
     def __init__(
-        self, store: Store, hire: Callable[[WorkerKind, WorkerOwner], WorkerSlot], interactive: int, runners: int | None
+        self,
+        store: Store,
+        make_slot: Callable[[WorkerKind, WorkerOwner], WorkerSlot],
+        interactive: int,
+        runners: int | None,
     ) -> None:
         """`runners` is how many runs are carried out at once; None: as many as the limits say."""
         self.store = store
         shorten_log(store.home)
-        self._desk = CallQueue()
-        self._runs = _RunDesk(store)
-        self._interactive = [hire("calls", self._desk) for _ in range(interactive)]
+        self._calls = CallQueue()
+        self._runs = _RunWatch(store)
+        self._interactive = [make_slot("calls", self._calls) for _ in range(interactive)]
         self._runners = [
-            hire("runs", self._runs) for _ in range(store.limits.run_workers if runners is None else runners)
+            make_slot("runs", self._runs) for _ in range(store.limits.run_workers if runners is None else runners)
         ]
         self._closed = threading.Event()
         self._answered = False
-        for resident in self._interactive[:1]:
-            resident.start()
+        for slot in self._interactive[:1]:
+            slot.start()
         threading.Thread(target=self._look_after, name="look after runs", daemon=True).start()
         atexit.register(self.close)
 
     def call(
         self, function: "Callable[Concatenate[PreviewSession, P], T]", *arguments: P.args, **named: P.kwargs
     ) -> "Future[T]":
-        """The result of `function(lab, *arguments)`, in order of arrival. A call not yet sent can be cancelled."""
+        """The result of `function(session, *arguments)`, in order of arrival. A call not yet sent can be cancelled."""
         front = next(iter(self._interactive), None)
-        answer = self._desk.call(function, arguments, named, front)
+        answer = self._calls.call(function, arguments, named, front)
         if front is not None:
             front.start()  # again, if it was given up
         if not self._answered:
@@ -79,11 +83,11 @@ class SupervisedBackend:
         return self._interactive[1:] or self._interactive
 
     def fan_out(self, function: "Callable[..., T]", parts: Sequence[tuple[Any, ...]]) -> "list[Future[T]]":
-        """`function(lab, *part)` for each part, part i always on worker i mod `workers`, which finds what it kept."""
-        for resident in self._sharing:
-            resident.start()
-        placed = [self._sharing[i % self.workers] for i in range(len(parts))]
-        return [self._desk.call(function, part, {}, place) for part, place in zip(parts, placed, strict=True)]
+        """`function(session, *part)` for each part, part i always on worker i mod `workers`, which keeps answers."""
+        for slot in self._sharing:
+            slot.start()
+        slots = [self._sharing[i % self.workers] for i in range(len(parts))]
+        return [self._calls.call(function, part, {}, slot) for part, slot in zip(parts, slots, strict=True)]
 
     def start(self, recipe: "Recipe", session: str) -> str:
         """Queue a run of the recipe and return its id. One still queued at the end waits for the next start."""
@@ -103,12 +107,12 @@ class SupervisedBackend:
         self.store.request_stop(run)
 
     def end(self, run: str) -> None:
-        """Stop the run at once, with its worker and the worker's children; another worker takes the place."""
+        """Stop the run at once, with its worker and the worker's children; another worker follows."""
         worker = self.store.end(run)
         # a worker of another server on this home finds out by its next heartbeat, and ends itself
-        for resident in self._runners:
-            if worker and resident.worker == worker:
-                resident.end_worker(worker)
+        for slot in self._runners:
+            if worker and slot.worker == worker:
+                slot.end_worker(worker)
                 discard_checkpoints(self.store.folder(run))
 
     def close(self) -> None:
@@ -118,24 +122,24 @@ class SupervisedBackend:
         self._closed.set()
         self._runs.closing = True
         atexit.unregister(self.close)
-        self._desk.close()
-        for resident in (*self._interactive, *self._runners):
-            resident.close()
+        self._calls.close()
+        for slot in (*self._interactive, *self._runners):
+            slot.close()
         self.store.close()
 
     def _first_answer(self, answer: "Future[T]") -> None:
         if not answer.cancelled() and not self._answered:
             self._answered = True
-            for resident in self._sharing:
-                resident.start()
+            for slot in self._sharing:
+                slot.start()
             self._start_runners()
 
     def _start_runners(self) -> None:
-        for resident in self._runners:
-            resident.start()
+        for slot in self._runners:
+            slot.start()
 
     def _look_after(self) -> None:
-        """Take up what a server has left that died with its workers. Our own workers are watched by their residents."""
+        """Take up what a server has left that died with its workers. Our own workers are watched by their slots."""
         left = False
         try:
             self.store.sweep()
@@ -144,7 +148,7 @@ class SupervisedBackend:
             log.exception("what an earlier server left")
         while not self._closed.wait(LOOK_S):
             try:
-                alive = [resident.worker for resident in self._runners]
+                alive = [slot.worker for slot in self._runners]
                 if self.store.release_expired(alive) or left:
                     self._start_runners()
                 left = False
@@ -164,20 +168,20 @@ class LocalBackend(SupervisedBackend):
         limits: Limits | None = None,
     ) -> None:
         store = Store(home, limits)
-        self._reception = WorkerListener()
+        self._listener = WorkerListener()
 
-        def hire(kind: WorkerKind, owner: WorkerOwner) -> WorkerSlot:
-            return WorkerProcess(kind, store.home, command, self._reception, owner)
+        def make_slot(kind: WorkerKind, owner: WorkerOwner) -> WorkerSlot:
+            return WorkerProcess(kind, store.home, command, self._listener, owner)
 
-        super().__init__(store, hire, interactive, runners)
+        super().__init__(store, make_slot, interactive, runners)
 
     def close(self) -> None:
         super().close()
-        self._reception.close()
+        self._listener.close()
 
 
-class _RunDesk:
-    """Hears of the workers for runs. They take runs out of the store by themselves."""
+class _RunWatch:
+    """What becomes of runs when their workers end. Workers take runs out of the store by themselves."""
 
     def __init__(self, store: Store) -> None:
         self.closing = False
@@ -188,18 +192,18 @@ class _RunDesk:
     def queued(self, run: str) -> None:
         self._ours.add(run)
 
-    def ready(self, resident: WorkerSlot) -> None:
+    def ready(self, slot: WorkerSlot) -> None:
         pass
 
-    def received(self, resident: WorkerSlot, message: bytes) -> None:
+    def received(self, slot: WorkerSlot, message: bytes) -> None:
         pass
 
-    def lost(self, resident: WorkerSlot) -> None:
+    def lost(self, slot: WorkerSlot) -> None:
         gone = self._store.hand_back if self.closing else self._store.release
         try:
-            gone(resident.worker)
+            gone(slot.worker)
         except JobError:
-            log.exception("run of worker %s", resident.worker)
+            log.exception("run of worker %s", slot.worker)
 
     def gave_up(self, sentence: str) -> None:
         # only what was asked for here: another server on this home may have workers that start

@@ -1,4 +1,4 @@
-"""The run worker's side: it takes runs out of the store and writes down what happens."""
+"""The run worker's side: it takes runs out of the store, carries them out and writes their events into it."""
 
 import logging
 import math
@@ -49,7 +49,7 @@ class CarryOut(Protocol):
 
 
 class RunStore(Protocol):
-    """What a worker for runs asks of the store: the `Store` itself, or its voice from where the file is not."""
+    """What a worker for runs asks of the store: the `Store` itself, or one that asks the server's over a connection."""
 
     def claim(self, worker: str) -> Lease | None: ...
     def run(self, run: str) -> RunRow: ...
@@ -81,7 +81,7 @@ def serve_runs(link: WorkerLink, store: RunStore, workloads: Workloads, carry_ou
 def _carry_out(store: RunStore, lease: Lease, workloads: Workloads, carry_out: CarryOut, home: Path) -> None:
     less_memory = "lower tuning.batch_size"
     folder = store.folder(lease.run)
-    with EventWriter(store, lease, given_up=end_now) as journal:
+    with EventWriter(store, lease, given_up=end_now) as writer:
         try:
             recipe = store.run(lease.run).recipe
             less_memory = f"lower tuning.batch_size (it is {recipe.tuning.batch_size})"
@@ -89,17 +89,17 @@ def _carry_out(store: RunStore, lease: Lease, workloads: Workloads, carry_out: C
                 raise RecipeError(f"workload is {recipe.workload!r}; use one of {', '.join(sorted(workloads))}")
             workload = workloads[recipe.workload]()
             checkpoints = take_over(folder, lease.attempt)
-            events = carry_out(workload, recipe, folder, recipe.workload, journal.stop, checkpoints=checkpoints)
+            events = carry_out(workload, recipe, folder, recipe.workload, writer.stop, checkpoints=checkpoints)
             with closing(events):
                 for event in events:
-                    journal.add(event)
-            if not journal.over:
+                    writer.add(event)
+            if not writer.over:
                 raise JobError(f"the run ended without a result; this is a fault of the program, see {log_file(home)}")
         except Exception as error:
-            if journal.broken:
+            if writer.broken:
                 raise  # this worker ends; the run is queued again and goes on from its checkpoint
-            journal.add(Failed(str(explain(error, "the run", less_memory, log_file(home)))))
-    if journal.end_recorded:
+            writer.add(Failed(str(explain(error, "the run", less_memory, log_file(home)))))
+    if writer.end_recorded:
         discard_checkpoints(folder)
 
 
@@ -107,7 +107,7 @@ class EventWriter:
     """Writes a run's events into the store while the block lasts, and says that the worker lives.
 
     Tuning steps come by the hundred a second: those within WRITE_S of the last write wait for the next one. Every other
-    event is written at once, and what waits before it. `given_up` is called, in a thread of the journal's, when the run
+    event is written at once, and what waits before it. `given_up` is called, in the writer's own thread, when the run
     is no longer this worker's.
     """
 

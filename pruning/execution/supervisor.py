@@ -26,15 +26,15 @@ log = logging.getLogger(__name__)
 
 
 class WorkerOwner(Protocol):
-    """Is told, in the resident's own thread, what happens to the worker. Raises nothing."""
+    """Is called by the slot, in its own thread, when something happens to the worker. Its methods raise nothing."""
 
-    def ready(self, resident: "WorkerSlot") -> None:
+    def ready(self, slot: "WorkerSlot") -> None:
         """A worker has started and can be sent messages."""
         ...
 
-    def received(self, resident: "WorkerSlot", message: bytes) -> None: ...
+    def received(self, slot: "WorkerSlot", message: bytes) -> None: ...
 
-    def lost(self, resident: "WorkerSlot") -> None:
+    def lost(self, slot: "WorkerSlot") -> None:
         """A worker that was ready has ended, whatever the reason; the next one is about to be started."""
         ...
 
@@ -44,11 +44,11 @@ class WorkerOwner(Protocol):
 
 
 class WorkerSlot(ABC):
-    """One place for a worker, kept by a thread from the first `start` to `close`."""
+    """Keeps one worker alive: a thread starts it, watches it and replaces it, from the first `start` to `close`."""
 
     def __init__(self, kind: WorkerKind, home: Path, owner: WorkerOwner) -> None:
         self.worker = ""
-        """The worker that has the place now, or had it last."""
+        """The id of the worker that is in the slot now, or was in it last."""
         self._kind: WorkerKind = kind
         self._home = home
         self._owner = owner
@@ -78,13 +78,13 @@ class WorkerSlot(ABC):
 
     @abstractmethod
     def end_worker(self, worker: str) -> None:
-        """End that worker with its children, if it still has the place. Returns when it is gone; another follows."""
+        """End that worker with its children, if it is still in the slot. Returns when it is gone; another follows."""
 
     @abstractmethod
-    def _one_life(self) -> bool:
-        """Start a worker and stay with it until it ends; True if it was ready in between.
+    def _run_once(self) -> bool:
+        """Start a worker and watch it until it ends; True if it was ready in between.
 
-        JobError, with the sentence that a person reads, if it is of no use to try again.
+        JobError, with the sentence that a person reads, if trying again is of no use.
         """
 
     def _keep(self) -> None:
@@ -93,11 +93,11 @@ class WorkerSlot(ABC):
         try:
             while not self._closed and failed_starts < START_ATTEMPTS:
                 self.worker = uuid.uuid4().hex[:12]
-                failed_starts = 0 if self._one_life() else failed_starts + 1
+                failed_starts = 0 if self._run_once() else failed_starts + 1
         except JobError as error:
             sentence = str(error)
         except Exception:
-            log.exception("the place of a worker for %s", self._kind)
+            log.exception("the slot of a worker for %s", self._kind)
         with self._lock:
             self._keeper = None
         if not self._closed:
@@ -105,14 +105,14 @@ class WorkerSlot(ABC):
 
 
 class WorkerProcess(WorkerSlot):
-    """A place for a worker in a process on this machine."""
+    """Keeps a worker alive as a process on this machine."""
 
     def __init__(
-        self, kind: WorkerKind, home: Path, command: Sequence[str], reception: WorkerListener, owner: WorkerOwner
+        self, kind: WorkerKind, home: Path, command: Sequence[str], listener: WorkerListener, owner: WorkerOwner
     ) -> None:
         super().__init__(kind, home, owner)
         self._command = tuple(command)
-        self._reception = reception
+        self._listener = listener
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
 
@@ -131,8 +131,8 @@ class WorkerProcess(WorkerSlot):
             _kill(process)
             process.wait()
 
-    def _one_life(self) -> bool:
-        assignment, arrival = self._reception.expect(self.worker, self._kind, self._home)
+    def _run_once(self) -> bool:
+        assignment, arrival = self._listener.expect(self.worker, self._kind, self._home)
         ready = False
         process = None
         try:
@@ -154,7 +154,7 @@ class WorkerProcess(WorkerSlot):
             return ready
         finally:
             self._connection = self._process = None
-            self._reception.forget(self.worker)
+            self._listener.forget(self.worker)
             if process is not None:
                 _kill(process)
                 process.wait()
@@ -162,7 +162,7 @@ class WorkerProcess(WorkerSlot):
                 self._owner.lost(self)
 
     def _spawn(self, assignment: Assignment) -> "subprocess.Popen[bytes] | None":
-        """The worker's process; None if the place has been closed in the meantime."""
+        """The worker's process; None if the slot has been closed in the meantime."""
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         flags = 0
         if sys.platform == "win32":
@@ -185,7 +185,7 @@ class WorkerProcess(WorkerSlot):
 
 
 def shorten_log(home: Path) -> None:
-    """Lay a long log aside, in the place of the one before it. What still writes into it goes on doing so."""
+    """Rename a long log, over the one that was renamed before. Processes that have it open go on writing into it."""
     log_path = log_file(home)
     with suppress(OSError):  # there is none; or, on Windows, another server's worker has it open
         if log_path.stat().st_size > LONGEST_LOG:

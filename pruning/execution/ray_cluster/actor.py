@@ -35,7 +35,7 @@ ActorMessage = tuple[Literal["message", "log", "end"], bytes]
 
 @dataclass(frozen=True)
 class ActorConfig:
-    """What a worker on a node is told when it starts: who it is, what it does, and with how many threads (0 = all).
+    """What a worker on a node needs to know when it starts: its id, what it does, and its number of threads (0 = all).
 
     `home` is the server's, for sentences that name it. `checkpoints` must be reachable from every node, else a run that
     loses its node begins anew.
@@ -49,82 +49,85 @@ class ActorConfig:
 
 
 class WorkerActor:
-    """The actor. `serve` is its voice and `hear` its ear; they need a thread each (`max_concurrency=2`)."""
+    """The actor. `serve` sends messages to the server and `receive` takes those from it.
 
-    def __init__(self, post: ActorConfig, equip: Equip) -> None:
-        self._post = post
+    Each needs a thread of the actor (`max_concurrency=2`).
+    """
+
+    def __init__(self, config: ActorConfig, equip: Equip) -> None:
+        self._config = config
         self._equip = equip
-        self._heard = queue.SimpleQueue[bytes]()
-        self._said = queue.SimpleQueue[ActorMessage]()
+        self._received = queue.SimpleQueue[bytes]()
+        self._to_send = queue.SimpleQueue[ActorMessage]()
 
     def serve(self) -> Generator[ActorMessage]:
-        """Work, and say for ever what there is to say: messages, and lines for the server's log of workers."""
+        """Work, and give for ever what is to be sent: messages, and lines for the server's log of workers."""
         threading.Thread(target=self._work, name="work", daemon=True).start()
-        while (said := self._said.get())[0] != "end":
-            yield said
+        while (message := self._to_send.get())[0] != "end":
+            yield message
 
-    def hear(self, message: bytes) -> None:
-        self._heard.put(message)
+    def receive(self, message: bytes) -> None:
+        self._received.put(message)
 
     def _work(self) -> None:
         logging.basicConfig(
             format="%(asctime)s %(process)d %(name)s: %(message)s",
             level=logging.WARNING,
-            handlers=[_Log(self._said)],
+            handlers=[_Log(self._to_send)],
             force=True,
         )
         try:
             self._work_for_ever()
         except Exception:
-            logging.exception("the worker for %s has ended", self._post.kind)
-        self._said.put(("end", b""))
+            logging.exception("the worker for %s has ended", self._config.kind)
+        self._to_send.put(("end", b""))
 
     def _work_for_ever(self) -> None:
-        _take_threads(self._post.threads)
-        os.environ[SHARED] = self._post.checkpoints
+        _take_threads(self._config.threads)
+        os.environ[SHARED] = self._config.checkpoints
         from pruning.execution.call_worker import serve_calls  # brings torch, which reads the threads when it is loaded
         from pruning.execution.run_worker import serve_runs
 
-        line = ActorLink(self._post, self._heard, self._said)
+        link = ActorLink(self._config, self._received, self._to_send)
         workloads, carry_out = self._equip()
         gc.freeze()
-        if self._post.kind == "calls":
-            serve_calls(line, workloads)
+        if self._config.kind == "calls":
+            serve_calls(link, workloads)
             return
         if sys.platform != "win32":
             os.nice(10)
-        serve_runs(line, RemoteRunStore(line), workloads, carry_out)
+        serve_runs(link, RemoteRunStore(link), workloads, carry_out)
 
 
 class ActorLink:
-    """The worker's end of the line, as `link.Line` says."""
+    """A `WorkerLink` over the actor's two queues."""
 
     def __init__(
-        self, post: ActorConfig, heard: "queue.SimpleQueue[bytes]", said: "queue.SimpleQueue[ActorMessage]"
+        self, config: ActorConfig, received: "queue.SimpleQueue[bytes]", to_send: "queue.SimpleQueue[ActorMessage]"
     ) -> None:
-        self.worker = post.worker
-        self.home = Path(post.home)
-        self._heard = heard
-        self._said = said
+        self.worker = config.worker
+        self.home = Path(config.home)
+        self._received = received
+        self._to_send = to_send
 
     def ready(self) -> None:
         self.send(b"ready")
 
     def send(self, message: bytes) -> None:
-        self._said.put(("message", message))
+        self._to_send.put(("message", message))
 
     def receive(self) -> bytes:
-        return self._heard.get()
+        return self._received.get()
 
 
 class RemoteRunStore:
-    """The store as `serving.Ledger` says, where its file is not: every verb is carried out by the server's `Clerk`.
+    """A `RunStore` where the store's file cannot be reached: the server's `StoreProxy` carries out every method.
 
-    The run writes its files into a folder of the node; they are sent to the server before it is told of them.
+    The run writes its files into a folder of the node; they are sent to the server before the event that names them.
     """
 
-    def __init__(self, line: ActorLink) -> None:
-        self._line = line
+    def __init__(self, link: ActorLink) -> None:
+        self._link = link
         self._lock = threading.Lock()
         self._scratch = Path(tempfile.mkdtemp(prefix="pruning-"))
 
@@ -164,22 +167,22 @@ class RemoteRunStore:
                 begin = False
         return self._ask("received", lease, Path(path).name)
 
-    def _ask(self, verb: str, *arguments: object) -> Any:
+    def _ask(self, method: str, *arguments: object) -> Any:
         with self._lock:  # the heartbeat's thread asks too
-            self._line.send(pickle.dumps((verb, arguments)))
-            answer, error = pickle.loads(self._line.receive())
+            self._link.send(pickle.dumps((method, arguments)))
+            answer, error = pickle.loads(self._link.receive())
         if error is not None:
             raise error
         return answer
 
 
 class _Log(logging.Handler):
-    def __init__(self, said: "queue.SimpleQueue[ActorMessage]") -> None:
+    def __init__(self, to_send: "queue.SimpleQueue[ActorMessage]") -> None:
         super().__init__()
-        self._said = said
+        self._to_send = to_send
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._said.put(("log", f"{self.format(record)}\n".encode(errors="replace")))
+        self._to_send.put(("log", f"{self.format(record)}\n".encode(errors="replace")))
 
 
 def _take_threads(threads: int) -> None:

@@ -1,7 +1,8 @@
 """The backend on Ray: a cluster of its own on this machine, or the one that RAY_ADDRESS names.
 
-Only this file knows Ray. Its workers do the same work as processes on this machine, over the same two kinds of line
-(`remote.py`); a streaming generator carries what they say, so that a lost worker or node is known as soon as Ray knows.
+Only this file knows Ray. Its workers do the same work as processes on this machine, with a link over
+an actor (`actor.py`). A streaming generator carries their messages, so that a lost worker or node is known as soon as
+Ray knows.
 """
 
 import logging
@@ -35,7 +36,7 @@ from pruning.execution.worker_main import equipment
 
 OBJECT_STORE_BYTES = 128 * 2**20  # what is sent are events, answers, and files in pieces
 ENDED_S = 5.0
-KNOCK_S = 5.0
+CONNECT_S = 5.0
 RAY_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_worker_niceness": "0",  # only runs step back, as they do without Ray
@@ -96,13 +97,13 @@ class RayBackend(SupervisedBackend):
         store = Store(home, limits)
         self._cluster = Cluster(environment.get("RAY_ADDRESS") or "local")
         reserved = shares(interactive, store.limits.run_workers if runners is None else runners, environment)
-        clerk = StoreProxy(store)
+        proxy = StoreProxy(store)
 
-        def hire(kind: WorkerKind, owner: WorkerOwner) -> WorkerSlot:
-            answer = clerk.answer if kind == "runs" else None
+        def make_slot(kind: WorkerKind, owner: WorkerOwner) -> WorkerSlot:
+            answer = proxy.answer if kind == "runs" else None
             return NodeWorker(kind, store.home, owner, reserved[kind], equip, answer)
 
-        super().__init__(store, hire, interactive, runners)
+        super().__init__(store, make_slot, interactive, runners)
 
     def close(self) -> None:
         super().close()
@@ -110,7 +111,7 @@ class RayBackend(SupervisedBackend):
 
 
 class NodeWorker(WorkerSlot):
-    """A place for a worker on whichever node has room for it."""
+    """Keeps a worker alive as an actor on whichever node has room for it."""
 
     def __init__(
         self,
@@ -121,7 +122,7 @@ class NodeWorker(WorkerSlot):
         equip: Equip,
         answer: Callable[[bytes], bytes] | None,
     ) -> None:
-        """`answer` answers what the worker asks; without it, what the worker says is for the owner."""
+        """`answer` answers the worker's messages; without it they go to the owner."""
         super().__init__(kind, home, owner)
         self._share = share
         self._equip = equip
@@ -132,8 +133,8 @@ class NodeWorker(WorkerSlot):
     def send(self, message: bytes) -> None:
         actor = self._actor
         if actor is not None:
-            with suppress(*LOST):  # the thread that listens to it finds out too
-                actor.hear.remote(message)
+            with suppress(*LOST):  # the thread that reads from it finds out too
+                actor.receive.remote(message)
 
     def end_worker(self, worker: str) -> None:
         with self._lock:
@@ -144,17 +145,17 @@ class NodeWorker(WorkerSlot):
                 ray.kill(actor)
             gone.wait(ENDED_S)
 
-    def _one_life(self) -> bool:
+    def _run_once(self) -> bool:
         _require_room(self._kind, self._share)
         with self._lock:
             if self._closed:
                 return False
             self._gone = threading.Event()
-            self._actor = _made(self._post(), self._equip, self._share)
+            self._actor = _made(self._config(), self._equip, self._share)
         ready = False
         try:
-            for said in self._actor.serve.options(num_returns="streaming").remote():
-                channel, message = ray.get(said)
+            for sent in self._actor.serve.options(num_returns="streaming").remote():
+                channel, message = ray.get(sent)
                 if channel == "log":
                     _write(log_file(self._home), message)
                 elif ready:
@@ -180,7 +181,7 @@ class NodeWorker(WorkerSlot):
         else:
             self.send(self._answer(message))
 
-    def _post(self) -> ActorConfig:
+    def _config(self) -> ActorConfig:
         own = os.environ.get("OMP_NUM_THREADS", "")
         threads = int(own) if own.isdigit() else math.ceil(self._share.cpus)
         checkpoints = Path(os.environ.get(SHARED) or self._home / "runs").absolute()
@@ -188,7 +189,7 @@ class NodeWorker(WorkerSlot):
 
 
 class Cluster:
-    """This process's connection to Ray, of which there is one at a time: who is late shares it, who made it ends it."""
+    """This process's connection to Ray, one at a time: a later `Cluster` shares it, the first one ends it."""
 
     def __init__(self, address: str, cores: int | None = None) -> None:
         """`local` starts a cluster on this machine, with so many cores to reserve; None: as many as there are.
@@ -219,7 +220,7 @@ class Cluster:
 
     def _keep(self, address: str, cores: int | None, connected: "Future[None]") -> None:
         try:
-            _knock(address)
+            _require_listener(address)
             _connect(address, cores)
         except Exception as error:  # ray.init raises whatever its parts do
             reason = str(error).partition("\n")[0] or type(error).__name__
@@ -237,11 +238,11 @@ class Cluster:
         ray.shutdown()
 
 
-def _knock(address: str) -> None:
-    """OSError where nobody listens: Ray itself would knock for minutes."""
+def _require_listener(address: str) -> None:
+    """OSError where nobody listens: Ray itself would try for minutes."""
     if address not in ("local", "auto"):
         host, _, port = address.rpartition(":")
-        socket.create_connection((host, int(port)), timeout=KNOCK_S).close()
+        socket.create_connection((host, int(port)), timeout=CONNECT_S).close()
 
 
 def _connect(address: str, cores: int | None) -> None:
@@ -276,9 +277,9 @@ def _environment(values: Mapping[str, str]) -> Generator[None]:
                 os.environ[name] = value
 
 
-def _made(post: ActorConfig, equip: Equip, share: ResourceShare) -> Any:
+def _made(config: ActorConfig, equip: Equip, share: ResourceShare) -> Any:
     options = {"num_cpus": share.cpus, "num_gpus": share.gpus, "scheduling_strategy": "SPREAD"}
-    return ray.remote(WorkerActor).options(max_concurrency=2, max_restarts=0, **options).remote(post, equip)
+    return ray.remote(WorkerActor).options(max_concurrency=2, max_restarts=0, **options).remote(config, equip)
 
 
 def _nodes() -> list[ResourceShare]:

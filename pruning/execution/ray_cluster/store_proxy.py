@@ -1,4 +1,4 @@
-"""What the server does with its store for the workers that cannot reach the store's file."""
+"""The server's side of a store for workers on other machines, which cannot reach its file."""
 
 import os
 import pickle
@@ -14,11 +14,11 @@ from pruning.execution.store.store import Store
 
 
 class StoreProxy:
-    """Answers `remote.DistantStore`, one message after the other. Knows its verbs and no other."""
+    """Calls the store's methods for an `actor.RemoteRunStore`, a message each: those listed and no others."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._verbs: dict[str, Callable[..., Any]] = {
+        self._methods: dict[str, Callable[..., Any]] = {
             "claim": store.claim,
             "run": store.run,
             "append": store.append,
@@ -31,12 +31,12 @@ class StoreProxy:
 
     def answer(self, message: bytes) -> bytes:
         """(answer, None) or (None, error), pickled."""
-        verb, arguments = pickle.loads(message)
+        method, arguments = pickle.loads(message)
         try:
-            return pickle.dumps((self._verbs[verb](*arguments), None))
+            return pickle.dumps((self._methods[method](*arguments), None))
         except Exception as error:
             home = self._store.home
-            return pickle.dumps((None, explain(error, f"the run's {verb}", "close other programs", log_file(home))))
+            return pickle.dumps((None, explain(error, f"the run's {method}", "close other programs", log_file(home))))
 
     def _receive(self, lease: Lease, name: str, chunk: bytes, begin: bool) -> None:
         """The next piece of a file of the run, the first one with `begin`."""

@@ -38,7 +38,7 @@ class RunRow:
     @cached_property
     def recipe(self) -> "Recipe":
         """The recipe; RecipeError if this version cannot read it, which must not spoil the list of all runs."""
-        from pruning.recipe.recipe import from_json  # brings torch; see the package's docstring
+        from pruning.recipe.recipe import from_json
 
         return from_json(self.recipe_json)
 
@@ -58,7 +58,7 @@ class Lease:
 
 @dataclass(frozen=True)
 class Artefact:
-    """A file that a run left. `sha256` (hexadecimal) is of the file as it was when the run said that it is there."""
+    """A file that a run left. `sha256` (hexadecimal) is of the file as it was when the run exported it."""
 
     kind: str
     path: Path

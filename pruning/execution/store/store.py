@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 LONGEST_TITLE = 80
 _COLUMNS = (
     "id, recipe, session, state, sentence, created, started, finished, title, stop, pinned, "
-    # until the present attempt says something, the events are those of the one before
+    # until the present attempt has an event, the events are those of the one before (column `told`)
     "coalesce(nullif(told, 0), attempt)"
 )
 
@@ -37,7 +37,7 @@ class Store:
 
     A page queues runs, reads them and looks after them; a worker holds a lease of the run that it carries out, and only
     while it does can it write. A killed process loses nothing. A power cut loses at most the last training steps: all
-    that a person was told and every event that a checkpoint rests on is on the disk before the next thing happens.
+    that a page was shown and every event that a checkpoint rests on is on the disk before the next thing happens.
     """
 
     def __init__(self, home: Path, limits: Limits | None = None) -> None:
@@ -123,7 +123,7 @@ class Store:
         return [event_from_dict(json.loads(text)) for (text,) in rows]
 
     def artefacts(self, run: str) -> list[Artefact]:
-        """The files that the run has left, by kind; none before it has said that they are there."""
+        """The files that the run has left, by kind; none before it has exported them."""
         query = "SELECT kind, path, bytes, sha256 FROM artefacts WHERE run = ? ORDER BY kind"
         with self._database.reading() as connection:
             rows = connection.execute(query, (run,)).fetchall()
@@ -233,7 +233,7 @@ class Store:
         return held
 
     def heartbeat(self, lease: Lease) -> bool:
-        """Say that the run's worker lives. False if the lease is over: the worker should do nothing more."""
+        """Note that the run's worker is alive. False if the lease is over: the worker should do nothing more."""
         with self._database.writing() as connection:
             held = changes.holds(connection, lease)
             if held:
@@ -253,7 +253,7 @@ class Store:
         return self._release("worker = ?", (worker,))
 
     def release_expired(self, alive: Collection[str] = ()) -> list[str]:
-        """`release` all whose worker has not been heard of for a lease's time, but not those known to be alive."""
+        """`release` all whose worker has sent no heartbeat for a lease's time, but not those known to be alive."""
         where = f"heartbeat < ? AND worker NOT IN ({', '.join('?' * len(alive))})"
         return self._release(where, (time.time() - self.limits.lease_s, *alive))
 

@@ -30,7 +30,7 @@ def holds(connection: sqlite3.Connection, lease: Lease) -> bool:
 
 
 def begin_attempt(connection: sqlite3.Connection, lease: Lease, first: Event) -> None:
-    """Before the attempt's first event: take away what earlier attempts told and this one does again."""
+    """Before the attempt's first event: delete the events of earlier attempts that this one makes again."""
     query = "UPDATE runs SET told = attempt WHERE id = ? AND told < attempt"
     if connection.execute(query, (lease.run,)).rowcount:
         true_still = first.events if isinstance(first, Resumed) else 0
@@ -70,7 +70,7 @@ def cut_short(connection: sqlite3.Connection, run: str, why: str) -> None:
 
 
 def queue_again(connection: sqlite3.Connection, run: str) -> None:
-    """As if it had not been started, so at its old place. Its events stay until the next attempt has one."""
+    """As if it had not been started, with its old turn. Its events stay until the next attempt has one."""
     connection.execute(
         "UPDATE runs SET state = 'queued', worker = '', started = NULL, heartbeat = NULL WHERE id = ?", (run,)
     )
