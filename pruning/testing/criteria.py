@@ -10,7 +10,7 @@ from pruning.criteria import ANY, Criterion, unit_scores
 from pruning.criteria.calibration import Calibration
 from pruning.events import Masked
 from pruning.granularities import GRANULARITIES, Granularity, Weights
-from pruning.model.layer_table import PRUNABLE
+from pruning.model.layer_types import PRUNABLE
 from pruning.model.preparation import open_model
 from pruning.model.units import UnitGroup
 from pruning.pipeline.eligibility import scorable_groups
