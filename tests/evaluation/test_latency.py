@@ -42,3 +42,10 @@ def test_one_thread_while_it_is_measured_and_as_many_as_before_after_it(three_th
     assert latency_ms(model, torch.zeros(1, 4)) >= 0
     assert model.threads == {1} and model.modes == {False}
     assert torch.get_num_threads() == 3 and model.training
+
+
+def test_a_network_that_fails_leaves_the_threads_as_they_were(three_threads):
+    model = CountsThreads(fails=True).train()
+    with pytest.raises(RuntimeError, match="this network fails"):
+        latency_ms(model, torch.zeros(1, 4))
+    assert torch.get_num_threads() == 3 and model.training

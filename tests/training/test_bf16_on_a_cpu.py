@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from pruning.evaluation.accuracy import evaluate_all
+from pruning.evaluation.accuracy import Evaluator
 from pruning.training.fine_tuning import tune
 from pruning.training.tuning import Tuning
 from pruning.workload import Workload
@@ -48,5 +48,5 @@ def test_evaluating_runs_in_float32_whatever_the_cpu_has(monkeypatch):
     cpu_with(monkeypatch, "avx2", "avx512_bf16", "amx_bf16")
     work = tiny("mlp")
     model, seen = watched(work)
-    evaluate_all(model, work.validation, work.task, CPU)
+    Evaluator(work.validation, work.task, CPU).evaluate_all(model)
     assert set(seen) == {torch.float32}
