@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test check package browser docs screenshots clean
+.PHONY: run test check package browser docs screenshots gallery clean
 
 run: $(VENV)/run.stamp
 	$(BIN)/python -m pruning app --port $(PORT)
@@ -30,6 +30,10 @@ package: $(VENV)/test.stamp
 	rm -rf dist
 	$(BIN)/python -m tests.packaging.installed dist
 	$(BIN)/python -m pytest tests/packaging
+
+# every component of the pages in every state, for whoever changes how something looks
+gallery: $(VENV)/run.stamp
+	$(BIN)/python -m views.gallery --port $(PORT)
 
 # the page of all choices, read from the code
 docs: $(VENV)/run.stamp

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from views.shared.language import _
+from views.shared.page_style import PAGE_CSS
 from views.shared.pages import COMPARE, LAB, RUNS, SENSITIVITY
 from views.shared.state import shared_state
 
@@ -16,13 +17,7 @@ def main() -> None:
         st.Page(SENSITIVITY, title=_("Sensitivity"), url_path="sensitivity"),
         st.Page(RUNS, title=_("Runs"), url_path="runs"),
     ]
-    st.html(
-        "<style>"
-        ".stMainBlockContainer { padding: 3.6rem 2rem 4rem; }"
-        "[data-testid=stSidebarUserContent] { padding-top: .5rem; }"
-        "h3 { font-size: 1rem !important; padding: .4rem 0 .2rem !important; }"
-        "</style>"
-    )
+    st.html(PAGE_CSS)
     with st.sidebar:
         st.html("<strong style='font-size: 1.05rem'>Pruning Explorer</strong>")
     page = st.navigation(pages, position="top")

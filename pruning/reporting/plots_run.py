@@ -24,6 +24,7 @@ from pruning.reporting.run_summary import Curve, SizePoint
 
 MOST_LABELS = 8
 MOST_NUMBERS = 14  # a matrix of more has no room for numbers in its cells
+LONGEST_TICK = 18  # letters
 MOST_BARS = 128
 MOST_UNITS = 32  # of more, no numbers fit under the bars
 
@@ -147,7 +148,10 @@ def comparison_figure(rows: Sequence[Compared], dense: float) -> go.Figure:
     )
     figure.add_vline(x=100 * dense, line={"color": whole.hue, "dash": whole.dash, "width": 1.5})
     figure.update_yaxes(
-        categoryorder="array", categoryarray=[row.kind.replace("_", " ") for row in reversed(rows)], automargin=True
+        type="category",  # also before any criterion is measured
+        categoryorder="array",
+        categoryarray=[row.kind.replace("_", " ") for row in reversed(rows)],
+        automargin=True,
     )
     figure.update_xaxes(title={"text": "accuracy, % (validation); dashed: dense"}, range=[0, 100], **AXIS)
     figure = dressed(figure, 90 + 24 * len(rows))
@@ -204,7 +208,8 @@ def units_figure(scores: Sequence[float], pruned: Sequence[bool], names: Sequenc
     figure.update_xaxes(title={"text": "units by importance; hatched: pruned"}, **AXIS)
     if len(order) <= MOST_UNITS:
         figure.update_xaxes(
-            tickvals=list(range(1, len(order) + 1)), ticktext=[names[unit] if names else str(unit) for unit in order]
+            tickvals=list(range(1, len(order) + 1)),
+            ticktext=[_short(names[unit]) if names else str(unit) for unit in order],
         )
     figure.update_yaxes(title={"text": "importance"}, **AXIS)
     figure.update_layout(bargap=0.15 if len(order) <= MOST_BARS else 0)
@@ -239,9 +244,15 @@ def unit_matrix_figure(
     )
     figure.update_xaxes(title={"text": title})
     figure.update_yaxes(autorange="reversed", automargin=True, type="category")
+    figure.update_yaxes(tickvals=list(rows), ticktext=[_short(row) for row in rows])
     figure = dressed(figure, 110 + 34 * len(rows))
     figure.update_layout(margin={"t": 10})
     return figure
+
+
+def _short(name: str) -> str:
+    """The name at a tick: a long one would leave no room for the chart on a narrow screen."""
+    return name if len(name) <= LONGEST_TICK else f"{name[:7]}…{name[8 - LONGEST_TICK :]}"
 
 
 AXIS: dict[str, Any] = {"gridcolor": GRID, "zeroline": False, "linecolor": GREY, "ticks": "outside", "tickcolor": GREY}

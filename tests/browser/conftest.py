@@ -28,10 +28,10 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(home: Path) -> Iterator[str]:
-    """The address of the app, started as `make run` starts it."""
+def serving(home: Path, module: str = "views") -> Iterator[str]:
+    """The address of the app, started as `make run` starts it, or of another module that serves a page."""
     port = free_port()
-    command = [sys.executable, "-m", "views", "--port", str(port), "--headless"]
+    command = [sys.executable, "-m", module, "--port", str(port), "--headless"]
     with (home / "server.log").open("wb") as log:
         server = subprocess.Popen(
             command, cwd=ROOT, env={**os.environ, "PRUNING_HOME": str(home)}, stdout=log, stderr=subprocess.STDOUT

@@ -221,8 +221,8 @@ def test_two_runs_side_by_side_show_only_what_differs(app: AppTest, backend: InP
     opened(app, one, two)
     assert "2 runs compared" in said(app)
     lines = dict(re.findall(r"<tr><th scope='row'>([^<]*)</th>(.*?)</tr>", html(app)))
-    assert re.findall(r"<td>([^<]*)", lines["amount.share"]) == ["0.6", "0.9"]
-    assert re.findall(r"<td>([^<]*)", lines["tuning.epochs"]) == ["1", "2"]
+    assert re.findall(r"<td[^>]*>([^<]*)", lines["amount.share"]) == ["0.6", "0.9"]
+    assert re.findall(r"<td[^>]*>([^<]*)", lines["tuning.epochs"]) == ["1", "2"]
     assert "workload" not in lines and "seed" not in lines
     assert lines["accuracy, test"].count("87.50\u202f%") == 2
     assert "&lt;b&gt;bold&lt;/b&gt;" in html(app) and "<b>bold" not in html(app)

@@ -2,7 +2,6 @@
 
 import time
 from dataclasses import replace
-from html import escape
 
 import streamlit as st
 
@@ -13,9 +12,9 @@ from pruning.interactive.responses import ModelView
 from pruning.pipeline.comparison import Compared, candidates
 from pruning.recipe.catalog import kind_of
 from pruning.recipe.recipe import Recipe
-from pruning.reporting.formatting import count, duration, percent, points
 from pruning.reporting.plots_run import agreement_figure, comparison_figure
 from views.compare.state import compare_state
+from views.compare.table import CSS, table_html
 from views.shared import recipe_sidebar
 from views.shared.language import _
 from views.shared.server import ask, backend, share_out
@@ -24,17 +23,6 @@ POLL_S = 0.25
 A_POLL_S = 0.2  # how long one poll lets the worker evaluate samples
 STEP_S = 0.1
 AT_FIRST = ("magnitude", "random", "taylor", "snip", "wanda", "activation", "batchnorm_scale")
-
-CSS = """<style>
-.compared { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: 14px; }
-.compared th, .compared td { padding: 4px 9px; text-align: right; border-bottom: 1px solid #8884; white-space: nowrap; }
-.compared th:first-child, .compared td:first-child, .compared td.words { text-align: left; }
-.compared td.words { white-space: normal; opacity: .8; }
-.compared .sure { font-weight: 600; }
-.compared .change, .compared .how { font-size: 12px; opacity: .8; }
-.scroll { overflow-x: auto; }
-.st-key-comparison_box [data-stale="true"] { opacity: 1 !important; }  /* what is shown stays true while more is measured */
-</style>"""
 
 
 def page() -> None:
@@ -156,56 +144,8 @@ def _show(model: ModelView, rows: list[Compared]) -> None:
         )  # fmt: skip
 
 
-def table_html(model: ModelView, rows: list[Compared]) -> str:
-    """A row for each criterion: accuracy, change, seconds and samples through the network."""
-    heads = (
-        _("criterion"), _("were pruned, of units"), _("accuracy (validation)"), _("change"), _("scored in"), _("forward"), _("backward"),
-    )  # fmt: skip
-    head = "".join(f"<th scope='col'>{escape(text)}</th>" for text in heads)
-    body = "".join(_row(row) for row in rows)
-    dense = _(
-        "dense: {score} on {samples} validation samples. forward and backward count samples through the network while scoring."
-    )
-    few = _("Where fewer units are scored than by others, some layers stay whole: compare accuracies with care.")
-    uneven = len({row.units for row in rows if row.units}) > 1
-    words = escape(
-        (few + " " if uneven else "") + dense.format(score=percent(model.score, 2), samples=count(model.samples))
-    )
-    return f"<div class='scroll'><table class='compared'><tr>{head}</tr>{body}</table><p class='how'>{words}</p></div>"
-
-
-def _row(row: Compared) -> str:
-    name = f"<th scope='row' title='{escape(CRITERIA[row.kind].formula, quote=True)}' style='text-align:left'>{escape(row.kind.replace('_', ' '))}</th>"
-    if row.problem:
-        return f"<tr>{name}<td class='words' colspan='6'>{escape(row.problem)}</td></tr>"
-    pruned = _("{pruned} of {units}").format(pruned=count(row.pruned), units=count(row.units)) if row.units else ""
-    cells = [pruned, *_score(row), *_effort(row)]
-    return f"<tr>{name}{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
-
-
-def _score(row: Compared) -> tuple[str, str]:
-    if row.estimate is None:
-        return f"<span class='how'>{escape(_('evaluating') if row.effort else _('scoring units'))}</span>", ""
-    score = row.estimate
-    if score.measured:
-        return (
-            f"<span class='sure'>{percent(score.score, 2)}</span> <span class='how'>{escape(_('measured'))}</span>",
-            points(score.change),
-        )
-    words = _("± {width}, estimated from {n}").format(width=percent(score.half_width), n=count(score.samples))
-    return f"{percent(score.score)} <span class='how'>{escape(words)}</span>", points(score.change)
-
-
-def _effort(row: Compared) -> tuple[str, str, str]:
-    if row.effort is None:
-        return "", "", ""
-    seconds = row.effort.seconds
-    spent = f"{1000 * seconds:.0f} ms" if seconds < 1 else f"{seconds:.1f} s" if seconds < 60 else duration(seconds)
-    return spent, count(row.effort.forward), count(row.effort.backward)
-
-
 def _agreement(recipes: dict[str, Recipe]) -> None:
-    """Two matrices: do the criteria rank units alike, and do the same units are pruned?"""
+    """Two matrices: do the criteria rank units alike, and do they prune the same units?"""
     if len(recipes) < 2:
         return
     try:

@@ -57,7 +57,8 @@ def _network(choice: recipe_sidebar.Choice, top: DeltaGenerator, middle: DeltaGe
         layer_panel.show(model, now, choice.recipe, stale=bool(choice.problem))
     with left:
         layer = layer_panel.heatmap_layer(model, now)
-        layer_panel.show_heatmap(choice.recipe, layer, stale=bool(choice.problem))
+        if layer:
+            layer_panel.show_heatmap(choice.recipe, layer, stale=bool(choice.problem))
         if not choice.problem:
             units_panel.show(now, choice.recipe, layer)
 

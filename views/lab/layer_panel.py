@@ -139,11 +139,14 @@ def choose_window(window: Window | None) -> None:
 
 
 def heatmap_layer(model: ModelView, look: CutPreview) -> str:
-    """The layer whose heatmap is shown: the chosen one, else the first with units that may be pruned, else the first."""
+    """The layer whose heatmap is shown: the chosen one, else the first with units that may be pruned, else the first.
+
+    Empty where nothing of the network can be pruned.
+    """
     matrices = [layer.name for layer in model.layers if len(layer.shape) > 1 and not layer.why_not]
     chosen = lab_state().heatmap_layer
     with_units = [view.name for view in look.layers if view.units and view.name in matrices]
-    return chosen if chosen in matrices else [*with_units, *matrices][0]
+    return chosen if chosen in matrices else next(iter([*with_units, *matrices]), "")
 
 
 def show_heatmap(recipe: Recipe, layer: str, stale: bool = False) -> None:

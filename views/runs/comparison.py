@@ -28,6 +28,7 @@ CSS = """<style>
 .runs.beside thead th { font-weight: 600; white-space: normal; overflow-wrap: anywhere; min-width: 96px; vertical-align: bottom; }
 .runs tbody th { opacity: .85; white-space: nowrap; }
 .runs.beside tbody.part th[colspan] { font-size: 11px; letter-spacing: .05em; text-transform: uppercase; opacity: .8; padding-top: 12px; }
+.runs.beside td.setting { white-space: normal; overflow-wrap: anywhere; min-width: 96px; max-width: 260px; }
 .runs .change { font-size: 12px; opacity: .8; display: block; }
 .scroll { overflow-x: auto; }
 </style>"""
@@ -89,16 +90,17 @@ def _part(title: str, columns: int, lines: str) -> str:
     return f"<tbody class='part'>{head}{lines}</tbody>"
 
 
-def _line(name: str, cells: list[tuple[str, str]]) -> str:
+def _line(name: str, cells: list[tuple[str, str]], kind: str = "") -> str:
+    of_kind = f" class='{kind}'" if kind else ""
     written = "".join(
-        f"<td>{escape(text)}{f'<span class=change>{escape(change)}</span>' if change else ''}</td>"
+        f"<td{of_kind}>{escape(text)}{f'<span class=change>{escape(change)}</span>' if change else ''}</td>"
         for text, change in cells
     )
     return f"<tr><th scope='row'>{escape(name)}</th>{written}</tr>"
 
 
 def _setting(setting: Setting) -> str:
-    return _line(setting.name, [("–" if value is None else value, "") for value in setting.values])
+    return _line(setting.name, [("–" if value is None else value, "") for value in setting.values], "setting")
 
 
 def _results(rows: list[RunRow], found: list[Summary]) -> list[tuple[str, list[tuple[str, str]]]]:

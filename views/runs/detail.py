@@ -112,9 +112,14 @@ def _reopen(row: RunRow) -> None:
 def _recipe(row: RunRow) -> None:
     """Every setting, by the name that it has in the recipe's file."""
     with st.expander(_("Recipe"), expanded=row.over):
-        lines = "".join(
-            f"<tr><th scope='row'>{escape(setting.name)}</th><td>{escape(setting.values[0] or '')}</td></tr>"
-            for setting in settings([plain_recipe(row.recipe_json)])
-            if setting.name != "version"
-        )
-        st.html(f"{CSS}<div class='scroll'><table class='runs'>{lines}</table></div>")
+        st.html(CSS + recipe_html(row.recipe_json))
+
+
+def recipe_html(recipe_json: str) -> str:
+    """A row for each setting."""
+    lines = "".join(
+        f"<tr><th scope='row'>{escape(setting.name)}</th><td>{escape(setting.values[0] or '')}</td></tr>"
+        for setting in settings([plain_recipe(recipe_json)])
+        if setting.name != "version"
+    )
+    return f"<div class='scroll'><table class='runs'>{lines}</table></div>"

@@ -15,7 +15,7 @@ from pruning.reporting.formatting import duration, percent, points, relative, si
 from pruning.reporting.run_history import Summary, how_much, plain_recipe, what_is_pruned
 from pruning.reporting.run_summary import progress
 from views.runs import components
-from views.runs.components import RunRowData, RunsData
+from views.runs.components import HeadData, RunRowData, RunsData, RunsTexts
 from views.runs.state import runs_state
 from views.shared.language import _
 from views.shared.run_events import events_of, name_of, summary_of
@@ -36,22 +36,26 @@ def _pick(runs: list[str]) -> None:
 
 def table_data(rows: list[RunRow], picked: list[str]) -> RunsData:
     """What the component draws: plain values and texts."""
+    return {"texts": list_texts(), "heads": heads(), "rows": [_row(row) for row in rows], "selected": picked}
+
+
+def list_texts() -> RunsTexts:
     return {
-        "texts": {
-            "label": _("runs"), "run": _("run"), "state": _("state"), "select": _("select"),
-            "mine": _("yours"), "pinned": _("pinned"),
-        },
-        "heads": [
-            {"text": _("recipe"), "number": False, "wide": True},
-            {"text": _("accuracy (test)"), "number": True, "wide": False},
-            {"text": _("size, gzipped"), "number": True, "wide": False},
-            {"text": _("MACs"), "number": True, "wide": False},
-            {"text": _("file"), "number": False, "wide": False},
-            {"text": _("started"), "number": True, "wide": False},
-        ],
-        "rows": [_row(row) for row in rows],
-        "selected": picked,
+        "label": _("runs"), "run": _("run"), "state": _("state"), "select": _("select"),
+        "mine": _("yours"), "pinned": _("pinned"),
     }  # fmt: skip
+
+
+def heads() -> list[HeadData]:
+    """The columns of what a run is and came to, in the order of a row's cells."""
+    return [
+        {"text": _("recipe"), "number": False, "wide": True},
+        {"text": _("accuracy (test)"), "number": True, "wide": False},
+        {"text": _("size, gzipped"), "number": True, "wide": False},
+        {"text": _("MACs"), "number": True, "wide": False},
+        {"text": _("file"), "number": False, "wide": False},
+        {"text": _("started"), "number": True, "wide": False},
+    ]
 
 
 def _row(row: RunRow) -> RunRowData:

@@ -24,10 +24,10 @@ LOWEST, HIGHEST = 0.1, 10.0  # points
 CSS = """<style>
 .cuts { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: 13px; }
 .cuts th, .cuts td { padding: 3px 8px; text-align: right; border-bottom: 1px solid #8884; white-space: nowrap; }
-.cuts th[scope=row], .cuts th:first-child { text-align: left; white-space: normal; overflow-wrap: anywhere; font-weight: 400; }
+.cuts th[scope=row], .cuts th:first-child { text-align: left; white-space: normal; overflow-wrap: anywhere; font-weight: 400; min-width: 96px; }
 .cuts .estimated { font-weight: 300; }
 .cuts .measured { font-weight: 600; }
-.st-key-sensitivity_cuts { overflow: auto; max-height: 300px; }
+[class*=st-key-sensitivity_cuts] { overflow: auto; max-height: 300px; }
 </style>"""
 
 
@@ -94,7 +94,7 @@ def cuts_html(sensed: Sensitivity, cuts: Mapping[str, float]) -> str:
     """A row for each layer: its largest cut, the units that are pruned, and what that costs alone."""
     heads = "".join(
         f"<th scope='col'>{escape(text)}</th>"
-        for text in (_("layer"), _("largest cut"), _("are pruned, of units"), _("alone, points"))
+        for text in (_("layer"), _("largest cut"), _("pruned, of units"), _("alone, points"))
     )
     body = "".join(_cut(row, cuts.get(row.name)) for row in sensed.rows)
     return f"<table class='cuts'><tr>{heads}</tr>{body}</table>"

@@ -9,13 +9,13 @@ from pruning.reporting.formatting import THIN, bare_points, count, percent
 from pruning.reporting.plots_sensitivity import shade
 from views.shared.language import _
 
-# A header that stays in view needs the page's own grounds, which views/settings.toml gives and no variable tells.
+# A header that stays in view needs the page's own grounds, which views/settings.toml gives and no variable holds.
 # Hatching is lighter than a light ground and darker than a dark one: what is written on it only gains contrast.
 _CSS = """<style>
 :root { PALETTE }
-.st-key-sensitivity_map { overflow: auto; max-height: 72vh; scrollbar-gutter: stable; }
-.st-key-sensitivity_map:focus-visible { outline: 2px solid var(--st-primary-color); }
-.st-key-sensitivity_map [data-testid="stHtml"] { overflow: visible; width: max-content; min-width: 100%; }
+[class*=st-key-sensitivity_map] { overflow: auto; max-height: 72vh; scrollbar-gutter: stable; }
+[class*=st-key-sensitivity_map]:focus-visible { outline: 2px solid var(--st-primary-color); }
+[class*=st-key-sensitivity_map] [data-testid="stHtml"] { overflow: visible; width: max-content; min-width: 100%; }
 .st-key-sensitivity_box [data-stale="true"] { opacity: 1 !important; }  /* what is shown stays true while more is measured */
 .sensed { border-collapse: separate; border-spacing: 2px; font-variant-numeric: tabular-nums; font-size: 13px; min-width: 100%; }
 .sensed.old { opacity: .35; }

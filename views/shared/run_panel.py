@@ -57,16 +57,21 @@ def _panel(was_live: bool) -> None:
         st.subheader(_("Run {name}").format(name=name_of(row)))
         if not row.over:
             _stop(row)
-    _where(row, events)
-    _curves(curve(events))
+    draw(row, events, waiting(row) if row.state == "queued" else "")
+    if was_live and row.over:
+        st.rerun()
+
+
+def draw(row: RunRow, events: list[Event], place: str, key: str = "run_curves") -> None:
+    """How far the run is, its curves, and its notes. `place` says where a queued run is in the queue."""
+    _where(row, events, place)
+    _curves(curve(events), key)
     for event in events:
         if isinstance(event, Resumed):
             words = _("note: resumed at round {round}, step {step}, from the last checkpoint")
             st.caption(words.format(round=event.round + 1, step=event.step))
         if isinstance(event, Warned):
             st.caption(_("note: {sentence}").format(sentence=event.sentence))
-    if was_live and row.over:
-        st.rerun()
 
 
 def _stop(row: RunRow) -> None:
@@ -84,21 +89,21 @@ def _stop(row: RunRow) -> None:
         st.error(str(error))
 
 
-def _where(row: RunRow, events: list[Event]) -> None:
+def _where(row: RunRow, events: list[Event], place: str) -> None:
     """One line and a bar: how far the run is, or how it ended."""
     if row.state == "failed":
         sentence = next((event.sentence for event in reversed(events) if isinstance(event, Failed)), row.sentence)
         st.error(_("failed: {sentence}").format(sentence=sentence))
         return
     if row.state == "queued":
-        st.progress(0.0, waiting(row))
+        st.progress(0.0, place)
         return
     if row.state == "stopped" and row.started is None:
         st.caption(_("stopped while it was waiting: there is no result"))
         return
     elapsed = (row.finished or time.time()) - (row.started or time.time())
     at = progress(events, elapsed)
-    # a resumed run tells at its end how long all its attempts took
+    # a resumed run says at its end how long all its attempts took
     elapsed = next((event.seconds for event in reversed(events) if isinstance(event, Finished)), elapsed)
     if row.state == "running" and row.stopping:
         text = _("stopping: measuring what there is")
@@ -121,7 +126,7 @@ def _where(row: RunRow, events: list[Event]) -> None:
     st.progress(min(at.fraction, 1.0) if row.state == "running" else 1.0, text)
 
 
-def _curves(points: Curve) -> None:
+def _curves(points: Curve, key: str) -> None:
     """Accuracy and sparsity above, loss below, over optimiser steps, in the looks of the report.
 
     Drawn by Altair and not by the report's figure: Streamlit mounts a Plotly chart anew whenever its numbers change,
@@ -142,7 +147,7 @@ def _curves(points: Curve) -> None:
     last = points.scores[-1]
     words = _("curves: validation accuracy {score}, sparsity {share} after {step} steps")
     text = words.format(score=percent(last.score), share=percent(last.sparsity), step=last.step)
-    st.altair_chart(chart, key="run_curves", alt=text, width="stretch")
+    st.altair_chart(chart, key=key, alt=text, width="stretch")
 
 
 def _lines(rows: list[tuple[int, str, float]], names: list[str], title: str, height: int) -> alt.Chart:

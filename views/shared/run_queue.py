@@ -13,7 +13,7 @@ from views.shared.language import _
 from views.shared.run_events import events_of
 from views.shared.server import backend
 
-RECENT = 50  # finished runs that tell how long a run takes
+RECENT = 50  # finished runs from which the time until a run starts is estimated
 
 
 def waiting(row: RunRow) -> str:

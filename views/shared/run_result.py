@@ -29,12 +29,16 @@ MIME = {
 
 
 def show(row: RunRow) -> None:
-    """Side by side, worst classes, downloads. Nothing is drawn before the stages are measured."""
-    events = events_of(row)
+    """Nothing before the stages are measured."""
+    draw(row.id, name_of(row), events_of(row))
+
+
+def draw(run: str, name: str, events: list[Event], key: str = "download") -> None:
+    """Side by side, the classes that lost most, downloads; `key` begins the keys of their buttons."""
     stages = stages_of(events)
     if "tuned" not in stages:
         return
-    st.subheader(_("Result of run {name}").format(name=name_of(row)))
+    st.subheader(_("Result of run {name}").format(name=name))
     left, right = st.columns([3, 2], gap="large")
     with left:
         st.html(CSS + stages_html(stages))
@@ -46,7 +50,7 @@ def show(row: RunRow) -> None:
     with right:
         classes = next((event.classes for event in events if isinstance(event, Started)), ())
         _classes(worst_classes(stages["dense"], stages["tuned"], classes, 4))
-        _downloads(row.id, events)
+        _downloads(run, events, key)
 
 
 def stages_html(stages: dict[str, Stage]) -> str:
@@ -71,7 +75,7 @@ def _classes(changes: list[ClassChange]) -> None:
     st.markdown(_("**Classes that lost most** (test, tuned against dense): {classes}").format(classes=", ".join(words)))
 
 
-def _downloads(run: str, events: list[Event]) -> None:
+def _downloads(run: str, events: list[Event], key: str) -> None:
     """Offered once the file was loaded in a fresh process and scored again; called verified only if the scores agree."""
     exported = next((event for event in reversed(events) if isinstance(event, Exported)), None)
     verified = next((event for event in reversed(events) if isinstance(event, Verified)), None)
@@ -102,5 +106,5 @@ def _downloads(run: str, events: list[Event]) -> None:
             )
             st.download_button(
                 label, data=file.read_bytes, file_name=f"{run}{file.suffix}" if kind != "recipe" else f"{run}.recipe.json",
-                mime=MIME.get(kind), key=f"download_{kind}", on_click="ignore",
+                mime=MIME.get(kind), key=f"{key}_{kind}", on_click="ignore",
             )  # fmt: skip

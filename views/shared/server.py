@@ -81,7 +81,7 @@ def open_elsewhere(workload: str) -> None:
     """Let the workers that share maps and comparisons open the model before they are asked: once for this server."""
     from pruning.interactive.queries import open_workload
 
-    with suppress(PruningError):  # whoever asks them will be told
+    with suppress(PruningError):  # whoever asks them gets the error
         backend().fan_out(open_workload, [(workload,)] * backend().workers)
 
 

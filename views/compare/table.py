@@ -1,0 +1,68 @@
+"""The comparison of criteria as a table: what scoring costs, what accuracy the cut leaves."""
+
+from html import escape
+
+from pruning.criteria import CRITERIA
+from pruning.interactive.responses import ModelView
+from pruning.pipeline.criteria_comparison import Compared
+from pruning.reporting.formatting import count, duration, percent, points
+from views.shared.language import _
+
+CSS = """<style>
+.compared { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: 14px; }
+.compared th, .compared td { padding: 4px 9px; text-align: right; border-bottom: 1px solid #8884; white-space: nowrap; }
+.compared th:first-child, .compared td:first-child, .compared td.words { text-align: left; }
+.compared td.words { white-space: normal; opacity: .8; }
+.compared .sure { font-weight: 600; }
+.compared .change, .compared .how { font-size: 12px; opacity: .8; }
+.scroll { overflow-x: auto; }
+.st-key-comparison_box [data-stale="true"] { opacity: 1 !important; }  /* what is shown stays true while more is measured */
+</style>"""
+
+
+def table_html(model: ModelView, rows: list[Compared]) -> str:
+    """A row for each criterion: accuracy, change, seconds and samples through the network."""
+    heads = (
+        _("criterion"), _("pruned, of units"), _("accuracy (validation)"), _("change"), _("scored in"), _("forward"), _("backward"),
+    )  # fmt: skip
+    head = "".join(f"<th scope='col'>{escape(text)}</th>" for text in heads)
+    body = "".join(_row(row) for row in rows)
+    dense = _(
+        "dense: {score} on {samples} validation samples. forward and backward count samples through the network while scoring."
+    )
+    few = _("Where fewer units are scored than by others, some layers stay whole: compare accuracies with care.")
+    uneven = len({row.units for row in rows if row.units}) > 1
+    words = escape(
+        (few + " " if uneven else "") + dense.format(score=percent(model.score, 2), samples=count(model.samples))
+    )
+    return f"<div class='scroll'><table class='compared'><tr>{head}</tr>{body}</table><p class='how'>{words}</p></div>"
+
+
+def _row(row: Compared) -> str:
+    name = f"<th scope='row' title='{escape(CRITERIA[row.kind].formula, quote=True)}' style='text-align:left'>{escape(row.kind.replace('_', ' '))}</th>"
+    if row.problem:
+        return f"<tr>{name}<td class='words' colspan='6'>{escape(row.problem)}</td></tr>"
+    pruned = _("{pruned} of {units}").format(pruned=count(row.pruned), units=count(row.units)) if row.units else ""
+    cells = [pruned, *_score(row), *_effort(row)]
+    return f"<tr>{name}{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+
+
+def _score(row: Compared) -> tuple[str, str]:
+    if row.estimate is None:
+        return f"<span class='how'>{escape(_('evaluating') if row.effort else _('scoring units'))}</span>", ""
+    score = row.estimate
+    if score.measured:
+        return (
+            f"<span class='sure'>{percent(score.score, 2)}</span> <span class='how'>{escape(_('measured'))}</span>",
+            points(score.change),
+        )
+    words = _("± {width}, estimated from {n}").format(width=percent(score.half_width), n=count(score.samples))
+    return f"{percent(score.score)} <span class='how'>{escape(words)}</span>", points(score.change)
+
+
+def _effort(row: Compared) -> tuple[str, str, str]:
+    if row.effort is None:
+        return "", "", ""
+    seconds = row.effort.seconds
+    spent = f"{1000 * seconds:.0f} ms" if seconds < 1 else f"{seconds:.1f} s" if seconds < 60 else duration(seconds)
+    return spent, count(row.effort.forward), count(row.effort.backward)
