@@ -4,7 +4,7 @@ from html import escape
 
 from pruning.criteria import CRITERIA
 from pruning.interactive.responses import ModelView
-from pruning.pipeline.criteria_comparison import Compared
+from pruning.pipeline.comparison import Compared
 from pruning.reporting.formatting import count, duration, percent, points
 from views.shared.language import _
 

@@ -4,7 +4,7 @@ import numpy as np
 import streamlit as st
 
 from pruning.evaluation.estimate import Estimate
-from pruning.pipeline.criteria_comparison import Compared, Effort
+from pruning.pipeline.comparison import Compared, Effort
 from pruning.reporting.plots_run import agreement_figure, comparison_figure
 from views.compare.table import CSS, table_html
 from views.gallery.lab import ROWS, model
