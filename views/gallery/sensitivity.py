@@ -6,10 +6,10 @@ import streamlit as st
 
 from pruning.evaluation.estimate import Estimate
 from pruning.layer_sensitivity.result import LEVELS, Sensitivity, SensitivityCell, SensitivityRow
-from pruning.reporting.plots_sensitivity import curve_points, curves_figure
+from pruning.reporting.plots_sensitivity import curve_points
 from views.gallery.states import LONG, Draw, States
 from views.sensitivity import suggestion, table
-from views.shared.language import _
+from views.sensitivity.curves import curves_chart
 
 DENSE, TOTAL = 0.9158, 10_000
 ALONE = "its output is read twice"
@@ -52,8 +52,8 @@ def _table(sensed: Sensitivity, cuts: dict[str, float], stale: bool = False) -> 
 
 def _curves(sensed: Sensitivity) -> Draw:
     def draw(key: str) -> None:
-        figure = curves_figure(curve_points(sensed.rows[:4], DENSE), DENSE)
-        st.plotly_chart(figure, key=f"{key}_chart", config={"displayModeBar": False}, alt=_("accuracy by level"))
+        chart = curves_chart(curve_points(sensed.rows[:4], DENSE), DENSE)
+        st.altair_chart(chart, key=f"{key}_chart", width="stretch")
 
     return draw
 
