@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, default_collate
 
-from pruning.errors import WorkloadError
-from pruning.model.preparation import copied, describe
+from pruning.errors import WorkloadError, describe
+from pruning.model.preparation import copied
 from pruning.workload import Batch, Classification, Split, Task, TensorSplit, Workload
 
 Data = Split | tuple[Tensor, Tensor] | Dataset[Any] | DataLoader[Any]

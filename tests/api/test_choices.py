@@ -11,7 +11,7 @@ from pruning.api.choices import listed, recipe_of
 from pruning.criteria import CRITERIA, Taylor
 from pruning.errors import RecipeError
 from pruning.granularities import Channels
-from pruning.model.layer_table import PRUNABLE
+from pruning.model.layer_types import PRUNABLE
 from pruning.recipe.recipe import Recipe, from_json, to_json
 from pruning.selection.amounts import Budget, Sparsity
 from pruning.selection.scopes import WithinLayer
@@ -27,7 +27,7 @@ class SignOnly:
     source: ClassVar[str] = "a test"
     cost: ClassVar[str] = "none"
     fits: ClassVar[tuple[str, ...]] = ("weights",)
-    layers: ClassVar[tuple[type[nn.Module], ...]] = PRUNABLE
+    layers: ClassVar[tuple[str, ...]] = PRUNABLE
 
     def score(self, model: nn.Module, groups: Sequence[Any], calibration: object) -> dict[str, Tensor]:
         return {g.name: (model.get_parameter(g.params[0]) > 0).float().flatten() for g in groups}

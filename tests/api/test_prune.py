@@ -207,7 +207,7 @@ from typing import ClassVar
 import torch
 from torch import nn
 import pruning
-from pruning.model.layer_table import PRUNABLE
+from pruning.model.layer_types import PRUNABLE
 
 class Typed(nn.Module):
     def __init__(self):
