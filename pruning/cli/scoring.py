@@ -9,7 +9,7 @@ from rich.console import Console
 
 from pruning.cli.console import table
 from pruning.exporters.verification import score_file, to_dict
-from pruning.model.devices import describe
+from pruning.model.devices import device_name
 from pruning.reporting.formatting import count, percent, si
 from pruning.reporting.run_summary import milliseconds
 from pruning.workload import Workload
@@ -19,7 +19,7 @@ def score(files: Sequence[Path], workload: Workload, device: torch.device, as_js
     found = [score_file(file, workload, device) for file in files]
     if as_json:
         for each in found:
-            print(json.dumps({**to_dict(each), "workload": workload.name, "device": describe(device)}))
+            print(json.dumps({**to_dict(each), "workload": workload.name, "device": device_name(device)}))
         return
     console = Console()
     made = table("", *(Path(each.file).name for each in found))
@@ -33,4 +33,4 @@ def score(files: Sequence[Path], workload: Workload, device: torch.device, as_js
     made.add_row("MACs", *(si(stage.macs) for stage in stages))
     made.add_row("latency of one sample", *(milliseconds(stage.latency_ms) for stage in stages))
     console.print(made)
-    console.print(f"{workload.name} on {describe(device)}", markup=False, highlight=False)
+    console.print(f"{workload.name} on {device_name(device)}", markup=False, highlight=False)

@@ -21,7 +21,7 @@ from pruning.interactive.histograms import Bins, binned
 from pruning.interactive.responses import Axis, ModelView
 from pruning.layer_sensitivity.analysis import SensitivityAnalysis
 from pruning.model.costs import CostModel, cost_model, costs
-from pruning.model.devices import describe
+from pruning.model.devices import device_name
 from pruning.model.layer_table import layer_table, prunable_weights
 from pruning.model.memory import bytes_of
 from pruning.model.preparation import open_model
@@ -100,7 +100,7 @@ class PreviewSession:
         view = ModelView(
             name=name,
             data=workload.data,
-            device=describe(self.device),
+            device=device_name(self.device),
             layers=tuple(layer_table(model, example)),
             classes=workload.task.classes,
             score=known.score,

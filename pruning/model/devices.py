@@ -17,7 +17,7 @@ def default_device() -> torch.device:
     return accelerator if accelerator is not None else torch.device("cpu")
 
 
-def describe(device: torch.device) -> str:
+def device_name(device: torch.device) -> str:
     """`cpu (x86_64)` or `cuda (NVIDIA H100)`: the device with the name a person knows it by."""
     if device.type == "cuda":
         return f"cuda ({torch.cuda.get_device_name(device)})"

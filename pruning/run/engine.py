@@ -9,7 +9,7 @@ from torch import nn
 from pruning.evaluation.stages import measure_stage
 from pruning.events import Event, Stage, StageMeasured, StageName, Started, SurgeryChecked, Warned
 from pruning.model.costs import cost_model
-from pruning.model.devices import default_device, describe, full_precision
+from pruning.model.devices import default_device, device_name, full_precision
 from pruning.model.preparation import open_model
 from pruning.model.surgery import remove_units
 from pruning.model.units import Keep
@@ -84,7 +84,7 @@ def _planned(bench: RunContext) -> Generator[Event, None, tuple[Plan, RankedUnit
     steps = steps_per_epoch(recipe.tuning, workload.train) * recipe.tuning.epochs
     rounds = tuple(recipe.schedule.rounds_of(steps, target.counts.asked / target.counts.units))
     total = sum(each.steps for each in rounds)
-    yield Started(workload.name, describe(bench.device), len(rounds), total, workload.task.classes)
+    yield Started(workload.name, device_name(bench.device), len(rounds), total, workload.task.classes)
     dense = measure_stage(bench.model, workload, bench.device)
     yield StageMeasured("dense", dense)
     pruned = yield from _measure_cut(bench, target)

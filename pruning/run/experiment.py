@@ -13,7 +13,7 @@ from pruning.events import Event, Exported, Finished, Resumed, Stage, StageMeasu
 from pruning.exporters import EXPORTERS, Record, export, missing_packages, require_writable
 from pruning.exporters.verification import differences, score_files_afresh
 from pruning.exporters.workload_source import WorkloadSource
-from pruning.model.devices import default_device, describe
+from pruning.model.devices import default_device, device_name
 from pruning.recipe.recipe import Recipe
 from pruning.reporting.run_summary import stages_of
 from pruning.run import checkpoints as kept
@@ -72,7 +72,7 @@ def carry_out(
     carried_out, pruned = yield from _noted(log, pruning)
     artefacts, verified = yield from export_verified(workload, carried_out, pruned, device, out, source, log, begun)
     stages = stages_of(log)
-    return RunResult(recipe.name, workload.name, describe(device), stages, artefacts, verified, pruned.stopped)
+    return RunResult(recipe.name, workload.name, device_name(device), stages, artefacts, verified, pruned.stopped)
 
 
 def export_verified(
@@ -92,7 +92,7 @@ def export_verified(
     """
 
     def record() -> Record:
-        return Record(workload, recipe, pruned.model, describe(device), tuple(log))
+        return Record(workload, recipe, pruned.model, device_name(device), tuple(log))
 
     kinds = [kind for kind in EXPORTERS if kind != "report"]
     artefacts = {kind: str(export(kind, record(), out)) for kind in kinds}

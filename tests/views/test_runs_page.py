@@ -76,7 +76,7 @@ def clean(app: AppTest) -> AppTest:
 def sent(app: AppTest) -> list[dict[str, Any]]:
     """What each component on the page is given."""
     found = [getattr(getattr(element, "proto", None), "json", "") for element in app.main]
-    return [json.loads(data) for data in found if '"texts"' in data]
+    return [data for text in found if '"texts"' in text for data in json.loads(text)]
 
 
 def listed(app: AppTest) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from typing import TypedDict
 
 import streamlit as st
 
-from views.shared.components import component_of
+from views.shared.components import component_of, in_a_list
 
 _HERE = Path(__file__).parent
 _layers = component_of(_HERE, "layers")
@@ -96,7 +96,7 @@ def layers(
         if layer := st.session_state[key].heatmap:
             on_heatmap(layer)
 
-    _layers(key=key, data=data, on_edit_change=edited, on_heatmap_change=asked)
+    _layers(key=key, data=in_a_list(data), on_edit_change=edited, on_heatmap_change=asked)
 
 
 class HeatmapTexts(TypedDict):
@@ -154,4 +154,4 @@ def heatmap(data: HeatmapData, on_window: Callable[[Window | None], None], key: 
             window = top, bottom, left, right
         on_window(window)
 
-    _heatmap(key=key, data=data, on_window_change=zoomed)
+    _heatmap(key=key, data=in_a_list(data), on_window_change=zoomed)

@@ -164,7 +164,8 @@ function write(context, w, h, parts, dpr) {
 }
 
 export default function (component) {
-  const { data, parentElement, setTriggerValue } = component;
+  const { parentElement, setTriggerValue } = component;
+  const [data] = component.data;  // in a list: views/shared/components.py says why
   const parts = parentElement.querySelector(".heat")?.parts ?? build(parentElement);
   Object.assign(parts, { data, send: setTriggerValue, rows: data.rows, columns: data.columns });
   parts.values = new Float32Array(bytes(data.values).buffer);

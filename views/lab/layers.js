@@ -162,7 +162,8 @@ function update(parts, row, data) {
 }
 
 export default function (component) {
-  const { data, parentElement, setTriggerValue } = component;
+  const { parentElement, setTriggerValue } = component;
+  const [data] = component.data;  // in a list: views/shared/components.py says why
   let panel = parentElement.querySelector(".panel");
   if (!panel) panel = make("div", "panel", parentElement);
   const state = (panel.state ??= { rows: new Map(), order: "" });

@@ -9,7 +9,7 @@ from typing import TypedDict
 
 import streamlit as st
 
-from views.shared.components import component_of
+from views.shared.components import component_of, in_a_list
 
 _runs = component_of(Path(__file__).parent, "runs")
 
@@ -79,4 +79,4 @@ def runs(data: RunsData, on_pick: Callable[[list[str]], None], key: str = "runs_
         if pick := st.session_state[key].pick:
             on_pick([str(run) for run in pick["runs"]])
 
-    _runs(key=key, data=data, on_pick_change=picked)
+    _runs(key=key, data=in_a_list(data), on_pick_change=picked)

@@ -101,7 +101,8 @@ function isDark(node) {
 }
 
 export default function (component) {
-  const { data, parentElement, setTriggerValue } = component;
+  const { parentElement, setTriggerValue } = component;
+  const [data] = component.data;  // in a list: views/shared/components.py says why
   const list = parentElement.querySelector(".list") ?? skeleton(parentElement, data);
   const state = list.state;
   state.data = data;

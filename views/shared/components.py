@@ -6,17 +6,27 @@ A component draws in the browser from plain numbers. What it is given is data: t
 import base64
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from streamlit.components.v2 import component
 
 from pruning.reporting import palette
+
+_Data = TypeVar("_Data")
 
 
 def component_of(folder: Path, name: str) -> Callable[..., Any]:
     """The component `name`, made of `name.css` and `name.js` in the folder; its styles know the palette's variables."""
     css, js = ((folder / f"{name}.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
     return component(f"pruning_{name}", css=f":host {{ {palette.CSS} }}\n{css}", js=js)
+
+
+def in_a_list(data: _Data) -> list[_Data]:
+    """The data as a component is given it: its script takes it out of the list again.
+
+    In a mapping Streamlit looks for tables, and imports pandas and pyarrow to do so: 70 MB in the server's process.
+    """
+    return [data]
 
 
 def packed(array: Any) -> str:
