@@ -18,7 +18,7 @@ CACHE_BYTES = 256 * 2**20
 
 @dataclass(frozen=True, eq=False)
 class CachedBatch:
-    """Samples from `at` to `upto` of the order; `seen` is what each tail takes, empty where that is not kept."""
+    """Samples from `at` to `upto` of the order; `seen` is what each suffix takes, empty where that is not kept."""
 
     at: int
     upto: int
@@ -28,7 +28,7 @@ class CachedBatch:
 
 
 class ActivationCache:
-    """Runs the dense network on a split, batch by batch, and keeps what the tails take while there is room.
+    """Runs the dense network on a split, batch by batch, and keeps what the suffixes take while there is room.
 
     What is `known` of the dense network need not be told: then the pass finds it out.
     """
@@ -40,13 +40,13 @@ class ActivationCache:
         self._order = evaluation_order(len(evaluator)) if known is None else known.order
         self._dense = DenseReferenceBuilder(evaluator.task, len(evaluator))
         self._walk: GraphWalk | None = None
-        self._tails: list[Suffix] = []
+        self._suffixes: list[Suffix] = []
         self._kept: dict[int, CachedBatch] = {}
         self._room = CACHE_BYTES
 
-    def watch(self, walk: GraphWalk, tails: Sequence[Suffix], most: int) -> None:
-        """See from now on for these tails, in batches of at most so many samples."""
-        self._walk, self._tails = walk, list(tails)
+    def watch(self, walk: GraphWalk, suffixes: Sequence[Suffix], most: int) -> None:
+        """See from now on for these suffixes, in batches of at most so many samples."""
+        self._walk, self._suffixes = walk, list(suffixes)
         self.batches = batches(len(self._evaluator), most)
 
     def know(self, samples: int) -> Iterator[None]:
@@ -66,15 +66,15 @@ class ActivationCache:
         if at in self._kept:
             return self._kept[at]
         inputs, target = self.inputs(at, upto)
-        if not self._tails or self._room <= 0:
+        if not self._suffixes or self._room <= 0:
             return CachedBatch(at, upto, inputs, target, {})
-        return self._keep(CachedBatch(at, upto, inputs, target, dict(self._safe_stops(inputs, self._tails))))
+        return self._keep(CachedBatch(at, upto, inputs, target, dict(self._safe_stops(inputs, self._suffixes))))
 
-    def stops(self, batch: CachedBatch, tails: Sequence[Suffix]) -> Iterator[tuple[Suffix, tuple[Any, ...]]]:
-        """Some of the tails with what they take of the batch, in the order of the network."""
+    def stops(self, batch: CachedBatch, suffixes: Sequence[Suffix]) -> Iterator[tuple[Suffix, tuple[Any, ...]]]:
+        """Some of the suffixes with what they take of the batch, in the order of the network."""
         if self._walk is None or batch.seen:
-            return iter([(tail, batch.seen[tail]) for tail in tails])
-        return self._walk.stops(batch.inputs, tails)
+            return iter([(suffix, batch.seen[suffix]) for suffix in suffixes])
+        return self._walk.stops(batch.inputs, suffixes)
 
     def inputs(self, at: int, upto: int) -> tuple[Tensor, Tensor]:
         """Inputs and targets of the samples from `at` to `upto` of the order."""
@@ -86,21 +86,21 @@ class ActivationCache:
 
     def _evaluate(self, at: int, upto: int) -> None:
         inputs, target = self.inputs(at, upto)
-        if self._walk is None or not self._tails:
+        if self._walk is None or not self._suffixes:
             output = self._model(inputs)
         elif self._room > 0:
-            seen = dict(self._safe_stops(inputs, [*self._tails, self._walk.end]))
+            seen = dict(self._safe_stops(inputs, [*self._suffixes, self._walk.end]))
             (output,) = seen.pop(self._walk.end)
             self._keep(CachedBatch(at, upto, inputs, target, seen))
         else:
             ((_, (output,)),) = self._walk.stops(inputs, [self._walk.end])
         self._dense.add(self._order[at:upto], output, target)
 
-    def _safe_stops(self, inputs: Tensor, tails: Sequence[Suffix]) -> Iterator[tuple[Suffix, tuple[Any, ...]]]:
-        """What the tails take, safe from what the network overwrites later, and nothing that keeps more in memory."""
+    def _safe_stops(self, inputs: Tensor, suffixes: Sequence[Suffix]) -> Iterator[tuple[Suffix, tuple[Any, ...]]]:
+        """What the suffixes take, safe from what the network overwrites later, and no part of a larger tensor."""
         assert self._walk is not None
-        for tail, values in self._walk.stops(inputs, tails):
-            yield tail, copied(values) if tail.overwrites or any(map(_is_part, tensors_in(values))) else values
+        for suffix, values in self._walk.stops(inputs, suffixes):
+            yield suffix, copied(values) if suffix.overwrites or any(map(_is_part, tensors_in(values))) else values
 
     def _keep(self, batch: CachedBatch) -> CachedBatch:
         tensors = [batch.inputs, batch.target, *(each for seen in batch.seen.values() for each in tensors_in(seen))]

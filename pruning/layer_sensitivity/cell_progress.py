@@ -1,6 +1,7 @@
-"""How far the cuts of a sensitivity map have come."""
+"""How far the cuts of a sensitivity map have come: plain state, and what may be asked of it."""
 
 from dataclasses import dataclass
+from enum import Enum
 
 from torch import Tensor
 
@@ -8,13 +9,27 @@ from pruning.evaluation.estimate import Estimate
 from pruning.layer_sensitivity.layer_cuts import LayerCut, RowCuts
 
 
+class Goal(Enum):
+    """What a cell is evaluated for."""
+
+    NARROW = "until its interval is as narrow as asked"
+    DECISION = "until it is known whether the cut costs more than the limit"
+
+
+class Computation(Enum):
+    """How the scores of a cell have been computed so far."""
+
+    FREE = "as in a full evaluation by now; incremental layers may be used for what follows"
+    INCREMENTAL = "some by incremental layers, which round differently in the last digits"
+    EXACT = "as in a full evaluation; incremental layers may not be used any more"
+
+
 @dataclass(eq=False)
 class CellProgress:
-    """How far a cut has come: scores float32 [total] of the first `samples` of the order, and the latest look.
+    """How far a cut has come: scores float32 [total] of the first `samples` of the order, and the latest estimate.
 
-    `enough` is after about how many samples it will be as narrow as asked. `beyond` says that it is evaluated further
-    than that, for a decision: then its interval is one that holds wherever it stops, but no wider than it had become.
-    What is `rounded` came from ladders; `exactly` says that all samples are evaluated without, as what is measured is.
+    `enough` is after about how many samples the cell will be as narrow as asked. The interval of a cell that is
+    evaluated for a decision holds wherever the evaluation stops, and is never wider than it had become before.
     """
 
     cut: LayerCut
@@ -22,13 +37,12 @@ class CellProgress:
     estimate: Estimate
     samples: int = 0
     enough: int = 0
-    beyond: bool = False
-    rounded: bool = False
-    exactly: bool = False
+    goal: Goal = Goal.NARROW
+    computation: Computation = Computation.FREE
 
     def begin_exactly(self) -> None:
-        """Evaluate all samples anew. The latest look stands until that is done."""
-        self.samples, self.enough, self.rounded, self.exactly = 0, self.estimate.total, False, True
+        """Evaluate all samples anew, without incremental layers. The latest estimate stands until that is done."""
+        self.samples, self.enough, self.computation = 0, self.estimate.total, Computation.EXACT
 
     def wide(self, half_width: float) -> bool:
         """Whether more samples are needed for an interval of that half-width."""
@@ -40,18 +54,18 @@ class RowProgress:
     """A row's cuts, the shallowest first, and how far each has come."""
 
     cuts: RowCuts
-    standings: list[CellProgress]
+    cells: list[CellProgress]
 
-    def collapsed(self, one: CellProgress, chance: float) -> bool:
+    def collapsed(self, cell: CellProgress, chance: float) -> bool:
         """Whether a smaller cut has surely left no more than chance, so that little is to be learnt from this one."""
-        return any(_at_chance(smaller.estimate, chance) for smaller in self.standings[: self.standings.index(one)])
+        return any(_at_chance(smaller.estimate, chance) for smaller in self.cells[: self.cells.index(cell)])
 
     def deciding(self, max_drop: float) -> CellProgress | None:
-        """The smallest cut that may or may not cost at most `max_drop`, where all smaller ones surely do not cost more.
+        """The cell that must be known better to know the row's largest cut within the limit; None if it is known.
 
-        Whether the row's largest cut within the limit is larger depends on it alone.
+        It is the smallest cut that is not sure to cost at most `max_drop`, unless that one surely costs more.
         """
-        first = next((one for one in self.standings if not _highest_cost(one.estimate) <= max_drop), None)
+        first = next((cell for cell in self.cells if not _highest_cost(cell.estimate) <= max_drop), None)
         return first if first is not None and -first.estimate.change - first.estimate.half_width <= max_drop else None
 
 

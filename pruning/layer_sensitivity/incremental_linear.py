@@ -1,7 +1,7 @@
 """Wide linear layers cut to many levels: computed with sparse kernels, each level from the next deeper one.
 
-What a deeper cut leaves is part of what a shallower one leaves. So the outputs of a layer climb a ladder: those of the
-deepest cut, then those of the next by adding what the weights between the two make of the same inputs.
+What a deeper cut leaves is part of what a shallower one leaves. So a layer's outputs are computed for the deepest cut,
+and for each shallower one by adding what the weights between the two make of the same inputs.
 """
 
 import warnings
@@ -36,7 +36,7 @@ class IncrementalLinear:
     _weight: Tensor = field(init=False)
     _cuts: list[int] = field(init=False)
     _left: list[int] = field(init=False)
-    _rungs: dict[int, Tensor] = field(init=False, default_factory=dict[int, Tensor])
+    _differences: dict[int, Tensor] = field(init=False, default_factory=dict[int, Tensor])
     _inputs: tuple[Tensor, int] | None = field(init=False, default=None)
     _columns: Tensor = field(init=False)
     _outputs: Tensor = field(init=False)
@@ -63,27 +63,27 @@ class IncrementalLinear:
         if self._at < cut or self._left[cut] - self._left[self._at] > PAYS_BELOW * self._weight.numel():
             self._outputs = torch.mm(self._weight.masked_fill(self.gone[pruned], 0.0), self._columns)
         else:
-            for rung in range(self._at - 1, cut - 1, -1):
-                self._outputs.addmm_(self._rung(rung), self._columns)
+            for step in range(self._at - 1, cut - 1, -1):
+                self._outputs.addmm_(self._difference(step), self._columns)
         self._at = cut
         bias = self.layer.bias if self.layer.bias is not None else 0.0  # type: ignore[redundant-expr]
         # a sum of its own: what follows the layer may overwrite it
         return (self._outputs.t() + bias).reshape(*inputs.shape[:-1], len(self._weight))
 
-    def _rung(self, cut: int) -> Tensor:
+    def _difference(self, cut: int) -> Tensor:
         """The weights that this cut leaves and the next deeper one does not, in compressed rows."""
-        if cut not in self._rungs:
+        if cut not in self._differences:
             absent = self.gone[self._cuts[cut]]
             if cut + 1 < len(self._cuts):
                 absent = absent | ~self.gone[self._cuts[cut + 1]]
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", message="Sparse CSR tensor support")
-                self._rungs[cut] = self._weight.masked_fill(absent, 0.0).to_sparse_csr()
-        return self._rungs[cut]
+                self._differences[cut] = self._weight.masked_fill(absent, 0.0).to_sparse_csr()
+        return self._differences[cut]
 
 
 def incremental_linears(model: nn.Module, gone: Mapping[int, Masks]) -> dict[str, IncrementalLinear]:
-    """Path of a layer -> its ladder, for those of the cuts' weights that it pays for: on a CPU only.
+    """Path of a layer -> its cuts computed incrementally, for those of the cuts' weights that it pays for; CPU only.
 
     `gone` is how many units were pruned -> (parameter -> bool) what the cut sets to zero, the shallowest cut first.
     That the network uses the weights by calling the layer, and in no other way, is the caller's to find out.
@@ -105,7 +105,7 @@ def incremental_linears(model: nn.Module, gone: Mapping[int, Masks]) -> dict[str
 def computing_incrementally(
     model: nn.Module, incremental_linears: Mapping[str, IncrementalLinear], pruned: int
 ) -> Generator[None]:
-    """The layers compute what the cut leaves of them, on their ladders, while the block runs."""
+    """The layers compute what the cut leaves of them incrementally while the block runs."""
     outputs = {model.get_submodule(path): partial(each.output, pruned) for path, each in incremental_linears.items()}
     with replaced_forwards(outputs):
         yield

@@ -11,10 +11,12 @@ from torch import Tensor, nn
 
 from pruning.layer_sensitivity.incremental_linear import IncrementalLinear, computing_incrementally, incremental_linears
 from pruning.layer_sensitivity.suffix_graph import ATOL, RTOL, GraphWalk, Suffix
+from pruning.model.costs import CostModel
 from pruning.model.patching import evaluating, hooked, replaced_parameters
-from pruning.model.units import Masks, UnitGroup, masks_of, zeroed
+from pruning.model.units import Masks, UnitGroup, zeroed
+from pruning.pipeline.one_shot import RankedUnits
 from pruning.selection.amounts import Sparsity
-from pruning.selection.ranking import rank, select
+from pruning.selection.ranking import rank
 from pruning.selection.scopes import WithinLayer
 
 KEPT_BYTES = 128 * 2**20  # of cut tensors, so that they need not be made anew for every batch
@@ -33,13 +35,13 @@ class LayerCut:
 class RowCuts:
     """A unit group with its cuts, the shallowest first, and for each level which of them it is.
 
-    `tail` is what is computed anew for a cut; without one it is the whole network, and `full_passes` says why.
+    `suffix` is what is computed anew for a cut; without one it is the whole network, and `full_passes` says why.
     """
 
     group: UnitGroup
     cuts: list[LayerCut]
     of_level: list[int]
-    tail: Suffix | None
+    suffix: Suffix | None
     full_passes: str
     incremental: dict[str, IncrementalLinear]
 
@@ -51,25 +53,32 @@ class CutModel:
         self.work = copy.deepcopy(model).eval()
         self._left = KEPT_BYTES
 
-    def row(self, group: UnitGroup, scores: Mapping[str, Tensor], levels: Sequence[float], walk: GraphWalk) -> RowCuts:
+    def row(
+        self,
+        group: UnitGroup,
+        scores: Mapping[str, Tensor],
+        levels: Sequence[float],
+        walk: GraphWalk,
+        cost: CostModel,
+    ) -> RowCuts:
         """The group's cuts at the levels, lowest first. Levels at which as many units are pruned are one cut."""
-        ranking = rank([group], scores, WithinLayer(), Sparsity(0.0))
+        ranked = RankedUnits(scores, rank([group], scores, WithinLayer(), Sparsity(0.0)), cost, removable=False)
         cuts: dict[int, LayerCut] = {}
         of_level: list[int] = []
         for level in levels:
-            keep = select(ranking, Sparsity(level))
-            pruned = int((~keep[group.name]).sum())
+            decision = ranked.decide(Sparsity(level))
+            pruned = decision.counts.pruned
             if pruned not in cuts:
-                stay = masks_of([group], keep, self.work) if pruned else {}
-                gone = {name: ~stays.to(self.work.get_parameter(name).device) for name, stays in stay.items()}
+                masks = decision.masks.items()
+                gone = {name: ~stays.to(self.work.get_parameter(name).device) for name, stays in masks}
                 cuts[pruned] = LayerCut(pruned, gone)
             of_level.append(list(cuts).index(pruned))
         real = [cut for cut in cuts.values() if cut.pruned]
         if not real:  # nothing is cut at any level, and nothing need be evaluated
             return RowCuts(group, list(cuts.values()), of_level, None, "", {})
         middle = real[len(real) // 2]  # of which something is left: that tells more than a network of zeros
-        tail = walk.tail(list(middle.gone), middle.gone)
-        found, why = (tail, "") if isinstance(tail, Suffix) else (None, f"each cut is a full pass: {tail}")
+        suffix = walk.suffix(list(middle.gone), middle.gone)
+        found, why = (suffix, "") if isinstance(suffix, Suffix) else (None, f"each cut is a full pass: {suffix}")
         row = RowCuts(
             group,
             list(cuts.values()),
@@ -78,29 +87,29 @@ class CutModel:
             why,
             incremental_linears(self.work, {c.pruned: c.gone for c in real}),
         )
-        if not all(self._climbs(row, cut, walk.example) for cut in (real[0], middle)):
+        if not all(self._same_incrementally(row, cut, walk.example) for cut in (real[0], middle)):
             row.incremental.clear()
         return row
 
     @torch.no_grad()
-    def _climbs(self, row: RowCuts, cut: LayerCut, example: Tensor) -> bool:
-        """Whether the ladders give what cut weights give: not where a network uses them without calling the layer."""
+    def _same_incrementally(self, row: RowCuts, cut: LayerCut, example: Tensor) -> bool:
+        """Whether incremental layers give what cut weights give: not where a network does not call the layer itself."""
         if not row.incremental:
             return True
         with self.cut(row, cut, exactly=True):
             expected = self.work(example)
         with self.cut(row, cut, exactly=False):
-            climbed = self.work(example)
-        return torch.allclose(climbed, expected, RTOL, ATOL, equal_nan=True)
+            incremental = self.work(example)
+        return torch.allclose(incremental, expected, RTOL, ATOL, equal_nan=True)
 
     @contextmanager
     def cut(self, row: RowCuts, cut: LayerCut, exactly: bool) -> Generator[None]:
         """The copy is cut while the block runs; `exactly` as a full evaluation would compute it, to the last digit."""
-        climbed = {} if exactly else row.incremental
-        in_place = [name for name in cut.gone if name.removesuffix(".weight") not in climbed]
+        incremental = {} if exactly else row.incremental
+        in_place = [name for name in cut.gone if name.removesuffix(".weight") not in incremental]
         with (
             replaced_parameters(self.work, in_place, partial(self._zeroed, cut)),
-            computing_incrementally(self.work, climbed, cut.pruned),
+            computing_incrementally(self.work, incremental, cut.pruned),
         ):
             yield
 

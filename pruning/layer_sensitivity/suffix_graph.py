@@ -37,9 +37,9 @@ class Suffix:
 
 
 class GraphWalk:
-    """The dense network, node by node, stopping where tails begin.
+    """The dense network, node by node, stopping where suffixes begin.
 
-    `work` is a copy of `model` whose parameters may be changed: tails compute with those, the walk with the model's.
+    `work` is a copy of `model` whose parameters may be changed: suffixes compute with those, the walk with the model's.
     """
 
     def __init__(self, model: nn.Module, work: nn.Module, example: Tensor) -> None:
@@ -53,8 +53,8 @@ class GraphWalk:
             self._traced = None
             self.why_not = f"the network's forward cannot be traced ({describe(error)})"
 
-    def tail(self, params: Collection[str], trial: Mapping[str, Tensor]) -> Suffix | str:
-        """The tail behind the first use of the parameters; else a sentence why every cut takes full passes.
+    def suffix(self, params: Collection[str], trial: Mapping[str, Tensor]) -> Suffix | str:
+        """The suffix behind the first use of the parameters; else a sentence why every cut takes full passes.
 
         Tried out on the example with the values `trial` (bool of a parameter's shape) set to zero.
         """
@@ -64,34 +64,34 @@ class GraphWalk:
         start = next((node for node in self._traced.graph.nodes if self._uses(node, owned)), None)
         if start is None:
             return "no step of the network uses its parameters by name"
-        tail = self._behind(start)
+        suffix = self._behind(start)
         try:
-            return self._tried(tail, trial)
+            return self._tried(suffix, trial)
         except Exception as error:  # as above
             return f"what follows it cannot be run alone ({describe(error)})"
 
     @cached_property
     def end(self) -> Suffix:
-        """The tail behind everything: it takes the network's output, and that is what it gives."""
+        """The suffix behind everything: it takes the network's output, and that is what it gives."""
         assert self._traced is not None
         output = next(node for node in self._traced.graph.nodes if node.op == "output")
         return self._behind(output)
 
-    def stops(self, inputs: Tensor, tails: Collection[Suffix]) -> Iterator[tuple[Suffix, tuple[Any, ...]]]:
-        """The tails in the order of the network, each with the values that it takes.
+    def stops(self, inputs: Tensor, suffixes: Collection[Suffix]) -> Iterator[tuple[Suffix, tuple[Any, ...]]]:
+        """The suffixes in the order of the network, each with the values that it takes.
 
-        They are the walk's own: where a tail `overwrites` them, so will the walk when it goes on.
+        They are the walk's own: where a suffix `overwrites` them, so will the walk when it goes on.
         """
-        if self._traced is None or not tails:
+        if self._traced is None or not suffixes:
             return
         waiting: dict[fx.Node, list[Suffix]] = {}
-        for tail in tails:
-            waiting.setdefault(tail.start, []).append(tail)
-        last = self._last_needed(tails)
+        for suffix in suffixes:
+            waiting.setdefault(suffix.start, []).append(suffix)
+        last = self._last_needed(suffixes)
         machine = fx.Interpreter(self._traced, garbage_collect_values=False)
         for node in self._traced.graph.nodes:
-            for tail in waiting.pop(node, ()):
-                yield tail, tuple(machine.env[need] for need in tail.needs)
+            for suffix in waiting.pop(node, ()):
+                yield suffix, tuple(machine.env[need] for need in suffix.needs)
             if not waiting:
                 return
             if node.op == "placeholder" and not machine.env:
@@ -124,8 +124,8 @@ class GraphWalk:
             values[node] = graph.node_copy(node, lambda old: values[old])
         return Suffix(start, needs, fx.GraphModule(self._work, graph))
 
-    def _last_needed(self, tails: Collection[Suffix]) -> dict[fx.Node, list[fx.Node]]:
-        """Node -> values that nothing needs after it, neither the walk nor a tail that begins later."""
+    def _last_needed(self, suffixes: Collection[Suffix]) -> dict[fx.Node, list[fx.Node]]:
+        """Node -> values that nothing needs after it, neither the walk nor a suffix that begins later."""
         assert self._traced is not None
         nodes = list(self._traced.graph.nodes)
         place = {node: i for i, node in enumerate(nodes)}
@@ -138,20 +138,20 @@ class GraphWalk:
         return ending
 
     @torch.no_grad()
-    def _tried(self, tail: Suffix, trial: Mapping[str, Tensor]) -> Suffix | str:
-        """The tail if, on a cut network, it gives what a full pass gives; marked if it overwrites what it is given."""
+    def _tried(self, suffix: Suffix, trial: Mapping[str, Tensor]) -> Suffix | str:
+        """The suffix if, on a cut network, it gives what a full pass gives; it notes whether inputs are overwritten."""
         with replaced_parameters(self._work, trial, lambda name, values: zeroed(values, trial[name])):
             expected = self._work(self.example)
-            (_, values), *_ = self.stops(self.example, [tail])
+            (_, values), *_ = self.stops(self.example, [suffix])
             tensors = tensors_in(values)
             before = [value._version for value in tensors]
             copies = copied(values)
-            output = tail.module(*values)
+            output = suffix.module(*values)
             changed = any(value._version != version for value, version in zip(tensors, before, strict=True))
-            tail = Suffix(tail.start, tail.needs, tail.module, overwrites=changed)
-            output = tail(copies) if changed else output
+            suffix = Suffix(suffix.start, suffix.needs, suffix.module, overwrites=changed)
+            output = suffix(copies) if changed else output
         if output.shape == expected.shape and torch.allclose(output, expected, RTOL, ATOL, equal_nan=True):
-            return tail
+            return suffix
         return "what follows it, run alone, gives something else than the whole network"
 
 

@@ -12,6 +12,7 @@ from pruning.evaluation.sequential_bounds import FIRST_LOOK, looks
 from pruning.granularities import Channels, Weights
 from pruning.layer_sensitivity.activation_cache import batches
 from pruning.layer_sensitivity.analysis import SensitivityAnalysis, map_sensitivity
+from pruning.layer_sensitivity.cell_progress import Computation
 from pruning.layer_sensitivity.result import Sensitivity, largest_cuts
 from pruning.model.surgery import masked_copy
 from pruning.recipe.recipe import Recipe
@@ -205,9 +206,9 @@ def test_wide_linear_layers_are_estimated_on_a_ladder():
 def test_the_exact_map_keeps_nothing_that_a_ladder_rounded():
     one = sensing(workload(lambda: seeded(wide), (6,), count=600), (0.5, 0.95))
     one.advance(60.0, 0.05)
-    climbed, plain = one._rows[1].standings, one._rows[0].standings
+    climbed, plain = one._rows[1].cells, one._rows[0].cells
     assert all(each.samples for each in climbed + plain)
-    spent, kept = one.spent, sum(each.samples for row in one._rows for each in row.standings if row is not one._rows[1])
+    spent, kept = one.spent, sum(each.samples for row in one._rows for each in row.cells if row is not one._rows[1])
     one.advance(60.0, 0.0)
     assert one.spent - spent == 600 * 6 - kept
 
@@ -295,9 +296,9 @@ def test_what_is_called_measured_is_no_ladders_sum():
     one = sensing(work, levels)
     sensed = one.advance(60.0, 0.01)
     assert sensed.done and cells(sensed) == naive(work, Recipe("tiny"), levels)
-    assert all(each.exactly and not each.rounded for each in one._rows[1].standings)
+    assert all(each.computation is Computation.EXACT for each in one._rows[1].cells)
     deciding = sensing(workload(lambda: seeded(wide), (6,), count=2000), (0.3, 0.5, 0.6, 0.7, 0.8, 0.9))
     decided = deciding.advance(60.0, 0.05, 0.0123)
     assert decided.done
     for row in deciding._rows:
-        assert all(not each.rounded for each in row.standings if each.estimate.measured)
+        assert all(each.computation is not Computation.INCREMENTAL for each in row.cells if each.estimate.measured)

@@ -46,7 +46,7 @@ def test_work_in_the_middle_leaves_the_network_alone():
     before = {name: tensor.clone() for name, tensor in one.model.state_dict().items()}
     for _ in range(40):
         one.advance(0.0, 0.0)
-        for model in (one.model, one._cutting.work):  # cuts are made in the copy, and taken back after each batch
+        for model in (one.model, one._cut_model.work):  # cuts are made in the copy, and taken back after each batch
             assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
 
@@ -83,7 +83,7 @@ def test_what_layers_see_is_walked_anew_where_there_is_no_room(monkeypatch):
     one = sensing(work)
     unknown = SensitivityAnalysis(one.model, one.groups, one.scores, one.levels, None, one.evaluator)
     assert cells(unknown.advance(60.0, 0.0)) == cells(kept)
-    assert not unknown._seeing._kept
+    assert not unknown._activations._kept
 
 
 def test_a_map_that_decides_may_be_interrupted_and_asked_for_another_limit():
@@ -167,9 +167,9 @@ def test_no_more_is_kept_in_memory_than_is_counted():
     one.advance(60.0, 0.0)
     kept = [
         each
-        for batch in one._seeing._kept.values()
+        for batch in one._activations._kept.values()
         for each in (batch.inputs, batch.target, *(t for values in batch.seen.values() for t in tensors_in(values)))
     ]
     storages = {each.untyped_storage().data_ptr(): each.untyped_storage().nbytes() for each in kept}
-    assert kept and CACHE_BYTES - one._seeing._room == sum(storages.values())
+    assert kept and CACHE_BYTES - one._activations._room == sum(storages.values())
     assert all(each.untyped_storage().nbytes() <= each.numel() * each.element_size() for each in kept[:-1])

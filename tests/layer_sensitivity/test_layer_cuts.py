@@ -10,6 +10,7 @@ from pruning.granularities import Weights
 from pruning.layer_sensitivity import layer_cuts as cuts_module
 from pruning.layer_sensitivity.layer_cuts import CutModel, bytes_of_largest
 from pruning.layer_sensitivity.suffix_graph import GraphWalk
+from pruning.model.costs import cost_model
 from pruning.workload import Workload
 from tests.networks import CPU, seeded, tiny, workload
 
@@ -20,9 +21,9 @@ def rows(work: Workload, levels: tuple[float, ...] = LEVELS):
     model = work.build()
     groups, _ = Weights().sorted_out(model, work.example)
     scores = unit_scores(Magnitude(), model, groups, Calibration(work, CPU, 0))
-    cutting = CutModel(model)
+    cutting, cost = CutModel(model), cost_model(model, work.example)
     walk = GraphWalk(model, cutting.work, work.example)
-    return model, cutting, [cutting.row(group, scores, levels, walk) for group in groups]
+    return model, cutting, [cutting.row(group, scores, levels, walk, cost) for group in groups]
 
 
 def grey() -> nn.Module:

@@ -118,7 +118,7 @@ def check(model: nn.Module, example: Tensor, inputs: Tensor) -> list[str]:
     walk = GraphWalk(model, work, example)
     tails: dict[str, Suffix] = {}
     for _, param, _ in prunable_weights(model):
-        tail = walk.tail([param], zeroed(model, param, 0))
+        tail = walk.suffix([param], zeroed(model, param, 0))
         if isinstance(tail, Suffix):
             tails[param] = tail
     by_tail = {tail: param for param, tail in tails.items()}
@@ -170,7 +170,7 @@ def test_only_what_lies_behind_is_computed():
     model, inputs = seeded(mlp), samples((6,), 8, 0).inputs
     work = copy.deepcopy(model)
     walk = GraphWalk(model, work, inputs)
-    tail = walk.tail(["4.weight"], zeroed(model, "4.weight", 0))
+    tail = walk.suffix(["4.weight"], zeroed(model, "4.weight", 0))
     assert isinstance(tail, Suffix)
     ran = []
     for module in work:
@@ -184,7 +184,7 @@ def test_only_what_lies_behind_is_computed():
 def test_the_walk_ends_at_the_last_tail_and_frees_what_nobody_needs():
     model, inputs = seeded(Residual), samples((2, 8, 8), 4, 0).inputs
     walk = GraphWalk(model, copy.deepcopy(model), inputs)
-    tail = walk.tail(["conv2.weight"], zeroed(model, "conv2.weight", 0))
+    tail = walk.suffix(["conv2.weight"], zeroed(model, "conv2.weight", 0))
     assert isinstance(tail, Suffix)
     ran = []
     for name, module in model.named_modules():
@@ -198,14 +198,14 @@ def test_the_walk_ends_at_the_last_tail_and_frees_what_nobody_needs():
 
 def test_what_cannot_be_traced_says_so():
     model, inputs = seeded(Deciding), samples((6,), 8, 0).inputs
-    tail = GraphWalk(model, copy.deepcopy(model), inputs).tail(["entry.weight"], zeroed(model, "entry.weight", 0))
+    tail = GraphWalk(model, copy.deepcopy(model), inputs).suffix(["entry.weight"], zeroed(model, "entry.weight", 0))
     assert isinstance(tail, str) and "cannot be traced" in tail
 
 
 def test_what_would_come_out_differently_is_not_trusted():
     model, inputs = seeded(Viewing), samples((6,), 8, 0).inputs
     walk = GraphWalk(model, copy.deepcopy(model), inputs)
-    tail = walk.tail(["middle.weight"], zeroed(model, "middle.weight", 0))
+    tail = walk.suffix(["middle.weight"], zeroed(model, "middle.weight", 0))
     assert tail == "what follows it, run alone, gives something else than the whole network"
 
 
@@ -213,6 +213,6 @@ def test_trying_a_tail_leaves_the_networks_as_they_were():
     model, inputs = seeded(Residual), samples((2, 8, 8), 4, 0).inputs
     work = copy.deepcopy(model)
     before = copy.deepcopy(model.state_dict())
-    GraphWalk(model, work, inputs).tail(["stem.weight"], zeroed(model, "stem.weight", 0))
+    GraphWalk(model, work, inputs).suffix(["stem.weight"], zeroed(model, "stem.weight", 0))
     for one in (model, work):
         assert all(torch.equal(tensor, before[name]) for name, tensor in one.state_dict().items())

@@ -17,7 +17,7 @@ from pruning.granularities.probing import calls_of
 from pruning.layer_sensitivity.incremental_linear import IncrementalLinear, computing_incrementally
 from pruning.layer_sensitivity.layer_cuts import CutModel, bytes_of_largest
 from pruning.layer_sensitivity.suffix_graph import GraphWalk
-from pruning.model.costs import costs
+from pruning.model.costs import cost_model, costs
 from pruning.model.devices import place
 from pruning.model.layer_table import layer_table
 from pruning.model.patching import (
@@ -111,7 +111,7 @@ def count(model: nn.Module) -> None:
 def walk(model: nn.Module) -> None:
     weight = {"4.weight": torch.ones(5, 4, 3, 3, dtype=torch.bool)}
     with evaluating(model):
-        found = GraphWalk(model, model, WORK.example).tail(list(weight), weight)
+        found = GraphWalk(model, model, WORK.example).suffix(list(weight), weight)
     if model[9].broken:
         raise _Broken(found)
 
@@ -122,7 +122,7 @@ def cut(model: nn.Module) -> None:
     groups = groups_of(model, Weights())
     scores = unit_scores(Magnitude(), WORK.build(), groups, Calibration(WORK, CPU))
     dense = WORK.build()
-    row = cutting.row(groups[1], scores, (0.5,), GraphWalk(dense, dense, WORK.example))
+    row = cutting.row(groups[1], scores, (0.5,), GraphWalk(dense, dense, WORK.example), cost_model(dense, WORK.example))
     with torch.no_grad(), evaluating(model), cutting.cut(row, row.cuts[0], exactly=True):
         assert int(model[4].weight.count_nonzero()) == 90
         model(WORK.example)
