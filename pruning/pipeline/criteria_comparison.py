@@ -4,6 +4,7 @@ import contextlib
 import time
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -42,10 +43,10 @@ def agreement(scores: Mapping[str, Mapping[str, Tensor]], keep: Mapping[str, Map
     common = [name for name in keep[kinds[0]] if all(name in keep[kind] and name in scores[kind] for kind in kinds)]
     if not common:
         raise RecipeError(f"{', '.join(kinds)} score no layer in common: compare fewer criteria")
-    flat = torch.stack([_ranks(torch.cat([scores[kind][name] for name in common])) for kind in kinds])
+    ranks = _spearman([torch.cat([scores[kind][name] for name in common]) for kind in kinds])
     pruned = torch.stack([~torch.cat([keep[kind][name] for name in common]) for kind in kinds]).double()
     both = pruned @ pruned.T
-    return Agreement(kinds, _correlation(flat).numpy(), (both / both.diagonal()[:, None]).numpy())
+    return Agreement(kinds, ranks, (both / both.diagonal()[:, None]).numpy())
 
 
 def agreement_of(decisions: Mapping[str, Decision]) -> Agreement:
@@ -54,19 +55,17 @@ def agreement_of(decisions: Mapping[str, Decision]) -> Agreement:
     return agreement(scores, {kind: decision.keep for kind, decision in decisions.items()})
 
 
-def _ranks(scores: Tensor) -> Tensor:
-    """Rank of every score, float64; equal scores share the mean of their ranks."""
-    _, group, counts = torch.unique(scores, return_inverse=True, return_counts=True)
-    last = counts.cumsum(0).double()
-    return (last - (counts.double() - 1) / 2)[group]
+def _spearman(scores: Sequence[Tensor]) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+    """Spearman's correlation of every two rows of scores; 0 with a row that does not vary, 1 of each with itself."""
+    from scipy.stats import rankdata  # late: a worker that compares nothing does without it
 
-
-def _correlation(rows: Tensor) -> Tensor:
-    """Pearson's correlation of every two rows; 0 with a row that does not vary, 1 of each with itself."""
-    centred = rows - rows.mean(dim=1, keepdim=True)
-    length = centred.norm(dim=1, keepdim=True)
-    unit = centred / torch.where(length > 0, length, 1.0)
-    return (unit @ unit.T).fill_diagonal_(1.0).clamp(-1.0, 1.0)
+    ranks = np.stack([rankdata(row.numpy()) for row in scores])  # ties share their mean rank
+    varies = ranks.std(axis=1) > 0
+    found = np.zeros((len(ranks), len(ranks)))
+    if varies.any():
+        found[np.ix_(varies, varies)] = np.corrcoef(ranks[varies])
+    np.fill_diagonal(found, 1.0)
+    return found.clip(-1.0, 1.0)
 
 
 def compare_all(

@@ -59,53 +59,52 @@ def prune(
     device = device or default_device()
     model = open_model(workload, device)
     groups = chosen_groups(workload, recipe, model)
-    bench = RunContext(workload, recipe, device, model, groups, cost_model(model, workload.example.to(device)))
-    asking = bench.asking(stop)
+    context = RunContext(workload, recipe, device, model, groups, cost_model(model, workload.example.to(device)))
+    stoppable = context.stoppable(stop)
     if progress is None:
-        plan, ranked = yield from _planned(bench)
-        run = None if stop() else first_round(asking, plan, ranked)
+        plan, ranked = yield from _planned(context)
+        run = None if stop() else first_round(stoppable, plan, ranked)
     else:
-        plan, run = progress.plan, resumed_round(asking, progress)
-    keep = (yield from carry_out_rounds(asking, plan, run, stop, save)) if run else keep_everything(bench)
-    model.eval()
+        plan, run = progress.plan, resumed_round(stoppable, progress)
+    keep = (yield from carry_out_rounds(stoppable, plan, run, stop, save)) if run else keep_everything(context)
     stopped = stop()
     if recipe.granularity.removable:
-        model = yield from _removed("tuned", bench, model, keep)
+        model = yield from _removed("tuned", context, model, keep)
     tuned = measure_stage(model, workload, device)
     yield StageMeasured("tuned", tuned)
     return PruneResult(model, keep, {**plan.stages, "tuned": tuned}, stopped)
 
 
-def _planned(bench: RunContext) -> Generator[Event, None, tuple[Plan, RankedUnits]]:
+def _planned(context: RunContext) -> Generator[Event, None, tuple[Plan, RankedUnits]]:
     """Score the dense network's units and measure the first two stages: dense, and the whole amount taken at once."""
-    recipe, workload = bench.recipe, bench.workload
-    ranked = bench.ranked({})
+    recipe, workload = context.recipe, context.workload
+    ranked = context.ranked({})
     target = ranked.decide(recipe.amount)
     steps = steps_per_epoch(recipe.tuning, workload.train) * recipe.tuning.epochs
     rounds = tuple(recipe.schedule.rounds_of(steps, target.counts.asked / target.counts.units))
     total = sum(each.steps for each in rounds)
-    yield Started(workload.name, device_name(bench.device), len(rounds), total, workload.task.classes)
-    dense = measure_stage(bench.model, workload, bench.device)
+    yield Started(workload.name, device_name(context.device), len(rounds), total, workload.task.classes)
+    dense = measure_stage(context.model, workload, context.device)
     yield StageMeasured("dense", dense)
-    pruned = yield from _measure_cut(bench, target)
+    pruned = yield from _measure_cut(context, target)
     yield StageMeasured("pruned", pruned)
     return Plan(rounds, {"dense": dense, "pruned": pruned}, ranked.ranking.divisors), ranked
 
 
-def _measure_cut(bench: RunContext, target: Decision) -> Generator[Event, None, Stage]:
+def _measure_cut(context: RunContext, target: Decision) -> Generator[Event, None, Stage]:
     """The stage of the whole amount taken at once, before any tuning: what the preview showed."""
-    cut = target.masked_copy(bench.model)
+    cut = target.masked_copy(context.model)
     if target.removable:
-        cut = yield from _removed("pruned", bench, cut, target.keep)
-    return measure_stage(cut, bench.workload, bench.device)
+        cut = yield from _removed("pruned", context, cut, target.keep)
+    return measure_stage(cut, context.workload, context.device)
 
 
 @torch.no_grad()
-def _removed(stage: StageName, bench: RunContext, model: nn.Module, keep: Keep) -> Generator[Event, None, nn.Module]:
+def _removed(stage: StageName, context: RunContext, model: nn.Module, keep: Keep) -> Generator[Event, None, nn.Module]:
     """The masked model without its pruned units, after comparing the outputs of the two."""
-    smaller = remove_units(model, bench.example, bench.groups, keep)
-    validation = bench.workload.validation
-    inputs, _ = validation.batch(torch.arange(min(256, len(validation))), bench.device)
+    smaller = remove_units(model, context.example, context.groups, keep)
+    validation = context.workload.validation
+    inputs, _ = validation.batch(torch.arange(min(256, len(validation))), context.device)
     with full_precision():
         difference = float((model(inputs) - smaller(inputs)).abs().max())
     before, after = (sum(p.numel() for p in m.parameters()) for m in (model, smaller))

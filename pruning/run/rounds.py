@@ -1,6 +1,7 @@
 """The rounds of a run: cut, measure, tune, and again. How far they have come is a value that can be written down."""
 
 from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -40,9 +41,9 @@ class RunContext:
     def example(self) -> Tensor:
         return self.workload.example.to(self.device)
 
-    def asking(self, stop: Stop) -> "RunContext":
+    def stoppable(self, stop: Stop) -> "RunContext":
         """The same, but once `stop` is true, taking a batch raises an exception that `carry_out_rounds` catches."""
-        train, validation = (_Asking(split, stop) for split in (self.workload.train, self.workload.validation))
+        train, validation = (_StoppableSplit(split, stop) for split in (self.workload.train, self.workload.validation))
         return replace(self, workload=replace(self.workload, train=train, validation=validation))
 
     def ranked(self, keep: Keep, divisors: Mapping[str, float] | None = None) -> RankedUnits:
@@ -132,7 +133,7 @@ class _StopAsked(Exception):
 
 
 @dataclass(frozen=True, eq=False)
-class _Asking:
+class _StoppableSplit:
     """A split that asks at every batch whether to go on: the one thing that scoring, tuning and evaluating all do."""
 
     split: Split
@@ -147,127 +148,131 @@ class _Asking:
         return self.split.batch(index, device, generator)
 
 
-def keep_everything(bench: RunContext) -> Keep:
+def keep_everything(context: RunContext) -> Keep:
     """The decision by which nothing is pruned."""
-    return {group.name: torch.ones(group.units, dtype=torch.bool) for group in bench.groups}
+    return {group.name: torch.ones(group.units, dtype=torch.bool) for group in context.groups}
 
 
-def first_round(bench: RunContext, plan: Plan, ranked: RankedUnits) -> CurrentRound:
+def first_round(context: RunContext, plan: Plan, ranked: RankedUnits) -> CurrentRound:
     """The first round, of the dense network."""
-    nothing = ranked.decide(bench.recipe.amount, 0.0)
+    nothing = ranked.decide(context.recipe.amount, 0.0)
     dense = RoundCut(-1, 0, nothing.keep, _masked(0, 0.0, nothing.counts), None)
-    return _cut(bench, plan, dense, ranked, _training(bench, plan, 0))
+    return _cut(context, plan, dense, ranked, _training(context, plan, 0))
 
 
-def resumed_round(bench: RunContext, progress: RunState) -> CurrentRound:
+def resumed_round(context: RunContext, progress: RunState) -> CurrentRound:
     """The round that was under way, its model and training as they were. PruningError if the network is another."""
-    shapes, written = ({n: t.shape for n, t in each.items()} for each in (bench.tensors(), progress.tensors))
+    shapes, written = ({n: t.shape for n, t in each.items()} for each in (context.tensors(), progress.tensors))
     if shapes != written:
         raise PruningError(
-            f"the run was interrupted and cannot go on: the network of {bench.workload.name} has other layers now than "
+            f"the run was interrupted and cannot go on: the network of {context.workload.name} has other layers now than "
             "when it began; start the run anew"
         )
-    bench.restore(progress.tensors)
-    training = _training(bench, progress.plan, progress.cut.number)
+    context.restore(progress.tensors)
+    training = _training(context, progress.plan, progress.cut.number)
     training.load(progress.training)
-    masks = masks_of(bench.groups, progress.cut.keep, bench.model)
-    progress.randomness.restore(bench.device)  # last: building a network may draw
+    masks = masks_of(context.groups, progress.cut.keep, context.model)
+    progress.randomness.restore(context.device)  # last: building a network may draw
     return CurrentRound(progress.cut, masks, training, progress.score)
 
 
 def carry_out_rounds(
-    bench: RunContext, plan: Plan, run: CurrentRound, stop: Stop, save: Save
+    context: RunContext, plan: Plan, run: CurrentRound, stop: Stop, save: Save
 ) -> Generator[Event, None, Keep]:
     """Tune the round that is under way, cut and tune those after it; returns what was kept.
 
     `save` is asked after each measurement, once its event has been consumed. The rounds end where they are when `stop`
-    is true, which a bench that is `asking` notices within a batch.
+    is true, which a `stoppable` context notices within a batch.
     """
-    keep, drop = run.cut.keep, bench.recipe.schedule.max_drop
+    keep, drop = run.cut.keep, context.recipe.schedule.max_drop
     try:
         while True:
-            score = yield from _round(bench, plan, run, save)
+            score = yield from _round(context, plan, run, save)
             lost = plan.stages["dense"].validation - score
             if run.cut.before is not None and drop is not None and lost > drop and not stop():
                 keep = run.cut.before.keep
-                yield from _gone_back(bench, run.cut, run.cut.before, lost, drop)
+                yield from _take_back(context, run.cut, run.cut.before, lost, drop)
                 break
             if run.cut.number + 1 == len(plan.rounds) or stop():
                 break
-            run = _next_cut(bench, plan, run)
+            run = _next_cut(context, plan, run)
             keep = run.cut.keep
     except _StopAsked:
         pass
     return keep
 
 
-def _training(bench: RunContext, plan: Plan, number: int) -> Training:
+def _training(context: RunContext, plan: Plan, number: int) -> Training:
     """The training that the round belongs to, at its beginning."""
-    recipe, parts = bench.recipe, plan.rounds if bench.recipe.schedule.continuous else plan.rounds[:1]
+    recipe, parts = context.recipe, plan.rounds if context.recipe.schedule.continuous else plan.rounds[:1]
     seed = recipe.seed if recipe.schedule.continuous else recipe.seed + number
     steps = sum(each.steps for each in parts)
-    return Training(bench.model, bench.workload, recipe.tuning, steps, bench.device, seed)
+    return Training(context.model, context.workload, recipe.tuning, steps, context.device, seed)
 
 
-def _next_cut(bench: RunContext, plan: Plan, run: CurrentRound) -> CurrentRound:
+def _next_cut(context: RunContext, plan: Plan, run: CurrentRound) -> CurrentRound:
     """Score what is left, and decide on the next cut."""
-    ranked = bench.ranked(run.cut.keep, plan.divisors)
-    continuous = bench.recipe.schedule.continuous
-    training = run.training if continuous else _training(bench, plan, run.cut.number + 1)
-    return _cut(bench, plan, run.cut, ranked, training)
+    ranked = context.ranked(run.cut.keep, plan.divisors)
+    continuous = context.recipe.schedule.continuous
+    training = run.training if continuous else _training(context, plan, run.cut.number + 1)
+    return _cut(context, plan, run.cut, ranked, training)
 
 
-def _cut(bench: RunContext, plan: Plan, last: RoundCut, ranked: RankedUnits, training: Training) -> CurrentRound:
+def _cut(context: RunContext, plan: Plan, last: RoundCut, ranked: RankedUnits, training: Training) -> CurrentRound:
     """The round after `last`."""
     number = last.number + 1
     progress = plan.rounds[number].progress
     done = last.done + (plan.rounds[last.number].steps if number else 0)
     before = None
-    if bench.recipe.schedule.max_drop is not None:
-        copies = {name: tensor.detach().clone() for name, tensor in bench.tensors().items()}
+    if context.recipe.schedule.max_drop is not None:
+        copies = {name: tensor.detach().clone() for name, tensor in context.tensors().items()}
         before = RoundStart(last.keep, last.reported, copies)
-    decision = ranked.decide(bench.recipe.amount, progress)
+    decision = ranked.decide(context.recipe.amount, progress)
     reported = _masked(number, progress, decision.counts)
     return CurrentRound(RoundCut(number, done, decision.keep, reported, before), decision.masks, training)
 
 
-def _round(bench: RunContext, plan: Plan, run: CurrentRound, save: Save) -> Generator[Event, None, float]:
+def _round(context: RunContext, plan: Plan, run: CurrentRound, save: Save) -> Generator[Event, None, float]:
     """Cut and measure, unless that was done, and take the steps that are left of the round; returns the last score."""
     cut, training, score = run.cut, run.training, run.score
     if score is None:
         yield from _report_masked(cut.reported)
-        apply_masks(bench.model, run.masks)
-        score = yield from _measured(bench, plan, run, cut.done, save)
-    begun = cut.done if bench.recipe.schedule.continuous else 0  # steps of the training before the round
-    for step in training.steps(begun + plan.rounds[cut.number].steps - training.done, run.masks):
-        after = cut.done + step.step + 1 - begun
-        _require_finite_loss(step.loss, bench.recipe)
-        yield TuningStep(cut.number, step.epoch, after, step.loss)
-        if (step.step + 1) % training.per_epoch == 0:
-            score = yield from _measured(bench, plan, run, after, save)
+        apply_masks(context.model, run.masks)
+        score = yield from _measured(context, plan, run, cut.done, save)
+    begun = cut.done if context.recipe.schedule.continuous else 0  # steps of the training before the round
+    left = begun + plan.rounds[cut.number].steps - training.done
+    with closing(training.steps(left, run.masks)) as steps:  # closed, it puts the model back into evaluation mode
+        for step in steps:
+            after = cut.done + step.step + 1 - begun
+            _require_finite_loss(step.loss, context.recipe)
+            yield TuningStep(cut.number, step.epoch, after, step.loss)
+            if (step.step + 1) % training.per_epoch == 0:
+                score = yield from _measured(context, plan, run, after, save)
     return score
 
 
-def _measured(bench: RunContext, plan: Plan, run: CurrentRound, step: int, save: Save) -> Generator[Event, None, float]:
-    measured = bench.validated(run.cut.number, step, run.cut.keep)
+def _measured(
+    context: RunContext, plan: Plan, run: CurrentRound, step: int, save: Save
+) -> Generator[Event, None, float]:
+    measured = context.validated(run.cut.number, step, run.cut.keep)
     yield measured
-    randomness = Randomness.now(bench.device)
-    yield from save(RunState(plan, run.cut, step, measured.score, bench.tensors(), run.training.state(), randomness))
+    randomness = Randomness.now(context.device)
+    yield from save(RunState(plan, run.cut, step, measured.score, context.tensors(), run.training.state(), randomness))
     return measured.score
 
 
-def _gone_back(
-    bench: RunContext, cut: RoundCut, before: RoundStart, lost: float, drop: float
+def _take_back(
+    context: RunContext, cut: RoundCut, before: RoundStart, lost: float, drop: float
 ) -> Generator[Event, None, None]:
     """Make the network what it was before the last round, and say so; the last events then tell of what is returned."""
-    bench.restore(before.tensors)
+    context.restore(before.tensors)
     back = f"of round {cut.number}" if cut.number else "before any cut"
     yield Warned(
         f"round {cut.number + 1}: validation accuracy dropped by {100 * lost:.2f} points, more than {100 * drop:g}: "
         f"the result is the network {back}"
     )
     yield from _report_masked(before.reported)
-    yield bench.validated(before.reported.round, cut.done, before.keep)
+    yield context.validated(before.reported.round, cut.done, before.keep)
 
 
 def _masked(number: int, progress: float, where: Position) -> Masked:

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from scipy.stats import spearmanr
 from torch import nn
 
 from pruning.criteria import Ablation, Magnitude, OptimalBrainDamage, Snip, Taylor
@@ -140,3 +141,10 @@ def test_criteria_that_score_no_layer_in_common_are_said_apart():
     keep = {kind: {name: torch.arange(3) > 0 for name in groups} for kind, groups in scores.items()}
     with pytest.raises(RecipeError, match="a, b score no layer in common: compare fewer criteria"):
         agreement(scores, keep)
+
+
+def test_rank_agreement_is_what_scipy_calls_spearmans_correlation():
+    values = torch.randint(5, (3, 40), generator=torch.Generator().manual_seed(0)).float()
+    scores = {kind: {"x": row} for kind, row in zip("abc", values, strict=True)}
+    keep = {kind: {"x": torch.ones(40, dtype=torch.bool)} for kind in scores}
+    assert agreement(scores, keep).ranks == pytest.approx(spearmanr(values.numpy(), axis=1).statistic)
