@@ -29,12 +29,12 @@ def progress_bar(shown: bool) -> Generator[Report, None, None]:
         yield report
 
 
-def last_value(events: Generator[Any, None, _T], hear: Callable[[Any], None] = lambda _: None) -> _T:
-    """What the generator returns in the end; `hear` is told everything on the way."""
+def last_value(events: Generator[Any, None, _T], on_event: Callable[[Any], None] = lambda _: None) -> _T:
+    """What the generator returns in the end; `on_event` is called with everything that it yields before."""
     with closing(events):
         while True:
             try:
-                hear(next(events))
+                on_event(next(events))
             except StopIteration as end:
                 return end.value
 

@@ -126,19 +126,19 @@ def prune(
     asked = replace(asked, workload=workload.name)
     place = default_device() if device is None else torch.device(device)
     with progress_bar(progress) as report:
-        heard = _Heard(report, begun)
+        log = _EventLog(report, begun)
         with (
             torch.random.fork_rng(devices=[] if place.type == "cpu" else None),
             stop_on_interrupt(lambda: report(None, "stopping: measuring what there is")) as stop,
         ):
             torch.manual_seed(asked.seed)  # a network's own dropout draws from the global generator
-            done, pruned = last_value(prune_within_memory(workload, asked, place, stop), heard.hear)
+            done, pruned = last_value(prune_within_memory(workload, asked, place, stop), log.add)
     result = PruningResult(
         pruned.model,
         done,
         pruned.keep,
         pruned.stages,
-        tuple(heard.events),
+        tuple(log.events),
         pruned.stopped,
         time.monotonic() - begun,
         workload,
@@ -149,7 +149,7 @@ def prune(
     return result
 
 
-class _Heard:
+class _EventLog:
     """The events so far, and the progress bar that shows how far they have come."""
 
     def __init__(self, report: Report, begun: float) -> None:
@@ -157,7 +157,7 @@ class _Heard:
         self._report = report
         self._begun = self._drawn = begun
 
-    def hear(self, event: Event) -> None:
+    def add(self, event: Event) -> None:
         self.events.append(event)
         now = time.monotonic()
         # a bar is redrawn often enough for an eye: what it shows is counted from all events anew

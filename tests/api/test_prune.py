@@ -73,6 +73,13 @@ def test_the_given_model_stays_as_it_is() -> None:
     assert all(not module._forward_hooks and not module._forward_pre_hooks for module in model.modules())
 
 
+def test_what_the_caller_does_to_the_model_later_changes_no_result() -> None:
+    model = small()
+    found = pruning.prune(model, **SPLITS, epochs=0, device="cpu", progress=False)
+    model.hidden.weight.data.zero_()
+    assert torch.equal(found.workload.build().hidden.weight, small().hidden.weight)
+
+
 def test_random_numbers_of_the_caller_go_on_as_if_nothing_had_happened() -> None:
     torch.manual_seed(3)
     expected = torch.rand(2)

@@ -11,6 +11,7 @@ from pruning.exporters.report import Report, choices, in_words
 from pruning.exporters.snippet import loading_snippet
 from pruning.recipe.recipe import from_json
 from pruning.reporting.formatting import THIN
+from pruning.reporting.palette import DARK, LIGHT, PAPER, css_variables
 from tests.exporters.records import record
 from tests.networks import tiny
 from tests.own_workload import recipe_text, write_own
@@ -31,6 +32,14 @@ def test_the_page_needs_nothing_from_outside() -> None:
     assert re.findall(r"<(?:script|link|img|iframe)\b[^>]*(?:src|href)=", html) == []
     assert "@import" not in html and "url(http" not in html
     assert html.count("plotly.js v") == 1
+
+
+def test_the_page_takes_its_colours_from_the_palette() -> None:
+    html = page()
+    for ground in (LIGHT, DARK, PAPER):
+        assert f":root {{ {css_variables(ground)} }}" in html
+    names = set(re.findall(r"var\(--([a-z]+)\)", html))
+    assert names and names <= set(vars(LIGHT))
 
 
 def test_each_score_says_which_split_it_is_from() -> None:
