@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test check package browser docs screenshots gallery clean
+.PHONY: run test check mutants package browser docs screenshots gallery clean
 
 run: $(VENV)/run.stamp
 	$(BIN)/python -m pruning app --port $(PORT)
@@ -24,6 +24,12 @@ check: $(VENV)/test.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+
+# the lines of selection, recipe, runs and estimator changed in turn, which takes hours: docs/explanation/mutants.md
+mutants: $(VENV)/test.stamp
+	$(PIP) mutmut==3.8.1
+	nice $(BIN)/python -m mutmut run --max-children 1 $(MUTANTS)
+	$(BIN)/python -m mutmut results
 
 # a wheel in dist/, and what it does in an environment of its own
 package: $(VENV)/test.stamp
@@ -59,4 +65,4 @@ $(VENV)/test.stamp: requirements.txt requirements-dev.txt
 	touch $@ $(VENV)/run.stamp
 
 clean:
-	rm -rf $(VENV) dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) dist mutants .pytest_cache .ruff_cache .hypothesis
