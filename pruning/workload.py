@@ -14,14 +14,23 @@ Batch = tuple[Tensor, Tensor]
 
 
 class Split(Protocol):
-    """Samples in a fixed order, which can be had by index, ready for the model, on a device."""
+    """Samples in a fixed order, taken by index, ready for the model, on a device.
+
+    Any class with `__len__` and `batch` is one; `TensorSplit` is for samples in memory.
+    """
 
     def __len__(self) -> int: ...
 
     def batch(self, index: Tensor, device: torch.device, generator: torch.Generator | None = None) -> Batch:
-        """Inputs [len(index), *input] and targets [len(index)].
+        """The samples at some positions.
 
-        Only a training split may use the generator, to augment.
+        Args:
+            index: Positions in the split, int64 [b].
+            device: Where the batch shall be.
+            generator: Given in fine-tuning only: a training split may draw from it, to augment.
+
+        Returns:
+            Inputs [b, *input], prepared for the model, and targets [b].
         """
         ...
 
@@ -30,8 +39,21 @@ class Split(Protocol):
 class TensorSplit:
     """A split held in memory as stored (uint8 stays uint8), moved to the device once and made ready there.
 
-    `inputs` [n, ...], `targets` [n]. `prepare` maps stored inputs [b, ...] to what the model takes; `augment` (training
-    only) maps prepared inputs to varied ones of the same shape.
+    Attributes:
+        inputs: Stored inputs [n, ...].
+        targets: Targets [n], class numbers from 0 where the task is classification.
+        prepare: Maps stored inputs [b, ...] to what the model takes.
+        augment: Maps prepared inputs to varied ones of the same shape; used in fine-tuning only.
+
+    Raises:
+        WorkloadError: There are not as many targets as inputs.
+
+    Examples:
+        >>> pictures = torch.full((4, 2, 2), 255, dtype=torch.uint8)
+        >>> split = TensorSplit(pictures, torch.tensor([0, 1, 0, 1]), prepare=lambda stored: stored[:, None] / 255)
+        >>> inputs, targets = split.batch(torch.tensor([1, 2]), torch.device("cpu"))
+        >>> inputs.shape, targets
+        (torch.Size([2, 1, 2, 2]), tensor([1, 0]))
     """
 
     inputs: Tensor
@@ -50,6 +72,7 @@ class TensorSplit:
         return len(self.targets)
 
     def batch(self, index: Tensor, device: torch.device, generator: torch.Generator | None = None) -> Batch:
+        """The samples at some positions, prepared; augmented if there is a generator. See `Split.batch`."""
         if device not in self._resident:
             self._resident[device] = (self.inputs.to(device), self.targets.to(device))
         inputs, targets = self._resident[device]
@@ -73,7 +96,10 @@ def shuffled(split: Split, size: int, device: torch.device, generator: torch.Gen
 
 
 class Task(Protocol):
-    """What the model is for: a loss to tune with and a score to evaluate by."""
+    """What the model is for: a loss to fine-tune with and a score to evaluate by.
+
+    Any class with these three members is one; `Classification` is cross entropy and top-1 accuracy.
+    """
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -81,38 +107,78 @@ class Task(Protocol):
         ...
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
-        """Scalar, differentiable."""
+        """How wrong the model is on a batch.
+
+        Args:
+            model: The model, in training mode while it is fine-tuned.
+            batch: Inputs [b, *input] and targets [b].
+
+        Returns:
+            A differentiable scalar.
+        """
         ...
 
     def judge(self, output: Tensor, target: Tensor) -> Tensor:
-        """Per-sample score in [0, 1], float32 [batch]; the mean over a split is the split's score."""
+        """How right each sample is; the mean over a split is the split's score.
+
+        Args:
+            output: What the model gave, [b, ...].
+            target: The targets, [b].
+
+        Returns:
+            A score in [0, 1] for each sample, float32 [b].
+        """
         ...
 
 
 @dataclass(frozen=True)
 class Classification:
-    """Cross entropy on logits [batch, classes], evaluated by top-1 accuracy."""
+    """Cross entropy on logits [b, classes], evaluated by top-1 accuracy.
+
+    Attributes:
+        classes: Names of the targets 0, 1, ...
+
+    Examples:
+        >>> task = Classification(("cat", "dog"))
+        >>> task.judge(torch.tensor([[2.0, 1.0], [0.0, 3.0]]), torch.tensor([0, 0]))
+        tensor([1., 0.])
+    """
 
     classes: tuple[str, ...]
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        """Mean cross entropy of a batch of inputs [b, *input] and class numbers [b]: a scalar."""
         inputs, targets = batch
         return F.cross_entropy(model(inputs), targets)
 
     def judge(self, output: Tensor, target: Tensor) -> Tensor:
+        """1 where the largest of the logits [b, classes] is the target's [b], else 0: float32 [b]."""
         return (output.argmax(dim=1) == target).float()
 
 
 @dataclass(frozen=True)
 class Workload:
-    """A model, its data and its metric.
+    """A model, its data and its metric: all that a run needs to know.
 
-    `build` returns a fresh trained copy on the CPU in eval mode. `example` is one prepared input [1, *input], for
-    tracing and MACs. Tuning sees `train`; sliders, sensitivity and search see `validation`; `test` is scored only for
-    the stages of a run and for an export: nobody chooses on it. `data` says in words what the data is.
+    Attributes:
+        name: What recipes and reports call it.
+        build: Returns a fresh trained copy on the CPU in eval mode.
+        example: One prepared input [1, *input], for tracing and for counting MACs.
+        train: What fine-tuning and criteria look at.
+        validation: What sliders, sensitivity maps and comparisons look at: whatever is chosen is chosen by it.
+        test: Scored only for the stages of a run and for an export: nobody chooses by it.
+        task: Loss and score.
+        data: What the data is, in words.
+        checkpoints: Earlier states of the model by name, each a maker of a state dict with the model's own keys:
+            `initial` are the weights before training; the criterion `change` compares with one.
 
-    `checkpoints` are earlier states of the model by name, each a maker of a state dict with the model's own keys:
-    `initial` are the weights before training; the criterion `change` compares with one.
+    Examples:
+        >>> x, y = torch.randn(30, 6), torch.arange(30) % 2
+        >>> train, validation, test = TensorSplit(x[:10], y[:10]), TensorSplit(x[10:20], y[10:20]), TensorSplit(x, y)
+        >>> network = nn.Sequential(nn.Linear(6, 2))
+        >>> task = Classification(("a", "b"))
+        >>> Workload("mine", lambda: network, x[:1], train, validation, test, task).name
+        'mine'
     """
 
     name: str

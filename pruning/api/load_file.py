@@ -32,7 +32,7 @@ def load(
     Raises:
         WorkloadError: The file cannot be read, or is not of this model.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> from torch import nn
         >>> from safetensors.torch import save_file

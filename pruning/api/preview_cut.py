@@ -40,8 +40,10 @@ class Preview:
         dense: Costs of the network as it is.
         units: How many units compete.
         pruned: How many of them are pruned.
-        parameters, nonzero, bytes, macs: What is left: after removal, where units can be removed; `bytes` are of the
-            .safetensors file and `macs` for one sample.
+        parameters: Parameters that are left after removal, where units can be removed.
+        nonzero: Parameters that are not zero then.
+        bytes: Length of the .safetensors file then.
+        macs: Multiply-accumulates for one sample then.
     """
 
     recipe: Recipe
@@ -138,7 +140,7 @@ def preview(
         RecipeError: A choice does not exist or does not fit the others; the sentence says what to choose.
         WorkloadError: The model cannot be used, or the criterion looks at data and there is none.
 
-    Example:
+    Examples:
         >>> from torch import nn
         >>> net = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 4))
         >>> cut = preview(net, sparsity=0.75)

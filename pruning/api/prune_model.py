@@ -87,7 +87,7 @@ def prune(
         RecipeError: A choice does not exist or does not fit the others; the sentence says what to choose.
         WorkloadError: The model or the data cannot be used; the sentence says what to give.
 
-    Example:
+    Examples:
         >>> import torch
         >>> from torch import nn
         >>> x, y = torch.randn(200, 6), torch.arange(200) % 3

@@ -70,6 +70,8 @@ class PruningResult:
         events: All that happened, in its order.
         stopped: Whether an interrupt ended the run early.
         seconds: How long it took.
+        workload: The model as it was, with its data and task.
+        device: Where it was computed.
     """
 
     model: nn.Module

@@ -48,7 +48,7 @@ def scores(
         RecipeError: There is no such criterion or granularity.
         WorkloadError: The model or the data cannot be used, or the criterion looks at data and there is none.
 
-    Example:
+    Examples:
         >>> import torch
         >>> from torch import nn
         >>> net = nn.Sequential(nn.Linear(2, 2, bias=False), nn.ReLU(), nn.Linear(2, 3, bias=False))

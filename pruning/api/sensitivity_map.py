@@ -149,7 +149,7 @@ def sensitivity(
         RecipeError: There is no such criterion or granularity, or a level is not between 0 and 1.
         WorkloadError: The model or the data cannot be used.
 
-    Example:
+    Examples:
         >>> import torch
         >>> from torch import nn
         >>> x, y = torch.randn(100, 6), torch.arange(100) % 3

@@ -21,9 +21,26 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Recipe:
-    """What to prune, how, and how to heal it. Field names are the same in JSON, on the page and in the CLI.
+    """What to prune, how, and how to fine-tune it. Field names are the same in JSON, on the page and in the CLI.
 
-    `keep_whole` may be given as any collection of layer names; it is kept as a set.
+    Attributes:
+        workload: The name of the model with its data.
+        criterion: What says how important a unit is.
+        granularity: What a unit is.
+        scope: Which units compete.
+        amount: How much is pruned.
+        schedule: In how many rounds.
+        tuning: How the network is fine-tuned after each round.
+        keep_whole: Names of layers that lose nothing, in any collection; kept as a set.
+        seed: Decides every random choice, from 0.
+
+    Raises:
+        RecipeError: A value is out of its range, or two choices do not go together.
+
+    Examples:
+        >>> recipe = Recipe("fashion_cnn", amount=Sparsity(0.8), keep_whole=("conv1",))
+        >>> from_json(to_json(recipe)) == recipe
+        True
     """
 
     workload: str
