@@ -41,9 +41,10 @@ package: $(VENV)/test.stamp
 gallery: $(VENV)/run.stamp
 	$(BIN)/python -m views.gallery --port $(PORT)
 
-# the page of all choices, read from the code
-docs: $(VENV)/run.stamp
-	$(BIN)/python -m pruning choices --markdown > docs/choices.md
+# the page of all choices, read from the code, and the site in site/
+docs: $(VENV)/test.stamp
+	$(BIN)/python -m pruning choices --markdown > docs/reference/choices.md
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 # the pictures of the README, taken from the running page
 screenshots: $(VENV)/test.stamp browser
@@ -65,4 +66,4 @@ $(VENV)/test.stamp: requirements.txt requirements-dev.txt
 	touch $@ $(VENV)/run.stamp
 
 clean:
-	rm -rf $(VENV) dist mutants .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) dist site mutants .pytest_cache .ruff_cache .hypothesis

@@ -56,4 +56,4 @@ def test_the_command_prints_the_tables_and_the_same_as_json():
 
 def test_the_page_of_choices_is_the_one_that_the_code_gives():
     """`make docs` writes it."""
-    assert (ROOT / "docs" / "choices.md").read_text(encoding="utf-8") == markdown()
+    assert (ROOT / "docs" / "reference" / "choices.md").read_text(encoding="utf-8") == markdown()
