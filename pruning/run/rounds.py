@@ -165,8 +165,8 @@ def resumed_round(context: RunContext, progress: RunState) -> CurrentRound:
     shapes, written = ({n: t.shape for n, t in each.items()} for each in (context.tensors(), progress.tensors))
     if shapes != written:
         raise PruningError(
-            f"the run was interrupted and cannot go on: the network of {context.workload.name} has other layers now than "
-            "when it began; start the run anew"
+            f"the run was interrupted and cannot go on: the network of {context.workload.name} has other layers now "
+            "than when it began; start the run anew"
         )
     context.restore(progress.tensors)
     training = _training(context, progress.plan, progress.cut.number)
