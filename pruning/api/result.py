@@ -162,10 +162,10 @@ class PruningResult:
         from html import escape
 
         with extra_packages():
-            from pruning.reporting.pictures import curve_svg, stages_html
+            from pruning.reporting.pictures import curve_html, stages_html
 
         notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes)
-        return f"<p>{escape(self._headline())}</p>{stages_html(self.stages)}{curve_svg(curve(self.events))}{notes}"
+        return f"<p>{escape(self._headline())}</p>{stages_html(self.stages)}{curve_html(curve(self.events))}{notes}"
 
     def _headline(self) -> str:
         units = sum(len(stays) for stays in self.keep.values())

@@ -94,6 +94,13 @@ def curve_svg(curve: Curve) -> str:
     )
 
 
+def curve_html(curve: Curve) -> str:
+    """The curve with its title as a line below it, for eyes too; empty if nothing is known."""
+    svg = curve_svg(curve)
+    title = svg.partition("<title>")[2].partition("</title>")[0]
+    return f"<figure style='margin:0'>{svg}<figcaption><small>{title}</small></figcaption></figure>" if svg else ""
+
+
 def table_html(heads: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
     """A table; heads are texts, cells are HTML. The first cell of a row is its heading."""
     top = "".join(f"<th scope='col' style='text-align:left'>{escape(head)}</th>" for head in heads)

@@ -10,7 +10,7 @@ from pruning.evaluation.estimate import Estimate
 from pruning.interactive.responses import LayerView
 from pruning.layer_sensitivity.result import Sensitivity, SensitivityCell, SensitivityRow
 from pruning.reporting.palette import CUT, SERIES, STAGES
-from pruning.reporting.pictures import curve_svg, histogram_svg, layers_html, map_html, table_html
+from pruning.reporting.pictures import curve_html, curve_svg, histogram_svg, layers_html, map_html, table_html
 from pruning.reporting.run_summary import Curve, ScorePoint
 
 
@@ -77,7 +77,8 @@ def test_a_curve_says_where_it_ends_and_draws_the_dense_line() -> None:
     assert found(svg, "title")[0].text == "validation accuracy 75.00\u202f% after 10 steps, dense 90.00\u202f%"
     assert [line.attrib["stroke"] for line in found(svg, "polyline")] == [SERIES["accuracy"].hue, STAGES["dense"].hue]
     assert [point.split(",")[0] for point in found(svg, "polyline")[0].attrib["points"].split()] == ["4.0", "252.0"]
-    assert curve_svg(Curve((), (), (), None, 0)) == ""
+    assert curve_svg(Curve((), (), (), None, 0)) == curve_html(Curve((), (), (), None, 0)) == ""
+    assert curve_html(Curve(points, (), (), 0.9, 10)).count("dense 90.00\u202f%") == 2  # for ears, and for eyes
 
 
 def test_heads_are_texts_and_the_first_cell_is_a_heading() -> None:
