@@ -95,7 +95,7 @@ def from_json(text: str) -> Recipe:
 def from_dict(values: Any) -> Recipe:
     """As `from_json`, from what a JSON reader returns. Keys that start with // are comments."""
     if not isinstance(values, dict):
-        raise RecipeError(f"a recipe is a JSON object, not {short(values)}")
+        raise RecipeError(f"a recipe is a JSON object, not {'null' if values is None else short(values)}")
     given: dict[str, Any] = dict(values)  # type: ignore[arg-type]
     version: object = given.pop("version", None)
     if version != VERSION or isinstance(version, bool):
