@@ -18,7 +18,6 @@ EXTRAS = {
     "rich": "app",
     "streamlit": "app",
     "plotly": "app",
-    "altair": "app",
     "pandas": "app",
     "jinja2": "app",
     "captum": "attribution",

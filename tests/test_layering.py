@@ -25,7 +25,8 @@ FLOORS = (
     ("reporting",),
     ("exporters",),
     ("run",),
-    ("api", "cli", "execution", "testing"),
+    ("api", "cli", "execution"),
+    ("testing",),
 )
 """The rooms of `pruning/`, its folders and single files, from the bottom up: each may import from floors below its own.
 

@@ -163,6 +163,8 @@ def _workload(model: nn.Module, train: Split, validation: Split, test: Split, ta
         inputs, _ = train.batch(torch.arange(1), torch.device("cpu"))
     except Exception as error:  # a Dataset is a person's own code
         raise WorkloadError(f"the data does not give a batch ({describe(error)}); mend it") from error
+    if not isinstance(inputs, Tensor):  # type: ignore[redundant-expr]
+        raise WorkloadError(f"the data gives inputs of type {type(inputs).__name__}; give one tensor, a row a sample")
     build = _maker(model)
     return Workload(NAME, build, inputs, train, validation, test, task or _classification(build(), inputs))
 

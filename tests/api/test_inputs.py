@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 import pruning
@@ -134,3 +134,18 @@ def test_an_input_is_known_where_the_first_layer_is_linear_and_asked_for_elsewhe
         pruning.preview(conv, sparsity=0.5)
     assert pruning.preview(conv, sparsity=0.5, example=torch.zeros(1, 3, 8, 8)).dense.macs > 0
     assert pruning.preview(small(), sparsity=0.5).dense.macs == 6 * 16 + 16 * 3
+
+
+class Dictionaries:
+    """A split whose inputs are a mapping, as text models take them."""
+
+    def __len__(self) -> int:
+        return 4
+
+    def batch(self, index: Tensor, device: torch.device, generator: torch.Generator | None = None) -> Any:
+        return {"tokens": index}, index
+
+
+def test_inputs_that_are_no_tensor_are_refused_by_their_type() -> None:
+    with pytest.raises(WorkloadError, match="the data gives inputs of type dict; give one tensor, a row a sample"):
+        pruning.prune(small(), train=Dictionaries(), validation=Dictionaries(), test=Dictionaries(), progress=False)

@@ -9,7 +9,7 @@ from pruning.layer_sensitivity.result import LEVELS, Sensitivity, SensitivityCel
 from pruning.reporting.plots_sensitivity import curve_points
 from views.gallery.states import LONG, Draw, States
 from views.sensitivity import suggestion, table
-from views.sensitivity.curves import curves_chart
+from views.sensitivity.curves import curves_spec
 
 DENSE, TOTAL = 0.9158, 10_000
 ALONE = "its output is read twice"
@@ -52,8 +52,8 @@ def _table(sensed: Sensitivity, cuts: dict[str, float], stale: bool = False) -> 
 
 def _curves(sensed: Sensitivity) -> Draw:
     def draw(key: str) -> None:
-        chart = curves_chart(curve_points(sensed.rows[:4], DENSE), DENSE)
-        st.altair_chart(chart, key=f"{key}_chart", width="stretch")
+        spec = curves_spec(curve_points(sensed.rows[:4], DENSE), DENSE)
+        st.vega_lite_chart(spec=spec, key=f"{key}_chart", width="stretch", alt="accuracy by level")
 
     return draw
 

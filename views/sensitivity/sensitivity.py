@@ -16,7 +16,7 @@ from pruning.reporting.plots_sensitivity import MOST_CURVES, curve_points
 from views.sensitivity import asking as sensitivity_asking
 from views.sensitivity import suggestion as sensitivity_suggestion
 from views.sensitivity import table as sensitivity_table
-from views.sensitivity.curves import curves_chart
+from views.sensitivity.curves import curves_spec
 from views.sensitivity.state import SHARPNESS, KnownMap, Question, cuts_of, sensitivity_state
 from views.shared import recipe_sidebar
 from views.shared.language import _
@@ -227,8 +227,8 @@ def _curves(sensed: Sensitivity) -> None:
         return
     points = curve_points(rows, sensed.dense)
     words = _("accuracy of {layers} by level, dashed: dense; the numbers are in the table above")
-    st.altair_chart(
-        curves_chart(points, sensed.dense), key="sensitivity_curves", width="stretch",
+    st.vega_lite_chart(
+        spec=curves_spec(points, sensed.dense), key="sensitivity_curves", width="stretch",
         alt=words.format(layers=", ".join(picked)),
     )  # fmt: skip
 

@@ -1,9 +1,6 @@
 """A run as several pages show it: how far it is, its curves, and Stop. A worker carries it out; the page only reads its events."""
 
-from __future__ import annotations
-
 import time
-from typing import TYPE_CHECKING
 
 import streamlit as st
 
@@ -11,15 +8,12 @@ from pruning.errors import PruningError
 from pruning.events import Event, Failed, Finished, Resumed, Verified, Warned
 from pruning.execution.store.records import RunRow
 from pruning.reporting.formatting import duration, percent
-from pruning.reporting.palette import DASH_LENGTHS, SERIES
 from pruning.reporting.run_summary import Curve, curve, progress
 from views.shared.language import _
+from views.shared.run_curves import curves_spec
 from views.shared.run_events import events_of, name_of
 from views.shared.run_queue import waiting
 from views.shared.server import backend
-
-if TYPE_CHECKING:
-    import altair as alt
 
 POLL_S = 0.5
 
@@ -127,46 +121,10 @@ def _where(row: RunRow, events: list[Event], place: str) -> None:
 
 
 def _curves(points: Curve, key: str) -> None:
-    """Accuracy and sparsity above, loss below, over optimiser steps, in the looks of the report.
-
-    Drawn by Altair and not by the report's figure: Streamlit mounts a Plotly chart anew whenever its numbers change,
-    which at every poll would blank it and lose the zoom. A keyed Altair chart keeps its place.
-    """
-    share = [(p.step, "accuracy", 100 * p.score) for p in points.scores]
-    share += [(p.step, "sparsity", 100 * p.sparsity) for p in points.scores]
-    loss = [(p.step, "loss", p.loss) for p in points.losses]
-    if not share:
+    """Accuracy and sparsity above, loss below, over optimiser steps, in the looks of the report."""
+    if not points.scores:
         return
-    import altair as alt  # with pandas and pyarrow 100 MB, which a page without a run does without
-
-    upper = _lines(share, ["accuracy", "sparsity"], _("%, validation"), 150)
-    lower = _lines(loss, ["loss"], _("training loss"), 70)
-    chart = alt.vconcat(upper, lower, spacing=8).resolve_scale(
-        x="shared", color="independent", strokeDash="independent"
-    )
     last = points.scores[-1]
     words = _("curves: validation accuracy {score}, sparsity {share} after {step} steps")
     text = words.format(score=percent(last.score), share=percent(last.sparsity), step=last.step)
-    st.altair_chart(chart, key=key, alt=text, width="stretch")
-
-
-def _lines(rows: list[tuple[int, str, float]], names: list[str], title: str, height: int) -> alt.Chart:
-    import altair as alt
-    import pandas as pd
-
-    frame = pd.DataFrame(rows, columns=["step", "series", "value"])
-    hues, dashes = [SERIES[n].hue for n in names], [list(DASH_LENGTHS[SERIES[n].dash]) for n in names]
-    return (
-        alt.Chart(frame, height=height, width="container")
-        .mark_line(point=len(names) > 1, clip=True)
-        .encode(
-            x=alt.X("step:Q", title=_("optimiser steps") if len(names) == 1 else None),
-            y=alt.Y("value:Q", title=title, scale=alt.Scale(zero=False)),
-            color=alt.Color(
-                "series:N",
-                scale=alt.Scale(domain=names, range=hues),
-                legend=alt.Legend(title=None, orient="top", symbolType="stroke", symbolSize=300),
-            ),
-            strokeDash=alt.StrokeDash("series:N", scale=alt.Scale(domain=names, range=dashes), legend=None),
-        )
-    )
+    st.vega_lite_chart(spec=curves_spec(points), key=key, alt=text, width="stretch")

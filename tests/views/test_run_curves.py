@@ -1,0 +1,22 @@
+"""The curves of a run as the page draws them: the points of the run, in the looks of the report."""
+
+from pruning.reporting.palette import DASH_LENGTHS, SERIES
+from pruning.reporting.run_summary import Curve, LossPoint, ScorePoint
+from views.shared.run_curves import curves_spec
+
+CURVE = Curve((ScorePoint(0, 0.5, 0.2), ScorePoint(10, 0.75, 0.4)), (LossPoint(5, 1.25),), (), 0.9, 20)
+
+
+def test_accuracy_and_sparsity_are_drawn_in_percent_above_the_loss() -> None:
+    above, below = curves_spec(CURVE)["vconcat"]
+    points = [(row["series"], row["step"], row["value"]) for row in above["data"]["values"]]
+    assert points == [("accuracy", 0, 50.0), ("accuracy", 10, 75.0), ("sparsity", 0, 20.0), ("sparsity", 10, 40.0)]
+    assert below["data"]["values"] == [{"step": 5, "series": "loss", "value": 1.25}]
+
+
+def test_each_series_has_the_look_that_it_has_in_the_report() -> None:
+    above, below = curves_spec(CURVE)["vconcat"]
+    for chart, names in ((above, ["accuracy", "sparsity"]), (below, ["loss"])):
+        colour, dash = chart["encoding"]["color"]["scale"], chart["encoding"]["strokeDash"]["scale"]
+        assert colour == {"domain": names, "range": [SERIES[name].hue for name in names]}
+        assert dash == {"domain": names, "range": [DASH_LENGTHS[SERIES[name].dash] for name in names]}
