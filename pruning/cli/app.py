@@ -19,7 +19,7 @@ Device = Annotated[str | None, typer.Option(help="cpu, cuda or mps; the accelera
 def make_app(catalogue: "Callable[[], Catalogue]", start_page: Callable[[int, bool, bool], None]) -> typer.Typer:
     """The commands, over the models that `catalogue` knows; `start_page` takes a port, headless and window."""
     app = typer.Typer(
-        help="See a trained network, cut it, heal it, take it home.",
+        help="See a trained network, prune it, fine-tune it, take it home.",
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,

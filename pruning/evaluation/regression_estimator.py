@@ -36,7 +36,7 @@ class DenseReference:
 
     The first two predictors are 1 and the dense score. `order` int64 [n] is the one random order in which samples are
     evaluated; `chance` is the score of whoever always answers with the commonest class, 0 where there are no classes.
-    `judged` of the samples, the first in `order`, are known so far: all but in a map's first moments.
+    `evaluated` of the samples, the first in `order`, are known so far: all but in a map's first moments.
     """
 
     scores: Tensor

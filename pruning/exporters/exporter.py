@@ -1,4 +1,4 @@
-"""What every exporter is, and what it may tell of."""
+"""What every exporter is, and what it is given."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Protocol

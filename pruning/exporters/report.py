@@ -49,7 +49,7 @@ def missing_packages() -> list[str]:
 
 
 def contents(record: Record) -> dict[str, Any]:
-    """What the template tells, by name."""
+    """What the template shows, by name."""
     from plotly.offline import get_plotlyjs
 
     from pruning.reporting.plots_run import curve_figure, size_figure

@@ -1,4 +1,4 @@
-"""What the page is told while a person moves a slider: plain values that can be pickled."""
+"""What the page gets while a person moves a slider: plain values that can be pickled."""
 
 from dataclasses import dataclass
 from typing import Any, Literal

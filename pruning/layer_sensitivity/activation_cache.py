@@ -30,7 +30,7 @@ class CachedBatch:
 class ActivationCache:
     """Runs the dense network on a split, batch by batch, and keeps what the suffixes take while there is room.
 
-    What is `known` of the dense network need not be told: then the pass finds it out.
+    `known` is None where the dense network was not evaluated before: then the pass does it.
     """
 
     def __init__(self, model: nn.Module, known: DenseReference | None, evaluator: Evaluator) -> None:

@@ -188,7 +188,7 @@ def agreement_figure(kinds: Sequence[str], values: Sequence[Sequence[float]], lo
 def units_figure(scores: Sequence[float], pruned: Sequence[bool], names: Sequence[str] = ()) -> go.Figure:
     """Importance of a layer's units, the highest first; pruned units are hatched and lighter.
 
-    Each is told by its number, or by its name where there are names.
+    Each is labelled by its number, or by its name where there are names.
     """
     order = sorted(range(len(scores)), key=lambda unit: -scores[unit])
     ordered = [pruned[unit] for unit in order]

@@ -264,7 +264,7 @@ def _measured(
 def _take_back(
     context: RunContext, cut: RoundCut, before: RoundStart, lost: float, drop: float
 ) -> Generator[Event, None, None]:
-    """Make the network what it was before the last round, and say so; the last events then tell of what is returned."""
+    """Make the network what it was before the last round, and say so: the last events then describe the result."""
     context.restore(before.tensors)
     back = f"of round {cut.number}" if cut.number else "before any cut"
     yield Warned(

@@ -169,7 +169,9 @@ def test_stop_keeps_the_map_and_go_on_continues(app: AppTest) -> None:
     app.run()
     assert (map_of(app), progress(app)) == before
     app.button(key="sensitivity_go_on").click().run()
-    assert "stopped" not in progress(app) and map_of(app) != before[0]
+    assert "stopped" not in progress(app)
+    while map_of(app) == before[0]:  # one poll need not bring a map that is another
+        app.run()
 
 
 def test_the_suggestion_is_what_the_library_suggests_and_is_loaded_into_the_lab(

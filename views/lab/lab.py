@@ -1,4 +1,4 @@
-"""The Lab: see a network, cut it, heal it, take it home. Reads top to bottom as the page looks."""
+"""The Lab: see a network, prune it, fine-tune it, take it home. Reads top to bottom as the page looks."""
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator

@@ -116,7 +116,7 @@ def choose() -> Choice:
         except PruningError as error:
             problem.error(str(error))
             choice = Choice(shared_state().last_recipe or start(), str(error))
-        healing()
+        fine_tuning()
     st.query_params["recipe"] = to_json(choice.recipe)
     return choice
 
@@ -215,8 +215,8 @@ def _clear() -> None:
     shared_state().overrides = {}
 
 
-def healing() -> None:
-    st.subheader(_("Heal"))
+def fine_tuning() -> None:
+    st.subheader(_("Fine-tuning"))
     forms.draw(_prefix("schedule"), _choice("schedule"))
     forms.draw("tuning", Tuning, only=OFTEN)
     with st.expander(_("Optimiser")):
