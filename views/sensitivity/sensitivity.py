@@ -34,7 +34,7 @@ def page() -> None:
     st.subheader(_("Sensitivity"))
     st.caption(
         _(
-            "Each layer is cut alone, to each level, and evaluated on the validation split: what does it cost? Criterion and units on the left matter here; scope, amount and healing do not."
+            "Each layer is cut alone, to each level, and evaluated on the validation split: what does it cost? Criterion and units on the left matter here; scope, amount and fine-tuning do not."
         )
     )
     if choice.problem:
