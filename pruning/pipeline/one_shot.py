@@ -6,21 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-import torch
 from torch import Tensor, nn
 
-from pruning.criteria import unit_scores
-from pruning.criteria.calibration import Calibration
-from pruning.model.costs import CostModel, cost_model
+from pruning.model.costs import CostModel
 from pruning.model.descriptions import Size
 from pruning.model.surgery import remove_units
 from pruning.model.units import Keep, Masks, UnitGroup, apply_masks, masks_for
-from pruning.pipeline.eligibility import chosen_groups
 from pruning.recipe.recipe import Recipe
 from pruning.selection.allocation import CostLeft
 from pruning.selection.amounts import Amount
 from pruning.selection.ranking import Position, Ranking, position, rank, select
-from pruning.workload import Workload
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,10 +103,3 @@ def rank_units(
     """Sort the units as the recipe's scope and amount let them compete; `pruned` and `divisors` as in `rank`."""
     ranking = rank(groups, scores, recipe.scope, recipe.amount, pruned, divisors)
     return RankedUnits(scores, ranking, cost, recipe.granularity.removable)
-
-
-def decide(model: nn.Module, workload: Workload, recipe: Recipe, device: torch.device) -> Decision:
-    """What the recipe prunes of the model, which lies on the device, when its whole amount is taken at once."""
-    groups = chosen_groups(workload, recipe, model)
-    scores = unit_scores(recipe.criterion, model, groups, Calibration(workload, device, recipe.seed))
-    return rank_units(recipe, groups, scores, cost_model(model, workload.example.to(device))).decide(recipe.amount)

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from pruning.criteria import Magnitude
+from pruning.criteria import Magnitude, unit_scores
+from pruning.criteria.calibration import Calibration
 from pruning.granularities import Channels, Weights
 from pruning.interactive.queries import estimate, heatmap, look, units
 from pruning.interactive.session import PreviewSession
@@ -13,10 +14,19 @@ from pruning.model.costs import cost_model, costs
 from pruning.model.memory import bytes_of
 from pruning.model.units import masks_of
 from pruning.pipeline import one_shot
-from pruning.pipeline.one_shot import RankedUnits, decide, rank_units
+from pruning.pipeline.eligibility import chosen_groups
+from pruning.pipeline.one_shot import Decision, RankedUnits, rank_units
 from pruning.recipe.recipe import Recipe
 from pruning.selection.amounts import Budget, Sparsity, Threshold
+from pruning.workload import Workload
 from tests.networks import CPU, NETWORKS, tiny, workload
+
+
+def decide(model: nn.Module, workload: Workload, recipe: Recipe, device: torch.device) -> Decision:
+    """What the recipe prunes of the model, which lies on the device, when its whole amount is taken at once."""
+    groups = chosen_groups(workload, recipe, model)
+    scores = unit_scores(recipe.criterion, model, groups, Calibration(workload, device, recipe.seed))
+    return rank_units(recipe, groups, scores, cost_model(model, workload.example.to(device))).decide(recipe.amount)
 
 
 def by_hand() -> nn.Module:
