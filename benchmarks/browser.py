@@ -14,6 +14,6 @@ from tests.browser.conftest import chromium, serving
 def opened() -> Generator[tuple[str, Page]]:
     """The address of a fresh server and a page that shows nothing yet."""
     with TemporaryDirectory() as home, serving(Path(home)) as address, chromium() as browser:
-        page = browser.new_page(viewport={"width": 1440, "height": 1300})
+        page = browser.new_page()
         page.set_default_timeout(60_000)
         yield address, page

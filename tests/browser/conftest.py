@@ -9,15 +9,17 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from urllib.parse import quote
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import BrowserContext, ConsoleMessage, Page, ViewportSize, expect, sync_playwright
 
 from pruning.recipe.recipe import Recipe, to_json
 from tests.browser.chromium import find
 
 ROOT = Path(__file__).parents[2]
+WIDE = ViewportSize(width=1440, height=1300)
 expect.set_options(timeout=30_000)  # a busy machine is slow, not wrong
 
 
@@ -57,17 +59,26 @@ def _wait_until_up(address: str, server: "subprocess.Popen[bytes]") -> None:
 
 
 @contextmanager
-def chromium() -> Iterator[Browser]:
-    """A headless Chromium that talks to nobody but the test."""
+def chromium() -> Iterator[BrowserContext]:
+    """A headless Chromium that talks to nobody but the test.
+
+    With a profile of its own it keeps the compiled scripts of the page: opening a page again takes half the time.
+    """
     path = find()
     if path is None:
         if os.environ.get("CI"):
             pytest.fail("no Chromium for the browser tests; `make browser` installs one")
         pytest.skip("no Chromium; `make browser` installs one")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=path, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    with TemporaryDirectory() as profile, sync_playwright() as playwright:
+        browser = playwright.chromium.launch_persistent_context(
+            profile,
+            executable_path=path,
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+            viewport=WIDE,
+            accept_downloads=True,
+            locale="en-GB",
         )
+        browser.set_default_timeout(30_000)
         yield browser
         browser.close()
 
@@ -79,16 +90,15 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
+def browser() -> Iterator[BrowserContext]:
     with chromium() as found:
         yield found
 
 
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
+def page(browser: BrowserContext) -> Iterator[Page]:
     """A fresh session, 1440 pixels wide. Errors that the browser reports fail the test."""
-    context = browser.new_context(viewport={"width": 1440, "height": 1300}, accept_downloads=True, locale="en-GB")
-    opened = context.new_page()
+    opened = browser.new_page()
     errors: list[str] = []
 
     def hear(message: ConsoleMessage) -> None:
@@ -99,9 +109,8 @@ def page(browser: Browser) -> Iterator[Page]:
 
     opened.on("console", hear)
     opened.on("pageerror", lambda error: errors.append(str(error)))
-    opened.set_default_timeout(30_000)
     yield opened
-    context.close()
+    opened.close()
     assert not errors, errors
 
 

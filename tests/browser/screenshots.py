@@ -23,7 +23,8 @@ def main(folder: Path) -> None:
     """`lab.png`, `narrow.png` and `lab-dark.png` with a finished run, `running.png` before; and other pages."""
     folder.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory() as home, serving(Path(home)) as app, chromium() as browser:
-        page = browser.new_page(viewport={"width": 1440, "height": 1100}, locale="en-GB")
+        page = browser.new_page()
+        page.set_viewport_size({"width": 1440, "height": 1100})
         page.set_default_timeout(60_000)
         page.goto(address_of(app, RECIPE))
         _measured(page)

@@ -27,7 +27,7 @@ QUICK = Recipe(
     schedule=OneShot(),
     tuning=Tuning(epochs=1, images_per_epoch=2560),
 )
-LONG = replace(QUICK, schedule=Polynomial(rounds=20), tuning=Tuning(epochs=5))
+LONG = replace(QUICK, workload="lenet_300_100", schedule=Polynomial(rounds=20), tuning=Tuning(epochs=5))
 MEASURED = re.compile(r"measured [\d.]+")
 
 
