@@ -5,12 +5,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from pruning.api.choices import choice, listed
+from pruning.api.choices import recipe_of
 from pruning.api.inputs import Data, measured_on, without_data
-from pruning.criteria import CRITERIA, Criterion, unit_scores
+from pruning.criteria import Criterion, unit_scores
 from pruning.criteria.calibration import Calibration
 from pruning.errors import WorkloadError
-from pruning.granularities import GRANULARITIES, Granularity
+from pruning.granularities import Granularity
 from pruning.model.devices import default_device
 from pruning.model.preparation import open_model
 from pruning.pipeline.eligibility import scorable_groups
@@ -45,7 +45,7 @@ def scores(
         Layer -> scores, float32 in the layout of its units: [out, in, ...] for weights, else [units].
 
     Raises:
-        RecipeError: There is no such criterion or granularity.
+        RecipeError: There is no such criterion or granularity, or they do not go together.
         WorkloadError: The model or the data cannot be used, or the criterion looks at data and there is none.
 
     Examples:
@@ -62,8 +62,8 @@ def scores(
     Source:
         Each criterion names its own: `python -m pruning choices`.
     """
-    important = listed(choice("criterion", criterion, CRITERIA))
-    units = choice("granularity", granularity, GRANULARITIES)
+    chosen = recipe_of("", criterion=criterion, granularity=granularity)  # refuses what does not go together
+    important, units = chosen.criterion, chosen.granularity
     workload = with_or_without_data(model, data, task, example)
     if isinstance(model, nn.Module) and data is None:
         workload = replace(workload, train=_NoSamples())

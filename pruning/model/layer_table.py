@@ -1,12 +1,16 @@
 """The layer table: every layer that holds parameters, what it costs, and why it cannot be pruned if it cannot."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import (
+    FlopCounterMode,
+    _FlopCounterMode,  # pyright: ignore[reportPrivateUsage]
+)
 
 from pruning.model.descriptions import LayerRow
 from pruning.model.layer_types import NORMS, PRUNABLE, is_a
@@ -106,11 +110,25 @@ def _counted(model: nn.Module, example: Tensor) -> FlopCounterMode:
     torch.backends.mha.set_fastpath_enabled(False)
     try:
         counter = FlopCounterMode(display=False)
-        with torch.no_grad(), evaluating(model), flags, sdpa_kernel(SDPBackend.MATH), counter:
+        with torch.no_grad(), evaluating(model), flags, sdpa_kernel(SDPBackend.MATH), _no_compiler(), counter:
             model(example)
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
     return counter
+
+
+@contextmanager
+def _no_compiler() -> Generator[None]:
+    """Count without torch's compiler, which a process that only evaluates has no other use for.
+
+    torch tells its compiler to keep out of the counter, and imports it for that: over a second of every fresh process.
+    """
+    wrapped = _FlopCounterMode.__torch_dispatch__
+    _FlopCounterMode.__torch_dispatch__ = getattr(wrapped, "__wrapped__", wrapped)
+    try:
+        yield
+    finally:
+        _FlopCounterMode.__torch_dispatch__ = wrapped
 
 
 def prunable_weights(model: nn.Module) -> Iterator[Weight]:

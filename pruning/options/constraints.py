@@ -43,6 +43,12 @@ def ranges(made: type[Any]) -> dict[str, Between]:
     return found
 
 
+@cache
+def field_types(made: type[Any]) -> dict[str, Any]:
+    """Field name -> its type. Kept, because Python evaluates the annotations anew whenever it is asked for them."""
+    return get_type_hints(made)
+
+
 def _parts(hint: Any) -> list[Any]:
     """The annotations of a type and of what it is made of."""
     inner = [part for argument in get_args(hint) for part in _parts(argument)] if get_origin(hint) else []
@@ -70,7 +76,7 @@ def is_value(found: object) -> bool:
 
 def _problems(choice: Any) -> Iterator[tuple[str, str]]:
     """Every field with a number that it does not take, and what is wrong with it."""
-    limits, hints = ranges(type(choice)), get_type_hints(type(choice))
+    limits, hints = ranges(type(choice)), field_types(type(choice))
     for f in fields(choice):
         value: Any = getattr(choice, f.name)
         if is_value(value):

@@ -6,12 +6,12 @@ asked for: a class that somebody adds to a table at run time counts everywhere.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, is_dataclass
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin
 
 from pruning.criteria import CRITERIA, Criterion
 from pruning.errors import RecipeError
 from pruning.granularities import GRANULARITIES, Granularity
-from pruning.options.constraints import Between, ranges
+from pruning.options.constraints import Between, field_types, ranges
 from pruning.selection.amounts import AMOUNTS, Amount, PerLayer, Rest
 from pruning.selection.scopes import SCOPES, Scope
 from pruning.training.schedules import SCHEDULES, Schedule
@@ -65,7 +65,7 @@ def kind_of(choice: object) -> str:
 
 def takes(made: type[Any], name: str) -> str:
     """The values that a field takes, in words."""
-    return in_words(get_type_hints(made)[name], ranges(made).get(name))
+    return in_words(field_types(made)[name], ranges(made).get(name))
 
 
 def in_words(hint: Any, limits: Between | None = None) -> str:

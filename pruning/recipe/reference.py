@@ -2,10 +2,11 @@
 
 import json
 from dataclasses import MISSING, Field, asdict, dataclass, fields
-from typing import Any, get_type_hints
+from typing import Any
 
 from pruning.criteria import ANY
 from pruning.granularities import GRANULARITIES
+from pruning.options.constraints import field_types
 from pruning.options.docstrings import field_docs, first_paragraph
 from pruning.recipe.catalog import CHOICES, takes
 from pruning.recipe.serialization import to_plain
@@ -66,7 +67,7 @@ def _kind(kind: str, made: type[Any]) -> KindInfo:
 
 def field_infos(made: type[Any]) -> tuple[FieldInfo, ...]:
     """Every field of a choice, or of another part of a recipe."""
-    hints, docs = get_type_hints(made), field_docs(made)
+    hints, docs = field_types(made), field_docs(made)
 
     def info(f: Field[Any]) -> FieldInfo:
         default = f.default if f.default_factory is MISSING else f.default_factory()

@@ -11,12 +11,12 @@ import math
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from numbers import Real
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import msgspec
 
 from pruning.errors import RecipeError
-from pruning.options.constraints import Between, is_value, join, ranges
+from pruning.options.constraints import Between, field_types, is_value, join, ranges
 from pruning.recipe.catalog import in_words, is_row, kind_of, rows_of
 
 _T = TypeVar("_T")
@@ -29,7 +29,7 @@ def to_plain(value: Any, hint: Any = None) -> Any:
     """
     if is_value(value):
         kind = {"kind": kind_of(value)} if is_row(type(value)) or rows_of(hint) is not None else {}
-        hints = get_type_hints(type(value))
+        hints = field_types(type(value))
         return kind | {f.name: to_plain(getattr(value, f.name), hints[f.name]) for f in fields(value)}
     if isinstance(value, Mapping):
         inner = get_args(hint)[1] if get_args(hint) else None
@@ -46,7 +46,7 @@ def from_plain(made: type[_T], values: Mapping[str, Any], where: str = "") -> _T
 
     Keys that start with // are comments. RecipeError names the bad field, its value and the allowed ones.
     """
-    hints, limits = get_type_hints(made), ranges(made)
+    hints, limits = field_types(made), ranges(made)
     known: dict[str, Field[Any]] = {f.name: f for f in fields(made)}  # type: ignore[arg-type]
     given = {name: value for name, value in values.items() if not name.startswith("//")}
     if unknown := sorted(given.keys() - known.keys()):

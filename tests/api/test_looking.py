@@ -41,6 +41,12 @@ def test_a_criterion_that_looks_at_data_says_that_there_is_none() -> None:
     assert pruning.preview(small(), data(2), criterion="wanda", sparsity=0.5).pruned == 72
 
 
+def test_choices_that_do_not_go_together_are_refused_by_whatever_is_called() -> None:
+    for ask in (pruning.scores, pruning.preview, pruning.sensitivity):
+        with pytest.raises(RecipeError, match="attribution scores channels, not single weights: choose granularity"):
+            ask(small(), data(2), criterion="attribution")  # type: ignore[operator]
+
+
 def test_a_preview_by_hand() -> None:
     cut = pruning.preview(two_layers(), sparsity=0.4)  # 0, 1, 2 and 3 are the lowest of 10
     assert (cut.units, cut.pruned, cut.nonzero, cut.parameters) == (10, 4, 6, 10)

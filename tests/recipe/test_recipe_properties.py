@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from pruning.criteria import CRITERIA
@@ -126,6 +126,7 @@ PLACES = [(place, kind, made) for place, rows in rows_of_places() for kind, made
 
 
 @pytest.mark.parametrize("place, kind, made", PLACES, ids=lambda value: value if isinstance(value, str) else "")
+@settings(max_examples=60)  # for each of the forty places
 @given(data=st.data())
 def test_a_number_out_of_range_is_named_with_its_full_path(place, kind, made, data):
     """Wherever a choice stands in the JSON: `amount.rest.share`, and not the `amount.share` that the class knows."""

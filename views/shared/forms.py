@@ -3,11 +3,11 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin
 
 import streamlit as st
 
-from pruning.options.constraints import Between, ranges
+from pruning.options.constraints import Between, field_types, ranges
 from pruning.options.docstrings import field_docs, first_paragraph
 from pruning.recipe.catalog import kind_of
 from views.shared.language import _
@@ -55,7 +55,7 @@ def choose(choice: str, kinds: Sequence[str], made: Mapping[str, type[Any]], hel
 def draw(prefix: str, made: type[Any], known: DynamicOptions | None = None, only: Sequence[str] | None = None) -> None:
     """A control for each field of the dataclass, one under the other, or `only` for those named."""
     known = known or DynamicOptions()
-    hints, docs = get_type_hints(made), field_docs(made)
+    hints, docs = field_types(made), field_docs(made)
     limits = {**ranges(made), **known.ranges}
     for f in only or _drawn(made):
         label, help = _(f.replace("_", " ")), _(docs.get(f, ""))
@@ -87,7 +87,7 @@ def _default(made: type[Any], name: str) -> Any:
 
 def _drawn(made: type[Any]) -> list[str]:
     """The fields that a control can say: a mapping, or a choice within a choice, has its own place on the page."""
-    hints = get_type_hints(made)
+    hints = field_types(made)
     return [f.name for f in fields(made) if _plain(hints[f.name])]
 
 
