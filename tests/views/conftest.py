@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 from streamlit.web import bootstrap
 
@@ -23,6 +25,8 @@ from views.launch import APP, settings
 from views.shared import server
 
 bootstrap.load_config_options(settings())
+# every AppTest reads the metadata of all installed packages to find components in them: once is enough
+manifest_scanner.scan_component_manifests = cache(manifest_scanner.scan_component_manifests)
 
 
 class InProcess:
