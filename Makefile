@@ -10,13 +10,13 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 run: $(VENV)/run.stamp
 	$(BIN)/python -m pruning app --port $(PORT)
 
-# what fails soonest comes first. Browsers, workers and the installed wheel are processes already: their tests run one
-# after the other
+# what fails soonest comes first. The tests of workers and of the installed wheel start processes and wait for them: two
+# at a time. A browser and what it asks for keep two cores busy
 APART := tests/packaging tests/execution tests/browser
 
 test: check $(VENV)/test.stamp
 	$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile $(addprefix --ignore ,$(APART))
-	$(BIN)/python -m pytest tests/packaging tests/execution
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/packaging tests/execution
 	$(MAKE) browser
 	$(BIN)/python -m pytest tests/browser
 

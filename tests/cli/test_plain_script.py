@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from pruning.__main__ import command_line
 from pruning.exporters.verification import score_file
 from pruning.run import experiment as runs
-from sample_models import MODELS, fashion_cnn
+from sample_models import MODELS, mlp_128
 
 SCRIPT = """
 from __future__ import annotations
@@ -28,7 +28,7 @@ from torch import nn
 {classes}
 
 file, data = sys.argv[1:]
-model = FashionCNN.fitting(load_file(file))
+model = MLP.fitting(load_file(file))
 samples = load_file(data)
 with torch.no_grad():
     right = [model(part).argmax(dim=1) for part in samples["images"].split(500)]
@@ -38,7 +38,7 @@ assert not [name for name in sys.modules if name.split(".")[0] in ("pruning", "s
 
 
 def test_a_plain_script_scores_the_file_to_the_same_digit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    workload = MODELS[fashion_cnn.NAME]()
+    workload = MODELS[mlp_128.NAME]()
     monkeypatch.setattr(
         runs,
         "score_files_afresh",
@@ -46,7 +46,7 @@ def test_a_plain_script_scores_the_file_to_the_same_digit(tmp_path: Path, monkey
     )
     recipe = tmp_path / "given.json"
     recipe.write_text(
-        '{"version": 1, "workload": "fashion_cnn", "granularity": {"kind": "channels"}, "scope": {"kind": "layer"},'
+        '{"version": 1, "workload": "mlp_128", "granularity": {"kind": "channels"}, "scope": {"kind": "layer"},'
         ' "amount": {"kind": "sparsity", "share": 0.25}, "tuning": {"epochs": 0}}'
     )
     arguments = ["run", str(recipe), "--out", str(tmp_path / "out"), "--json", "--device", "cpu"]
@@ -56,7 +56,7 @@ def test_a_plain_script_scores_the_file_to_the_same_digit(tmp_path: Path, monkey
     images, labels = workload.test.batch(torch.arange(len(workload.test)), torch.device("cpu"))
     save_file({"images": images, "labels": labels}, tmp_path / "test.safetensors")
     script = tmp_path / "plain.py"
-    script.write_text(SCRIPT.replace("{classes}", "\n\n".join(map(inspect.getsource, fashion_cnn.SOURCES))))
+    script.write_text(SCRIPT.replace("{classes}", "\n\n".join(map(inspect.getsource, mlp_128.SOURCES))))
     command = [sys.executable, "-I", str(script), last["artefacts"]["safetensors"], str(tmp_path / "test.safetensors")]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

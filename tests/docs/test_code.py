@@ -18,9 +18,11 @@ from torch import nn
 from pruning.__main__ import command_line
 from pruning.cli.workload_file import load_workload
 from pruning.criteria import CRITERIA
+from pruning.run import experiment
 from pruning.workload import Workload
 from sample_models import MODELS
 from tests.docs.pages import DOCS, ROOT, Block, blocks
+from tests.own_workload import rescore_here
 
 README = ROOT / "README.md"
 PAGES = [README, *sorted(DOCS.glob("tutorial/*.md")), *sorted(DOCS.glob("how-to/*.md"))]
@@ -58,6 +60,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("PRUNING_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(experiment, "score_files_afresh", rescore_here)  # the wheel's test does it by a fresh process
     for name, make in list(MODELS.items()):
         monkeypatch.setitem(MODELS, name, partial(shortened, make))
     criteria, modules = dict(CRITERIA), set(sys.modules)

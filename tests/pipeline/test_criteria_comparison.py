@@ -2,15 +2,15 @@
 
 import json
 import math
-import subprocess
-import sys
 from dataclasses import replace
 
 import pytest
 import torch
 from scipy.stats import spearmanr
 from torch import nn
+from typer.testing import CliRunner
 
+from pruning.__main__ import command_line
 from pruning.criteria import Ablation, Magnitude, OptimalBrainDamage, Snip, Taylor
 from pruning.criteria.calibration import Calibration
 from pruning.criteria.pass_counter import counted
@@ -27,6 +27,7 @@ from pruning.selection.amounts import Sparsity
 from pruning.training.tuning import Tuning
 from tests.every_granularity import tiny_for
 from tests.networks import CPU, carried_out, tiny
+from tests.own_workload import write_own
 
 
 def test_rank_agreement_is_spearmans_with_ties_sharing_their_rank():
@@ -123,17 +124,12 @@ def test_a_criterion_that_leaves_layers_whole_says_how_few_units_it_cut():
     assert agreed is not None and agreed.ranks.shape == (2, 2)
 
 
-def run_cli(*arguments: str) -> str:
-    return subprocess.run(
-        [sys.executable, "-m", "pruning", *arguments], capture_output=True, text=True, check=True
-    ).stdout
-
-
 def test_an_agreement_where_nothing_is_pruned_is_null_in_json(tmp_path):
     recipe = tmp_path / "recipe.json"
-    recipe.write_text(to_json(Recipe("mlp_128", amount=Sparsity(0.0))))
-    printed = run_cli("compare", str(recipe), "--criteria", "magnitude,lamp", "--json")
-    assert json.loads(printed)["agreement"]["overlap"] == [[None, None], [None, None]]
+    recipe.write_text(to_json(Recipe("own", amount=Sparsity(0.0))))
+    arguments = ["compare", str(recipe), "--workload", write_own(tmp_path), "--criteria", "magnitude,lamp", "--json"]
+    printed = CliRunner().invoke(command_line(), arguments, catch_exceptions=False)
+    assert json.loads(printed.stdout)["agreement"]["overlap"] == [[None, None], [None, None]]
 
 
 def test_criteria_that_score_no_layer_in_common_are_said_apart():

@@ -11,10 +11,12 @@ from pruning.granularities import Channels, Heads, Kernels, Layers
 from pruning.interactive.queries import look, open_workload, score_range
 from pruning.recipe.recipe import Recipe, from_json, to_json
 from pruning.reporting.formatting import count, percent, si
+from pruning.run import experiment
 from pruning.selection.amounts import PerLayer, Sparsity, Threshold
 from pruning.selection.scopes import WithinLayer
 from pruning.training.schedules import OneShot, Polynomial
 from pruning.training.tuning import Tuning
+from tests.own_workload import rescore_here
 from tests.views.conftest import InProcess
 from views.shared import server
 
@@ -124,7 +126,8 @@ def test_a_broken_recipe_in_the_url_is_a_sentence(app: AppTest) -> None:
     assert app.selectbox(key="workload").value == "fashion_cnn"
 
 
-def test_run_result_and_downloads(app: AppTest, backend: InProcess) -> None:
+def test_run_result_and_downloads(app: AppTest, backend: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(experiment, "score_files_afresh", rescore_here)
     opened(app, QUICK)
     app.button(key="run_button").click().run()
     assert not app.exception
