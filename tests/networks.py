@@ -180,6 +180,30 @@ def tiny(name: str, seed: int = 0, count: int = 300) -> Workload:
     return workload(lambda: seeded(make, seed), shape, name, count)
 
 
+def taught(name: str, count: int = 300) -> Workload:
+    """As `tiny`, its last layer fitted to the training samples: what is pruned changes how it scores.
+
+    The networks of `tiny` are as they were drawn, and most give one class for all samples, cut or not.
+    """
+    make, shape = NETWORKS[name]
+    train = samples(shape, count, 2)
+
+    def build() -> nn.Module:
+        model = seeded(make)
+        *_, last = (module for module in model.modules() if isinstance(module, nn.Linear))
+        seen: list[Tensor] = []
+        with torch.no_grad(), last.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0])):
+            model(train.inputs)
+            features = torch.cat([seen[0], torch.ones(count, 1)], dim=1).double()
+            wanted = F.one_hot(train.targets, len(CLASSES)).double()
+            fitted = torch.linalg.lstsq(features, wanted, driver="gelsd").solution.T.float()
+            last.weight.copy_(fitted[:, :-1])
+            last.bias.copy_(fitted[:, -1])
+        return model
+
+    return workload(build, shape, name, count)
+
+
 def carried_out(
     workload: Workload, recipe: Recipe, stop: Callable[[], bool] = lambda: False
 ) -> tuple[list[Event], PruneResult]:

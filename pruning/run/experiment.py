@@ -61,7 +61,7 @@ def carry_out(
     begun = time.monotonic()
     require_writable(out)
     device = device or default_device()
-    torch.manual_seed(recipe.seed)  # a network's own dropout draws from the global generator
+    torch.manual_seed(recipe.seed)  # building a network may draw from the global generator
     log: list[Event] = []
     found = None
     if checkpoints is not None:

@@ -20,7 +20,7 @@ def comparison(total: int) -> tuple[ProgressiveEvaluation, nn.Module]:
     return ProgressiveEvaluation(dense_reference(dense, evaluator), evaluator), cut
 
 
-@pytest.mark.parametrize("total", [1, 99, 251, 700, 1900, 12_000])
+@pytest.mark.parametrize("total", [1, 99, 150, 251, 700, 1900, 12_000])
 def test_a_comparison_ends_exactly_at_the_full_evaluation(total):
     compared, cut = comparison(total)
     full = compared.evaluator.score(cut)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from pruning.criteria import Magnitude, unit_scores
+from pruning.criteria import Magnitude, Random, unit_scores
 from pruning.criteria.calibration import Calibration
 from pruning.evaluation.accuracy import Evaluator
 from pruning.evaluation.regression_estimator import dense_reference
@@ -22,7 +22,7 @@ from pruning.selection.scopes import WithinLayer
 from pruning.workload import Workload
 from tests.architectures import IMAGE, LSTMClassifier, ViT
 from tests.every_granularity import NETWORK_OF, tiny_for
-from tests.networks import CPU, NETWORKS, Tied, seeded, tiny, workload
+from tests.networks import CPU, NETWORKS, Tied, seeded, taught, tiny, workload
 
 LEVELS = (0.2, 0.5, 0.8, 1.0)
 
@@ -67,11 +67,20 @@ def sensing(work: Workload, levels: tuple[float, ...] = LEVELS) -> SensitivityAn
 @pytest.mark.parametrize("granularity", [Weights(), Channels()], ids=["weights", "channels"])
 @pytest.mark.parametrize("network", NETWORKS)
 def test_the_exact_map_is_the_naive_loops_to_the_sample(network, granularity):
-    work, recipe = tiny(network), Recipe(network, Magnitude(), granularity)
+    work, recipe = taught(network), Recipe(network, Magnitude(), granularity)
     sensed = ended(work, recipe, LEVELS, 0.0)
     assert cells(sensed) == naive(work, recipe, LEVELS)
+    assert len({score for _, score in cells(sensed).values()}) > 1  # cuts that all score alike would say nothing
     assert all(cell.estimate.measured for row in sensed.rows for cell in row.cells)
     assert all(row.full_passes == "" for row in sensed.rows)
+
+
+def test_a_map_scores_with_the_seed_of_its_recipe():
+    """Chance prunes other weights for another seed."""
+    work = taught("mlp")
+    maps = [cells(ended(work, Recipe("mlp", Random(), seed=seed), LEVELS, 0.0)) for seed in (0, 5)]
+    assert maps == [naive(work, Recipe("mlp", Random(), seed=seed), LEVELS) for seed in (0, 5)]
+    assert maps[0] != maps[1]
 
 
 @pytest.mark.parametrize("granularity", NETWORK_OF)

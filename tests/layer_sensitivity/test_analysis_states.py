@@ -7,6 +7,7 @@ from torch import nn
 from pruning.criteria import Magnitude, unit_scores
 from pruning.criteria.calibration import Calibration
 from pruning.evaluation.accuracy import Evaluator
+from pruning.evaluation.sequential_bounds import FIRST_LOOK, UntilNarrow
 from pruning.granularities import Weights
 from pruning.layer_sensitivity.activation_cache import CACHE_BYTES
 from pruning.layer_sensitivity.analysis import SensitivityAnalysis
@@ -15,7 +16,7 @@ from pruning.layer_sensitivity.suffix_graph import tensors_in
 from pruning.recipe.recipe import Recipe
 from tests.architectures import LSTMClassifier
 from tests.layer_sensitivity.test_analysis import LEVELS, cells, naive, sensing, wide
-from tests.networks import CPU, seeded, tiny, workload
+from tests.networks import CPU, seeded, taught, tiny, workload
 
 
 def test_a_map_goes_on_from_where_it_was_left():
@@ -150,14 +151,27 @@ def test_a_map_without_cuts_still_knows_the_dense_network(levels, groups):
 
 
 def test_a_network_in_training_mode_is_evaluated_in_evaluation_and_left_alone():
-    work = tiny("conv_bn", count=300)
+    work = taught("conv_bn")
     model = work.build().train()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     one = sensing(work)
     sensed = SensitivityAnalysis(model, one.groups, one.scores, LEVELS, None, one.evaluator).advance(60.0, 0.0)
     assert cells(sensed) == naive(work, Recipe("tiny"), LEVELS)
+    assert sensed.dense == one.evaluator.score(work.build())
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
     assert all(module.training for module in model.modules())
+
+
+def test_what_has_been_looked_at_is_estimated_anew_for_another_width():
+    """Also where it has come to the first look only."""
+    one = sensing(taught("mlp", count=2000))
+    while not any(cell.samples == FIRST_LOOK and cell.estimate.samples for cell in one._cells()):
+        one.advance(0.0, 0.2)
+    one.advance(0.0, 0.01)
+    there = [cell for cell in one._cells() if cell.samples == FIRST_LOOK]
+    assert there
+    for cell in there:
+        assert cell.estimate == one.known.estimates(cell.scores[None, :FIRST_LOOK], UntilNarrow(0.01))[0]
 
 
 def test_no_more_is_kept_in_memory_than_is_counted():

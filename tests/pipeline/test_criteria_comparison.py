@@ -11,7 +11,7 @@ from torch import nn
 from typer.testing import CliRunner
 
 from pruning.__main__ import command_line
-from pruning.criteria import Ablation, Magnitude, OptimalBrainDamage, Snip, Taylor
+from pruning.criteria import Ablation, Magnitude, OptimalBrainDamage, Random, Snip, Taylor
 from pruning.criteria.calibration import Calibration
 from pruning.criteria.pass_counter import counted
 from pruning.errors import RecipeError
@@ -26,7 +26,7 @@ from pruning.recipe.recipe import Recipe, to_json
 from pruning.selection.amounts import Sparsity
 from pruning.training.tuning import Tuning
 from tests.every_granularity import tiny_for
-from tests.networks import CPU, carried_out, tiny
+from tests.networks import CPU, carried_out, taught, tiny
 from tests.own_workload import write_own
 
 
@@ -54,6 +54,13 @@ def test_only_groups_that_all_could_score_are_compared():
     scores = {"a": {"x": torch.arange(3.0), "y": torch.arange(3.0)}, "b": {"x": torch.arange(3.0)}}
     keep = {kind: {name: torch.arange(3) > 0 for name in groups} for kind, groups in scores.items()}
     assert agreement(scores, keep).ranks.flatten().tolist() == pytest.approx([1.0] * 4)
+
+
+def test_a_group_that_one_keeps_whole_is_not_compared():
+    scores = {kind: {"x": torch.arange(3.0), "y": torch.arange(3.0)} for kind in "ab"}
+    some = torch.tensor([False, True, True])
+    keep = {"a": {"x": some, "y": ~some}, "b": {"x": some}}
+    assert agreement(scores, keep).overlap.tolist() == [[1.0, 1.0], [1.0, 1.0]]
 
 
 @pytest.mark.parametrize(
@@ -92,7 +99,7 @@ def test_candidates_keep_the_recipes_own_settings_and_leave_out_what_does_not_fi
 
 @pytest.mark.parametrize("granularity", [Weights(), Channels()])
 def test_the_accuracy_is_that_of_a_runs_pruned_stage(granularity):
-    work = tiny("conv_bn", count=200)
+    work = taught("conv_bn", count=200)
     recipe = Recipe("conv_bn", granularity=granularity, amount=Sparsity(0.5), tuning=Tuning(epochs=0))
     recipes = {kind: replace(candidates(recipe)[kind]) for kind in ("magnitude", "taylor", "snip")}
     dense, rows, agreed = compare_all(work, recipes, CPU)
@@ -102,6 +109,19 @@ def test_the_accuracy_is_that_of_a_runs_pruned_stage(granularity):
         stages = {event.stage: event.result for event in events if isinstance(event, StageMeasured)}
         assert row.estimate is not None
         assert row.estimate.score == stages["pruned"].validation and dense == stages["dense"].validation
+    assert len({dense, *(row.estimate.score for row in rows if row.estimate)}) > 2
+
+
+def test_criteria_score_with_the_seed_of_their_recipe():
+    """Chance prunes other weights for another seed: those that a run with that seed prunes."""
+    work, scores = taught("mlp", count=200), set[float]()
+    for seed in (0, 5):
+        recipe = Recipe("mlp", Random(), tuning=Tuning(epochs=0), seed=seed)
+        _, (row,), _ = compare_all(work, {"random": recipe}, CPU)
+        _, result = carried_out(work, recipe)
+        assert row.estimate is not None and row.estimate.score == result.stages["pruned"].validation
+        scores.add(row.estimate.score)
+    assert len(scores) == 2
 
 
 def test_a_criterion_that_cannot_score_the_network_says_so_in_its_row():

@@ -10,9 +10,11 @@ from pruning.cli.workload_file import load_workload, source_of
 from pruning.errors import ExportError
 from pruning.events import Event, Exported, Finished, StageMeasured, Started, TuningStep, Verified, Warned
 from pruning.exporters.verification import differences, score_files_afresh
-from pruning.recipe.recipe import from_json
+from pruning.recipe.recipe import Recipe, from_json
 from pruning.run import experiment as runs
 from pruning.run.experiment import RunResult, carry_out
+from pruning.training.tuning import Tuning
+from tests.networks import VECTOR, mlp, workload
 from tests.own_workload import recipe_text, rescore_here, write_own
 
 CPU = torch.device("cpu")
@@ -60,6 +62,20 @@ def test_equal_runs_write_equal_files(tmp_path: Path) -> None:
     for kind in ("safetensors", "pt", "recipe"):
         first, second = (Path(result.artefacts[kind]).read_bytes() for result in results)
         assert first == second, kind
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_network_that_draws_while_it_is_built_is_the_same_whatever_was_drawn_before(tmp_path: Path) -> None:
+    """The recipe's seed decides what a `build` draws that sets no seed of its own."""
+    work = workload(mlp, VECTOR, count=60)
+    recipe = Recipe("tiny", tuning=Tuning(epochs=0))
+    files = list[bytes]()
+    with torch.random.fork_rng():
+        for seed in (1, 2):
+            torch.manual_seed(seed)
+            _, result = finish(carry_out(work, recipe, tmp_path / f"{seed}", work, device=CPU))
+            files.append(Path(result.artefacts["safetensors"]).read_bytes())
+    assert files[0] == files[1]
 
 
 @pytest.mark.usefixtures("quick")

@@ -5,6 +5,7 @@ from torch import nn
 
 from pruning.criteria import Magnitude, Random, unit_scores
 from pruning.criteria.calibration import Calibration
+from pruning.events import Measured
 from pruning.granularities import Weights
 from pruning.model.preparation import open_model
 from pruning.recipe.recipe import Recipe
@@ -56,3 +57,13 @@ def test_a_run_scores_with_the_seed_of_its_recipe():
         assert len(pruned) == len(stay) == 31 and float(pruned.max()) < float(stay.min())
         kept.append(torch.cat([result.keep[group.name] for group in groups]))
     assert not torch.equal(*kept)
+
+
+def test_rounds_are_measured_on_the_validation_split():
+    """After the last epoch nothing changes: its score is the tuned stage's on this split, not on the other."""
+    work = tiny("mlp", count=200)
+    recipe = Recipe("mlp", amount=Sparsity(0.5), tuning=Tuning(epochs=1))
+    events, result = carried_out(work, recipe)
+    last = [event for event in events if isinstance(event, Measured)][-1]
+    tuned = result.stages["tuned"]
+    assert (last.split, last.score) == ("validation", tuned.validation) and tuned.validation != tuned.score
