@@ -1,4 +1,4 @@
-"""What every criterion and every granularity owes, as tests: somebody's own inherits them and is tested by pytest.
+"""What every criterion, granularity and exporter owes, as tests: your own inherits them and is tested by pytest.
 
     from pruning.testing import CriterionContract
 
@@ -11,14 +11,17 @@ conftest.py, before the import.
 """
 
 from pruning.testing.criteria import CriterionContract, DescriptionContract, ScoringContract
+from pruning.testing.exporters import ExporterContract, WeightsContract
 from pruning.testing.granularities import GranularityContract, GroupingContract, RemovalContract, UnitsContract
 
 __all__ = [
     "CriterionContract",
     "DescriptionContract",
+    "ExporterContract",
     "GranularityContract",
     "GroupingContract",
     "RemovalContract",
     "ScoringContract",
     "UnitsContract",
+    "WeightsContract",
 ]
