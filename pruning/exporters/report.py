@@ -1,3 +1,5 @@
+"""The report of a run: one HTML page. The template is `report.html.jinja`; what it shows is gathered here."""
+
 import platform
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -14,7 +16,7 @@ from pruning.exporters.snippet import loading_snippet
 from pruning.recipe.catalog import kind_of
 from pruning.recipe.recipe import Recipe, to_dict
 from pruning.reporting import formatting as numbers
-from pruning.reporting import run_summary as curves
+from pruning.reporting import run_summary
 from pruning.reporting.palette import DARK, LIGHT, PAPER, STAGES, css_variables
 
 if TYPE_CHECKING:
@@ -24,11 +26,11 @@ TEMPLATE = Path(__file__).with_name("report.html.jinja")
 PACKAGES = ("torch", "torch-pruning", "captum", "safetensors", "numpy")
 WORST_CLASSES = 5
 NEEDED = ("plotly", "jinja2")
-"""What only the report needs: imported when one is written."""
+"""Packages that only the report needs. They may be missing, and are imported when a report is written."""
 
 
 class Report:
-    """One HTML page about a run that needs nothing else: its styles, plots and Plotly itself are in the file."""
+    """One HTML page about a run. Styles, figures and Plotly are in the file, so that it opens without network."""
 
     file: ClassVar[str] = "report.html"
 
@@ -44,25 +46,25 @@ class Report:
 
 
 def missing_packages() -> list[str]:
-    """What the report needs and is not installed."""
+    """Packages that the report needs and that are not installed."""
     return [name for name in NEEDED if not _version(name)]
 
 
 def contents(record: Record) -> dict[str, Any]:
-    """What the template shows, by name."""
+    """The template's variables: name -> value."""
     from plotly.offline import get_plotlyjs
 
     from pruning.reporting.plots_run import curve_figure, size_figure
 
-    events = curves.latest(record.events)
-    stages = curves.stages_of(events)
+    events = run_summary.latest(record.events)
+    stages = run_summary.stages_of(events)
     started = next((event for event in events if isinstance(event, Started)), None)
     last = next((name for name in ("exported", "tuned", "pruned") if name in stages), "dense")
     names = started.classes if started else ()
     dense = stages.get("dense")
-    curve = curves.curve(events)
-    # the exported file is the tuned network once more: a fourth mark would only hide the third
-    sizes = [point for point in curves.size_points(stages) if point.stage != "exported"]
+    curve = run_summary.curve(events)
+    # the exported file is the tuned network: its point would lie on that of the stage tuned and hide it
+    sizes = [point for point in run_summary.size_points(stages) if point.stage != "exported"]
     return {
         "run": record.recipe.name,
         "workload": record.workload,
@@ -75,14 +77,14 @@ def contents(record: Record) -> dict[str, Any]:
         "choices": choices(record.recipe, _progress(events)),
         "stages": stages,
         "last": stages.get(last),
-        "columns": [name for name in curves.STAGES if name in stages],
+        "columns": [name for name in run_summary.STAGES if name in stages],
         "styles": STAGES,
         "light": css_variables(LIGHT),
         "dark": css_variables(DARK),
         "paper": css_variables(PAPER),
-        "rows": curves.stage_rows(stages),
+        "rows": run_summary.stage_rows(stages),
         "tuned_name": last,
-        "classes": curves.worst_classes(dense, stages[last], names, WORST_CLASSES) if dense else [],
+        "classes": run_summary.worst_classes(dense, stages[last], names, WORST_CLASSES) if dense else [],
         "has_classes": bool(names),
         "masked": _newest(events, Masked),
         "surgery": _newest(events, SurgeryChecked),
@@ -101,7 +103,7 @@ def contents(record: Record) -> dict[str, Any]:
 
 
 def _versions() -> dict[str, str]:
-    """Of Python and of what computes. An optional package that is not installed has computed nothing."""
+    """Name -> version of Python and of the packages that compute, without those that are not installed."""
     found = {name: text for name in PACKAGES if (text := _version(name))}
     return {"Python": platform.python_version(), **found}
 
@@ -115,9 +117,9 @@ def _version(package: str) -> str:
 
 
 def choices(recipe: Recipe, progress: Sequence[float]) -> list[tuple[str, str, str]]:
-    """The recipe's fields in words: field, choice with its values, and what is worth knowing about it.
+    """A row for each field of the recipe: its name, what was chosen with its values, and a note.
 
-    `progress` are the shares of the amount that had been pruned after each round.
+    `progress` is, for each round, the share of the amount that was pruned after it.
     """
     criterion, plain = recipe.criterion, to_dict(recipe)
     after = ", ".join(numbers.percent(share, 0) for share in progress)
@@ -129,8 +131,8 @@ def choices(recipe: Recipe, progress: Sequence[float]) -> list[tuple[str, str, s
         "schedule": f"share of the amount after each round: {after}" if after else "",
         "tuning": "after each round" if recipe.tuning.epochs else "none: the network is left as cut",
     }
-    reported = [field for field in plain if field not in ("version", "workload")]
-    return [(field, in_words(plain[field]) or "nothing", notes.get(field, "")) for field in reported]
+    fields = [field for field in plain if field not in ("version", "workload")]
+    return [(field, in_words(plain[field]) or "nothing", notes.get(field, "")) for field in fields]
 
 
 def in_words(value: Any) -> str:
@@ -144,20 +146,19 @@ def in_words(value: Any) -> str:
 
 
 def _progress(events: list[Event]) -> list[float]:
-    """Share of the amount that had been pruned after each round of the network in the file: a round taken back is
-    none.
-    """
+    """For each round, the share of the amount that was pruned after it. A round that was taken back does not count."""
     after = {event.round: event.progress for event in events if isinstance(event, Masked)}
     last = _newest(events, Masked)
     return [share for number, share in after.items() if number <= last.round] if last and last.pruned else []
 
 
 def _newest(events: list[Event], kind: type[Any]) -> Any:
+    """The last event of this class, None if there is none."""
     return next((event for event in reversed(events) if isinstance(event, kind)), None)
 
 
 def _tensors(record: Record) -> list[tuple[str, str, str]]:
-    """Name, shape in the file, and the shape before where that was another."""
+    """Of every tensor its name, its shape in the file, and its shape in the dense network where that differs."""
     before = {name: _shape(tensor) for name, tensor in record.workload.build().state_dict().items()}
     after = {name: _shape(tensor) for name, tensor in record.model.state_dict().items()}
     return [

@@ -2,12 +2,12 @@
 
 import math
 
-THIN = "\u202f"  # thin, and a line never breaks there
+THIN = "\u202f"  # a thin space at which no line breaks
 MINUS = "\u2212"
 
 
 def count(value: int) -> str:
-    """An exact count, thousands parted by thin spaces: `20 490`."""
+    """An exact count, with thin spaces between thousands: `20 490`."""
     return f"{value:,}".replace(",", THIN).replace("-", MINUS)
 
 
@@ -27,10 +27,10 @@ def si(value: float, unit: str = "") -> str:
 
 
 def significant(value: float, digits: int = 3) -> str:
-    """So many significant digits, without an exponent between 0.001 and 999: `0.0123`, `1.20`, `312`."""
+    """With this many significant digits: `0.0123`, `1.20`, `312`. An exponent only below 0.0001."""
     if value == 0:
         return "0"
-    exponent = int(f"{value:.{digits - 1}e}".partition("e")[2])  # of the rounded value: 0.9996 is 1.00
+    exponent = int(f"{value:.{digits - 1}e}".partition("e")[2])  # of the rounded value, for 0.9996 becomes 1.00
     if exponent < -4:
         return f"{value:.{digits - 1}e}".replace("-", MINUS)
     return f"{value:.{max(digits - 1 - exponent, 0)}f}".replace("-", MINUS)
@@ -49,7 +49,7 @@ def points(change: float, decimals: int = 2) -> str:
 
 
 def bare_points(change: float, decimals: int = 1) -> str:
-    """As `points`, where a heading says the unit: `−0.8`, `+12.3`, `0.0`."""
+    """As `points`, without the unit, which a heading says: `−0.8`, `+12.3`, `0.0`."""
     text = f"{100 * change:+.{decimals}f}"
     return text.replace("-", MINUS) if text.strip("+-0.") else text[1:]
 
@@ -63,7 +63,7 @@ def relative(before: float, after: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """`0.4 s`, `38 s`, `2 min 05 s`, `1 h 12 min`."""
+    """Seconds in words: `0.4 s`, `38 s`, `2 min 05 s`, `1 h 12 min`."""
     if seconds < 10:
         return f"{seconds:.1f}{THIN}s"
     whole = round(seconds)

@@ -1,7 +1,7 @@
-"""The one table of looks: page, report and notebook take every hue, dash and mark from here.
+"""The one table of colours, dashes and marks: page, report and notebook take all of them from here.
 
-Hues are those of Okabe and Ito (2008), which people with any common kind of colour blindness tell apart; dash and mark
-say the same once more. Magnitudes are shaded in cividis (Nuñez et al. 2018).
+Hues are those of Okabe and Ito (2008), which people with any common kind of colour blindness can distinguish; lines and
+points also differ in dash and mark. Magnitudes are shaded in cividis (Nuñez et al. 2018).
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ class Style:
 
 
 BLUE, ORANGE, GREEN, PINK, YELLOW, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
-GREY = "#7a828a"  # lies between the inks of the light and of the dark page, and can be read on both
+GREY = "#7a828a"  # can be read on the light page and on the dark one
 PALE_GREY, GRID = "rgba(122, 130, 138, 0.5)", "rgba(122, 130, 138, 0.28)"
 DARK_INK, LIGHT_INK = "#000000", "#ffffff"
 TRANSPARENT = "rgba(0,0,0,0)"
@@ -38,20 +38,20 @@ SERIES: Mapping[str, Style] = {
     "interval": Style(GREY, "solid", ""),
     "round": Style(GREY, "dot", ""),
 }
-"""What is drawn over the steps of a run. Only accuracy has a stage's hue: it is that stage's accuracy."""
+"""What is drawn over the steps of a run. Only accuracy has the hue of a stage: it is the accuracy of that stage."""
 
 KEPT, PRUNED = GREY, PALE_GREY
-"""Units and weights in bars; what is pruned is hatched too."""
+"""Bars of units and weights. Those of pruned ones are also hatched."""
 CUT = STAGES["pruned"].hue
-"""The line at which scores are cut, and the outline of a chosen cut."""
+"""The line at which scores are cut, and the outline of a chosen cell of the map."""
 
 LAYERS = (
-    Style(ORANGE, "solid", "circle"),  # a layer that is pruned alone
+    Style(ORANGE, "solid", "circle"),
     Style(SKY, "dash", "cross"),
     Style(YELLOW, "dot", "square"),
     Style(GREY, "dashdot", "triangle-up"),
 )
-"""Layers that are compared in one chart with the dense network: their hues are not the dense network's."""
+"""Layers in one chart with the dense network, whose hue none of them has."""
 
 RUN_HUES = (BLUE, ORANGE, GREEN, PINK, YELLOW, SKY)
 RUN_DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
@@ -64,11 +64,11 @@ RUN_MARKS: Mapping[str, str] = {
     "star": "★",
     "cross": "✚",
 }
-"""Plotly's name of a mark -> the letter that looks like it, for tables."""
+"""Plotly's name of a mark -> the character that looks like it, for tables."""
 
 
 def run_style(place: int) -> Style:
-    """How the run at this place of a comparison looks. Hue, dash and mark together come again only after 210 runs."""
+    """The style of the run at this place of a comparison, from 0. The same style comes again only after 210 runs."""
     marks = tuple(RUN_MARKS)
     return Style(RUN_HUES[place % len(RUN_HUES)], RUN_DASHES[place % len(RUN_DASHES)], marks[place % len(marks)])
 
@@ -80,12 +80,12 @@ DASH_LENGTHS: Mapping[str, tuple[int, ...]] = {
     "dashdot": (8, 3, 2, 3),
     "longdash": (10, 4),
 }
-"""Plotly's name of a dash -> lengths of line and gap in pixels, for charts that another library draws."""
+"""Plotly's name of a dash -> lengths of line and gap in pixels, for charts that plotly does not draw."""
 
 
 @dataclass(frozen=True)
 class Ground:
-    """The colours of a page: its ground and panels, its inks, and what is good, bad or can be clicked."""
+    """The colours of a page: background, panels, text, softer text, lines, what is good, bad or can be clicked."""
 
     ground: str
     panel: str
@@ -104,9 +104,9 @@ PAPER = Ground("#ffffff", "#f5f6f7", "#000000", "#444444", "#c0c0c0", "#00694e",
 
 
 def css_variables(ground: Ground) -> str:
-    """The ground's colours as CSS declares them: `--ground: #ffffff; --panel: ...`."""
+    """The colours as CSS variables: `--ground: #ffffff; --panel: ...`."""
     return " ".join(f"--{name}: {colour};" for name, colour in vars(ground).items())
 
 
 CSS = f"--cut: {CUT}; --bad: {LIGHT.bad}; --bad-dark: {DARK.bad};"
-"""What a style sheet of the page needs besides the page's own theme, as CSS declares it."""
+"""CSS variables that a style sheet of the page needs besides those of the page's theme."""

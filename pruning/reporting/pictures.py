@@ -1,7 +1,7 @@
-"""Pictures as plain text, for notebooks: a histogram with its cut, tables, the map, a curve. No script, no files.
+"""HTML and SVG for notebooks, without scripts and files: histograms with their cuts, tables, the map, a curve.
 
-Inks are the page's own (`currentColor`), so that they are read on a light and on a dark ground; the rest is from the
-palette. Each picture says in its title what it shows.
+Text and axes have the colour of the page's text (`currentColor`), which can be read on a light and on a dark page; all
+other colours are from the palette. The title of each picture says what it shows.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,14 +21,14 @@ CURVE_HEIGHT = 120
 
 
 def histogram_svg(view: LayerView) -> str:
-    """A layer's histogram, with its cuts as lines; what is pruned is pale and has a dashed outline."""
+    """A layer's histogram with its cuts as vertical lines. What is pruned is pale, with a dashed outline."""
     bins, highest = len(view.kept), max(1, int((view.kept + view.pruned).max()))
-    wide = WIDTH / max(bins, 1)
+    width = WIDTH / max(bins, 1)
     kept, pruned = "", ""
     for position, (stays, goes) in enumerate(zip(view.kept.tolist(), view.pruned.tolist(), strict=True)):
-        left, low, high = position * wide, FOOT * stays / highest, FOOT * (stays + goes) / highest
-        kept += _bar(left, FOOT, low, wide) if stays else ""
-        pruned += _bar(left, FOOT - low, high - low, wide) if goes else ""
+        left, low, high = position * width, FOOT * stays / highest, FOOT * (stays + goes) / highest
+        kept += _bar(left, FOOT, low, width) if stays else ""
+        pruned += _bar(left, FOOT - low, high - low, width) if goes else ""
     lines = "".join(
         f"<line class='cut' x1='{at:.1f}' x2='{at:.1f}' y1='0' y2='{HEIGHT}' stroke='{CUT}' stroke-width='1.5'/>"
         for at in (WIDTH * (cut - view.low) / ((view.high - view.low) or 1.0) for cut in view.cuts)
@@ -44,7 +44,7 @@ def histogram_svg(view: LayerView) -> str:
 
 
 def layers_html(layers: Sequence[LayerView]) -> str:
-    """The layers with their histograms and the share of their units that stays; of the others, why they stay whole."""
+    """A table of layers: histogram and share of units that are kept, or else why nothing of the layer can be pruned."""
     rows: list[Sequence[str]] = []
     for view in layers:
         stays = escape(view.why_not) if view.why_not else _kept_in_words(view)
@@ -53,7 +53,7 @@ def layers_html(layers: Sequence[LayerView]) -> str:
 
 
 def stages_html(stages: Mapping[str, Stage]) -> str:
-    """The stages side by side, with their change against dense."""
+    """A table of the stages, with their changes from the dense network."""
     names = [name for name in STAGE_NAMES if name in stages]
     rows = [
         (escape(row.label), *(f"{escape(cell.text)}<br><small>{escape(cell.change)}</small>" for cell in row.cells))
@@ -63,7 +63,7 @@ def stages_html(stages: Mapping[str, Stage]) -> str:
 
 
 def map_html(sensed: Sensitivity, cuts: Mapping[str, float]) -> str:
-    """The sensitivity map: change of accuracy in points, by layer and level; the cell of a row's cut is outlined."""
+    """The sensitivity map: change of accuracy in points, by layer and level. `cuts`: layer -> the level to outline."""
     rows: list[Sequence[str]] = []
     for row in sensed.rows:
         cells = [_cell(cell, sensed.dense, cuts.get(row.name) == cell.level) for cell in row.cells]
@@ -72,7 +72,7 @@ def map_html(sensed: Sensitivity, cuts: Mapping[str, float]) -> str:
 
 
 def curve_svg(curve: Curve) -> str:
-    """Validation accuracy over the steps of a run, the dense network's as a dashed line; empty if nothing is known."""
+    """Validation accuracy over the steps of a run; a dashed line is the dense network. Empty before the first score."""
     if not curve.scores:
         return ""
     steps = max([curve.steps, 1, *(point.step for point in curve.scores)])
@@ -95,14 +95,14 @@ def curve_svg(curve: Curve) -> str:
 
 
 def curve_html(curve: Curve) -> str:
-    """The curve with its title as a line below it, for eyes too; empty if nothing is known."""
+    """The curve, with its title as a line of text below it. Empty before the first score."""
     svg = curve_svg(curve)
     title = svg.partition("<title>")[2].partition("</title>")[0]
     return f"<figure style='margin:0'>{svg}<figcaption><small>{title}</small></figcaption></figure>" if svg else ""
 
 
 def table_html(heads: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table; heads are texts, cells are HTML. The first cell of a row is its heading."""
+    """A table. `heads` are plain texts, cells are HTML; the first cell of a row is its heading."""
     top = "".join(f"<th scope='col' style='text-align:left'>{escape(head)}</th>" for head in heads)
     body = "".join(
         f"<tr><th scope='row' style='text-align:left;font-weight:400'>{first}</th>"
@@ -113,8 +113,9 @@ def table_html(heads: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
     return f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def _bar(left: float, foot: float, high: float, wide: float) -> str:
-    return f"M{left:.1f} {foot:.1f}v{-high:.1f}h{wide - 0.6:.1f}v{high:.1f}z"
+def _bar(left: float, foot: float, height: float, width: float) -> str:
+    """A bar as part of an SVG path, with a gap to the next bar."""
+    return f"M{left:.1f} {foot:.1f}v{-height:.1f}h{width - 0.6:.1f}v{height:.1f}z"
 
 
 def _line(points: Sequence[str], style: Style) -> str:

@@ -1,4 +1,4 @@
-"""Plotly figures of one run's numbers. Everything has hue, dash and mark from the palette: never hue alone."""
+"""Plotly figures of one run. Lines differ in hue, dash and mark, all from the palette: never in hue alone."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -23,14 +23,14 @@ from pruning.reporting.palette import (
 from pruning.reporting.run_summary import Curve, SizePoint
 
 MOST_LABELS = 8
-MOST_NUMBERS = 14  # a matrix of more has no room for numbers in its cells
+MOST_NUMBERS = 14  # rows of a matrix; with more there is no room for numbers in the cells
 LONGEST_TICK = 18  # letters
 MOST_BARS = 128
-MOST_UNITS = 32  # of more, no numbers fit under the bars
+MOST_UNITS = 32  # bars; with more there is no room for labels below them
 
 
 def curve_figure(curve: Curve) -> go.Figure:
-    """Validation accuracy, sparsity and training loss over optimiser steps, one under the other; rounds are marked."""
+    """Validation accuracy, sparsity and training loss over optimiser steps, in three panels; vertical lines: rounds."""
     figure = make_subplots(rows=3, cols=1, shared_xaxes=True, vertical_spacing=0.05, row_heights=[0.5, 0.25, 0.25])
     accuracy, sparsity, loss, rounds = (SERIES[name] for name in ("accuracy", "sparsity", "loss", "round"))
     steps = [point.step for point in curve.scores]
@@ -103,7 +103,7 @@ def curve_figure(curve: Curve) -> go.Figure:
 
 
 def size_figure(points: Sequence[SizePoint]) -> go.Figure:
-    """Test accuracy over the size of the file, a mark for each stage; small marks are the file gzipped."""
+    """Test accuracy over file size: for each stage a large mark for the file and a small one for the gzipped file."""
     figure = go.Figure()
     for point in points:
         style = STAGES[point.stage]
@@ -128,7 +128,10 @@ def size_figure(points: Sequence[SizePoint]) -> go.Figure:
 
 
 def comparison_figure(rows: Sequence[Compared], dense: float) -> go.Figure:
-    """Validation accuracy of each criterion's cut, with its interval while it is estimated; dense is a line."""
+    """Validation accuracy of each criterion's cut, with its interval while that is estimated.
+
+    A vertical line is the dense network.
+    """
     known = [(row.kind, row.estimate) for row in rows if row.estimate is not None]
     pruned, whole = STAGES["pruned"], STAGES["dense"]
     figure = go.Figure()
@@ -148,7 +151,7 @@ def comparison_figure(rows: Sequence[Compared], dense: float) -> go.Figure:
     )
     figure.add_vline(x=100 * dense, line={"color": whole.hue, "dash": whole.dash, "width": 1.5})
     figure.update_yaxes(
-        type="category",  # also before any criterion is measured
+        type="category",  # plotly would take an axis without points for one of numbers
         categoryorder="array",
         categoryarray=[row.kind.replace("_", " ") for row in reversed(rows)],
         automargin=True,
@@ -161,7 +164,7 @@ def comparison_figure(rows: Sequence[Compared], dense: float) -> go.Figure:
 
 
 def agreement_figure(kinds: Sequence[str], values: Sequence[Sequence[float]], low: float) -> go.Figure:
-    """A matrix of agreement from `low` to 1 in cividis, its numbers in the cells; the row's criterion first."""
+    """A matrix of agreement, `values[row][column]`, on a scale from `low` to 1; with numbers if they fit."""
     names = [kind.replace("_", " ") for kind in kinds]
     figure = go.Figure(
         go.Heatmap(
@@ -186,9 +189,9 @@ def agreement_figure(kinds: Sequence[str], values: Sequence[Sequence[float]], lo
 
 
 def units_figure(scores: Sequence[float], pruned: Sequence[bool], names: Sequence[str] = ()) -> go.Figure:
-    """Importance of a layer's units, the highest first; pruned units are hatched and lighter.
+    """Scores of a layer's units as bars, the highest first; pruned units are lighter and hatched.
 
-    Each is labelled by its number, or by its name where there are names.
+    The label of a bar is the number of its unit, or the name where there are names.
     """
     order = sorted(range(len(scores)), key=lambda unit: -scores[unit])
     ordered = [pruned[unit] for unit in order]
@@ -221,7 +224,7 @@ def units_figure(scores: Sequence[float], pruned: Sequence[bool], names: Sequenc
 def unit_matrix_figure(
     scores: Sequence[Sequence[float]], pruned: Sequence[Sequence[bool]], rows: Sequence[str], title: str
 ) -> go.Figure:
-    """Units that lie in rows, such as heads by layer or gates by unit, in cividis; a cross marks the pruned."""
+    """Scores of units that lie in rows, such as heads by layer or gates by unit; a cross marks a pruned unit."""
     figure = go.Figure(
         go.Heatmap(
             z=scores,
@@ -251,7 +254,7 @@ def unit_matrix_figure(
 
 
 def _short(name: str) -> str:
-    """The name at a tick: a long one would leave no room for the chart on a narrow screen."""
+    """The name, cut in its middle if it is long: as a label it would take the chart's room on a narrow screen."""
     return name if len(name) <= LONGEST_TICK else f"{name[:7]}…{name[8 - LONGEST_TICK :]}"
 
 
@@ -259,7 +262,7 @@ AXIS: dict[str, Any] = {"gridcolor": GRID, "zeroline": False, "linecolor": GREY,
 
 
 def dressed(figure: go.Figure, height: int) -> go.Figure:
-    """Transparent, so that the page's own light or dark ground shows through."""
+    """The figure with the layout that all figures share; transparent, for it stands on a light or a dark page."""
     figure.update_layout(
         height=height,
         margin={"l": 64, "r": 12, "t": 52, "b": 48},

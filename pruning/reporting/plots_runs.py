@@ -1,4 +1,4 @@
-"""Plotly figures of several runs. A run has hue, dash and mark from the palette in every chart: never hue alone."""
+"""Plotly figures that compare runs. Each run has its own hue, dash and mark in every chart, so never a hue alone."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ AXIS_TITLES: Mapping[Size, tuple[str, float]] = {
 
 @dataclass(frozen=True)
 class Drawn:
-    """A run in the charts: what it is called, its curve, and its dense and tuned networks against size."""
+    """What the charts show of a run: its name, its curve, and its dense and tuned networks against size."""
 
     name: str
     curve: Curve
@@ -28,7 +28,7 @@ class Drawn:
 
 
 def accuracy_figure(runs: Sequence[Drawn]) -> go.Figure:
-    """Validation accuracy over optimiser steps, a line a run."""
+    """Validation accuracy over optimiser steps, one line for each run."""
     figure = go.Figure()
     for place, run in enumerate(runs):
         style = run_style(place)
@@ -49,12 +49,12 @@ def accuracy_figure(runs: Sequence[Drawn]) -> go.Figure:
 
 
 def accuracy_size_figure(runs: Sequence[Drawn], size: Size) -> go.Figure:
-    """Test accuracy against size: a line a run, its tuned network full, its dense one hollow."""
+    """Test accuracy against size: a line for each run, from its dense network (hollow mark) to its tuned one."""
     title, unit = AXIS_TITLES[size]
     figure = go.Figure()
     for place, run in enumerate(runs):
         style = run_style(place)
-        points = run.placed[::-1]  # the legend shows the first
+        points = run.placed[::-1]  # the legend shows the mark of the first point: the tuned network
         hollow = [point.stage == "dense" for point in points]
         figure.add_scatter(
             x=[point.size / unit for point in points],

@@ -1,4 +1,4 @@
-"""How a sensitivity map is drawn: the shade of a cell, and accuracy over the level as curves with bands."""
+"""How a sensitivity map is drawn: a colour for each cell, and curves of accuracy over the level with their bands."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from pruning.layer_sensitivity.result import SensitivityRow
 from pruning.reporting.palette import DARK_INK, LAYERS, LIGHT_INK, MAGNITUDES, STAGES
 from pruning.reporting.plots_run import AXIS, dressed
 
-STEPS = 64  # shades that can be told apart, and no more: a page sends few distinct colours
+STEPS = 64  # shades: as many as an eye can distinguish, so that a page sends few different colours
 MOST_CURVES = len(LAYERS)
 
 
 @dataclass(frozen=True)
 class Shade:
-    """The ground of a cell and the ink that can be read on it, both as #rrggbb."""
+    """The background of a cell, and the colour of text that can be read on it, both as #rrggbb."""
 
     ground: str
     ink: str
@@ -29,9 +29,10 @@ class Shade:
 
 
 def shade(drop: float, worst: float) -> Shade:
-    """Cividis from light (nothing lost) to dark (`worst` lost, both in [0, 1]); a gain is as light as no loss.
+    """The shade of a cell that lost `drop` of accuracy: light for none, dark for `worst`; both are in [0, 1].
 
-    Goes with the square root: what a point costs near the decision shows, and the collapsed end needs no detail.
+    A gain is as light as no loss. Shades follow the square root of the drop: small losses, among which a person
+    decides, differ visibly, and large ones hardly.
     """
     share = min(max(drop, 0.0) / worst, 1.0) ** 0.5 if worst > 0 else 0.0
     return _shades()[round((1.0 - share) * (STEPS - 1))]
@@ -39,19 +40,19 @@ def shade(drop: float, worst: float) -> Shade:
 
 @cache
 def _shades() -> tuple[Shade, ...]:
-    """Dark to light."""
+    """All shades, from dark to light."""
     sampled: Any = sample_colorscale(MAGNITUDES, [step / (STEPS - 1) for step in range(STEPS)])
     return tuple(_shade(*(round(part) for part in unlabel_rgb(colour))) for colour in sampled)
 
 
 def _shade(red: int, green: int, blue: int) -> Shade:
-    """With the ink of the higher contrast, which is never below 4.5 (WCAG 2.2, 1.4.3)."""
+    """A background with black or white text, whichever has more contrast: always at least 4.5 (WCAG 2.2, 1.4.3)."""
     light = luminance(red, green, blue)
     return Shade(f"#{red:02x}{green:02x}{blue:02x}", DARK_INK if light + 0.05 > 0.05**0.5 * 1.05**0.5 else LIGHT_INK)
 
 
 def luminance(red: int, green: int, blue: int) -> float:
-    """Relative luminance in [0, 1] of an sRGB colour of parts 0 to 255 (WCAG 2.2)."""
+    """Relative luminance, in [0, 1], of an sRGB colour with channels from 0 to 255 (WCAG 2.2)."""
     parts = [part / 255 for part in (red, green, blue)]
     linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
@@ -59,7 +60,7 @@ def luminance(red: int, green: int, blue: int) -> float:
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """One row at one level: its score with the ends of the interval, all in percent."""
+    """A row of the map at a level: its score, and the ends of the interval of the score. All in percent."""
 
     layer: str
     level: float
@@ -69,7 +70,7 @@ class CurvePoint:
 
 
 def curve_points(rows: Sequence[SensitivityRow], dense: float) -> list[CurvePoint]:
-    """Every row from the uncut network on, which is known; levels of which nothing is known yet are left out."""
+    """The points of every row, the first at level 0: the dense network. Cells without an estimate yet are left out."""
     points: list[CurvePoint] = []
     for row in rows:
         points.append(CurvePoint(row.name, 0.0, 100 * dense, 100 * dense, 100 * dense))
@@ -82,9 +83,9 @@ def curve_points(rows: Sequence[SensitivityRow], dense: float) -> list[CurvePoin
 
 
 def curves_figure(points: Sequence[CurvePoint], dense: float, height: int = 300) -> go.Figure:
-    """Lines with their 95 % bands over the level; the dense score is a dashed line. The axes stay while points move.
+    """Accuracy over the level: a line with its 95 % band for each layer, and a dashed line for the dense network.
 
-    Of more layers than there are looks, the first are drawn.
+    The axes are fixed, so that they do not move while estimates do. Only the first `MOST_CURVES` layers are drawn.
     """
     figure = go.Figure()
     uncut = STAGES["dense"]

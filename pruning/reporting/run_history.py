@@ -1,4 +1,4 @@
-"""Runs side by side, in numbers: what each came to, its recipe in words, the settings that differ, the queue ahead."""
+"""Several runs: the result of each, its recipe in words, the settings that differ, and how long a queued run waits."""
 
 import heapq
 import json
@@ -18,9 +18,9 @@ from pruning.selection.amounts import Amount, PerLayer
 
 @dataclass(frozen=True)
 class Summary:
-    """What a run came to by now: the network before and after, None until it is measured.
+    """The result of a run so far: the dense and the tuned network, each None until it is measured.
 
-    `verified` says whether the exported file scored the same in a fresh process; None while nothing is exported.
+    `verified` is whether the exported file scored the same in a fresh process; None while nothing is exported.
     """
 
     dense: Stage | None
@@ -29,12 +29,12 @@ class Summary:
 
     @property
     def change(self) -> float | None:
-        """Of the test score, in [-1, 1]."""
+        """Test score of the tuned minus that of the dense network, in [-1, 1]; None until both are measured."""
         return self.tuned.score - self.dense.score if self.dense and self.tuned else None
 
 
 def summary(events: Iterable[Event]) -> Summary:
-    """From a run's events; optimiser steps may be left out."""
+    """The result of a run, from its events. `TuningStep` events may be left out."""
     events = latest(events)
     stages = stages_of(events)
     verified = next((event.same for event in reversed(events) if isinstance(event, Verified)), None)
@@ -43,13 +43,13 @@ def summary(events: Iterable[Event]) -> Summary:
 
 
 def what_is_pruned(recipe: Recipe) -> str:
-    """Units, criterion and scope: `channels by taylor, layer`."""
+    """Granularity, criterion and scope in words: `channels by taylor, layer`."""
     names = [kind_of(choice).replace("_", " ") for choice in (recipe.granularity, recipe.criterion, recipe.scope)]
     return f"{names[0]} by {names[1]}, {names[2]}"
 
 
 def how_much(amount: Amount) -> str:
-    """The amount by its name and its values: `sparsity 80.0 %`, `budget bytes 25.0 %`."""
+    """The amount in words: `sparsity 80.0 %`, `budget bytes 25.0 %`."""
     if isinstance(amount, PerLayer):
         own = len(amount.shares)
         return f"{how_much(amount.rest)}, {own} {'layer' if own == 1 else 'layers'} apart"
@@ -62,7 +62,9 @@ def _number(field: str, value: float) -> str:
 
 
 def plain_recipe(text: str) -> dict[str, Any]:
-    """A recipe's JSON as it was written, also by another version; empty if it is none."""
+    """The fields of a recipe's JSON, unchecked, so that those of other versions are read too; empty if it is no JSON
+    object.
+    """
     try:
         values = json.loads(text)
     except (ValueError, RecursionError):
@@ -72,19 +74,19 @@ def plain_recipe(text: str) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Setting:
-    """A field by its dotted name, such as `amount.share`, and its value in each run; None where a run has no such."""
+    """A field of recipes by its path, such as `amount.share`, and its value in each; None where it is missing."""
 
     name: str
     values: tuple[str | None, ...]
 
 
 def settings(recipes: Sequence[Mapping[str, Any]]) -> list[Setting]:
-    """Every field of the recipes, given as their JSON has them, in the order in which fields come."""
+    """Every field that any of the recipes has; the recipes as `plain_recipe` gives them."""
     flat = [dict(_flattened(recipe)) for recipe in recipes]
     names: list[str] = []
     for fields in flat:
         place = 0
-        for name in fields:  # a field of one kind stands beside its choice, though other recipes do not have it
+        for name in fields:  # a field that only some recipes have comes right after its neighbour there
             if name in names:
                 place = names.index(name) + 1
             else:
@@ -94,11 +96,12 @@ def settings(recipes: Sequence[Mapping[str, Any]]) -> list[Setting]:
 
 
 def differing(recipes: Sequence[Mapping[str, Any]]) -> list[Setting]:
-    """Only the fields in which the recipes differ."""
+    """Those of `settings` in which the recipes differ."""
     return [setting for setting in settings(recipes) if len(set(setting.values)) > 1]
 
 
 def _flattened(values: Mapping[str, Any], where: str = "") -> Iterable[tuple[str, str]]:
+    """Path and text of every value, also of those inside objects."""
     for name, value in values.items():
         if isinstance(value, Mapping):
             yield from _flattened(value, f"{where}{name}.")  # type: ignore[arg-type]
@@ -116,12 +119,12 @@ SIZES: Mapping[Size, Callable[[Stage], int]] = {
     "macs": lambda stage: stage.macs,
     "nonzero": lambda stage: stage.nonzero,
 }
-"""What accuracy can be drawn against."""
+"""The measures of size that accuracy can be drawn against."""
 
 
 @dataclass(frozen=True)
 class Placed:
-    """A stage in the plot of test accuracy, in [0, 1], against size."""
+    """A point of the plot of test accuracy, in [0, 1], against size."""
 
     stage: str
     size: int
@@ -129,22 +132,26 @@ class Placed:
 
 
 def placed(stages: Mapping[str, Stage], size: Size) -> tuple[Placed, ...]:
-    """The dense and the tuned network, as far as they are measured."""
+    """The points of the dense and of the tuned network, of each only once it is measured."""
     there = [name for name in ("dense", "tuned") if name in stages]
     return tuple(Placed(name, SIZES[size](stages[name]), stages[name].score) for name in there)
 
 
 def typical_s(past: Sequence[tuple[str, float]], workload: str) -> float | None:
-    """How long a run of the workload takes: the median of past (workload, seconds), of others where there is none."""
+    """Seconds that a run of the workload takes: the median of past runs, given as (workload, seconds).
+
+    Where the workload has no past runs those of all others count; None where there are none at all.
+    """
     own = [seconds for name, seconds in past if name == workload]
     every = own or [seconds for _, seconds in past]
     return median(every) if every else None
 
 
 def until_start_s(running_left_s: Sequence[float], ahead_s: Sequence[float]) -> float:
-    """Seconds until a queued run begins: every run ahead of it goes to the worker that is free first.
+    """Seconds until a queued run begins. Each run ahead of it goes to the worker that is free first.
 
-    `running_left_s` are the seconds that the running ones still take, one a worker; none running: one worker is free.
+    `running_left_s` are the seconds that each running run still takes; each has a worker. Where none is running, one
+    worker is free. `ahead_s` are the seconds that each run ahead in the queue takes.
     """
     free = list(running_left_s) or [0.0]
     heapq.heapify(free)

@@ -1,4 +1,4 @@
-"""What a run's events say, in numbers: curves, progress, stages side by side, classes, sizes. Pages draw them."""
+"""From the events of a run to the numbers that are shown: curves, progress, a table of stages, classes, sizes."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ from pruning.reporting.formatting import count, percent, points, relative, si, s
 STAGES = ("dense", "pruned", "tuned", "exported")
 
 SAMPLES_A_STEP = 200.0
-"""Scoring both splits of so many samples takes about as long as a training step: no backward pass, larger batches."""
+"""An estimate: to score both splits takes the time of one training step for every 200 test samples."""
 VERIFYING = 3
-"""Loading and scoring two files in a fresh process takes about as long as scoring this many stages."""
+"""An estimate: to load and score two files in a fresh process takes as long as scoring three stages."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class LossPoint:
 
 @dataclass(frozen=True)
 class CutMark:
-    """Where a round's units were pruned: its number from 1, and the optimiser steps taken before."""
+    """A round's cut in the curve: the number of the round, from 1, and the optimiser steps taken before its cut."""
 
     round: int
     step: int
@@ -56,7 +56,7 @@ def curve(events: Iterable[Event]) -> Curve:
     measured = [event for event in events if isinstance(event, Measured) and event.split == "validation"]
     cuts: dict[int, int] = {}
     for event in measured:
-        cuts.setdefault(event.round, event.step)  # a round's first score is taken when its units have just been pruned
+        cuts.setdefault(event.round, event.step)  # a round is validated first right after its cut
     dense = stages_of(events).get("dense")
     return Curve(
         scores=tuple(ScorePoint(event.step, event.score, event.sparsity) for event in measured),
@@ -69,7 +69,7 @@ def curve(events: Iterable[Event]) -> Curve:
 
 @dataclass(frozen=True)
 class RunProgress:
-    """How far a run is, in [0, 1], what it is doing, and the seconds left, None while the speed is unknown."""
+    """How far a run is, in [0, 1], the seconds left, None while its speed is not known, and what it is doing."""
 
     fraction: float
     seconds_left: float | None
@@ -81,13 +81,13 @@ def progress(events: Iterable[Event], elapsed_s: float) -> RunProgress:
     events = latest(events)
     fraction = _fraction(events)
     resumed = max((place for place, event in enumerate(events) if isinstance(event, Resumed)), default=0)
-    done = fraction - _fraction(events[:resumed])  # in that time: what was done before tells nothing of the speed
+    done = fraction - _fraction(events[:resumed])  # in these seconds: earlier work took time that is not known here
     left = elapsed_s * (1 - fraction) / done if "pruned" in stages_of(events) and done > 0 else None
     return RunProgress(fraction, left, _phase(events))
 
 
 def _fraction(events: Sequence[Event]) -> float:
-    """Work done of all work, counted in training steps: the steps themselves, and what scoring is worth in steps."""
+    """The share of the work that is done. Work is counted in training steps; scoring a stage counts as some of them."""
     started = next((event for event in events if isinstance(event, Started)), None)
     stages = stages_of(events)
     if any(isinstance(event, Finished) for event in events):
@@ -95,12 +95,12 @@ def _fraction(events: Sequence[Event]) -> float:
     if started is None or "dense" not in stages:
         return 0.0
     if "exported" in stages:
-        return 0.99  # the report is left
+        return 0.99  # only the report is still to be written
     scoring = stages["dense"].samples / SAMPLES_A_STEP
     total = started.steps + scoring * (3 + started.rounds + VERIFYING)
     if "tuned" in stages:
         return 1 - scoring * VERIFYING / total
-    rounds = sum(isinstance(event, Masked) for event in events)  # each begins by scoring units and the masked network
+    rounds = sum(isinstance(event, Masked) for event in events)  # each begins by scoring units and network: one stage
     steps = max((event.step for event in events if isinstance(event, TuningStep)), default=0)
     return (steps + scoring * (len(stages) + rounds)) / total
 
@@ -132,7 +132,7 @@ def _round(events: Sequence[Event]) -> str:
 
 
 def latest(events: Iterable[Event]) -> list[Event]:
-    """The events since the latest start: a run that ran out of memory or was resumed begins anew."""
+    """The events since the last `Started`. A run that begins again, as when memory ran out, reports it twice."""
     every = list(events)
     starts = [position for position, event in enumerate(every) if isinstance(event, Started)]
     return every[starts[-1] :] if starts else every
@@ -145,7 +145,7 @@ def stages_of(events: Iterable[Event]) -> dict[str, Stage]:
 
 @dataclass(frozen=True)
 class StageCell:
-    """A stage's number as it is written, and its signed change against dense: empty for dense itself."""
+    """One number of a stage, as text, and its signed change from the dense network; empty for that itself."""
 
     stage: str
     text: str
@@ -154,19 +154,19 @@ class StageCell:
 
 @dataclass(frozen=True)
 class StageRow:
-    """One measure of every stage. The label of an accuracy says on which split it was measured."""
+    """One measure, of every stage. The label of an accuracy names the split."""
 
     label: str
     cells: tuple[StageCell, ...]
 
 
 def stage_rows(stages: Mapping[str, Stage]) -> list[StageRow]:
-    """The table of a result: a row for each measure, in it a cell for each stage that there is."""
+    """The table of a result: a row for each measure, with a cell for each stage that was measured."""
     dense = stages.get("dense")
     rows: list[StageRow] = []
     for label, value, write, compare in _MEASURES:
         if not any(value(stage) for stage in stages.values()):
-            continue  # a run of a time when this was not measured
+            continue  # a run of an older version, which did not measure this
         cells: list[StageCell] = []
         for name in (name for name in STAGES if name in stages):
             change = compare(value(dense), value(stages[name])) if dense and name != "dense" else ""
@@ -182,11 +182,11 @@ def _accuracy(share: float) -> str:
     return percent(share, 2)
 
 
-def _apart(before: float, after: float) -> str:
+def _change_in_points(before: float, after: float) -> str:
     return points(after - before)
 
 
-def _whole(number: float) -> str:
+def _exact(number: float) -> str:
     return count(int(number))
 
 
@@ -199,10 +199,10 @@ def milliseconds(number: float) -> str:
 
 
 _MEASURES: tuple[_Measure, ...] = (
-    ("accuracy, test", lambda stage: stage.score, _accuracy, _apart),
-    ("accuracy, validation", lambda stage: stage.validation, _accuracy, _apart),
-    ("parameters", lambda stage: stage.parameters, _whole, relative),
-    ("non-zeros", lambda stage: stage.nonzero, _whole, relative),
+    ("accuracy, test", lambda stage: stage.score, _accuracy, _change_in_points),
+    ("accuracy, validation", lambda stage: stage.validation, _accuracy, _change_in_points),
+    ("parameters", lambda stage: stage.parameters, _exact, relative),
+    ("non-zeros", lambda stage: stage.nonzero, _exact, relative),
     ("bytes", lambda stage: stage.bytes, _bytes, relative),
     ("bytes, gzipped", lambda stage: stage.gzip_bytes, _bytes, relative),
     ("MACs", lambda stage: stage.macs, si, relative),
@@ -212,7 +212,7 @@ _MEASURES: tuple[_Measure, ...] = (
 
 @dataclass(frozen=True)
 class ClassChange:
-    """A class's score on the test split before and after, in [0, 1]."""
+    """A class's test score in two stages, in [0, 1]."""
 
     name: str
     before: float
@@ -224,7 +224,7 @@ class ClassChange:
 
 
 def worst_classes(before: Stage, after: Stage, classes: Sequence[str], n: int) -> list[ClassChange]:
-    """At most `n` classes that lost, the one that lost most first; those that kept or gained are left out."""
+    """At most `n` classes whose score got worse, the largest loss first; the other classes are left out."""
     pairs = zip(classes, before.class_scores, after.class_scores, strict=False)
     changes = sorted((ClassChange(*values) for values in pairs), key=lambda change: change.change)
     return [change for change in changes if change.change < 0][:n]
@@ -241,7 +241,7 @@ class SizePoint:
 
 
 def size_points(stages: Mapping[str, Stage]) -> list[SizePoint]:
-    """Accuracy against size, a point for each stage that there is."""
+    """Test accuracy and size, a point for each stage that was measured."""
     return [
         SizePoint(name, stages[name].score, stages[name].bytes, stages[name].gzip_bytes)
         for name in STAGES

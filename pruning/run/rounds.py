@@ -1,4 +1,4 @@
-"""The rounds of a run: cut, measure, tune, and again. How far they have come is a value that can be written down."""
+"""The rounds of a run: prune, measure, fine-tune, and again. `RunState` says how far a run is: checkpoints hold it."""
 
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import closing
@@ -28,7 +28,7 @@ Stop = Callable[[], bool]
 
 @dataclass(frozen=True, eq=False)
 class RunContext:
-    """What stays the same throughout a run. The model is cut and tuned in place."""
+    """What stays the same throughout a run, but for the values of the model: it is pruned and fine-tuned in place."""
 
     workload: Workload
     recipe: Recipe
@@ -42,35 +42,40 @@ class RunContext:
         return self.workload.example.to(self.device)
 
     def stoppable(self, stop: Stop) -> "RunContext":
-        """The same, but once `stop` is true, taking a batch raises an exception that `carry_out_rounds` catches."""
+        """The same, but once `stop` is true its splits raise at the next batch; `carry_out_rounds` catches that."""
         train, validation = (_StoppableSplit(split, stop) for split in (self.workload.train, self.workload.validation))
         return replace(self, workload=replace(self.workload, train=train, validation=validation))
 
     def ranked(self, keep: Keep, divisors: Mapping[str, float] | None = None) -> RankedUnits:
-        """The units sorted by the scores that they have now, those pruned first."""
+        """Score the model as it is now and sort its units, the pruned ones first. `divisors`: of the first round."""
         calibration = Calibration(self.workload, self.device, self.recipe.seed)
         scores = unit_scores(self.recipe.criterion, self.model, self.groups, calibration)
         pruned = {name: ~stays for name, stays in keep.items()}
         return rank_units(self.recipe, self.groups, scores, self.cost, pruned, divisors)
 
     def validated(self, number: int, step: int, keep: Keep) -> Measured:
+        """The score on all validation samples, in round `number` after `step` optimiser steps."""
         score = Evaluator(self.workload.validation, self.workload.task, self.device).score(self.model)
         return Measured(number, step, "validation", score, pruned_share(keep))
 
     def tensors(self) -> dict[str, Tensor]:
-        """All parameters and buffers of the model by name, also those that a state dict leaves out: not copies."""
+        """The parameters and buffers of the model by name, not copies. A state dict would leave some buffers out."""
         return {**dict(self.model.named_parameters()), **dict(self.model.named_buffers())}
 
     @torch.no_grad()
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
-        """Give the model these values. In place: the optimiser and the memory layout stay as they are."""
+        """Copy these values into the model's own tensors, so that its optimiser and its memory layout stay valid."""
         for name, tensor in self.tensors().items():
             tensor.copy_(tensors[name])
 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """What is settled before the first round: the rounds, the stages so far, and what scores are divided by."""
+    """What is known before the first round, and the same in all rounds.
+
+    `stages` are those measured by then: dense and pruned. `divisors` (group -> number) are what the scores of a group
+    are divided by before groups are compared.
+    """
 
     rounds: tuple[Round, ...]
     stages: Mapping[str, Stage]
@@ -79,7 +84,7 @@ class Plan:
 
 @dataclass(frozen=True, eq=False)
 class RoundStart:
-    """The network before a round that may be taken back."""
+    """The network before a round, where the schedule may take the round back. `tensors` are copies."""
 
     keep: Keep
     reported: Masked
@@ -88,7 +93,11 @@ class RoundStart:
 
 @dataclass(frozen=True, eq=False)
 class RoundCut:
-    """What a round cuts: its number from 0, and the optimiser steps that were taken before it."""
+    """What a round prunes: `keep` says which units stay, `reported` is the event that says so.
+
+    `number` counts from 0; `done` are the optimiser steps of earlier rounds; `before` is None if the schedule never
+    takes a round back.
+    """
 
     number: int
     done: int
@@ -99,10 +108,10 @@ class RoundCut:
 
 @dataclass(frozen=True, eq=False)
 class RunState:
-    """How far a run has come, after a validation: all that the rest of it depends on.
+    """How far a run is after a validation: all that the rest of it depends on.
 
-    `score` is the latest on the validation split, `step` counts optimiser steps. The tensors are the ones that the run
-    goes on changing: write them down at once.
+    `score` is the latest on the validation split, `step` counts optimiser steps. `tensors` are the model's own and no
+    copies: the run changes them as soon as it goes on, so whoever keeps them has to write or copy them at once.
     """
 
     plan: Plan
@@ -115,12 +124,12 @@ class RunState:
 
 
 Save = Callable[[RunState], Iterable[Event]]
-"""Writes down how far the run has come; gives what there is to say of that."""
+"""Keeps the state, for instance in a checkpoint; returns events to report, such as a warning that it failed."""
 
 
 @dataclass(frozen=True, eq=False)
 class CurrentRound:
-    """A round that is under way. `score` is the latest on the validation split, None if the cut is still to be made."""
+    """The round that a run is in. `score` is the latest validation score, None if the round is not pruned yet."""
 
     cut: RoundCut
     masks: Masks
@@ -129,12 +138,12 @@ class CurrentRound:
 
 
 class _StopAsked(Exception):
-    """Somebody asked for the run to end: what there is by then is its result."""
+    """Raised once `stop` is true: the run ends, and the network as it is by then is its result."""
 
 
 @dataclass(frozen=True, eq=False)
 class _StoppableSplit:
-    """A split that asks at every batch whether to go on: the one thing that scoring, tuning and evaluating all do."""
+    """A split that asks `stop` at every batch: scoring, tuning and evaluating all take batches."""
 
     split: Split
     stop: Stop
@@ -149,19 +158,19 @@ class _StoppableSplit:
 
 
 def keep_everything(context: RunContext) -> Keep:
-    """The decision by which nothing is pruned."""
+    """Group name -> bool [units], all True."""
     return {group.name: torch.ones(group.units, dtype=torch.bool) for group in context.groups}
 
 
 def first_round(context: RunContext, plan: Plan, ranked: RankedUnits) -> CurrentRound:
-    """The first round, of the dense network."""
+    """The first round. Before it nothing is pruned, as after a round of the number -1."""
     nothing = ranked.decide(context.recipe.amount, 0.0)
-    dense = RoundCut(-1, 0, nothing.keep, _masked(0, 0.0, nothing.counts), None)
-    return _cut(context, plan, dense, ranked, _training(context, plan, 0))
+    dense = RoundCut(-1, 0, nothing.keep, _masked_event(0, 0.0, nothing.counts), None)
+    return _round_after(dense, context, plan, ranked, _training_of(context, plan, 0))
 
 
 def resumed_round(context: RunContext, progress: RunState) -> CurrentRound:
-    """The round that was under way, its model and training as they were. PruningError if the network is another."""
+    """The round that was interrupted, its model and training as they were. PruningError if the network has changed."""
     shapes, written = ({n: t.shape for n, t in each.items()} for each in (context.tensors(), progress.tensors))
     if shapes != written:
         raise PruningError(
@@ -169,7 +178,7 @@ def resumed_round(context: RunContext, progress: RunState) -> CurrentRound:
             "than when it began; start the run anew"
         )
     context.restore(progress.tensors)
-    training = _training(context, progress.plan, progress.cut.number)
+    training = _training_of(context, progress.plan, progress.cut.number)
     training.load(progress.training)
     masks = masks_of(context.groups, progress.cut.keep, context.model)
     progress.randomness.restore(context.device)  # last: building a network may draw
@@ -177,49 +186,53 @@ def resumed_round(context: RunContext, progress: RunState) -> CurrentRound:
 
 
 def carry_out_rounds(
-    context: RunContext, plan: Plan, run: CurrentRound, stop: Stop, save: Save
+    context: RunContext, plan: Plan, current: CurrentRound, stop: Stop, save: Save
 ) -> Generator[Event, None, Keep]:
-    """Tune the round that is under way, cut and tune those after it; returns what was kept.
+    """Finish the current round and carry out those after it; returns which units were kept.
 
-    `save` is asked after each measurement, once its event has been consumed. The rounds end where they are when `stop`
-    is true, which a `stoppable` context notices within a batch.
+    `save` is called after each validation, once the event of that validation has been consumed. When `stop` is true the
+    rounds end where they are; with a `stoppable` context within a batch, else at the end of the round.
     """
-    keep, drop = run.cut.keep, context.recipe.schedule.max_drop
+    keep, drop = current.cut.keep, context.recipe.schedule.max_drop
     try:
         while True:
-            score = yield from _round(context, plan, run, save)
+            score = yield from _finish(context, plan, current, save)
             lost = plan.stages["dense"].validation - score
-            if run.cut.before is not None and drop is not None and lost > drop and not stop():
-                keep = run.cut.before.keep
-                yield from _take_back(context, run.cut, run.cut.before, lost, drop)
+            cut = current.cut
+            if cut.before is not None and drop is not None and lost > drop and not stop():
+                keep = cut.before.keep
+                yield from _take_back(context, cut, cut.before, lost, drop)
                 break
-            if run.cut.number + 1 == len(plan.rounds) or stop():
+            if cut.number + 1 == len(plan.rounds) or stop():
                 break
-            run = _next_cut(context, plan, run)
-            keep = run.cut.keep
+            current = _next_round(context, plan, current)
+            keep = current.cut.keep
     except _StopAsked:
         pass
     return keep
 
 
-def _training(context: RunContext, plan: Plan, number: int) -> Training:
-    """The training that the round belongs to, at its beginning."""
-    recipe, parts = context.recipe, plan.rounds if context.recipe.schedule.continuous else plan.rounds[:1]
-    seed = recipe.seed if recipe.schedule.continuous else recipe.seed + number
-    steps = sum(each.steps for each in parts)
+def _training_of(context: RunContext, plan: Plan, number: int) -> Training:
+    """The training that the round belongs to, at its first step: one of its own, or that of all rounds."""
+    recipe, continuous = context.recipe, context.recipe.schedule.continuous
+    rounds = plan.rounds if continuous else plan.rounds[:1]  # where each has its own, all are equally long
+    seed = recipe.seed if continuous else recipe.seed + number
+    steps = sum(each.steps for each in rounds)
     return Training(context.model, context.workload, recipe.tuning, steps, context.device, seed)
 
 
-def _next_cut(context: RunContext, plan: Plan, run: CurrentRound) -> CurrentRound:
-    """Score what is left, and decide on the next cut."""
-    ranked = context.ranked(run.cut.keep, plan.divisors)
+def _next_round(context: RunContext, plan: Plan, current: CurrentRound) -> CurrentRound:
+    """Score the units that are left, and decide which of them the next round prunes."""
+    ranked = context.ranked(current.cut.keep, plan.divisors)
     continuous = context.recipe.schedule.continuous
-    training = run.training if continuous else _training(context, plan, run.cut.number + 1)
-    return _cut(context, plan, run.cut, ranked, training)
+    training = current.training if continuous else _training_of(context, plan, current.cut.number + 1)
+    return _round_after(current.cut, context, plan, ranked, training)
 
 
-def _cut(context: RunContext, plan: Plan, last: RoundCut, ranked: RankedUnits, training: Training) -> CurrentRound:
-    """The round after `last`."""
+def _round_after(
+    last: RoundCut, context: RunContext, plan: Plan, ranked: RankedUnits, training: Training
+) -> CurrentRound:
+    """The round after `last`, decided on; the model is not changed yet."""
     number = last.number + 1
     progress = plan.rounds[number].progress
     done = last.done + (plan.rounds[last.number].steps if number else 0)
@@ -228,43 +241,45 @@ def _cut(context: RunContext, plan: Plan, last: RoundCut, ranked: RankedUnits, t
         copies = {name: tensor.detach().clone() for name, tensor in context.tensors().items()}
         before = RoundStart(last.keep, last.reported, copies)
     decision = ranked.decide(context.recipe.amount, progress)
-    reported = _masked(number, progress, decision.counts)
+    reported = _masked_event(number, progress, decision.counts)
     return CurrentRound(RoundCut(number, done, decision.keep, reported, before), decision.masks, training)
 
 
-def _round(context: RunContext, plan: Plan, run: CurrentRound, save: Save) -> Generator[Event, None, float]:
-    """Cut and measure, unless that was done, and take the steps that are left of the round; returns the last score."""
-    cut, training, score = run.cut, run.training, run.score
+def _finish(context: RunContext, plan: Plan, current: CurrentRound, save: Save) -> Generator[Event, None, float]:
+    """Carry out the round, or of a resumed round what is left of it; returns its last validation score."""
+    cut, training, score = current.cut, current.training, current.score
     if score is None:
         yield from _report_masked(cut.reported)
-        apply_masks(context.model, run.masks)
-        score = yield from _measured(context, plan, run, cut.done, save)
-    begun = cut.done if context.recipe.schedule.continuous else 0  # steps of the training before the round
+        apply_masks(context.model, current.masks)
+        score = yield from _validate(context, plan, current, cut.done, save)
+    begun = cut.done if context.recipe.schedule.continuous else 0  # steps that this training took in earlier rounds
     left = begun + plan.rounds[cut.number].steps - training.done
-    with closing(training.steps(left, run.masks)) as steps:  # closed, it puts the model back into evaluation mode
+    with closing(training.steps(left, current.masks)) as steps:  # closing it puts the model back into evaluation mode
         for step in steps:
-            after = cut.done + step.step + 1 - begun
+            after = cut.done + step.step + 1 - begun  # steps of the whole run
             _require_finite_loss(step.loss, context.recipe)
             yield TuningStep(cut.number, step.epoch, after, step.loss)
             if (step.step + 1) % training.per_epoch == 0:
-                score = yield from _measured(context, plan, run, after, save)
+                score = yield from _validate(context, plan, current, after, save)
     return score
 
 
-def _measured(
-    context: RunContext, plan: Plan, run: CurrentRound, step: int, save: Save
+def _validate(
+    context: RunContext, plan: Plan, current: CurrentRound, step: int, save: Save
 ) -> Generator[Event, None, float]:
-    measured = context.validated(run.cut.number, step, run.cut.keep)
+    """Measure and report the validation score, and let `save` keep the state of the run."""
+    cut, training = current.cut, current.training
+    measured = context.validated(cut.number, step, cut.keep)
     yield measured
     randomness = Randomness.now(context.device)
-    yield from save(RunState(plan, run.cut, step, measured.score, context.tensors(), run.training.state(), randomness))
+    yield from save(RunState(plan, cut, step, measured.score, context.tensors(), training.state(), randomness))
     return measured.score
 
 
 def _take_back(
     context: RunContext, cut: RoundCut, before: RoundStart, lost: float, drop: float
 ) -> Generator[Event, None, None]:
-    """Make the network what it was before the last round, and say so: the last events then describe the result."""
+    """Undo the round. The earlier cut and its score are reported again: the last events describe the run's result."""
     context.restore(before.tensors)
     back = f"of round {cut.number}" if cut.number else "before any cut"
     yield Warned(
@@ -275,12 +290,13 @@ def _take_back(
     yield context.validated(before.reported.round, cut.done, before.keep)
 
 
-def _masked(number: int, progress: float, where: Position) -> Masked:
-    kept = {row.name: row.kept for row in where.shares}
-    return Masked(number, progress, where.asked, where.pruned, where.units, kept)
+def _masked_event(number: int, progress: float, counts: Position) -> Masked:
+    kept = {share.name: share.kept for share in counts.shares}
+    return Masked(number, progress, counts.asked, counts.pruned, counts.units, kept)
 
 
 def _report_masked(reported: Masked) -> Generator[Event, None, None]:
+    """The event, and a warning where fewer units are pruned than were asked for."""
     yield reported
     if reported.pruned < reported.asked:
         yield Warned(
