@@ -1,4 +1,4 @@
-"""What every criterion, granularity and exporter owes, as tests: your own inherits them and is tested by pytest.
+"""What every criterion, granularity, exporter and workload owes, as tests that your own inherits and pytest finds.
 
     from pruning.testing import CriterionContract
 
@@ -13,6 +13,7 @@ conftest.py, before the import.
 from pruning.testing.criteria import CriterionContract, DescriptionContract, ScoringContract
 from pruning.testing.exporters import ExporterContract, WeightsContract
 from pruning.testing.granularities import GranularityContract, GroupingContract, RemovalContract, UnitsContract
+from pruning.testing.workloads import WorkloadContract
 
 __all__ = [
     "CriterionContract",
@@ -24,4 +25,5 @@ __all__ = [
     "ScoringContract",
     "UnitsContract",
     "WeightsContract",
+    "WorkloadContract",
 ]

@@ -56,6 +56,7 @@ CONTRACTS = {
     "RemovalContract": "granularity workload",
     "ExporterContract": "exporter workload",
     "WeightsContract": "exporter workload read",
+    "WorkloadContract": "workload",
 }
 """Class of tests -> the attributes that your own class sets."""
 
