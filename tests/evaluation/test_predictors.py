@@ -43,3 +43,35 @@ def test_an_interval_that_is_nearly_narrow_enough_needs_a_few_more_samples():
     # the standard error shrinks like the root of the variance, and the boundary by its fourth root: 1.2^(4/3) in all
     variance = (1 / samples - 1 / total) / 1.2 ** (4 / 3)
     assert enough == math.ceil(1 / (variance + 1 / total)) and 1200 < enough < 1300
+
+
+class Constant(Classification):
+    """Scores every output 1, whatever its shape."""
+
+    def judge(self, output: Tensor, target: Tensor) -> Tensor:
+        return torch.ones(len(output))
+
+
+@pytest.mark.parametrize(
+    "classes, outputs, targets, known",
+    [
+        (2, (6, 2), torch.zeros(6, dtype=torch.long), True),
+        (1, (6, 1), torch.zeros(6, dtype=torch.long), False),  # one class: nothing to tell apart
+        (3, (6, 4), torch.zeros(6, dtype=torch.long), False),  # an output for something else than a class
+        (3, (6, 3), torch.zeros(6), False),  # targets that are no class numbers
+        (3, (6, 3), torch.zeros(6, 3, dtype=torch.long), False),
+    ],
+)
+def test_only_logits_of_the_classes_give_predictors_of_the_classes(classes, outputs, targets, known):
+    builder = DenseReferenceBuilder(Constant(tuple("abc"[:classes])), 6)
+    builder.add(torch.arange(6), torch.rand(outputs), targets)
+    found = builder.known()
+    assert found.predictors.shape[1] == (2 + 3 + 1 if known else 2)
+    assert found.chance == (1.0 if known else 0.0)
+
+
+def test_every_batch_counts_towards_what_has_been_evaluated():
+    builder = DenseReferenceBuilder(Constant(("a", "b")), 9)
+    for batch in torch.arange(9).split([2, 3, 4]):
+        builder.add(batch, torch.rand(len(batch), 2), torch.zeros(len(batch), dtype=torch.long))
+    assert builder.evaluated == builder.known().evaluated == 9

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from pruning.evaluation.accuracy import Evaluator
-from pruning.evaluation.regression_estimator import DenseReference, DenseReferenceBuilder, dense_reference
+from pruning.evaluation.regression_estimator import DESIGNS, DenseReference, DenseReferenceBuilder, dense_reference
 from pruning.evaluation.sequential_bounds import AtAllLooks, UntilNarrow, looks
 from pruning.workload import Classification, TensorSplit
 from tests.networks import CLASSES, CPU, mlp, samples, seeded
@@ -188,3 +188,35 @@ def test_the_order_is_random_and_the_same_every_time():
     one, two = plain(torch.ones(500)), plain(torch.zeros(500))
     assert torch.equal(one.order, two.order) and not torch.equal(one.order, torch.arange(500))
     assert torch.equal(one.order.sort().values, torch.arange(500))
+
+
+def test_an_interval_while_half_of_the_dense_network_is_known_worked_out_by_hand():
+    # As in the first test, but only 200 of the 400 are known: the 100 are half of these, and these half of all. Of the
+    # first cut 20 of 100 are wrong, of the second 50: variances of 0.8·0.2·100/99 and 0.25·100/99.
+    known = replace(plain(torch.ones(400)), evaluated=200)
+    seen = torch.stack([torch.arange(100) >= wrong for wrong in (20, 50)]).float()
+    z = AtAllLooks(400).z
+    for estimate, spread in zip(known.estimates(seen, AtAllLooks(400)), (0.16, 0.25), strict=True):
+        residual = (100 * spread * (100 / 99) ** 2 + z**2 / 2) / (100 + z**2)
+        variance = residual / 100 * (1 - 100 / 200) + spread * 100 / 99 / 200 * (1 - 200 / 400)
+        assert estimate.half_width == pytest.approx(z * math.sqrt(variance), abs=1e-5)
+
+
+def test_all_predictors_count_from_twenty_samples_for_each():
+    # the third predictor is the cut network's score: with 60 samples it explains everything, with 59 it is left out
+    draw = torch.Generator().manual_seed(0)
+    dense, cut = (torch.rand(2, 500, generator=draw) < 0.8).float()
+    knowing = DenseReference(dense, torch.stack([torch.ones(500), dense, cut], dim=1).double())
+    seen = cut[knowing.order]
+    assert knowing.estimate(seen[:60]).score == pytest.approx(float(cut.mean()), abs=1e-4)
+    assert knowing.estimate(seen[:59]) == plain(dense).estimate(seen[:59])
+
+
+def test_no_more_regressions_are_kept_than_a_slider_needs():
+    known = plain((torch.arange(400) % 5 > 0).float())
+    seen = known.scores[known.order]
+    first = known.estimate(seen[:100])
+    for size in range(101, 101 + 2 * DESIGNS):
+        known.estimate(seen[:size])
+    assert len(known._designs) == DESIGNS
+    assert known.estimate(seen[:100]) == first

@@ -43,6 +43,18 @@ def test_a_look_at_the_same_time_costs_nothing():
     assert constant([1.0, 1.0 + 1e-4], 0.95, 0.5) == pytest.approx(1.96, abs=0.03)
 
 
+@pytest.mark.parametrize("time", [1e-4, 0.25, 1.0])
+def test_a_single_look_is_a_normal_quantile_whenever_it_comes(time):
+    # |W(t)| <= c·t^(1/4) with 95 % where c·t^(1/4) = 1.96·√t
+    assert constant([time], 0.95, 0.25) == pytest.approx(1.96 * time**0.25, rel=1e-3)
+    assert constant([time], 0.999, 0.5) == pytest.approx(3.2905, rel=1e-3)
+
+
+def test_past_the_time_one_a_boundary_counts_standard_errors_whatever_its_shape():
+    # two looks as good as at once: each within 1.96·√t
+    assert constant([1.9, 1.9 + 1e-4], 0.95, 0.25) == pytest.approx(1.96, abs=0.03)
+
+
 def test_all_looks_together_need_less_than_bonferroni_and_more_than_one():
     for total in (300, 1000, 10_000, 100_000):
         bonferroni = NormalDist().inv_cdf(1 - 0.05 / (2 * (len(looks(total)) - 1)))

@@ -1,7 +1,7 @@
 """The tables in words: everything that can be chosen, what it takes, and the page of documentation made from it."""
 
 import json
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import get_type_hints
 
@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from pruning.cli.app import make_app
 from pruning.recipe.catalog import CHOICES
 from pruning.recipe.recipe import Recipe
-from pruning.recipe.reference import as_json, markdown, tables
+from pruning.recipe.reference import as_json, field_infos, markdown, tables
 
 ROOT = Path(__file__).parents[2]
 
@@ -57,3 +57,19 @@ def test_the_command_prints_the_tables_and_the_same_as_json():
 def test_the_page_of_choices_is_the_one_that_the_code_gives():
     """`make docs` writes it."""
     assert (ROOT / "docs" / "reference" / "choices.md").read_text(encoding="utf-8") == markdown()
+
+
+def test_what_a_row_does_not_say_is_an_empty_text():
+    (sparsity,) = (row for row in as_json()["amount"] if row["kind"] == "sparsity")
+    assert [sparsity[name] for name in ("formula", "source", "cost", "unit")] == [""] * 4
+
+
+@dataclass(frozen=True)
+class Halved:
+    by: float = 2
+    """How often."""
+
+
+def test_a_default_is_shown_as_its_field_has_it():
+    (by,) = field_infos(Halved)
+    assert (by.takes, json.dumps(by.default)) == ("a number", "2.0")

@@ -358,3 +358,17 @@ def test_the_package_gives_the_few_names_that_people_need():
         "to_json",
     }
     assert all(hasattr(pruning.recipe, name) for name in pruning.recipe.__all__)
+
+
+@pytest.mark.parametrize(
+    "value, shown",
+    [
+        ("x" * 58, f'"{"x" * 58}"'),  # with its quotes 60 characters
+        ("x" * 59, f'"{"x" * 56}...'),  # of 61 the first 57
+        ({1, 2}, '"{1, 2}"'),  # no value of JSON: as Python writes it
+    ],
+)
+def test_a_value_is_shown_up_to_sixty_characters(value, shown):
+    with pytest.raises(RecipeError) as caught:
+        from_dict({"version": value})
+    assert str(caught.value).startswith(f"version is {shown}; ")

@@ -9,6 +9,7 @@ from pruning.recipe.catalog import CHOICES
 from pruning.recipe.recipe import from_json
 from pruning.recipe.template import commented, starting_recipe
 from pruning.selection.amounts import Sparsity
+from pruning.training.schedules import Polynomial
 from pruning.training.tuning import Tuning
 from tests.networks import NETWORKS, seeded
 
@@ -23,6 +24,19 @@ def test_what_is_written_reads_back(name: str) -> None:
 def test_networks_of_linear_layers_lose_more() -> None:
     assert starting_recipe("mlp", seeded(NETWORKS["mlp"][0])).amount == Sparsity(0.9)
     assert starting_recipe("conv", seeded(NETWORKS["conv"][0])).amount == Sparsity(0.8)
+
+
+def test_a_recipe_to_start_from_has_five_rounds_of_two_epochs() -> None:
+    recipe = starting_recipe("mlp", seeded(NETWORKS["mlp"][0]))
+    assert (recipe.schedule, recipe.tuning.epochs) == (Polynomial(5), 2)
+
+
+def test_it_is_laid_out_for_a_person_who_reads_it() -> None:
+    model = seeded(NETWORKS["mlp"][0])
+    text = commented(starting_recipe("mlp", model), model)
+    first, second = text.splitlines()[:2]
+    assert first == "{" and second.startswith('  "//": "Carry out: python -m pruning run THIS_FILE --out DIR. ')
+    assert "Σ" in text and "\\u" not in text  # letters as they are, and not as numbers
 
 
 def test_the_comments_tell_every_kind_and_every_field() -> None:

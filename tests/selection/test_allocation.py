@@ -11,7 +11,7 @@ from pruning.criteria.calibration import Calibration
 from pruning.errors import RecipeError
 from pruning.events import Warned
 from pruning.granularities import GRANULARITIES, Blocks, Channels, Granularity, Kernels, Weights
-from pruning.model.costs import cost_model, costs
+from pruning.model.costs import CostModel, cost_model, costs
 from pruning.model.descriptions import Costs
 from pruning.model.surgery import remove_units
 from pruning.model.units import Slice, Tiles, UnitGroup, masks_of
@@ -40,6 +40,8 @@ MLP = [UnitGroup(name[0], (name[0],), shape, (Tiles(name),)) for name, shape in 
         (0.3, {"a": 1 - 23.4 / 17 * 10 / 24, "b": 1 - 23.4 / 17 * 7 / 12, "c": 0.0}),
         # 37.8 stay: 37.8/22 · 7/12 = 1.002, so b is whole too; 19.8 of a's 24
         (0.1, {"a": 1 - 19.8 / 24, "b": 0.0, "c": 0.0}),
+        # 36.12 stay: c is whole, for 36.12/22 · 5/6 > 1, and only then b: 30.12/17 · 7/12 > 1; 18.12 of a's 24
+        (0.14, {"a": 1 - 18.12 / 24, "b": 0.0, "c": 0.0}),
         (0.0, {"a": 0.0, "b": 0.0, "c": 0.0}),
         (1.0, {"a": 0.9999, "b": 0.9999, "c": 0.9999}),  # no layer is emptied that nobody asked for by name
     ],
@@ -226,3 +228,15 @@ def test_a_layer_without_work_of_its_own_does_not_divide_by_zero():
     model = cost_model(nn.Sequential(nn.Linear(2, 2)), torch.zeros(1, 2))
     empty = CostLeft(Ranking((), ()), replace(model, macs={}))
     assert empty("macs", Sparsity(0.5)) == 1.0
+
+
+def test_slices_and_tiles_of_several_sizes_in_one_pool_are_counted_each_in_their_way():
+    # a: two rows of three values; b: a 3 × 3 matrix in tiles of 2 × 2, which hold 4, 2, 2 and 1 values
+    shapes = {"a.weight": (2, 3), "b.weight": (3, 3)}
+    rows = UnitGroup("a", ("a",), (2,), (Slice("a.weight", 0, torch.arange(2)[:, None]),))
+    tiles = UnitGroup("b", ("b",), (4,), (Tiles("b.weight", 2, 2),))
+    scores = {"a": torch.tensor([1.0, 5.0]), "b": torch.tensor([2.0, 3.0, 4.0, 9.0])}
+    ranking = rank([rows, tiles], scores, Global(), Sparsity(0.5))
+    cost = CostModel(shapes, dict.fromkeys(shapes, 4), frozenset(shapes), {}, 60, shapes)
+    # the lowest three of six: a row and the tiles of 4 and of 2 values; 15 − 3 − 6 values are left
+    assert CostLeft(ranking, cost)("parameters", Sparsity(0.5)) == 6 / 15

@@ -363,3 +363,20 @@ def test_later_rounds_compare_layers_as_the_first_did():
     again = rank(groups, later, Global("mean"), Threshold(1.0), gone, first.divisors)
     assert again.divisors == first.divisors
     assert [share.pruned for share in position(again, Threshold(1.0)).shares] == [2, 2]
+
+
+def test_a_layer_is_divided_also_where_its_divisor_is_two():
+    # of their layers' highest: a 0.95 and 1, b 0.96 and 1
+    assert pruned({"a": [1.9, 2.0], "b": [0.96, 1.0]}, Global("max"), Sparsity(0.25)) == {"a": [0], "b": []}
+
+
+def test_a_best_unit_that_equals_the_threshold_was_not_asked_for():
+    found = at({"a": [1.0, 2.0, 3.0]}, WithinLayer(), Threshold(3.0))
+    assert (found.asked, found.pruned) == (2, 2)
+    found = at({"a": [1.0, 2.0, 3.0]}, WithinLayer(), Threshold(3.5))
+    assert (found.asked, found.pruned) == (3, 2)
+
+
+def test_a_layer_without_units_has_its_line_too():
+    found = at({"a": [], "b": [1.0, 2.0]}, WithinRow(), Sparsity(0.5), a=(0, 3), b=(1, 2))
+    assert [(share.name, share.units, share.pruned) for share in found.shares] == [("a", 0, 0), ("b", 2, 1)]
