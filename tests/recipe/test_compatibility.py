@@ -19,7 +19,7 @@ from pruning.pipeline.eligibility import chosen_groups, scorable_groups, unscore
 from pruning.recipe.compatibility import fits, incompatibility
 from pruning.recipe.recipe import Recipe
 from pruning.selection.amounts import AMOUNTS, Amount, Budget, PerLayer, Sparsity
-from pruning.selection.scopes import SCOPES, WithinLayer
+from pruning.selection.scopes import SCOPES, Global, WithinLayer, WithinRow
 from pruning.training.tuning import Tuning
 from tests.every_granularity import NETWORK_OF, tiny_for
 from tests.networks import CPU, carried_out, tiny
@@ -175,3 +175,34 @@ def test_a_criterion_or_granularity_of_ones_own_is_called_by_its_class():
     reported = incompatibility(Mine(), Weights(), WithinLayer(), Sparsity())
     assert reported == "mine scores channels, not single weights: choose granularity channels"
     assert incompatibility(Activation(), Channels(), WithinLayer(), Budget("macs")) == ""
+
+
+@pytest.mark.parametrize(
+    "known, said",
+    [
+        (("kernels",), "kernels, not single weights: choose granularity kernels"),
+        (("kernels", "channels"), "kernels and channels, not single weights: choose granularity kernels or channels"),
+        (
+            ("kernels", "blocks", "channels"),
+            "larger units, not single weights: choose granularity kernels, blocks or channels",
+        ),
+    ],
+)
+def test_a_criterion_names_one_two_or_more_granularities(known, said):
+    class Mine(Magnitude):
+        fits = known
+
+    assert incompatibility(Mine(), Weights(), WithinLayer(), Sparsity()) == f"mine scores {said}"
+
+
+def test_a_scope_and_a_budget_name_every_granularity_that_would_do():
+    in_rows = " or ".join(name for name, made in GRANULARITIES.items() if made.rows)
+    assert incompatibility(Magnitude(), Channels(), WithinRow(), Sparsity()) == (
+        f"scope row lets units of one row compete, and channels lie in no rows: choose granularity {in_rows}, or scope "
+        "global or layer"
+    )
+    removed = " or ".join(name for name, made in GRANULARITIES.items() if made.removable)
+    assert incompatibility(Magnitude(), Weights(), Global(), Budget("macs")) == (
+        "a budget of MACs is met by removing units, and single weights are only set to zero: choose granularity "
+        f"{removed}, or a budget of parameters"
+    )

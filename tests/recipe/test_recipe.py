@@ -9,6 +9,7 @@ from pruning.criteria import Activation, Attribution, Magnitude, Taylor
 from pruning.errors import RecipeError
 from pruning.granularities import Channels, Weights
 from pruning.recipe.recipe import Recipe, from_dict, from_json, to_dict, to_json
+from pruning.recipe.serialization import to_plain
 from pruning.selection.amounts import Budget, PerLayer, RelativeThreshold, Sparsity, Threshold
 from pruning.selection.scopes import Global, WithinBlocks, WithinLayer, WithinRow
 from pruning.training.schedules import Linear, Polynomial, PolynomialDecay, Until
@@ -238,6 +239,8 @@ def test_a_missing_workload_is_named():
         ('{"version": 1,}', "the recipe is not JSON: line 1, column 15"),
         ("", "the recipe is not JSON: line 1, column 1"),
         ("[1]", "a recipe is a JSON object, not [1]"),
+        ("null", "a recipe is a JSON object, not null"),
+        ('{"workload": "m"}', "version is missing; this program reads recipes of version 1: "),
         ("[" * 100000, "brackets too deep"),
         ('{"version": ' + "9" * 5000 + "}", "a number too long"),
     ],
@@ -372,3 +375,9 @@ def test_a_value_is_shown_up_to_sixty_characters(value, shown):
     with pytest.raises(RecipeError) as caught:
         from_dict({"version": value})
     assert str(caught.value).startswith(f"version is {shown}; ")
+
+
+def test_a_value_is_plain_also_where_its_type_is_not_known():
+    assert to_plain(Sparsity(0.25)) == {"kind": "sparsity", "share": 0.25}
+    assert to_plain({"b": 1, "a": 2.5}) == {"a": 2.5, "b": 1}
+    assert json.dumps(to_plain(3, float | None)) == "3.0" and json.dumps(to_plain(3.0, int | None)) == "3"
