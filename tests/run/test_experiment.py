@@ -1,3 +1,4 @@
+import time
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,10 @@ from pruning.cli.workload_file import load_workload, source_of
 from pruning.errors import ExportError
 from pruning.events import Event, Exported, Finished, StageMeasured, Started, TuningStep, Verified, Warned
 from pruning.exporters.verification import differences, score_files_afresh
+from pruning.model.devices import device_name
 from pruning.recipe.recipe import Recipe, from_json
 from pruning.run import experiment as runs
-from pruning.run.experiment import RunResult, carry_out
+from pruning.run.experiment import RunResult, carry_out, prune_within_memory
 from pruning.training.tuning import Tuning
 from tests.networks import VECTOR, mlp, workload
 from tests.own_workload import recipe_text, rescore_here, write_own
@@ -218,3 +220,30 @@ def test_closing_a_run_ends_it(tmp_path: Path) -> None:
     assert isinstance(next(events), Started)
     events.close()
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_what_a_run_came_to_names_its_model_and_device_and_how_long_it_took(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patience: list[float] = []
+
+    def rescore(files: Any, source: Any, device: Any, timeout_s: float) -> Any:
+        patience.append(timeout_s)
+        return rescore_here(files, source, device, timeout_s)
+
+    monkeypatch.setattr(runs, "score_files_afresh", rescore)
+    begun = time.monotonic()
+    events, result = finish(start(tmp_path))
+    took = time.monotonic() - begun
+    assert (result.workload, result.device, result.stopped) == ("own", device_name(CPU), False)
+    assert events[-2:] == [Exported(result.artefacts), Finished(False, events[-1].seconds)]
+    assert 0 < events[-1].seconds <= took
+    # a fresh process may take ten times as long as the run so far, and a while to start
+    assert runs.PATIENCE_S < patience[0] <= runs.PATIENCE_S + 10 * took
+
+
+def test_a_run_without_checkpoints_within_memory_is_the_run(tmp_path: Path) -> None:
+    workload, recipe = load_workload(write_own(tmp_path)), from_json(recipe_text())
+    carried_out, pruned = finish(prune_within_memory(workload, recipe, CPU))[1]  # type: ignore[arg-type]
+    (_, alone) = finish(runs.prune(workload, recipe, CPU))  # type: ignore[arg-type]
+    assert carried_out == recipe and pruned.stages == alone.stages

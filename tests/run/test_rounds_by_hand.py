@@ -1,7 +1,9 @@
 """What later rounds of a run go by, worked out by hand: the divisors of the first, and the seed of the recipe."""
 
+from dataclasses import replace
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from pruning.criteria import Magnitude, Random, unit_scores
 from pruning.criteria.calibration import Calibration
@@ -13,6 +15,7 @@ from pruning.selection.amounts import Sparsity
 from pruning.selection.scopes import Global
 from pruning.training.schedules import Linear, OneShot
 from pruning.training.tuning import Tuning
+from pruning.workload import TensorSplit
 from tests.networks import CPU, carried_out, tiny, workload
 
 UNTUNED = Tuning(epochs=0)
@@ -67,3 +70,17 @@ def test_rounds_are_measured_on_the_validation_split():
     last = [event for event in events if isinstance(event, Measured)][-1]
     tuned = result.stages["tuned"]
     assert (last.split, last.score) == ("validation", tuned.validation) and tuned.validation != tuned.score
+
+
+def test_a_training_split_is_given_what_it_draws_its_augmentation_from():
+    drawn: list[Tensor] = []
+
+    def augment(ready: Tensor, generator: torch.Generator) -> Tensor:
+        drawn.append(torch.rand(1, generator=generator))
+        return ready
+
+    work = tiny("mlp", count=20)
+    train = TensorSplit(work.train.inputs, work.train.targets, augment=augment)
+    recipe = Recipe("mlp", amount=Sparsity(0.5), tuning=Tuning(epochs=3, batch_size=10))
+    carried_out(replace(work, train=train), recipe)
+    assert len(drawn) == 3 * 2
