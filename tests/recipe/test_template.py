@@ -48,6 +48,7 @@ def test_the_comments_tell_every_kind_and_every_field() -> None:
             line = reported[f"// {field}"][f"kind {kind}"]
             assert all(f" {f.name}: " in line for f in fields(made)) and line.startswith(first_paragraph(made))
     assert reported["// tuning"].keys() - {"about"} == vars(Tuning()).keys()
+    assert reported["// tuning"]["about"] == first_paragraph(Tuning)
     assert " p: 1 or 2, by default 1. 1: sum of |w|" in reported["// criterion"]["kind magnitude"]
     sparsity = reported["// amount"]["kind sparsity"]
     assert " share: a number from 0 to 1, by default 0.5. 0 keeps everything, 1 drops everything" in sparsity

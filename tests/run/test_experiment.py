@@ -247,3 +247,30 @@ def test_a_run_without_checkpoints_within_memory_is_the_run(tmp_path: Path) -> N
     carried_out, pruned = finish(prune_within_memory(workload, recipe, CPU))[1]  # type: ignore[arg-type]
     (_, alone) = finish(runs.prune(workload, recipe, CPU))  # type: ignore[arg-type]
     assert carried_out == recipe and pruned.stages == alone.stages
+
+
+OUT_OF_MEMORY = "DefaultCPUAllocator: can't allocate memory"
+
+
+@pytest.mark.parametrize(
+    "batch_size, message, tried",
+    [
+        (50, "something else", [50]),
+        (4, OUT_OF_MEMORY, [4, 2]),
+        (3, OUT_OF_MEMORY, [3]),  # half of three is a batch of one, which no batch norm takes
+    ],
+)
+def test_half_the_batch_is_tried_for_want_of_memory_alone_and_down_to_two(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch_size: int, message: str, tried: list[int]
+) -> None:
+    sizes: list[int] = []
+
+    def prune(_: Any, recipe: Any, *rest: Any) -> Any:
+        sizes.append(recipe.tuning.batch_size)
+        raise RuntimeError(message)
+        yield
+
+    monkeypatch.setattr(runs, "prune", prune)
+    with pytest.raises(RuntimeError, match=message):
+        finish(start(tmp_path, tuning={"epochs": 1, "batch_size": batch_size}))
+    assert sizes == tried

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -9,8 +10,10 @@ from pruning.criteria import Magnitude, Random, unit_scores
 from pruning.criteria.calibration import Calibration
 from pruning.events import Measured
 from pruning.granularities import Weights
+from pruning.model.costs import cost_model
 from pruning.model.preparation import open_model
 from pruning.recipe.recipe import Recipe
+from pruning.run.rounds import RunContext, _StopAsked
 from pruning.selection.amounts import Sparsity
 from pruning.selection.scopes import Global
 from pruning.training.schedules import Linear, OneShot
@@ -84,3 +87,13 @@ def test_a_training_split_is_given_what_it_draws_its_augmentation_from():
     recipe = Recipe("mlp", amount=Sparsity(0.5), tuning=Tuning(epochs=3, batch_size=10))
     carried_out(replace(work, train=train), recipe)
     assert len(drawn) == 3 * 2
+
+
+def test_a_stop_is_noticed_at_the_next_batch_of_either_split():
+    work = tiny("mlp", count=20)
+    model = work.build()
+    run = RunContext(work, Recipe("mlp"), CPU, model, [], cost_model(model, work.example)).stoppable(lambda: True)
+    for split in (run.workload.train, run.workload.validation):
+        assert len(split) == 20
+        with pytest.raises(_StopAsked):
+            split.batch(torch.arange(2), CPU)

@@ -380,3 +380,15 @@ def test_a_best_unit_that_equals_the_threshold_was_not_asked_for():
 def test_a_layer_without_units_has_its_line_too():
     found = at({"a": [], "b": [1.0, 2.0]}, WithinRow(), Sparsity(0.5), a=(0, 3), b=(1, 2))
     assert [(share.name, share.units, share.pruned) for share in found.shares] == [("a", 0, 0), ("b", 2, 1)]
+
+
+def test_where_all_but_the_best_are_pruned_the_cut_is_the_best_units_score():
+    found = at({"a": [1.0, 2.0, 3.0]}, WithinLayer(), Sparsity(1.0))
+    assert (found.shares[0].pruned, found.shares[0].cut) == (2, 3.0)
+
+
+def test_what_a_row_lost_before_is_not_taken_from_the_other_row():
+    before = {"a": torch.tensor([True, False, False, False])}
+    nothing_more = Sparsity(0.0)
+    found = ranking({"a": [9.0, 1.0, 2.0, 3.0]}, WithinRow(), nothing_more, before, {"a": (2, 2)})
+    assert select(found, nothing_more)["a"].tolist() == [False, True, True, True]
