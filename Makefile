@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test check mutants package browser docs screenshots gallery clean
+.PHONY: run test check style types units mutants package browser docs screenshots gallery clean
 
 run: $(VENV)/run.stamp
 	$(BIN)/python -m pruning app --port $(PORT)
@@ -14,16 +14,23 @@ run: $(VENV)/run.stamp
 # at a time. A browser and what it asks for keep two cores busy
 APART := tests/packaging tests/execution tests/browser
 
-test: check $(VENV)/test.stamp
-	$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile $(addprefix --ignore ,$(APART))
+test: style $(VENV)/test.stamp
+	$(MAKE) -j2 types units
 	$(BIN)/python -m pytest -n 2 --dist loadfile tests/packaging tests/execution
 	$(MAKE) browser
 	$(BIN)/python -m pytest tests/browser
 
-check: $(VENV)/test.stamp
+check: style types
+
+style: $(VENV)/test.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: $(VENV)/test.stamp
 	$(BIN)/pyright
+
+units: $(VENV)/test.stamp
+	$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile $(addprefix --ignore ,$(APART))
 
 # the lines of selection, recipe, runs and estimator changed in turn, which takes hours: docs/explanation/mutants.md
 mutants: $(VENV)/test.stamp

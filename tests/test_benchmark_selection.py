@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.selection import properties, tried
+from tests.conftest import PROFILE
 from tests.selection import test_ranking_properties as test_select_properties
 
 ROOT = Path(__file__).parents[1]
@@ -35,7 +36,7 @@ def test_trying_leaves_the_property_to_the_tests_as_it_was():
     inner, settings = holds.hypothesis.inner_test, holds._hypothesis_internal_use_settings
     tried(holds, 5)
     assert holds.hypothesis.inner_test is inner and holds._hypothesis_internal_use_settings is settings
-    assert settings.max_examples == 500
+    assert settings.max_examples == PROFILE.max_examples
 
 
 def test_every_property_of_the_selection_is_run():

@@ -20,7 +20,7 @@ from sample_models import MODELS
 from tests.browser.conftest import address_of
 
 QUICK = Recipe(
-    "fashion_cnn",
+    "mlp_128",
     granularity=Channels(),
     scope=WithinLayer(),
     amount=Sparsity(0.25),
@@ -104,13 +104,13 @@ def test_run_export_and_the_downloaded_file_scores_the_same(page: Page, app: str
         download.value.save_as(files[label])
     assert from_json(files["recipe.json"].read_text(encoding="utf-8")) == QUICK
     assert "plotly" in files["report"].read_text(encoding="utf-8").lower()
-    workload, cpu = MODELS["fashion_cnn"](), torch.device("cpu")
+    workload, cpu = MODELS["mlp_128"](), torch.device("cpu")
     tensors, same = (read_tensors(files[label]) for label in (".safetensors", ".pt"))
     assert tensors.keys() == same.keys() and all(torch.equal(tensors[name], same[name]) for name in tensors)
     network = load_network(workload, tensors, cpu)
     scores, _ = Evaluator(workload.test, workload.task, cpu).evaluate_all(network)
     assert plain(percent(float(scores.double().mean()), 2)) == f"{shown[0]} %"
-    assert network.get_parameter("conv1.weight").shape[0] == 12
+    assert network.get_parameter("fc1.weight").shape[0] == 96
 
 
 def test_f5_finds_the_run_and_esc_keeps_the_partial_result(page: Page, app: str) -> None:
