@@ -46,7 +46,9 @@ def sources(root: Path) -> list[str]:
     """Every Python file but the tests and what lies in hidden folders, relative to the root."""
     paths = sorted(path.relative_to(root) for path in root.rglob("*.py"))
     return [
-        path.as_posix() for path in paths if path.parts[0] != "tests" and not any(p.startswith(".") for p in path.parts)
+        path.as_posix()
+        for path in paths
+        if path.parts[0] not in ("tests", "mutants") and not any(p.startswith(".") for p in path.parts)
     ]
 
 
