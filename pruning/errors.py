@@ -45,10 +45,50 @@ class JobError(PruningError):
     """A worker, a run or the store is not available."""
 
 
+_LONGEST = 300
+_MISSING = re.compile(r"Missing key\(s\) in state_dict: (.*?)\. ")
+_UNEXPECTED = re.compile(r"Unexpected key\(s\) in state_dict: (.*?)\. ")
+
+
 def describe(error: BaseException) -> str:
-    """The error on one short line: its type and the first line of what it says."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
+    """The error on one line: its type and what it says, cut off between two words where it is long."""
+    said = " ".join(str(error).split())
+    if (keys := _of_state_dict(said)) is not None:
+        said = keys
+    elif said.startswith("Weights only load failed"):
+        said = (
+            "torch.load reads tensors alone, and the file holds a pickled object; load it with "
+            "torch.load(file, weights_only=False) if you trust where it comes from"
+        )
+    if len(said) > _LONGEST:
+        said = said[: said.rfind(" ", 0, _LONGEST)] + " ..."
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+
+
+def _of_state_dict(said: str) -> str | None:
+    """What load_state_dict complains of, in a line: how many keys, the first of each, and a prefix that they all have.
+
+    None where it is another error.
+    """
+    if not said.startswith("Error(s) in loading state_dict"):
+        return None
+    missing, left_over = (_keys(pattern, said + " ") for pattern in (_MISSING, _UNEXPECTED))
+    parts = [
+        f"{len(keys)} keys {what} ({keys[0]}{', ...' if len(keys) > 1 else ''})"
+        for keys, what in ((missing, "are missing from the weights"), (left_over, "fit nothing in the model"))
+        if keys
+    ]
+    prefix = next((key.removesuffix(missing[0]) for key in left_over if missing and key.endswith(missing[0])), "")
+    if prefix and all(key.startswith(prefix) for key in left_over):
+        parts.append(f"all of the second begin with {prefix!r}: take it off the names")
+    elif missing and left_over and all("." not in key for key in left_over):
+        parts.append(f"the weights may be one of the entries {', '.join(left_over[:5])}")
+    return "load_state_dict: " + "; ".join(parts) if parts else said.removeprefix("Error(s) in ")
+
+
+def _keys(pattern: re.Pattern[str], said: str) -> list[str]:
+    found = pattern.search(said)
+    return [] if found is None else re.findall(r'"([^"]+)"', found[1])
 
 
 def out_of_memory(error: BaseException) -> bool:

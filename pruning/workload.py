@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -129,6 +129,46 @@ class Task(Protocol):
             A score in [0, 1] for each sample, float32 [b].
         """
         ...
+
+
+ROUNDING = 1e-6
+"""How far outside [0, 1] a score may lie: what adding up in float32 leaves."""
+
+
+def sample_scores(task: Task, output: Tensor, target: Tensor) -> Tensor:
+    """`task.judge`, checked: one score for each sample, each in [0, 1].
+
+    Args:
+        task: What evaluates.
+        output: What the model gave, [b, ...].
+        target: The targets, [b, ...].
+
+    Returns:
+        The scores [b].
+
+    Raises:
+        WorkloadError: The scores have another shape, are not numbers, or lie outside [0, 1].
+
+    Examples:
+        >>> sample_scores(Classification(("a", "b")), torch.tensor([[2.0, 1.0]]), torch.tensor([0]))
+        tensor([1.])
+    """
+    scores: Any = task.judge(output, target)  # a person's own code may return anything
+    if not isinstance(scores, Tensor):
+        raise WorkloadError(f"the task's judge() gave a {type(scores).__name__}; return a tensor, one score a sample")
+    if scores.shape != target.shape[:1]:
+        shapes = f"outputs have shape {list(output.shape)} and targets {list(target.shape)}"
+        raise WorkloadError(
+            f"the task's judge() gave scores of shape {list(scores.shape)} for {len(target)} samples; return one score "
+            f"a sample, shape [{len(target)}] (the {shapes}, which may have been spread over one another)"
+        )
+    low, high = (float(edge) for edge in scores.detach().aminmax()) if len(scores) else (0.0, 0.0)
+    if not (low >= -ROUNDING and high <= 1 + ROUNDING):  # NaN is neither
+        raise WorkloadError(
+            f"the task's judge() gave scores from {low:.4g} to {high:.4g}; return scores in [0, 1], the higher the "
+            "better: of an error for example torch.exp(-error)"
+        )
+    return scores
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Table
 
+from pruning.cli.faults import fault
 from pruning.errors import PruningError
 from pruning.events import Stage
 from pruning.reporting.run_summary import STAGES, stage_rows
@@ -23,11 +24,15 @@ BAD_INPUT = 2
 
 @contextmanager
 def sentences() -> Generator[None, None, None]:
-    """What a person can put right is one sentence on stderr and exit code 2, never a traceback."""
+    """What went wrong is one sentence on stderr and exit code 2, never a traceback."""
     try:
         yield
     except PruningError as error:
         fail(str(error))
+    except (typer.Exit, typer.Abort, typer.BadParameter, ModuleNotFoundError):  # ends of its own, and what main() says
+        raise
+    except Exception as error:
+        fail(fault(error))
 
 
 def fail(sentence: str) -> NoReturn:

@@ -15,7 +15,7 @@ from rich.console import Console
 from pruning.cli.catalogue import Catalogue
 from pruning.cli.console import fail, print_stages, progress_bar
 from pruning.cli.lines import event_line
-from pruning.errors import PruningError, RecipeError, describe, out_of_memory
+from pruning.errors import PruningError, RecipeError, out_of_memory
 from pruning.events import Event, TuningStep
 from pruning.recipe.recipe import Recipe, from_json
 from pruning.reporting.formatting import duration
@@ -51,9 +51,7 @@ def run(
     except Exception as error:
         if out_of_memory(error):
             fail(f"the run needs more memory than there is; lower tuning.batch_size (it is {recipe.tuning.batch_size})")
-        if own is None:
-            raise  # not the person's code: a fault of ours, whose traceback helps
-        fail(f"{own}: the model or its data failed in the run ({describe(error)}); mend the file")
+        raise
     print_stages(result.stages, screen if as_json else Console())
     if as_json:
         print(json.dumps(summary(result), allow_nan=False), flush=True)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from pruning.model.devices import full_precision, one_thread
 from pruning.model.patching import evaluating
-from pruning.workload import Batch, Split, Task
+from pruning.workload import Batch, Split, Task, sample_scores
 
 WARM_UP, TIMED = 5, 25  # forward passes of one sample
 BATCH, BATCH_ON_ACCELERATOR = 100, 1000
@@ -37,7 +37,10 @@ class Evaluator:
         On a CPU small ones: their activations stay in its cache. A residual network took 105 µs a sample in batches of
         50, 100 µs in batches of 100, 208 µs in batches of 500.
         """
-        return index.split(BATCH if self.device.type == "cpu" else BATCH_ON_ACCELERATOR)
+        size = BATCH if self.device.type == "cpu" else BATCH_ON_ACCELERATOR
+        if len(index) % size == 1 and len(index) > 1:  # a network that squeezes takes two samples, and not one
+            return [*index[: -(size + 1)].split(size), index[-(size + 1) :]] if len(index) > size + 1 else [index]
+        return index.split(size)
 
     def evaluate_all(self, model: nn.Module) -> tuple[Tensor, Tensor]:
         """Per-sample scores float32 [n] and targets [n] of the whole split, in the split's order, on the CPU."""
@@ -51,7 +54,7 @@ class Evaluator:
         with evaluating(model), full_precision():
             for part in self.batches(index):
                 inputs, target = self.batch(part)
-                scores.append(self.task.judge(model(inputs), target))
+                scores.append(sample_scores(self.task, model(inputs), target))
                 targets.append(target)
         return torch.cat(scores).float().cpu(), torch.cat(targets).cpu()
 
@@ -63,6 +66,19 @@ class Evaluator:
 def mean_score(scores: Tensor) -> float:
     """Mean of per-sample scores, added up in float64."""
     return float(scores.double().mean())
+
+
+def guessing(score: float, samples: int, classes: int) -> str:
+    """A sentence where a classifier's accuracy is no better than a guess, within two standard errors; else empty."""
+    if classes < 2 or not samples:
+        return ""
+    chance = 1 / classes
+    if score > chance + 2 * (chance * (1 - chance) / samples) ** 0.5:
+        return ""
+    return (
+        f"the network scores {score:.1%}, no better than guessing among {classes} classes: were its weights loaded? "
+        "load_state_dict(strict=False) leaves out what does not fit and says nothing"
+    )
 
 
 @torch.no_grad()

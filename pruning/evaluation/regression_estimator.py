@@ -18,7 +18,7 @@ from pruning.evaluation.estimate import Estimate
 from pruning.evaluation.sequential_bounds import AtAllLooks, Interval
 from pruning.model.devices import full_precision
 from pruning.model.patching import evaluating
-from pruning.workload import Task
+from pruning.workload import Task, sample_scores
 
 MOST_CLASSES = 50
 SAMPLES_PER_PREDICTOR = 20
@@ -138,7 +138,7 @@ class DenseReferenceBuilder:
     def add(self, index: Tensor, output: Tensor, target: Tensor) -> None:
         """The outputs for the samples at `index`: the next in the evaluating order, or else all samples in the end."""
         self._index.append(index)
-        self._scores.append(self._task.judge(output, target).float().cpu())
+        self._scores.append(sample_scores(self._task, output, target).float().cpu())
         self._outputs.append(output.cpu())
         self._targets.append(target.cpu())
         self.evaluated += len(index)

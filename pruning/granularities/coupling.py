@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pruning.errors import describe
 from pruning.model.dependency_graph import channel_group, traced
 from pruning.model.layer_types import NORMS, WITH_CHANNELS, has_channels, is_a, is_convolution
 from pruning.model.parameter_sharing import shared_parameters
@@ -36,16 +37,31 @@ def coupled_slices(model: nn.Module, example: Tensor) -> dict[str, Coupled]:
     found: dict[str, Coupled] = {}
     for name, module in copied.named_modules():
         if has_channels(module) and module in graph.module2node:
-            channels = len(module.weight)
-            items = [item for item in channel_group(graph, module, range(channels)) if item.dep.target.module in names]
-            units = _units(items, channels)
-            reasons = [_why_not(item, names, frozen, shared, units) for item in items]
-            reasons += [_why_unequal(item, names, units) or _why_outside(item, names, units) for item in items]
-            if why_not := next(filter(None, reasons), ""):
-                found[name] = Coupled((), why_not)
-            else:
-                found[name] = Coupled(tuple(piece for item in items for piece in _slices(item, names, units)))
+            try:
+                items = [
+                    i for i in channel_group(graph, module, range(len(module.weight))) if i.dep.target.module in names
+                ]
+                found[name] = _coupled(items, names, frozen, shared, len(module.weight))
+            except Exception as error:  # whatever torch-pruning raises on a network that it does not understand
+                found[name] = Coupled(
+                    (), f"what is pruned together with its units cannot be traced ({describe(error)}): they always stay"
+                )
     return found
+
+
+def _coupled(
+    items: Sequence[Any], names: dict[Any, str], frozen: set[str], shared: dict[str, str], channels: int
+) -> Coupled:
+    """What is pruned with each unit of a layer, given the members of its torch-pruning group."""
+    for item in items:
+        if any(channel is None for channel in item.root_idxs):  # it lost sight of which channel came from which
+            return Coupled((), _unmatched(names[item.dep.target.module]))
+    units = _units(items, channels)
+    reasons = [_why_not(item, names, frozen, shared, units) for item in items]
+    reasons += [_why_unequal(item, names, units) or _why_outside(item, names, units) for item in items]
+    if why_not := next(filter(None, reasons), ""):
+        return Coupled((), why_not)
+    return Coupled(tuple(piece for item in items for piece in _slices(item, names, units)))
 
 
 def _units(items: Sequence[Any], channels: int) -> list[int]:

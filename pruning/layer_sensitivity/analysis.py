@@ -33,7 +33,7 @@ from pruning.model.preparation import open_model
 from pruning.model.units import UnitGroup
 from pruning.pipeline.eligibility import scorable_groups
 from pruning.recipe.recipe import Recipe
-from pruning.workload import Workload
+from pruning.workload import Workload, sample_scores
 
 CACHED_BYTES = 5 * 2**20  # of a batch's largest activations: those of two cores' caches
 FIRST_KNOWN = 2000  # samples of the dense network that the first look goes by
@@ -220,7 +220,7 @@ class SensitivityAnalysis:
                 cell.computation = Computation.INCREMENTAL
             with self._cut_model.cut(row.cuts, cell.cut, exactly):
                 output = run()
-            cell.scores[batch.at : batch.upto] = self.evaluator.task.judge(output, batch.target)
+            cell.scores[batch.at : batch.upto] = sample_scores(self.evaluator.task, output, batch.target)
             cell.samples = batch.upto
             self.spent += len(batch.target)
             yield

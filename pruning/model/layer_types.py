@@ -13,7 +13,7 @@ WITH_CHANNELS = ("Linear", *CONVOLUTIONS)
 """Their weight is [out, in / groups, ...]: rows make the layer's units, columns read those of the layers before."""
 PRUNABLE = (*WITH_CHANNELS, "Embedding", "RNNBase", "MultiheadAttention")
 NORMS = (
-    *("BatchNorm1d", "BatchNorm2d", "BatchNorm3d"),
+    *("BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "SyncBatchNorm"),
     *("InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d"),
     *("GroupNorm", "LayerNorm"),
 )

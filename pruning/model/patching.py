@@ -4,7 +4,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor, nn, no_grad
 
 PreHook = Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], None]
 """Called with a module, its arguments and its keyword arguments before its forward."""
@@ -27,6 +27,22 @@ def training(model: nn.Module) -> Generator[None]:
     with own_modes_restored(model):
         model.train()
         yield
+
+
+@contextmanager
+def training_tried(model: nn.Module) -> Generator[None]:
+    """Training mode while the block runs; then modes and buffers, such as running statistics, are what they were."""
+    owned = [
+        (module, name, buffer) for module in model.modules() for name, buffer in module.named_buffers(recurse=False)
+    ]
+    values = [buffer.clone() for _, _, buffer in owned]
+    try:
+        with training(model):
+            yield
+    finally:
+        with no_grad():
+            for (module, name, buffer), value in zip(owned, values, strict=True):
+                setattr(module, name, buffer.copy_(value))  # a forward may have put another tensor in its place
 
 
 @contextmanager

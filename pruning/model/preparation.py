@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize, prune, remove_spectral_norm, remove_weight_norm
 
 from pruning.errors import WorkloadError, describe
+from pruning.model.contract import require_answers, require_one_sample
 from pruning.model.devices import place
 from pruning.workload import TensorSplit, Workload
 
@@ -22,6 +23,12 @@ def open_model(workload: Workload, device: torch.device) -> nn.Module:
         raise WorkloadError(
             f"{workload.name}: building the model failed ({describe(error)}); mend its build()"
         ) from error
+    model = unwrapped(model)
+    if isinstance(model, torch.jit.ScriptModule):
+        raise WorkloadError(
+            f"{workload.name}: build() gave a model in TorchScript, whose layers cannot be changed; build it from its "
+            "Python class and load the weights with load_state_dict(scripted.state_dict())"
+        )
     if not isinstance(model, nn.Module) or not list(model.children()):  # type: ignore[redundant-expr]
         raise WorkloadError(
             f"{workload.name}: build() gave a {type(model).__name__} and not a module of layers; "
@@ -32,7 +39,9 @@ def open_model(workload: Workload, device: torch.device) -> nn.Module:
             f"{workload.name}: {lazy[0]} has no shape yet, for its layer is lazy; run the model once in build()"
         )
     require_targets(workload)
+    require_one_sample(workload)
     model = copied(model)  # a build() that returns the same module each time would see it folded and pruned
+    unwrap_parts(model)
     fold(model)
     require_plain(workload.name, model.state_dict())
     require_finite(workload.name, model.state_dict())
@@ -50,7 +59,26 @@ def open_model(workload: Workload, device: torch.device) -> nn.Module:
         raise WorkloadError(
             f"{workload.name}: the model returns a {type(output).__name__}; return one tensor, what the task evaluates"
         )
+    require_answers(workload, model, device)
     return model
+
+
+WRAPPERS = {"DataParallel": "module", "DistributedDataParallel": "module", "OptimizedModule": "_orig_mod"}
+"""What only says how a model is run, and where the model is in it: DataParallel, its successor, torch.compile."""
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """The model without what only says how it is run. By its type's name: torch's compiler takes a second to import."""
+    while (inner := WRAPPERS.get(type(model).__name__)) is not None:
+        model = getattr(model, inner)
+    return model
+
+
+def unwrap_parts(model: nn.Module) -> None:
+    """Do the same with every part of the model, in place: names become those of the class."""
+    for name, part in list(model.named_modules(remove_duplicate=False)):
+        if name and type(part).__name__ in WRAPPERS:
+            model.set_submodule(name, unwrapped(part))
 
 
 def copied(model: nn.Module) -> nn.Module:

@@ -2,15 +2,18 @@
 
 import copy
 from collections.abc import Iterable, Sequence
-from functools import partial
+from contextlib import nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
 
 from pruning.errors import SurgeryError, describe
 from pruning.model.dependency_graph import cut, renumber_norms, traced
 from pruning.model.devices import place
-from pruning.model.patching import copy_modes, evaluating, replaced_forwards
+from pruning.model.patching import copy_modes, evaluating, training_tried
 from pruning.model.units import Keep, Piece, Slice, UnitGroup, apply_masks, masks_of
 
 _OUTPUT = "its units are the model's output: they always stay"
@@ -72,30 +75,65 @@ def _is_column(piece: Piece) -> bool:
 
 
 def _went_wrong(model: nn.Module, example: Tensor, groups: Sequence[UnitGroup]) -> str:
-    """Remove about half of the units of each group, by lot: a sentence if that differs from setting them to zero."""
+    """Remove about half of the units of each group, by lot: a sentence if that differs from setting them to zero.
+
+    An odd number: attention that views its channels as heads may run with half of them, and not with others.
+    """
     lots = torch.Generator().manual_seed(0)
-    keep = {group.name: torch.randperm(group.units, generator=lots) * 2 < group.units for group in groups}
+    keep = {g.name: torch.randperm(g.units, generator=lots) >= (g.units // 2 | 1) for g in groups}
+    inputs = _within(example, lots)
     masked = masked_copy(model, groups, keep)
     smaller, graph = traced(model, example)
-    inputs = _within(example, lots)
     try:
         for group in groups:
             cut(smaller, graph, group, ~keep[group.name])
         renumber_norms(model, smaller)
         _output_shape(smaller, example)
-        expected, output = _plain_outputs((masked, smaller), inputs)
+        expected, output = _outputs((masked, smaller), inputs, plain_norms=False)
     except Exception:  # whatever a stranger's forward raises on tensors that no longer fit
         return "the network does not run without some of its units: they always stay"
     if output.shape != expected.shape:
         return _OUTPUT
-    rounding = max(torch.finfo(output.dtype).eps ** 0.5, 1e-4) * expected.abs().max()
-    # without their statistics a deep network's values may grow beyond all bounds: then they tell nothing
-    if bool(expected.isfinite().all()) and not bool((output - expected).abs().max() <= rounding):
+    if not _same(output, expected):
+        # rightly so where a norm's statistics change with its units: what is left without them shows whether the right
+        # slices were pruned
+        expected, output = _outputs((masked, smaller), inputs, plain_norms=True)
+        if not _same(output, expected):
+            return (
+                "without its units the network computes something else than with them set to zero, as where channels "
+                "are shuffled or averaged: they always stay"
+            )
+    if not _runs_in_train_mode(smaller, example) and _runs_in_train_mode(model, example):
         return (
-            "without its units the network computes something else than with them set to zero, as where channels are "
-            "shuffled or averaged: they always stay"
+            "in train mode the network does not run without some of its units, as where a head runs in train mode "
+            "alone: they always stay"
         )
     return ""
+
+
+def largest_difference(first: Tensor, second: Tensor) -> float:
+    """The largest |first - second|; 0 where both are the same infinity, infinite where one alone is not a number."""
+    same = first == second
+    return float((first - second).masked_fill(same, 0.0).abs().nan_to_num(torch.inf, torch.inf).max())
+
+
+def _same(output: Tensor, expected: Tensor) -> bool:
+    """Whether the outputs differ by rounding alone. Outputs that are not numbers tell nothing: then they are not."""
+    finite = expected[expected.isfinite()]
+    if expected.isnan().any() or not len(finite):
+        return False
+    rounding = max(torch.finfo(output.dtype).eps ** 0.5, 1e-4) * float(finite.abs().max())
+    return largest_difference(output, expected) <= rounding
+
+
+def _runs_in_train_mode(model: nn.Module, example: Tensor) -> bool:
+    """Whether it runs on two samples as in fine-tuning, where a network may have heads that evaluation does without."""
+    try:
+        with training_tried(model), torch.no_grad(), torch.random.fork_rng(devices=[]):
+            model(torch.cat([example, example]))
+    except Exception:
+        return False
+    return True
 
 
 def _within(example: Tensor, lots: torch.Generator) -> Tensor:
@@ -106,32 +144,45 @@ def _within(example: Tensor, lots: torch.Generator) -> Tensor:
     return low + (high - low) * torch.rand(example.shape, generator=lots).to(example)
 
 
-def _plain_outputs(models: Sequence[nn.Module], inputs: Tensor) -> list[Tensor]:
-    """The models' outputs with every LayerNorm and GroupNorm only scaling and shifting, in float64 where they can.
-
-    Their statistics change when units are removed, rightly so; what is left shows whether the right slices were pruned.
-    """
+def _outputs(models: Sequence[nn.Module], inputs: Tensor, plain_norms: bool) -> list[Tensor]:
+    """The models' outputs, in float64 where they can; with `plain_norms` every norm only scales and shifts."""
     if inputs.is_floating_point():
         try:
-            return [_plain_output(copy.deepcopy(model).double(), inputs.double()) for model in models]
+            return [_output(copy.deepcopy(model).double(), inputs.double(), plain_norms) for model in models]
         except Exception:  # the device has no float64, or a forward makes tensors of another type
             pass
-    return [_plain_output(model, inputs) for model in models]
+    return [_output(model, inputs, plain_norms) for model in models]
 
 
 @torch.no_grad()
-def _plain_output(model: nn.Module, inputs: Tensor) -> Tensor:
-    norms = [module for module in model.modules() if isinstance(module, nn.LayerNorm | nn.GroupNorm)]
-    with evaluating(model), replaced_forwards({norm: partial(_scaled_and_shifted, norm) for norm in norms}):
+def _output(model: nn.Module, inputs: Tensor, plain_norms: bool) -> Tensor:
+    with evaluating(model), _PlainNorms() if plain_norms else nullcontext():
         return model(inputs)
 
 
-def _scaled_and_shifted(norm: nn.LayerNorm | nn.GroupNorm, values: Tensor) -> Tensor:
-    parameters = dict(norm.named_parameters())
-    shape = (-1, *[1] * (values.dim() - 2)) if isinstance(norm, nn.GroupNorm) else norm.normalized_shape
-    if "weight" in parameters:
-        values = values * parameters["weight"].reshape(shape)
-    return values + parameters["bias"].reshape(shape) if "bias" in parameters else values
+class _PlainNorms(TorchFunctionMode):
+    """Norms over units only scale and shift, in whatever module they are called."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func not in NORM_FUNCTIONS:
+            return func(*args, **(kwargs or {}))
+        given = dict(zip(NORM_FUNCTIONS[func], args, strict=False)) | (kwargs or {})
+        values: Tensor = given["input"]
+        shape = given.get("normalized_shape", (-1, *[1] * (values.dim() - 2)))
+        for name, apply in (("weight", torch.mul), ("bias", torch.add)):
+            if given.get(name) is not None:
+                values = apply(values, given[name].reshape(shape))
+        return values
+
+
+NORM_FUNCTIONS: dict[Any, tuple[str, ...]] = {
+    F.layer_norm: ("input", "normalized_shape", "weight", "bias", "eps"),
+    F.group_norm: ("input", "num_groups", "weight", "bias", "eps"),
+    F.rms_norm: ("input", "normalized_shape", "weight", "eps"),
+}
+"""What computes statistics over units, and the names of its arguments."""
 
 
 @torch.no_grad()

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from pruning.evaluation.accuracy import guessing
 from pruning.evaluation.stages import measure_stage
 from pruning.events import Event, Stage, StageMeasured, StageName, Started, SurgeryChecked, Warned
+from pruning.model.contract import require_loss
 from pruning.model.costs import cost_model
 from pruning.model.devices import default_device, device_name, full_precision
 from pruning.model.preparation import open_model
-from pruning.model.surgery import remove_units
+from pruning.model.surgery import largest_difference, remove_units
 from pruning.model.units import Keep
 from pruning.pipeline.eligibility import chosen_groups
 from pruning.pipeline.one_shot import Decision, RankedUnits
@@ -58,6 +60,8 @@ def prune(
     """
     device = device or default_device()
     model = open_model(workload, device)
+    if recipe.tuning.epochs:
+        require_loss(workload, model, device)  # before any work
     groups = chosen_groups(workload, recipe, model)
     context = RunContext(workload, recipe, device, model, groups, cost_model(model, workload.example.to(device)))
     stoppable = context.stoppable(stop)
@@ -86,6 +90,8 @@ def _planned(context: RunContext) -> Generator[Event, None, tuple[Plan, RankedUn
     yield Started(workload.name, device_name(context.device), len(rounds), total, workload.task.classes)
     dense = measure_stage(context.model, workload, context.device)
     yield StageMeasured("dense", dense)
+    if sentence := guessing(dense.score, dense.samples, len(workload.task.classes)):
+        yield Warned(sentence)
     pruned = yield from _measure_cut(context, target)
     yield StageMeasured("pruned", pruned)
     return Plan(rounds, {"dense": dense, "pruned": pruned}, ranked.ranking.divisors), ranked
@@ -106,7 +112,7 @@ def _removed(stage: StageName, context: RunContext, model: nn.Module, keep: Keep
     validation = context.workload.validation
     inputs, _ = validation.batch(torch.arange(min(256, len(validation))), context.device)
     with full_precision():
-        difference = float((model(inputs) - smaller(inputs)).abs().max())
+        difference = largest_difference(model(inputs), smaller(inputs))
     before, after = (sum(p.numel() for p in m.parameters()) for m in (model, smaller))
     yield SurgeryChecked(stage, difference, pruned_share(keep), 1 - after / before)
     if not difference <= 1e-3:

@@ -72,9 +72,7 @@ class WorkloadContract:
         validation = Evaluator(self.workload.validation, self.workload.task, CPU)
         index = torch.arange(_few(self.workload.validation))
         model = open_model(self.workload, CPU)
-        scores, _ = validation.evaluate_some(model, index)
-        assert scores.shape == index.shape, f"judge() gave {list(scores.shape)} for {len(index)} samples"
-        assert bool(((scores >= 0) & (scores <= 1)).all()), f"judge() gave {scores.tolist()}"
+        scores, _ = validation.evaluate_some(model, index)  # which checks them
         assert torch.equal(scores, validation.evaluate_some(model, index)[0]), "other scores for the same samples"
 
     def test_the_loss_is_one_finite_number_from_which_the_model_learns(self) -> None:

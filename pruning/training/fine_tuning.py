@@ -11,7 +11,7 @@ from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import OneCycleLR
 
 from pruning.model.devices import drawn_by, mixed_precision
-from pruning.model.patching import evaluating, training
+from pruning.model.patching import training, training_tried
 from pruning.model.units import Masks
 from pruning.training.tuning import Tuning
 from pruning.workload import Batch, Split, Workload, shuffled
@@ -110,7 +110,7 @@ class Training:
     def _runs_mixed(self) -> bool:
         """Whether the network and the loss run in mixed precision: torch has some operations in float32 alone."""
         try:
-            with evaluating(self.model), mixed_precision(self.device), drawn_by(self.seed, self.device):
+            with training_tried(self.model), mixed_precision(self.device), drawn_by(self.seed, self.device):
                 few = torch.arange(min(2, len(self.workload.train)))
                 self.workload.task.loss(self.model, self.workload.train.batch(few, self.device))
         except torch.OutOfMemoryError:

@@ -64,5 +64,7 @@ def test_the_fastest_pass_after_the_warm_up_counts(monkeypatch):
         return now
 
     monkeypatch.setattr(accuracy.time, "perf_counter", perf_counter)
+    monkeypatch.setattr(accuracy, "WARM_UP", 5)
+    monkeypatch.setattr(accuracy, "TIMED", 25)
     assert latency_ms(CountsThreads(), torch.zeros(1, 4)) == pytest.approx(3.0)
     assert next(clock, None) is None  # 5 and 25 passes, and no more

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load, save_file
+from torch import Tensor
 
 from pruning.errors import WorkloadError
 from pruning.exporters.loading import load_network, read_tensors
@@ -105,11 +106,18 @@ def test_nan_weights_are_refused_by_file_and_tensor(tmp_path):
         read_tensors(tmp_path / "nan.safetensors")
 
 
+class Flattened(Classification):
+    """Takes outputs of any shape: here nobody looks at a score."""
+
+    def judge(self, output: Tensor, target: Tensor) -> Tensor:
+        return super().judge(output.flatten(1), target)
+
+
 @pytest.mark.parametrize("name", ["grouped", "group_norm", "lstm", "language_model"])
 def test_networks_with_groups_words_and_states_are_rebuilt_too(name):
     inputs = inputs_of(name)
     split = TensorSplit(inputs, torch.zeros(len(inputs), dtype=torch.long))
-    work = Workload(name, lambda: made(name), inputs[:1], split, split, split, Classification(("a", "b", "c")), "")
+    work = Workload(name, lambda: made(name), inputs[:1], split, split, split, Flattened(("a", "b", "c")), "")
     groups = Channels().sorted_out(work.build(), work.example)[0]
     keep = {group.name: torch.arange(group.units) % 2 == 1 for group in groups}
     smaller = remove_units(work.build(), work.example, groups, keep)

@@ -221,7 +221,7 @@ class Averaged(nn.Module):
                                nn.Linear(320, 3)),
          (2, 8, 8), {"2"}, {"0": "1, a convolution with one output a group and several inputs", "1": "one output"}),
         (Torn, (2, 4, 4), set(), dict.fromkeys(("left", "right"), "do not match those of norm one by one")),
-        (Shuffled, (2, 4, 4), {"second"}, {"first": "shuffled or averaged"}),
+        (Shuffled, (2, 4, 4), {"second"}, {"first": "does not run without some of its units"}),
         (Averaged, (2, 4, 4), set(), {"conv": "shuffled or averaged"}),
     ],
     ids=["lstm", "encoder", "half coupled", "scale", "wide norm", "transposed", "one channel a group",

@@ -9,7 +9,7 @@ from pruning.errors import SurgeryError
 from pruning.granularities import Channels
 from pruning.model.dependency_graph import traced
 from pruning.model.preparation import open_model
-from pruning.model.surgery import remove_units
+from pruning.model.surgery import largest_difference, masked_copy, remove_units
 from pruning.model.units import Keep, Slice, UnitGroup, apply_masks, masks_of
 from tests.networks import CPU, IMAGE, NETWORKS, VECTOR, Residual, conv_bn, mlp, samples, seeded, workload
 
@@ -254,3 +254,95 @@ def test_the_network_is_traced_on_a_batch_and_not_on_a_sample_without_one():
 
     Channels().sorted_out(seeded(Watching), torch.randn(1, 6))
     assert seen == {2}
+
+
+class ViewedHeads(nn.Module):
+    """Attention as in BERT: query, key and value viewed as heads of fixed width, as many as there are. [b, t, 16]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.query, self.key, self.value = nn.Linear(16, 16), nn.Linear(16, 16), nn.Linear(16, 16)
+        self.out, self.norm = nn.Linear(16, 16), nn.LayerNorm(16)
+        self.up, self.down, self.last = nn.Linear(16, 24), nn.Linear(24, 16), nn.LayerNorm(16)
+        self.fc = nn.Linear(16, 3)
+
+    def heads(self, values):
+        return values.view(*values.shape[:-1], -1, 4).transpose(1, 2)
+
+    def forward(self, tokens):
+        query, key, value = (self.heads(part(tokens)) for part in (self.query, self.key, self.value))
+        seen = F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
+        tokens = self.norm(tokens + self.out(seen))
+        return self.fc(self.last(tokens + self.down(F.gelu(self.up(tokens)))).mean(1))
+
+
+def test_channels_that_are_viewed_as_heads_stay_whole_and_what_lies_within_a_block_may_be_removed():
+    model = seeded(ViewedHeads)
+    groups, _ = Channels().sorted_out(model, torch.randn(1, 5, 16))
+    names = [group.name for group in groups]
+    assert "up" in names and not {"query", "key", "value"} & set(names)
+    keep = {group.name: torch.arange(group.units) % 3 > 0 for group in groups}
+    inputs = torch.randn(4, 5, 16)
+    masked, smaller = masked_copy(model, groups, keep), remove_units(model, inputs[:1], groups, keep)
+    with torch.no_grad():
+        assert torch.allclose(masked(inputs), smaller(inputs), atol=1e-5)
+
+
+class OwnNorm(nn.LayerNorm):
+    """A LayerNorm over the channels of images, as in ConvNeXt: a subclass whose forward takes other shapes."""
+
+    def forward(self, images):
+        return super().forward(images.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+def test_a_norm_of_ones_own_does_not_hinder_the_trial():
+    model = seeded(
+        lambda: nn.Sequential(
+            nn.Conv2d(2, 9, 3), OwnNorm(9), nn.ReLU(), nn.Conv2d(9, 6, 3), nn.ReLU(), nn.Flatten(), nn.Linear(96, 3)
+        )
+    )
+    groups, reasons = Channels().sorted_out(model, torch.randn(1, *IMAGE))
+    assert [group.name for group in groups] == ["0", "3"] and list(reasons) == ["6"]
+
+
+def test_values_that_are_the_same_infinity_do_not_differ():
+    low = torch.tensor([1.0, -torch.inf, 3.0])
+    assert largest_difference(low, low) == 0.0
+    assert largest_difference(low, torch.tensor([1.5, -torch.inf, 3.0])) == 0.5
+    assert largest_difference(low, torch.tensor([1.0, torch.inf, 3.0])) == torch.inf
+    assert largest_difference(low, torch.tensor([1.0, torch.nan, 3.0])) == torch.inf
+
+
+class GroupedQuery(nn.Module):
+    """Two heads of key and value for four of query, as in Llama, and a gated MLP. [b, t, 16]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.query, self.key, self.value = nn.Linear(16, 16), nn.Linear(16, 8), nn.Linear(16, 8)
+        self.out, self.gate, self.up = nn.Linear(16, 16), nn.Linear(16, 24), nn.Linear(16, 24)
+        self.down, self.fc = nn.Linear(24, 16), nn.Linear(16, 3)
+
+    def forward(self, tokens):
+        query = self.query(tokens).view(*tokens.shape[:2], 4, 4).transpose(1, 2)
+        key, value = (
+            part(tokens).view(*tokens.shape[:2], 2, 4).transpose(1, 2).repeat_interleave(2, dim=1)
+            for part in (self.key, self.value)
+        )
+        seen = (query @ key.transpose(2, 3) / 2).softmax(-1) @ value
+        tokens = tokens + self.out(seen.transpose(1, 2).flatten(2))
+        return self.fc((tokens + self.down(F.silu(self.gate(tokens)) * self.up(tokens))).mean(1))
+
+
+def test_attention_that_cannot_be_traced_leaves_itself_whole_and_not_the_network():
+    groups, reasons = Channels().sorted_out(seeded(GroupedQuery), torch.randn(1, 5, 16))
+    names = [group.name for group in groups]
+    assert "gate" in names and not {"query", "key", "value"} & set(names)
+    assert all(reasons[name].endswith("they always stay") for name in ("query", "key", "value"))
+
+
+def test_a_batchnorm_of_distributed_training_is_one():
+    model = seeded(conv_bn)
+    synchronised = nn.SyncBatchNorm.convert_sync_batchnorm(seeded(conv_bn))
+    found, expected = (Channels().sorted_out(each, torch.randn(1, *IMAGE)) for each in (synchronised, model))
+    assert [group.name for group in found[0]] == [group.name for group in expected[0]] != []
+    assert found[1] == expected[1]

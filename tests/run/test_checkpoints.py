@@ -471,13 +471,14 @@ def test_memory_that_runs_out_a_second_time_after_an_interruption_ends_the_run(t
 CHILD = """
 import json, sys, torch
 from pathlib import Path
-from pruning.run import experiment as runs
+from pruning.run import engine, experiment as runs
 from pruning.events import event_to_dict
 from pruning.recipe.recipe import from_json
 from pruning.cli.workload_file import load_workload, source_of
 from tests.own_workload import rescore_here
 
 torch.set_num_threads(1)
+engine.guessing = lambda *_: ""  # as in the tests' own process
 runs.score_files_afresh = rescore_here
 folder, reference, recipe = Path(sys.argv[1]), sys.argv[2], from_json(sys.argv[3])
 for event in runs.carry_out(load_workload(reference), recipe, folder / "out", source_of(reference),
