@@ -21,7 +21,7 @@ class Recording(nn.Module):
         self.masks: list[tuple[bool, ...]] = []
 
     def forward(self, vectors: Tensor) -> Tensor:
-        if self.training:
+        if self.training and torch.is_grad_enabled():  # and not where it is only tried what the network runs in
             self.masks.append(tuple((F.dropout(torch.ones(64), 0.5) > 0).tolist()))
         return self.fc(vectors)
 
