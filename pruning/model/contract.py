@@ -41,6 +41,8 @@ def require_answers(workload: Workload, model: nn.Module, device: torch.device) 
     inputs, targets = _first(workload.validation, device)
     try:
         output, again = _answer(model, inputs), _answer(model, inputs)
+    except torch.OutOfMemoryError:
+        raise
     except Exception as error:
         raise WorkloadError(
             f"{workload.name}: the model does not run on a batch of validation samples of shape {list(inputs.shape)} "

@@ -69,15 +69,20 @@ WRAPPERS = {"DataParallel": "module", "DistributedDataParallel": "module", "Opti
 
 def unwrapped(model: nn.Module) -> nn.Module:
     """The model without what only says how it is run. By its type's name: torch's compiler takes a second to import."""
-    while (inner := WRAPPERS.get(type(model).__name__)) is not None:
-        model = getattr(model, inner)
+    while _wraps(model):
+        model = getattr(model, WRAPPERS[type(model).__name__])
     return model
+
+
+def _wraps(model: nn.Module) -> bool:
+    """A class of somebody's own that only has such a name is not meant."""
+    return type(model).__name__ in WRAPPERS and type(model).__module__.startswith("torch.")
 
 
 def unwrap_parts(model: nn.Module) -> None:
     """Do the same with every part of the model, in place: names become those of the class."""
     for name, part in list(model.named_modules(remove_duplicate=False)):
-        if name and type(part).__name__ in WRAPPERS:
+        if name and _wraps(part):
             model.set_submodule(name, unwrapped(part))
 
 
