@@ -3,12 +3,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from pruning.model.layer_types import has_channels
-
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from pruning.model.units import Slice, UnitGroup
+    from pruning.model.units import UnitGroup
 
 
 @dataclass(frozen=True)
@@ -16,7 +14,7 @@ class Channels:
     """Output channels of convolutions and neurons of Linear layers, with everything that is pruned with them.
 
     Bias, norm and the columns of the next layers are pruned too; channels that a residual addition couples are one
-    group. The output layer's units are protected: they are the classes.
+    group. Of attention whole heads are pruned. The output layer's units are protected: they are the classes.
     """
 
     unit: ClassVar[str] = "channels"
@@ -24,39 +22,27 @@ class Channels:
     rows: ClassVar[bool] = False
 
     def sorted_out(self, model: nn.Module, example: Tensor) -> tuple[list[UnitGroup], dict[str, str]]:
-        from pruning.granularities.coupling import coupled_slices
-        from pruning.model.layer_table import owning_layer, prunable_weights
-        from pruning.model.surgery import why_whole
+        from pruning.granularities.coupling import coupled_groups
+        from pruning.model.labels.dependencies import dependencies_of
+        from pruning.model.layer_table import prunable_weights
+        from pruning.model.layer_types import has_channels, is_a
+        from pruning.model.trial import tried
 
-        rows: list[UnitGroup] = []
-        reasons: dict[str, str] = {}
-        producers: dict[str, str] = {}
-        for name, param, _ in prunable_weights(model):
-            layer = owning_layer(model, param)
-            if has_channels(layer):
-                producers[param] = name
-            else:
-                reasons[name] = f"{type(layer).__name__} has no channels that can be cut: choose another granularity"
-        taken: set[str] = set()
-        for layer, coupled in coupled_slices(model, example).items():
-            name = producers.get(f"{layer}.weight")
-            if name is None or name in taken:
-                continue
-            if coupled.why_not:
-                reasons[name] = coupled.why_not
-                continue
-            ranked = [piece for piece in coupled.slices if piece.dim == 0 and piece.param in producers]
-            members = tuple(dict.fromkeys(producers[piece.param] for piece in ranked))
-            taken |= set(members)
-            rows.append(_group(name, members, ranked, [piece for piece in coupled.slices if piece not in ranked]))
-        hidden = set(producers.values()) - taken - reasons.keys()
-        reasons |= dict.fromkeys(hidden, "its place in the network cannot be traced: its units always stay")
-        whole = why_whole(model, example, rows)
-        reasons |= {member: whole[row.name] for row in rows if row.name in whole for member in row.members}
-        return [row for row in rows if row.name not in whole], reasons
+        found = dependencies_of(model, example)
+        groups, reasons = coupled_groups(model, found, lambda root: True, has_channels)
+        others = {
+            weight.name: f"{type(weight.module).__name__} has no channels that can be cut: choose another granularity"
+            for weight in prunable_weights(model)
+            if is_a(weight.module, ("Embedding", "RNNBase", "MultiheadAttention"))
+        }
+        groups = [group for group in groups if not others.keys() & set(group.members)]
+        removable, whole = tried(model, example, groups)
+        reasons |= {member: whole[group.name] for group in groups if group.name in whole for member in group.members}
+        members = {member for group in removable for member in group.members}
+        hidden = {weight.name: _HIDDEN for weight in prunable_weights(model)}
+        reasons = {name: why for name, why in (hidden | reasons | others).items() if name not in members}
+        order = list(hidden)
+        return sorted(removable, key=lambda group: order.index(group.name)), reasons
 
 
-def _group(name: str, members: tuple[str, ...], ranked: list[Slice], follows: list[Slice]) -> UnitGroup:
-    from pruning.model.units import UnitGroup
-
-    return UnitGroup(name, members, (len(ranked[0].index),), tuple(ranked), tuple(follows))
+_HIDDEN = "the network does not use its weight on the example, so that nobody knows what its units are: they always stay"

@@ -1,196 +1,106 @@
-"""Which slices are pruned together with each unit, read off torch-pruning's groups and checked for what they leave
-out.
-"""
+"""From what falls together in a network to unit groups: whose rows make them, and what is pruned with each unit."""
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from pruning.errors import describe
-from pruning.model.dependency_graph import channel_group, traced
-from pruning.model.layer_types import NORMS, WITH_CHANNELS, has_channels, is_a, is_convolution
-from pruning.model.parameter_sharing import shared_parameters
-from pruning.model.units import Slice
+from pruning.model.labels.dependencies import Alike, Dependencies
+from pruning.model.labels.trace import Axis
+from pruning.model.layer_table import Weight, owning_layer, prunable_weights
+from pruning.model.units import Slice, UnitGroup
 
 
 @dataclass(frozen=True, eq=False)
-class Coupled:
-    """Every slice that is pruned with each output unit of a layer; `why_not` is a sentence where they cannot be
-    pruned.
+class Candidate:
+    """Units that fall independently of one another: how many, and which slices of each axis every one owns."""
+
+    units: int
+    index: dict[Axis, Tensor]
+    ranked: tuple[Axis, ...]
+
+
+def coupled_groups(
+    model: nn.Module, found: Dependencies, wanted: Callable[[int], bool], ranks: Callable[[nn.Module], bool]
+) -> tuple[list[UnitGroup], dict[str, str]]:
+    """The groups of all units of which `wanted` says yes to their root; and for each row that is in none why not.
+
+    Units are ranked by the rows of layers that `ranks` says yes to; where there are none, of all layers that make them.
     """
-
-    slices: tuple[Slice, ...]
-    why_not: str = ""
-
-
-def coupled_slices(model: nn.Module, example: Tensor) -> dict[str, Coupled]:
-    """Layer name -> what is pruned with each output unit of that Linear or convolution. The model is untouched."""
-    copied, graph = traced(model, example)
-    names: dict[Any, str] = {module: name for name, module in copied.named_modules()}
-    names |= {parameter: name for name, parameter in copied.named_parameters()}
+    weights = {weight.param: weight for weight in prunable_weights(model)}
     frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
-    shared = shared_parameters(model)
-    found: dict[str, Coupled] = {}
-    for name, module in copied.named_modules():
-        if has_channels(module) and module in graph.module2node:
-            try:
-                items = [
-                    i for i in channel_group(graph, module, range(len(module.weight))) if i.dep.target.module in names
-                ]
-                found[name] = _coupled(items, names, frozen, shared, len(module.weight))
-            except Exception as error:  # whatever torch-pruning raises on a network that it does not understand
-                found[name] = Coupled(
-                    (), f"what is pruned together with its units cannot be traced ({describe(error)}): they always stay"
-                )
-    return found
+    made = [axis for axis in found.axes if axis in found.written and axis.param in weights]
+    roots = {int(root) for axis in made for root in found.roots_of(axis).tolist()}
+    reasons: dict[str, str] = {}
+    candidates: list[Candidate] = []
+    for alike in found.alike(roots):
+        own = [axis for axis in alike.index if axis in made]
+        ranked = tuple(axis for axis in own if ranks(owning_layer(model, axis.param))) or tuple(own)
+        why_not = _why_not(found, alike, frozen, ranked)
+        if why_not or not wanted(int(alike.roots[0])):
+            for axis in own:
+                if why_not:
+                    reasons.setdefault(weights[axis.param].name, why_not)
+            continue
+        candidates.append(Candidate(len(alike.roots), alike.index, ranked))
+    groups = [_group(candidate, weights) for candidate in _one_a_row(candidates)]
+    members = {member for group in groups for member in group.members}
+    return groups, {name: why for name, why in reasons.items() if name not in members}
 
 
-def _coupled(
-    items: Sequence[Any], names: dict[Any, str], frozen: set[str], shared: dict[str, str], channels: int
-) -> Coupled:
-    """What is pruned with each unit of a layer, given the members of its torch-pruning group."""
-    for item in items:
-        if any(channel is None for channel in item.root_idxs):  # it lost sight of which channel came from which
-            return Coupled((), _unmatched(names[item.dep.target.module]))
-    units = _units(items, channels)
-    reasons = [_why_not(item, names, frozen, shared, units) for item in items]
-    reasons += [_why_unequal(item, names, units) or _why_outside(item, names, units) for item in items]
-    if why_not := next(filter(None, reasons), ""):
-        return Coupled((), why_not)
-    return Coupled(tuple(piece for item in items for piece in _slices(item, names, units)))
+def _why_not(found: Dependencies, alike: Alike, frozen: set[str], ranked: Sequence[Axis]) -> str:
+    """Why units like these must stay; "" where they may fall."""
+    root = int(alike.roots[0])
+    if locked := next((found.locked[int(each)] for each in alike.roots if int(each) in found.locked), ""):
+        return locked
+    if len(alike.roots) == 1 and alike.index[ranked[0]].numel() == ranked[0].length > 1:
+        where = found.ties.get(root, "")
+        return f"its units fall only all together{f', for they meet in {where}' if where else ''}: they always stay"
+    if not any(int(each) in found.consumed for each in alike.roots):
+        return "its units are the model's output: they always stay"
+    if still := [axis.param for axis in alike.index if axis in found.written and axis.param in frozen]:
+        layer = still[0].rpartition(".")[0]
+        return f"its units are pruned together with those of {layer}, which is frozen: set requires_grad to True there"
+    return ""
 
 
-def _units(items: Sequence[Any], channels: int) -> list[int]:
-    """The unit that each output channel belongs to: mostly its own, but some layers let channels be pruned only
-    together.
+def _one_a_row(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """One candidate for each row of a layer: parts of one layer, as where it is chunked, fall in equal numbers.
 
-    The groups of a convolution must stay equal: they lose their first channel together, or their second, and so on. The
-    groups of a GroupNorm are normalised as wholes: only as wholes can they are pruned without changing the others.
+    Of parts that are not equal the largest falls, the others stay.
     """
-    parent = list(range(channels))
-
-    def root(channel: int) -> int:
-        while parent[channel] != channel:
-            channel = parent[channel]
-        return channel
-
-    for item in items:
-        together: dict[int, int] = {}
-        for index, channel in zip(item.idxs, item.root_idxs, strict=True):
-            key = _tie(item, int(index))
-            if key is not None:
-                one, other = root(int(channel)), root(together.setdefault(key, int(channel)))
-                parent[max(one, other)] = min(one, other)
-    number: dict[int, int] = {}
-    return [number.setdefault(root(channel), len(number)) for channel in range(channels)]
+    chosen: list[Candidate] = []
+    for candidate in sorted(candidates, key=_owned, reverse=True):
+        sharing = [other for other in chosen if set(other.ranked) & set(candidate.ranked)]
+        if not sharing:
+            chosen.append(candidate)
+        elif len(sharing) == 1 and sharing[0].units == candidate.units:
+            chosen[chosen.index(sharing[0])] = _merged(sharing[0], candidate)
+    return chosen
 
 
-def _tie(item: Any, index: int) -> int | None:
-    """A number that channels share which this member lets be pruned only together; None where it does not mind."""
-    module = item.dep.target.module
-    if isinstance(module, nn.GroupNorm) and module.num_groups > 1:
-        return index // (module.num_channels // module.num_groups)
-    if is_convolution(module) and _is_grouped(module):
-        return index % ((module.in_channels if _reads(item) else module.out_channels) // module.groups)
-    return None
+def _owned(candidate: Candidate) -> int:
+    return sum(index.numel() for index in candidate.index.values())
 
 
-def _tied_together(module: nn.Module) -> int:
-    """How many channels one tie holds together."""
-    if isinstance(module, nn.GroupNorm):
-        return module.num_channels // module.num_groups
-    return module.groups if is_convolution(module) else 1
+def _merged(first: Candidate, second: Candidate) -> Candidate:
+    index = dict(first.index)
+    for axis, more in second.index.items():
+        index[axis] = torch.cat([index[axis], more], dim=1).sort(dim=1).values if axis in index else more
+    return Candidate(first.units, index, tuple(dict.fromkeys(first.ranked + second.ranked)))
 
 
-def _is_grouped(module: nn.Module) -> bool:
-    """Whether it is a convolution in groups of several channels; one channel a group (depthwise) is another matter."""
-    return is_convolution(module) and module.groups > 1 and not _is_depthwise(module)
-
-
-def _is_depthwise(module: nn.Module) -> bool:
-    return is_convolution(module) and 1 < module.groups == module.in_channels == module.out_channels
-
-
-def _why_not(item: Any, names: dict[Any, str], frozen: set[str], shared: dict[str, str], units: list[int]) -> str:
-    """Why one member of a torch-pruning group must not be cut; "" where it can be."""
-    module, name = item.dep.target.module, names[item.dep.target.module]
-    if isinstance(module, nn.LayerNorm) and len(module.normalized_shape) > 1:
-        return (
-            f"its units are pruned together with {name}, and a norm over several dimensions cannot be made smaller yet"
-        )
-    if not is_a(module, (*WITH_CHANNELS, *NORMS, "PReLU")):
-        return f"its units are pruned together with {name}, and {type(module).__name__} cannot be made smaller yet"
-    owned = ["weight"] if _reads(item) else [own for own, _ in module.named_parameters(recurse=False)]
-    if tied := [f"{name}.{own}" for own in owned if f"{name}.{own}" in shared]:
-        return f"its units own a part of {tied[0]}, which {name} shares with {shared[tied[0]]}: they always stay"
-    if has_channels(module) and not _reads(item) and f"{name}.weight" in frozen:
-        return f"its units are pruned together with those of {name}, which is frozen: set requires_grad to True there"
-    if _is_grouped(module) and module.groups == module.out_channels:
-        # torch-pruning takes it for depthwise and would cut its inputs like its outputs
-        return f"its units are pruned together with {name}, a convolution with one output a group and several inputs"
-    ties = Counter(_tie(item, int(index)) for index in item.idxs)
-    if None not in ties and len(units) > 1 and max(units) == 0:
-        return f"the groups of {name} let its units be pruned only all together: they always stay"
-    torn = None not in ties and any(count != _tied_together(module) for count in ties.values())
-    partial = has_channels(module) and not _reads(item) and len(item.idxs) != len(module.weight)
-    return _unmatched(name) if torn or partial else ""
-
-
-def _why_unequal(item: Any, names: dict[Any, str], units: list[int]) -> str:
-    """A sentence where some units own more of this member than others."""
-    unequal = len({len(owned) for owned in _owned(item, units)}) > 1
-    return _unmatched(names[item.dep.target.module]) if unequal else ""
-
-
-def _why_outside(item: Any, names: dict[Any, str], units: list[int]) -> str:
-    """A sentence where the traced channels are not this member's: half of them went into a gate (GLU), for one."""
-    if not is_a(item.dep.target.module, (*WITH_CHANNELS, *NORMS)):
-        return ""
-    outside = any(int(piece.index.max()) >= _length(item, piece) for piece in _slices(item, names, units))
-    return _unmatched(names[item.dep.target.module]) if outside else ""
-
-
-def _length(item: Any, piece: Slice) -> int:
-    name = piece.param.rpartition(".")[2]
-    module = item.dep.target.module
-    return (dict(module.named_parameters()) | dict(module.named_buffers()))[name].shape[piece.dim]
-
-
-def _unmatched(name: str) -> str:
-    return f"its units do not match those of {name} one by one: they always stay"
-
-
-def _owned(item: Any, units: list[int]) -> list[list[int]]:
-    """The indices that are pruned in this member with each unit, ascending."""
-    module = item.dep.target.module
-    # every group of a convolution reads its own channels with the same columns of the weight
-    columns = module.in_channels // module.groups if _reads(item) and _is_grouped(module) else 0
-    owned: list[set[int]] = [set() for _ in range(max(units) + 1)]
-    for index, channel in zip(item.idxs, item.root_idxs, strict=True):
-        owned[units[int(channel)]].add(int(index) % columns if columns else int(index))
-    return [sorted(indices) for indices in owned]
-
-
-def _reads(item: Any) -> bool:
-    """Whether this member takes the units as its input, so that columns are pruned and not rows."""
-    return "in_channels" in item.dep.handler.__name__ and has_channels(item.dep.target.module)
-
-
-def _slices(item: Any, names: dict[Any, str], units: list[int]) -> list[Slice]:
-    """The slices of one member of a torch-pruning group."""
-    module = item.dep.target.module
-    index = torch.tensor(_owned(item, units))
-    if isinstance(module, nn.PReLU) and module.num_parameters == 1:
-        return []
-    reads = _reads(item)
-    prefix = f"{names[module]}." if names[module] else ""
-    tensors = {**dict(module.named_parameters(recurse=False)), **dict(module.named_buffers(recurse=False))}
-    return [
-        Slice(prefix + name, int(reads), index)
-        for name, tensor in tensors.items()
-        if tensor.dim() > 0 and (name == "weight" or not reads)
-    ]
+def _group(candidate: Candidate, weights: dict[str, Weight]) -> UnitGroup:
+    """Named after the first of its rows in the model's order."""
+    order = list(weights)
+    ranked = sorted(candidate.ranked, key=lambda axis: order.index(axis.param))
+    others = [axis for axis in candidate.index if axis not in ranked]
+    members = tuple(dict.fromkeys(weights[axis.param].name for axis in ranked))
+    return UnitGroup(
+        members[0],
+        members,
+        (candidate.units,),
+        tuple(Slice(axis.param, axis.dim, candidate.index[axis]) for axis in ranked),
+        tuple(Slice(axis.param, axis.dim, candidate.index[axis]) for axis in others),
+    )

@@ -97,6 +97,22 @@ class Whole:
         return total
 
 
+@dataclass(frozen=True)
+class SizeAttribute:
+    """A whole number that a module of one's own keeps of its size: the module's path, the attribute, how much of it is
+    each unit's.
+    """
+
+    module: str
+    name: str
+    each: int
+
+    def shrink(self, model: nn.Module, units: int) -> None:
+        """Take off what so many units have of it."""
+        owner = model.get_submodule(self.module)
+        setattr(owner, self.name, getattr(owner, self.name) - self.each * units)
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class UnitGroup:
     """All units of one kind that form one row of the layer table, with every piece that is pruned with each unit.
@@ -104,7 +120,7 @@ class UnitGroup:
     `name` is the row that gives the group its name and `members` are all rows that hold these units (more than one when
     residual additions couple them). `layout` says how the units lie: (out, in, ...) for single weights, (units,) where
     they lie in no matrix. The values of `ranked` rank the units; `follows` is pruned with them: bias, norm, the next
-    layers' columns.
+    layers' columns. `sizes` are numbers in modules of the network's own that go down with units that are removed.
     """
 
     name: str
@@ -112,6 +128,7 @@ class UnitGroup:
     layout: tuple[int, ...]
     ranked: tuple[Piece, ...]
     follows: tuple[Piece, ...] = ()
+    sizes: tuple[SizeAttribute, ...] = ()
 
     def __repr__(self) -> str:
         """The layers and tensors that are pruned together, without their numbers."""

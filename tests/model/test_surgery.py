@@ -7,7 +7,6 @@ from torch import nn
 
 from pruning.errors import SurgeryError
 from pruning.granularities import Channels
-from pruning.model.dependency_graph import traced
 from pruning.model.preparation import open_model
 from pruning.model.surgery import largest_difference, masked_copy, remove_units
 from pruning.model.units import Keep, Slice, UnitGroup, apply_masks, masks_of
@@ -150,32 +149,31 @@ def test_cutting_the_output_is_refused():
         remove_units(model, torch.zeros(1, 6), [group], {"4": torch.tensor([True, True, False])})
 
 
-def test_a_network_that_cannot_be_traced_is_said_to_use_weights():
+def test_a_network_that_is_for_inference_only_is_followed():
     class Inference(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.fc = nn.Linear(6, 3)
-
-        def forward(self, vectors):
-            if torch.is_grad_enabled():
-                raise RuntimeError("for inference only")
-            return self.fc(vectors)
-
-    with pytest.raises(SurgeryError, match=r"cannot be traced \(RuntimeError: for .*\); choose granularity weights"):
-        Channels().sorted_out(seeded(Inference), torch.zeros(1, 6))[0]
-
-
-def test_layers_that_autograd_does_not_reach_stay_whole():
-    class Detached(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.hidden, self.fc = nn.Linear(6, 4), nn.Linear(4, 3)
 
         def forward(self, vectors):
+            if torch.is_grad_enabled():
+                raise RuntimeError("for inference only")
             return self.fc(self.hidden(vectors).detach())
 
-    assert Channels().sorted_out(seeded(Detached), torch.zeros(1, 6))[0] == []
-    assert "cannot be traced" in Channels().sorted_out(seeded(Detached), torch.zeros(1, 6))[1]["hidden"]
+    assert [group.name for group in Channels().sorted_out(seeded(Inference), torch.zeros(1, 6))[0]] == ["hidden"]
+
+
+def test_layers_whose_values_leave_torch_stay_whole():
+    class Outside(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.hidden, self.fc = nn.Linear(6, 4), nn.Linear(4, 3)
+
+        def forward(self, vectors):
+            return self.fc(torch.from_numpy(self.hidden(vectors).detach().numpy().copy()))
+
+    groups, reasons = Channels().sorted_out(seeded(Outside), torch.zeros(1, 6))
+    assert groups == [] and "always stay" in reasons["hidden"]
 
 
 def test_an_opened_model_with_parametrizations_is_cut():

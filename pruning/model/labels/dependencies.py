@@ -33,7 +33,8 @@ class Dependencies:
 
     `locked` says of roots why they never fall, `averaged` where a statistic is taken over a root's units (its value
     changes when some are gone), `ties` where units were found to fall only together. `written` are the axes along which
-    weights make units, `read` those along which they read them, `heads` the roots that are heads of attention.
+    weights make units, `read` those along which they read them, `consumed` the roots that anybody reads, `heads` those
+    that are heads of attention. `unseen` are parameters that the network did not use.
     """
 
     axes: tuple[Axis, ...]
@@ -43,6 +44,7 @@ class Dependencies:
     ties: dict[int, str]
     written: frozenset[Axis]
     read: frozenset[Axis]
+    consumed: frozenset[int]
     heads: frozenset[int]
     unseen: tuple[str, ...]
 
@@ -135,7 +137,10 @@ def _settled(axes: list[Axis], relations: Relations, unseen: tuple[str, ...]) ->
         labels = labels[labels >= FIRST]
         return frozenset(axes[i] for i in (torch.searchsorted(firsts, labels, right=True) - 1).unique().tolist())
 
-    heads = torch.cat([torch.zeros(0, dtype=torch.long), *relations.heads])
+    def roots_named(entries: list[Tensor]) -> frozenset[int]:
+        labels = torch.cat([torch.zeros(0, dtype=torch.long), *entries])
+        return frozenset(root[labels[labels >= FIRST]].unique().tolist())
+
     return Dependencies(
         tuple(axes),
         root,
@@ -144,6 +149,7 @@ def _settled(axes: list[Axis], relations: Relations, unseen: tuple[str, ...]) ->
         said(relations.ties),
         axes_named(relations.written),
         axes_named(relations.read),
-        frozenset(root[heads[heads >= FIRST]].unique().tolist()),
+        roots_named(relations.consumed),
+        roots_named(relations.heads),
         unseen,
     )

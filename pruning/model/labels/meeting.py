@@ -103,7 +103,8 @@ def contract(relations: Relations, first: Factor, second: Factor, result: str) -
     operands = [
         Operand(tuple(free[number]), dims[number] - settled, factors[number].marks.data) for number in (0, 1)
     ]
-    found = (*meet(relations, operands, lambda zeros: bool(zeros)), *sums)
+    operands.append(Operand(tuple(sums), frozenset(), True))
+    found = meet(relations, operands, lambda zeros: bool(zeros))
     if k >= 0 and all(factor.marks.data for factor in factors):
         # attention: what the products of a batch have in common is a head
         shared = dims[0] & dims[1] - {k}
@@ -116,12 +117,15 @@ def contract(relations: Relations, first: Factor, second: Factor, result: str) -
 def _note_weights(
     relations: Relations, factors: Sequence[Factor], along: Sequence[list[Plane]], free: Sequence[list[Plane]]
 ) -> None:
-    """A constant that is multiplied is a weight: it reads units along what is added up, and writes along the rest."""
-    for number, other in ((0, 1), (1, 0)):
+    """What is added up is consumed; a constant that is multiplied is a weight: it reads units along what is added up,
+    and makes units along the rest.
+    """
+    for number in (0, 1):
+        relations.consumed.extend(plane.labels.unique() for plane in along[number])
         if factors[number].marks.data:
             continue
-        # of two constants, such as a weight of low rank, the first reads what the second writes
-        reads = factors[other].marks.data or number == 0
+        # of two constants, such as a weight of low rank, the first reads what the second makes
+        reads = factors[1 - number].marks.data or number == 0
         (relations.read if reads else relations.written).extend(plane.labels.unique() for plane in along[number])
         relations.written.extend(plane.labels.unique() for plane in free[number])
 

@@ -14,9 +14,13 @@ from pruning.model.labels.marks import CONSTANT, DATA, FIRST, compact
 
 @dataclass
 class Relations:
-    """Collects while a network is traced; `here` is the operation and the module that the next entries are due to."""
+    """Collects while a network is traced; `here` is the operation and the module that the next entries are due to.
+
+    `loose` is on within recurrent layers, whose layers and directions need not be alike.
+    """
 
     here: str = ""
+    loose: bool = False
     pairs: list[Tensor] = field(default_factory=list[Tensor])
     ties: list[tuple[Tensor, str]] = field(default_factory=list[tuple[Tensor, str]])
     locks: list[tuple[Tensor, str]] = field(default_factory=list[tuple[Tensor, str]])
@@ -24,6 +28,7 @@ class Relations:
     statistics: list[tuple[Tensor, str]] = field(default_factory=list[tuple[Tensor, str]])
     written: list[Tensor] = field(default_factory=list[Tensor])
     read: list[Tensor] = field(default_factory=list[Tensor])
+    consumed: list[Tensor] = field(default_factory=list[Tensor])
     heads: list[Tensor] = field(default_factory=list[Tensor])
 
     def add(self, others: "Relations") -> None:
@@ -32,6 +37,7 @@ class Relations:
             (self.pairs, others.pairs),
             (self.written, others.written),
             (self.read, others.read),
+            (self.consumed, others.consumed),
             (self.heads, others.heads),
         ):
             mine.extend(theirs)

@@ -128,6 +128,13 @@ def same(call: Call) -> Marks:
     return Marks(marks.planes, call.data())
 
 
+def written_over(call: Call) -> Marks:
+    """copy_: what was there before is gone."""
+    source, target = call.given["src"], call.source
+    planes = tuple(Plane(aligned(p.labels, target.dim()), p.vanishes) for p in call.marks_of(source).planes)
+    return marked(planes, call.marks_of(source).data)
+
+
 def pad(call: Call) -> Marks:
     """Numbers made by the code are added at the edges."""
     source, widths = call.source, call.given["pad"]
@@ -156,34 +163,42 @@ def concatenate(call: Call) -> Marks:
         shapes.append(list(tensor.unsqueeze(dim).shape if stacked else tensor.shape))
         planes = tuple(Plane(l, p.vanishes) for l, p in zip(labels, marks.planes, strict=True))
         operands.append(Operand(planes, frozenset(d for d, n in enumerate(shapes[-1]) if n > 1), marks.data))
-    across = [
-        Operand(tuple(p for p in o.planes if dim not in p.dims), o.sizes - {dim}, o.data) for o in operands
-    ]
+    if call.relations.loose:
+        # recurrent layers put the states of their layers beside one another, and are made anew if these differ
+        return marked(_side_by_side([list(o.planes) for o in operands], operands, shapes, dim), call.data())
+    across: list[Operand] = []
+    beside: list[list[Plane]] = []
+    for operand in operands:
+        together = [p for p in operand.planes if _lies_along(p, operands, dim)]
+        beside.append(together)
+        rest = tuple(p for p in operand.planes if not any(p is one for one in together))
+        across.append(Operand(rest, operand.sizes - {dim}, operand.data))
     found = list(meet(call.relations, across, lambda zeros: len(zeros) == len(tensors)))
-    found += _side_by_side(operands, shapes, dim)
-    return marked(found, call.data())
+    return marked(found + _side_by_side(beside, operands, shapes, dim), call.data())
 
 
-def _side_by_side(operands: Sequence[Operand], shapes: Sequence[list[int]], dim: int) -> list[Plane]:
+def _lies_along(plane: Plane, operands: Sequence[Operand], dim: int) -> bool:
+    """Whether the labels differ along the dimension, or those do that they lie beside."""
+    return dim in plane.dims or any(
+        dim in other.dims and bool(other.dims & plane.dims) for operand in operands for other in operand.planes
+    )
+
+
+def _side_by_side(
+    beside: Sequence[Sequence[Plane]], operands: Sequence[Operand], shapes: Sequence[list[int]], dim: int
+) -> list[Plane]:
     """The planes that differ along the dimension itself: one after the other, with what lies between them."""
-    along = [[plane for plane in operand.planes if dim in plane.dims] for operand in operands]
     made: list[Plane] = []
-    for number in range(max(map(len, along))):
+    for number in range(max(map(len, beside))):
+        planes = [planes[number] if number < len(planes) else None for planes in beside]
+        there = [plane for plane in planes if plane is not None]
+        sizes = [max(lengths) for lengths in zip(*(plane.labels.shape for plane in there), strict=True)]
         parts: list[Tensor] = []
-        planes = [planes[number] if number < len(planes) else None for planes in along]
-        sizes = [1] * len(shapes[0])
-        for plane in planes:
-            if plane is not None:
-                sizes = [max(a, b) if i != dim else 1 for i, (a, b) in enumerate(zip(sizes, plane.labels.shape, strict=True))]
         for plane, operand, shape in zip(planes, operands, shapes, strict=True):
-            if plane is None:
-                # one unit that writes all of a part, such as a gate of one channel, is no unit along this dimension
-                filler = DATA if operand.data else CONSTANT
-                parts.append(torch.full([*sizes[:dim], shape[dim], *sizes[dim + 1 :]], filler))
-            else:
-                parts.append(plane.labels.expand([*sizes[:dim], shape[dim], *sizes[dim + 1 :]]))
-        vanishes = all(plane.vanishes for plane in planes if plane is not None)
-        made.append(Plane(torch.cat(parts, dim), vanishes))
+            size = [*sizes[:dim], shape[dim], *sizes[dim + 1 :]]
+            filler = torch.full([1] * len(size), DATA if operand.data else CONSTANT)
+            parts.append((filler if plane is None else plane.labels).expand(size))
+        made.append(Plane(torch.cat(parts, dim), all(plane.vanishes for plane in there)))
     return made
 
 
@@ -205,9 +220,15 @@ def product(call: Call) -> Marks:
         Factor(call.marks_of(second), letters[1]),
         letters[2],
     )
-    data = call.marks_of(first).data or call.marks_of(second).data
+    data = _multiplied_data(call, first, second)
     added = None if first is call.given["self"] else call.given["self"]
     return _plus(call, planes, data, added, call.result)
+
+
+def _multiplied_data(call: Call, first: Tensor, second: Tensor) -> bool:
+    """Whether a product is data: a weight times what the code makes by itself is not, two weights are taken for it."""
+    marks = call.marks_of(first), call.marks_of(second)
+    return any(each.data for each in marks) or all(each.planes for each in marks)
 
 
 def _plus(call: Call, planes: Sequence[Plane], data: bool, added: Tensor | None, result: Tensor) -> Marks:
@@ -216,7 +237,7 @@ def _plus(call: Call, planes: Sequence[Plane], data: bool, added: Tensor | None,
     shape = frozenset(dim for dim, size in enumerate(result.shape) if size > 1)
     operands = [Operand(tuple(planes), shape, data), _operand(call, added, result.dim())]
     # a bias that the units own is zero with them
-    return marked(meet(call.relations, operands, lambda zeros: zeros == {0, 1}), call.data())
+    return marked(meet(call.relations, operands, lambda zeros: zeros == {0, 1}), data or call.data())
 
 
 def grouped_product(call: Call) -> Marks:
@@ -308,6 +329,7 @@ def _grouped(call: Call, values: Marks, weights: Marks, groups: int, transposed:
     else:
         if not weights.data:
             relations.read.append(columns.unique())
+        relations.consumed.append(seen.unique())
         each = relations.tie(seen.reshape(groups, inputs), {0})
         if transposed:
             tied = relations.tie(columns.expand(channels).reshape(groups, inputs), {0})
@@ -395,7 +417,8 @@ def embedding(call: Call) -> Marks:
     bag = call.name == "_embedding_bag"
     before = 1 if bag else indices.dim()
     planes = [Plane(p.labels.reshape([1] * before + [-1]), p.vanishes) for p in columns]
-    return marked(planes, call.data()) if not bag else [marked(planes, call.data()), UNMARKED, UNMARKED, UNMARKED]
+    made = marked(planes, True)
+    return [made, UNMARKED, UNMARKED, UNMARKED] if bag else made
 
 
 def reduce(call: Call) -> Any:
@@ -565,6 +588,7 @@ RULES: dict[str, Rule] = {
     **_group(batch_norm, "native_batch_norm _native_batch_norm_legit _native_batch_norm_legit_no_training cudnn_batch_norm"),
     **_group(layer_norm, "native_layer_norm _fused_rms_norm rms_norm"),
     **_group(group_norm, "native_group_norm"),
+    **_group(written_over, "copy"),
     **_group(embedding, "embedding _embedding_bag"),
     **_group(concatenate, "cat stack concat"),
     **_group(pad, "constant_pad_nd"),
@@ -595,7 +619,7 @@ RULES: dict[str, Rule] = {
     **_group(as_complex, "view_as_complex"),
     **_group(as_real, "view_as_real"),
     **_group(distances, "_cdist_forward cdist _euclidean_dist"),
-    **_group(pointwise, "hardswish prelu _prelu_kernel copy where masked_fill hardsigmoid silu mish dropout rrelu threshold"),
+    **_group(pointwise, "hardswish prelu _prelu_kernel where masked_fill hardsigmoid silu mish dropout rrelu threshold"),
     **_group(
         made_alike,
         "zeros_like ones_like empty_like full_like rand_like randn_like new_zeros new_ones new_empty new_full "

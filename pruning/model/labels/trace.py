@@ -57,6 +57,7 @@ class Tracer(TorchDispatchMode):
         self.marks = WeakTensorKeyDictionary()
         self.aliases: dict[int, WeakTensorKeyDictionary] = {}
         self.modules: list[str] = [""]
+        self.recurrent = False
         self.touched: set[str] = set()
         self._names: dict[int, str] = {}
         self._label_parameters(model, axes)
@@ -95,6 +96,7 @@ class Tracer(TorchDispatchMode):
         result = func(*args, **kwargs)
         if followed or func._schema.is_mutable:
             name = func.overloadpacket.__name__.strip("_").removeprefix("native_")
+            self.relations.loose = self.recurrent
             self.relations.here = f"{name} in {self.modules[-1]}" if self.modules[-1] else name
             call = Call(func, given, result, self.relations, self.marks_of)
             made = rule_of(func, result)(call)
@@ -209,9 +211,11 @@ def follow(model: nn.Module, example: Tensor, axes: list[Axis], relations: Relat
 
     def enter(module: nn.Module, _args: Any, _kwargs: Any) -> None:
         tracer.modules.append(names[module])
+        tracer.recurrent = isinstance(module, nn.RNNBase)
 
     def leave(_module: nn.Module, _args: Any, _output: Any) -> None:
         tracer.modules.pop()
+        tracer.recurrent = False
 
     tracer.marks[example] = Marks((), True)
     hooks = [(module, enter) for module in names], [(module, leave) for module in names]

@@ -1,0 +1,144 @@
+"""Layers that torch cannot make as narrow as pruning makes them. This file needs nothing but torch: a report carries it.
+
+Each is its torch class with the same tensors by the same names, and computes from their shapes.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class NarrowAttention(nn.MultiheadAttention):
+    """Attention whose heads are as many as its tensors hold, whatever the width of what goes in and out."""
+
+    _qkv_same_embed_dim = False  # keeps torch's transformer layers off their fast path, which knows one width only
+
+    def forward(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        key_padding_mask: Tensor | None = None,
+        need_weights: bool = True,
+        attn_mask: Tensor | None = None,
+        average_attn_weights: bool = True,
+        is_causal: bool = False,
+    ) -> tuple[Tensor, Tensor | None]:
+        batched = query.dim() == 3
+        if not batched:
+            query, key, value = (each.unsqueeze(0 if self.batch_first else 1) for each in (query, key, value))
+            key_padding_mask = None if key_padding_mask is None else key_padding_mask.unsqueeze(0)
+        if not self.batch_first:
+            query, key, value = (each.transpose(0, 1) for each in (query, key, value))
+        width = self.out_proj.weight.shape[1]
+        heads = width // self.head_dim
+        if self.in_proj_weight is not None:
+            parts = self.in_proj_weight.split(width)
+        else:
+            parts = (self.q_proj_weight, self.k_proj_weight, self.v_proj_weight)
+        biases = (None, None, None) if self.in_proj_bias is None else self.in_proj_bias.split(width)
+        q, k, v = (F.linear(x, w, b) for x, w, b in zip((query, key, value), parts, biases, strict=True))
+        if self.bias_k is not None and self.bias_v is not None:
+            k = torch.cat([k, self.bias_k.expand(len(k), 1, width)], dim=1)
+            v = torch.cat([v, self.bias_v.expand(len(v), 1, width)], dim=1)
+        if self.add_zero_attn:
+            k, v = (torch.cat([each, each.new_zeros(len(each), 1, width)], dim=1) for each in (k, v))
+        q, k, v = (each.unflatten(-1, (heads, self.head_dim)).transpose(1, 2) for each in (q, k, v))
+        mask = self._added_mask(key_padding_mask, attn_mask, q, k)
+        if mask is None and is_causal:
+            mask = q.new_full((q.shape[2], k.shape[2]), float("-inf")).triu(1)
+        scores = q @ k.transpose(-1, -2) / self.head_dim**0.5
+        weights = (scores if mask is None else scores + mask).softmax(dim=-1)
+        found = F.dropout(weights, self.dropout, self.training) @ v
+        output = self.out_proj(found.transpose(1, 2).flatten(2))
+        output = output if self.batch_first else output.transpose(0, 1)
+        weights = weights.mean(dim=1) if average_attn_weights else weights
+        if not batched:
+            output, weights = output.squeeze(0 if self.batch_first else 1), weights.squeeze(0)
+        return output, weights if need_weights else None
+
+    def _added_mask(self, padding: Tensor | None, masked: Tensor | None, q: Tensor, k: Tensor) -> Tensor | None:
+        """Both masks as numbers to be added to the scores [n, heads, queries, keys]; keys of its own are never masked."""
+        total: Tensor | None = None
+        for mask in (masked, None if padding is None else padding[:, None, None, :]):
+            if mask is None:
+                continue
+            if mask.dtype == torch.bool:
+                mask = q.new_zeros(mask.shape).masked_fill(mask, float("-inf"))
+            if mask.dim() == 3:  # [n x heads as they were, queries, keys]: the first of each, for all are alike or none
+                mask = mask.unflatten(0, (len(q), -1))[:, : q.shape[1]]
+            mask = F.pad(mask, (0, k.shape[2] - mask.shape[-1]))
+            total = mask if total is None else total + mask
+        return total
+
+
+class _NarrowRecurrent(nn.RNNBase):
+    """A recurrent layer each of whose layers and directions has as many hidden units as its tensors hold.
+
+    Where these differ the last states come as a tuple, a tensor [n, units] for each layer and direction.
+    """
+
+    def forward(self, input, hx=None):  # noqa: A002 - the name that torch gives it
+        if isinstance(input, nn.utils.rnn.PackedSequence):
+            raise TypeError("packed sequences are not supported once layers differ in their hidden units: pad instead")
+        batched = input.dim() == 3
+        steps = input if batched else input.unsqueeze(0 if self.batch_first else 1)
+        steps = steps.transpose(0, 1) if self.batch_first else steps
+        states = []
+        for layer in range(self.num_layers):
+            found = []
+            for number, suffix in enumerate(("", "_reverse") if self.bidirectional else ("",)):
+                begun = self._begun(hx, layer * (2 if self.bidirectional else 1) + number, steps, f"l{layer}{suffix}")
+                output, last = self._direction(steps.flip(0) if suffix else steps, begun, f"l{layer}{suffix}")
+                found.append(output.flip(0) if suffix else output)
+                states.append(last)
+            steps = torch.cat(found, dim=-1)
+            if layer + 1 < self.num_layers:
+                steps = F.dropout(steps, self.dropout, self.training)
+        output = steps.transpose(0, 1) if self.batch_first else steps
+        output = output if batched else output.squeeze(0 if self.batch_first else 1)
+        return output, self._last(states, batched)
+
+    def _begun(self, hx, number, steps, end):
+        """The first states of one layer and direction, each [1, n, units]."""
+        count = 2 if self.mode == "LSTM" else 1
+        if hx is None:
+            units = getattr(self, f"weight_hh_{end}").shape[1]
+            return tuple(steps.new_zeros(1, steps.shape[1], units) for _ in range(count))
+        given = hx if self.mode == "LSTM" else (hx,)
+        return tuple(each[number].reshape(1, steps.shape[1], -1) for each in given)
+
+    def _direction(self, steps, begun, end):
+        names = ["weight_ih", "weight_hh", *(("bias_ih", "bias_hh") if self.bias else ())]
+        tensors = [getattr(self, f"{name}_{end}") for name in names]
+        function = {"LSTM": torch.lstm, "GRU": torch.gru, "RNN_TANH": torch.rnn_tanh, "RNN_RELU": torch.rnn_relu}
+        state = list(begun) if self.mode == "LSTM" else begun[0]
+        output, *last = function[self.mode](steps, state, tensors, self.bias, 1, 0.0, self.training, False, False)
+        return output, last
+
+    def _last(self, states, batched):
+        found = []
+        for each in zip(*states, strict=True):
+            alike = len({state.shape for state in each}) == 1
+            of_all = torch.cat(each) if alike else tuple(state.squeeze(0) for state in each)
+            found.append(of_all.squeeze(1) if alike and not batched else of_all)
+        return tuple(found) if self.mode == "LSTM" else found[0]
+
+    def flatten_parameters(self):
+        """There is no one block of memory for layers that differ."""
+
+
+class NarrowLSTM(_NarrowRecurrent, nn.LSTM):
+    pass
+
+
+class NarrowGRU(_NarrowRecurrent, nn.GRU):
+    pass
+
+
+class NarrowRNN(_NarrowRecurrent, nn.RNN):
+    pass
+
+
+NARROW = {nn.MultiheadAttention: NarrowAttention, nn.LSTM: NarrowLSTM, nn.GRU: NarrowGRU, nn.RNN: NarrowRNN}
+"""torch's class -> the class that its modules become once they are narrower than it can be."""
