@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, ClassVar
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from pruning.model.labels.dependencies import Alike
+    from pruning.model.labels.trace import Axis
     from pruning.model.units import UnitGroup
 
 
@@ -22,27 +24,44 @@ class Channels:
     rows: ClassVar[bool] = False
 
     def sorted_out(self, model: nn.Module, example: Tensor) -> tuple[list[UnitGroup], dict[str, str]]:
-        from pruning.granularities.coupling import coupled_groups
+        from pruning.granularities.coupling import coupled_groups, made_by
         from pruning.model.labels.dependencies import dependencies_of
-        from pruning.model.layer_table import prunable_weights
+        from pruning.model.layer_table import owning_layer, prunable_weights
         from pruning.model.layer_types import has_channels, is_a
         from pruning.model.trial import tried
 
-        found = dependencies_of(model, example)
-        groups, reasons = coupled_groups(model, found, lambda root: True, has_channels)
-        others = {
-            weight.name: f"{type(weight.module).__name__} has no channels that can be cut: choose another granularity"
+        without = {
+            weight.name: type(weight.module).__name__
             for weight in prunable_weights(model)
             if is_a(weight.module, ("Embedding", "RNNBase", "MultiheadAttention"))
         }
-        groups = [group for group in groups if not others.keys() & set(group.members)]
+        params = {weight.param for weight in prunable_weights(model) if weight.name in without}
+        found = dependencies_of(model, example)
+
+        def ranked_by(alike: Alike) -> list[Axis]:
+            """The rows of Linear layers and convolutions; where there are none, those of others that have channels."""
+            made = made_by(model, found, alike)
+            usual = [axis for axis in made if has_channels(owning_layer(model, axis.param))]
+            return usual or [axis for axis in made if axis.param not in params]
+
+        groups, reasons = coupled_groups(model, found, ranked_by)
         removable, whole = tried(model, example, groups)
         reasons |= {member: whole[group.name] for group in groups if group.name in whole for member in group.members}
         members = {member for group in removable for member in group.members}
-        hidden = {weight.name: _HIDDEN for weight in prunable_weights(model)}
-        reasons = {name: why for name, why in (hidden | reasons | others).items() if name not in members}
-        order = list(hidden)
-        return sorted(removable, key=lambda group: order.index(group.name)), reasons
+        follows = {piece.param: group.name for group in removable for piece in group.follows}
+        rows = {weight.param: weight.name for weight in prunable_weights(model)}
+        return removable, {
+            name: _why_not(param, name, without, follows, reasons)
+            for param, name in rows.items()
+            if name not in members
+        }
 
 
-_HIDDEN = "the network does not use its weight on the example, so that nobody knows what its units are: they always stay"
+def _why_not(param: str, row: str, without: dict[str, str], follows: dict[str, str], reasons: dict[str, str]) -> str:
+    if row in without and param in follows:
+        return f"its units are pruned with those of {follows[param]}: {without[row]} has no channels of its own"
+    if row in without:
+        return f"{without[row]} has no channels that can be cut: choose another granularity"
+    return reasons.get(
+        row, "the network does not use it on the example, so that nobody knows its units: they always stay"
+    )

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from pruning.model.labels.dependencies import Alike, Dependencies
 from pruning.model.labels.trace import Axis
-from pruning.model.layer_table import Weight, owning_layer, prunable_weights
+from pruning.model.layer_table import Weight, prunable_weights
 from pruning.model.units import Slice, UnitGroup
 
 
@@ -22,11 +22,11 @@ class Candidate:
 
 
 def coupled_groups(
-    model: nn.Module, found: Dependencies, wanted: Callable[[int], bool], ranks: Callable[[nn.Module], bool]
+    model: nn.Module, found: Dependencies, ranked_by: Callable[[Alike], Sequence[Axis]]
 ) -> tuple[list[UnitGroup], dict[str, str]]:
-    """The groups of all units of which `wanted` says yes to their root; and for each row that is in none why not.
+    """The groups of all units that some axes rank; and for each row that is in none, if it is known, why not.
 
-    Units are ranked by the rows of layers that `ranks` says yes to; where there are none, of all layers that make them.
+    `ranked_by` says by which axes of prunable weights units that are alike are ranked: by none if they are not wanted.
     """
     weights = {weight.param: weight for weight in prunable_weights(model)}
     frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
@@ -35,18 +35,33 @@ def coupled_groups(
     reasons: dict[str, str] = {}
     candidates: list[Candidate] = []
     for alike in found.alike(roots):
-        own = [axis for axis in alike.index if axis in made]
-        ranked = tuple(axis for axis in own if ranks(owning_layer(model, axis.param))) or tuple(own)
-        why_not = _why_not(found, alike, frozen, ranked)
-        if why_not or not wanted(int(alike.roots[0])):
-            for axis in own:
-                if why_not:
-                    reasons.setdefault(weights[axis.param].name, why_not)
+        ranked = tuple(ranked_by(alike))
+        if not ranked:
             continue
-        candidates.append(Candidate(len(alike.roots), alike.index, ranked))
-    groups = [_group(candidate, weights) for candidate in _one_a_row(candidates)]
+        if why_not := _why_not(found, alike, frozen, ranked):
+            for axis in ranked:
+                reasons.setdefault(weights[axis.param].name, why_not)
+        else:
+            candidates.append(Candidate(len(alike.roots), alike.index, ranked))
+    chosen = _one_a_row(candidates)
+    for axis in {axis for candidate in candidates for axis in candidate.ranked}:
+        reasons[weights[axis.param].name] = (
+            "its units fall in several parts that are pruned with different layers and are not equally many: they "
+            "always stay"
+        )
+    groups = sorted((_group(candidate, weights) for candidate in chosen), key=lambda g: _order(weights, g.name))
     members = {member for group in groups for member in group.members}
     return groups, {name: why for name, why in reasons.items() if name not in members}
+
+
+def _order(weights: dict[str, Weight], row: str) -> int:
+    return next(i for i, weight in enumerate(weights.values()) if weight.name == row)
+
+
+def made_by(model: nn.Module, found: Dependencies, alike: Alike) -> list[Axis]:
+    """The axes of prunable weights that make such units."""
+    prunable = {weight.param for weight in prunable_weights(model)}
+    return [axis for axis in alike.index if axis in found.written and axis.param in prunable]
 
 
 def _why_not(found: Dependencies, alike: Alike, frozen: set[str], ranked: Sequence[Axis]) -> str:
@@ -75,8 +90,11 @@ def _one_a_row(candidates: Sequence[Candidate]) -> list[Candidate]:
         sharing = [other for other in chosen if set(other.ranked) & set(candidate.ranked)]
         if not sharing:
             chosen.append(candidate)
-        elif len(sharing) == 1 and sharing[0].units == candidate.units:
-            chosen[chosen.index(sharing[0])] = _merged(sharing[0], candidate)
+        elif all(other.units == candidate.units for other in sharing):
+            for other in sharing:
+                candidate = _merged(other, candidate)
+                chosen.remove(other)
+            chosen.append(candidate)
     return chosen
 
 

@@ -3,11 +3,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from pruning.model.layer_types import is_a
+from pruning.granularities.fixed import only_zeroed
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from pruning.model.labels.dependencies import Alike
+    from pruning.model.labels.trace import Axis
     from pruning.model.units import UnitGroup
 
 
@@ -15,42 +17,44 @@ if TYPE_CHECKING:
 class Heads:
     """Heads of attention: their rows of query, key and value and their columns of the output projection.
 
-    (Michel et al. 2019, arXiv 1905.10650.) One group for each attention layer, layout (heads,). Knows
-    nn.MultiheadAttention, and modules that hold the number of their heads and Linear layers by common names, separate
-    or fused (queries, then keys, then values); whether their heads lie so is tried out on the example. Only set to
-    zero: nn.MultiheadAttention cannot be built with fewer heads at the same width.
+    (Michel et al. 2019, arXiv 1905.10650.) One group for each attention layer, layout (heads,). Heads are found by what
+    the network computes, whatever its modules are called: queries meet keys within a head only. Heads that share a key
+    fall together. Where the network's code has the number of its heads written in they are only set to zero.
     """
 
     unit: ClassVar[str] = "attention heads"
-    removable: ClassVar[bool] = False
+    removable: ClassVar[bool] = True
     rows: ClassVar[bool] = False
 
     def sorted_out(self, model: nn.Module, example: Tensor) -> tuple[list[UnitGroup], dict[str, str]]:
-        from pruning.granularities.attention import attention_of, belong_together
+        from pruning.granularities.coupling import coupled_groups
+        from pruning.model.labels.dependencies import dependencies_of
         from pruning.model.layer_table import prunable_weights
-        from pruning.model.parameter_sharing import why_kept_whole
+        from pruning.model.layer_types import is_a
+        from pruning.model.trial import tried
 
-        rows = {param: name for name, param, _ in prunable_weights(model)}
-        groups: list[UnitGroup] = []
-        reasons: dict[str, str] = {}
-        for name, module in model.named_modules():
-            found, involved = attention_of(name, module)
-            if not involved:
-                continue
-            if isinstance(found, str):
-                why_not = found
-            elif not (why_not := why_kept_whole(model, module, involved, [piece.param for piece in found.biases])):
-                group = found.group(rows)
-                if is_a(module, ("MultiheadAttention",)) or belong_together(model, example, name, found):
-                    groups.append(group)
-                    continue
-                why_not = f"the heads of {name} do not lie in its weights one after the other: choose weights"
-            reasons |= {rows[param]: why_not for param in involved if param in rows}
+        found = dependencies_of(model, example)
+        weights = {weight.param: weight for weight in prunable_weights(model)}
+
+        def ranked_by(alike: Alike) -> list[Axis]:
+            """All weights of the attention, rows and columns."""
+            if not any(int(root) in found.heads for root in alike.roots):
+                return []
+            used = found.written | found.read
+            return [
+                axis
+                for axis in alike.index
+                if axis in used and axis.param in weights and not is_a(weights[axis.param].module, ("Embedding",))
+            ]
+
+        groups, reasons = coupled_groups(model, found, ranked_by)
+        removable, whole = tried(model, example, groups)
+        by_name = {group.name: group for group in removable}
+        groups = [by_name.get(group.name) or only_zeroed(group, whole[group.name]) for group in groups]
         taken = {member for group in groups for member in group.members} | reasons.keys()
         other = {
-            name: f"{type(module).__name__} has no attention heads that are known: choose another granularity"
-            for name, _, module in prunable_weights(model)
-            if name not in taken
+            weight.name: f"{type(weight.module).__name__} makes no heads of attention: choose another granularity"
+            for weight in weights.values()
+            if weight.name not in taken
         }
-        order = list(rows.values())
-        return sorted(groups, key=lambda group: order.index(group.name)), reasons | other
+        return groups, reasons | other

@@ -3,10 +3,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from pruning.granularities.fixed import only_zeroed
+
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from pruning.granularities.recurrent import Direction
+    from pruning.model.labels.dependencies import Alike
+    from pruning.model.labels.trace import Axis
     from pruning.model.units import UnitGroup
 
 
@@ -15,12 +19,13 @@ class RNNUnits:
     """Hidden units of nn.RNN, nn.GRU and nn.LSTM, one group for each layer and direction. Layout (hidden,).
 
     (Wen et al. 2018, arXiv 1709.05027.) A unit owns its row in every gate of both weight matrices, its biases, and its
-    columns in the recurrent matrix and in the next stacked layer. From a zero state it is exactly 0 at every step. Only
-    set to zero: torch's modules have one hidden size for all layers and directions.
+    columns in the recurrent matrix and in whatever reads its states. From a zero state it is exactly 0 at every step.
+    torch's modules have one hidden size for all layers and directions; where these are left with different ones the
+    module becomes one of ours. Units that the rest of the network cannot do without are only set to zero.
     """
 
     unit: ClassVar[str] = "hidden units"
-    removable: ClassVar[bool] = False
+    removable: ClassVar[bool] = True
     rows: ClassVar[bool] = False
 
     def sorted_out(self, model: nn.Module, example: Tensor) -> tuple[list[UnitGroup], dict[str, str]]:
@@ -39,7 +44,36 @@ class RNNUnits:
                 groups.append(_group(members, direction))
         named = {member for group in groups for member in group.members} | reasons.keys()
         projections = [name for name in rows.values() if name not in named]
-        return groups, reasons | dict.fromkeys(projections, "a projection mixes the hidden units: choose weights")
+        return _removable(model, example, groups), reasons | dict.fromkeys(
+            projections, "a projection mixes the hidden units: choose weights"
+        )
+
+
+def _removable(model: nn.Module, example: Tensor, groups: list[UnitGroup]) -> list[UnitGroup]:
+    """The groups with all that reads their units, where these can be removed; the others as they are, with a reason."""
+    from pruning.granularities.coupling import coupled_groups
+    from pruning.model.labels.dependencies import dependencies_of
+    from pruning.model.trial import tried
+
+    if not groups:
+        return []
+    own = {group.params: group for group in groups}
+    found = dependencies_of(model, example)
+
+    def ranked_by(alike: Alike) -> list[Axis]:
+        """The gates of one layer and direction, if these units are all that falls together with it."""
+        made = [axis for axis in alike.index if axis in found.written and axis.dim == 0]
+        return [axis for params in own for axis in made if axis.param in params]
+
+    coupled, reasons = coupled_groups(model, found, ranked_by)
+    candidates = [group for group in coupled if group.params in own and group.units == own[group.params].units]
+    removable, whole = tried(model, example, candidates)
+    fitting = {group.name: group for group in removable}
+    together = "its units fall only together with those of other layers"
+    return [
+        fitting.get(group.name) or only_zeroed(group, whole.get(group.name, reasons.get(group.name, together)))
+        for group in groups
+    ]
 
 
 def _group(members: tuple[str, ...], direction: Direction) -> UnitGroup:

@@ -60,7 +60,7 @@ class CostModel:
         """The size once `pruned[name]` units of each group are removed. Without groups it is the size as it is."""
         gone: dict[str, dict[int, int]] = {}
         for group in groups:
-            for piece in group.pieces:
+            for piece in () if group.fixed else group.pieces:
                 assert isinstance(piece, Slice)  # what can be removed is a slice
                 by_dim = gone.setdefault(piece.param, {})
                 by_dim[piece.dim] = by_dim.get(piece.dim, 0) + pruned[group.name] * piece.index.shape[1]

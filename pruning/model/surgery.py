@@ -16,7 +16,7 @@ from pruning.model.units import Keep, Slice, UnitGroup, apply_masks, masks_of
 def remove_units(model: nn.Module, example: Tensor, groups: Iterable[UnitGroup], keep: Keep) -> nn.Module:
     """A new, physically smaller model without the units that do not stay; the given model is untouched.
 
-    Copy, cut, check that it runs and that the output keeps its shape. SurgeryError says what failed.
+    Units of a group that is `fixed` stay as they are, which is zero in a masked model. Copy, cut, check that it runs and that the output keeps its shape. SurgeryError says what failed.
     """
     shape = output_shape(model, example)
     smaller = without_units(model, groups, keep)
@@ -41,7 +41,7 @@ def without_units(model: nn.Module, groups: Iterable[UnitGroup], keep: Keep) -> 
         stays = keep[group.name].cpu()
         if not bool(stays.any()):
             raise SurgeryError(f"{group.name}: all {group.units} units would be removed; keep at least one")
-        if bool(stays.all()):
+        if bool(stays.all()) or group.fixed:
             continue
         for piece in group.pieces:
             assert isinstance(piece, Slice)  # what can be removed is a slice

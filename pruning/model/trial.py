@@ -23,63 +23,73 @@ _TRAINING = (
     "in train mode the network does not run without some of its units, as where a head runs in train mode alone: they "
     "always stay"
 )
-CANDIDATES = 5
+CANDIDATES = 6
 """So many numbers of one's own at most are tried in all combinations."""
 
 
 def tried(model: nn.Module, example: Tensor, groups: Sequence[UnitGroup]) -> tuple[list[UnitGroup], dict[str, str]]:
     """The groups whose units can be removed, with the sizes that go down with them; of the others, by name, why not."""
-    several = [group for group in groups if group.units > 1]
     # one trial for all is enough for nearly every network; only if it fails is each group tried alone
-    if not _went_wrong(model, example, several):
+    if not _went_wrong(model, example, groups):
         return list(groups), {}
-    removable: list[UnitGroup] = []
-    reasons: dict[str, str] = {}
-    known: dict[tuple[object, ...], tuple[SizeAttribute, ...]] = {}
-    for group in groups:
-        found, why_not = _tried_alone(model, example, group, known) if group.units > 1 else (group, "")
-        if why_not:
-            reasons[group.name] = why_not
-        else:
-            removable.append(found)
-    if why_not := _went_wrong(model, example, [group for group in removable if group.units > 1]):
-        return [], reasons | {group.name: f"together with other layers: {why_not}" for group in removable}
+    known: _Known = {}
+    found = [_running(model, example, group, known) for group in groups]
+    reasons = {group.name: why_not for group, why_not in found if why_not}
+    removable = [group for group, why_not in found if not why_not]
+    if _went_wrong(model, example, removable):
+        found = [_right(model, example, group) for group in removable]
+        reasons |= {group.name: why_not for group, why_not in found if why_not}
+        removable = [group for group, why_not in found if not why_not]
+        if why_not := _went_wrong(model, example, removable):
+            return [], reasons | {group.name: f"together with other layers, {why_not}" for group in removable}
     return removable, reasons
 
 
-def _tried_alone(
-    model: nn.Module, example: Tensor, group: UnitGroup, known: dict[tuple[object, ...], tuple[SizeAttribute, ...]]
-) -> tuple[UnitGroup, str]:
-    why_not = _went_wrong(model, example, [group])
+_Known = dict[tuple[tuple[type[nn.Module], str, int], ...], frozenset[tuple[str, int]]]
+"""The candidates of a group, as class, attribute and entry -> the attributes that were right; empty where none are."""
+
+
+def _running(model: nn.Module, example: Tensor, group: UnitGroup, known: _Known) -> tuple[UnitGroup, str]:
+    """The group with the sizes without which the network does not run; or a sentence."""
+    why_not = _does_not_run(model, example, group)
     if not why_not:
         return group, ""
     candidates = _candidates(model, group)
-    alike = tuple((type(model.get_submodule(size.module)), size.name) for size in candidates)
+    alike = tuple((type(model.get_submodule(size.module)), size.name, size.index) for size in candidates)
     attempts = _combinations(candidates)
     if alike in known:  # blocks of one class are alike: what was right in the first is tried first in the others
-        names = {size.name for size in known[alike]}
-        attempts = itertools.chain([tuple(size for size in candidates if size.name in names)], attempts)
+        right = tuple(size for size in candidates if (size.name, size.index) in known[alike])
+        attempts = itertools.chain([right], attempts) if right else iter(())
     for sizes in attempts:
         changed = replace(group, sizes=sizes)
-        if not _went_wrong(model, example, [changed]):
-            known[alike] = sizes
+        if not _does_not_run(model, example, changed) and not _went_wrong(model, example, [changed]):
+            known[alike] = frozenset((size.name, size.index) for size in sizes)
+            return changed, ""
+    known.setdefault(alike, frozenset())
+    return group, why_not
+
+
+def _right(model: nn.Module, example: Tensor, group: UnitGroup) -> tuple[UnitGroup, str]:
+    """The group with the sizes without which the network computes something else; or a sentence."""
+    why_not = _went_wrong(model, example, [group])
+    if not why_not:
+        return group, ""
+    for sizes in _combinations(_candidates(model, group)):
+        changed = replace(group, sizes=sizes)
+        if not _does_not_run(model, example, changed) and not _went_wrong(model, example, [changed]):
             return changed, ""
     return group, why_not
 
 
 def _combinations(candidates: Sequence[SizeAttribute]) -> Iterator[tuple[SizeAttribute, ...]]:
-    if not candidates:
-        return
-    yield tuple(candidates)
-    if len(candidates) <= CANDIDATES:
-        for count in range(1, len(candidates)):
-            yield from itertools.combinations(candidates, count)
-        return
-    by_name: dict[tuple[str, int], list[SizeAttribute]] = {}
+    """All at once, then all of one name, two names and so on."""
+    by_name: dict[tuple[str, int, int], list[SizeAttribute]] = {}
     for size in candidates:
-        by_name.setdefault((size.name, size.each), []).append(size)
-    names = list(by_name)[: CANDIDATES + 2]
-    for count in range(1, len(names)):
+        by_name.setdefault((size.name, size.index, size.each), []).append(size)
+    if by_name:
+        yield tuple(candidates)
+    names = sorted(by_name, key=lambda name: name[2] != 1)[:CANDIDATES]  # numbers of units first
+    for count in range(1, len(names) + (len(names) < len(by_name))):
         for chosen in itertools.combinations(names, count):
             yield tuple(size for name in chosen for size in by_name[name])
 
@@ -89,37 +99,66 @@ def _candidates(model: nn.Module, group: UnitGroup) -> list[SizeAttribute]:
     widths = {piece.index.shape[1] for piece in group.pieces if isinstance(piece, Slice)}
     each = {1} | widths | {width // part for width in widths for part in (2, 3, 4) if width % part == 0}
     found: dict[SizeAttribute, None] = {}
-    for piece in group.pieces:
-        path = piece.param
-        for _ in range(3):  # the layer, the module that it lies in, and the one around that
-            path = path.rpartition(".")[0]
-            module = model.get_submodule(path)
-            if type(module).__module__.startswith("torch.nn."):
-                continue
-            for name, value in vars(module).items():
-                if type(value) is int and value > 1 and value % group.units == 0 and value // group.units in each:
-                    found[SizeAttribute(path, name, value // group.units)] = None
-            if not path:
-                break
+    for path in dict.fromkeys(path for piece in group.pieces for path in _around(piece.param)):
+        module = model.get_submodule(path)
+        if type(module).__module__.startswith("torch.nn."):
+            continue
+        for name, value in vars(module).items():
+            values = value if isinstance(value, tuple | list) else [value]  # pyright: ignore[reportUnknownVariableType]
+            for index, number in enumerate(values):
+                if type(number) is int and number > 1 and number % group.units == 0 and number // group.units in each:
+                    entry = index if isinstance(value, tuple | list) else -1
+                    found[SizeAttribute(path, name, number // group.units, entry)] = None
     return list(found)
 
 
-def _went_wrong(model: nn.Module, example: Tensor, groups: Sequence[UnitGroup]) -> str:
-    """Remove about half of the units of each group, by lot: a sentence if that differs from setting them to zero.
+def _around(param: str) -> list[str]:
+    """The layer that a parameter belongs to, the module that it lies in, and the one around that."""
+    parts = param.split(".")[:-1]
+    return [".".join(parts[:end]) for end in range(len(parts), max(-1, len(parts) - 3), -1)]
+
+
+def _does_not_run(model: nn.Module, example: Tensor, group: UnitGroup) -> str:
+    """A sentence if the network does not run without about half of the group's units."""
+    try:
+        output_shape(without_units(model, [group], _lots([group])[0]), example)
+    except Exception as error:
+        return _why_it_does_not_run(error)
+    return ""
+
+
+def _why_it_does_not_run(error: Exception) -> str:
+    return f"the network does not run without some of its units ({describe(error)}): they always stay"
+
+
+def _lots(groups: Sequence[UnitGroup]) -> tuple[Keep, torch.Generator]:
+    """Keep about half of the units of each group, by lot."""
+    lots = torch.Generator().manual_seed(0)
+    return {g.name: torch.randperm(g.units, generator=lots) >= _half(g.units) for g in groups if g.units > 1}, lots
+
+
+def _half(units: int) -> int:
+    """About half, with two units left where there are three: one alone would be broadcast.
 
     An odd number: attention that views its channels as heads may run with half of them, and not with others.
     """
+    odd = units // 2 | 1
+    return odd if units - odd >= 2 or units < 3 else 1
+
+
+def _went_wrong(model: nn.Module, example: Tensor, groups: Sequence[UnitGroup]) -> str:
+    """Remove about half of the units of each group, by lot: a sentence if that differs from setting them to zero."""
+    groups = [group for group in groups if group.units > 1]
     if not groups:
         return ""
-    lots = torch.Generator().manual_seed(0)
-    keep = {g.name: torch.randperm(g.units, generator=lots) >= _half(g.units) for g in groups}
+    keep, lots = _lots(groups)
     inputs = _within(example, lots)
     try:
         smaller = without_units(model, groups, keep)
         output_shape(smaller, example)
         expected, output = _outputs(model, smaller, groups, keep, inputs)
     except Exception as error:  # whatever a stranger's forward raises on tensors that no longer fit
-        return f"the network does not run without some of its units ({describe(error)}): they always stay"
+        return _why_it_does_not_run(error)
     if output.shape != expected.shape:
         return _OUTPUT
     if not _same(output, expected):
@@ -127,12 +166,6 @@ def _went_wrong(model: nn.Module, example: Tensor, groups: Sequence[UnitGroup]) 
     if not _runs_in_train_mode(smaller, example) and _runs_in_train_mode(model, example):
         return _TRAINING
     return ""
-
-
-def _half(units: int) -> int:
-    """About half, an odd number, with two units left where there are three: one alone would be broadcast."""
-    odd = units // 2 | 1
-    return odd if units - odd >= 2 or units < 3 else 1
 
 
 def _same(output: Tensor, expected: Tensor) -> bool:

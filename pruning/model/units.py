@@ -99,18 +99,25 @@ class Whole:
 
 @dataclass(frozen=True)
 class SizeAttribute:
-    """A whole number that a module of one's own keeps of its size: the module's path, the attribute, how much of it is
-    each unit's.
+    """A whole number that a module of the network's own keeps of its size: the module's path, the attribute's name, and
+    how much of it is each unit's. `index` says which entry it is where the attribute is a tuple or a list, else −1.
     """
 
     module: str
     name: str
     each: int
+    index: int = -1
 
     def shrink(self, model: nn.Module, units: int) -> None:
         """Take off what so many units have of it."""
         owner = model.get_submodule(self.module)
-        setattr(owner, self.name, getattr(owner, self.name) - self.each * units)
+        value = getattr(owner, self.name)
+        if self.index < 0:
+            setattr(owner, self.name, value - self.each * units)
+        else:
+            entries = [*value]
+            entries[self.index] -= self.each * units
+            setattr(owner, self.name, type(value)(entries))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -120,7 +127,8 @@ class UnitGroup:
     `name` is the row that gives the group its name and `members` are all rows that hold these units (more than one when
     residual additions couple them). `layout` says how the units lie: (out, in, ...) for single weights, (units,) where
     they lie in no matrix. The values of `ranked` rank the units; `follows` is pruned with them: bias, norm, the next
-    layers' columns. `sizes` are numbers in modules of the network's own that go down with units that are removed.
+    layers' columns. `sizes` are numbers in modules of the network's own that go down with units that are removed;
+    `fixed` says why units of a granularity that removes them can only be set to zero here.
     """
 
     name: str
@@ -129,6 +137,7 @@ class UnitGroup:
     ranked: tuple[Piece, ...]
     follows: tuple[Piece, ...] = ()
     sizes: tuple[SizeAttribute, ...] = ()
+    fixed: str = ""
 
     def __repr__(self) -> str:
         """The layers and tensors that are pruned together, without their numbers."""

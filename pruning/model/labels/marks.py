@@ -69,9 +69,7 @@ def aligned(labels: Tensor, dims: int) -> Tensor:
 def own_sizes(tensor: Tensor, dims: int) -> frozenset[int]:
     """The dimensions, counted as in a tensor of `dims` dimensions, along which a tensor is not broadcast."""
     before = dims - tensor.dim()
-    return frozenset(
-        before + dim for dim, size in enumerate(tensor.shape) if size > 1 and tensor.stride(dim) != 0
-    )
+    return frozenset(before + dim for dim, size in enumerate(tensor.shape) if size > 1 and tensor.stride(dim) != 0)
 
 
 def lettered(labels: Tensor, letters: str, everything: str) -> Tensor:

@@ -86,9 +86,7 @@ def contract(relations: Relations, first: Factor, second: Factor, result: str) -
     summed = frozenset(everything) - frozenset(result)
     k = everything.index(next(iter(summed))) if summed else -1
     factors = (first, second)
-    planes = [
-        [Plane(lettered(p.labels, f.letters, everything), p.vanishes) for p in f.marks.planes] for f in factors
-    ]
+    planes = [[Plane(lettered(p.labels, f.letters, everything), p.vanishes) for p in f.marks.planes] for f in factors]
     dims = [frozenset(everything.index(letter) for letter in factor.letters) for factor in factors]
     along = [[p for p in of if k in p.dims] for of in planes]
     free = [[p for p in of if k not in p.dims] for of in planes]
@@ -100,9 +98,7 @@ def contract(relations: Relations, first: Factor, second: Factor, result: str) -
     sums = _sum_up(relations, factors, along, k)
     # what met along the sum is of both already
     settled = frozenset[int]().union(*(plane.dims for plane in sums))
-    operands = [
-        Operand(tuple(free[number]), dims[number] - settled, factors[number].marks.data) for number in (0, 1)
-    ]
+    operands = [Operand(tuple(free[number]), dims[number] - settled, factors[number].marks.data) for number in (0, 1)]
     operands.append(Operand(tuple(sums), frozenset(), True))
     found = meet(relations, operands, lambda zeros: bool(zeros))
     if k >= 0 and all(factor.marks.data for factor in factors):
@@ -150,9 +146,7 @@ def _sum_up(relations: Relations, factors: Sequence[Factor], along: Sequence[lis
     return [plane for plane in left if plane is not None]
 
 
-def _pairs(
-    relations: Relations, along: Sequence[list[Plane]], k: int
-) -> list[tuple[Plane | None, Plane | None]]:
+def _pairs(relations: Relations, along: Sequence[list[Plane]], k: int) -> list[tuple[Plane | None, Plane | None]]:
     """Which plane of one factor meets which of the other: those that differ in the same places, if there are several."""
     first, second = (list(planes) for planes in along)
     if len(first) <= 1 and len(second) <= 1:

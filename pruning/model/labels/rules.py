@@ -287,9 +287,7 @@ def convolution(call: Call) -> Marks:
     if shaped is None:
         return marked(planes, call.data())
     along = Marks(
-        tuple(
-            Plane(p.labels.reshape([1, -1, *[1] * (dims - 2)]), p.vanishes) for p in call.marks_of(shaped).planes
-        )
+        tuple(Plane(p.labels.reshape([1, -1, *[1] * (dims - 2)]), p.vanishes) for p in call.marks_of(shaped).planes)
     )
     operands = [Operand(tuple(planes), frozenset({1}), True), Operand(along.planes, frozenset({1}), False)]
     return marked(meet(relations, operands, lambda zeros: zeros == {0, 1}), call.data())
@@ -467,9 +465,7 @@ def over_positions(call: Call) -> Any:
     source = call.source
     spatial = next((int(c) for c, d in zip(call.name, call.name[1:], strict=False) if c.isdigit() and d == "d"), 2)
     places = set(range(source.dim() - spatial, source.dim()))
-    planes = [
-        Plane(call.relations.tie(p.labels, p.dims & places), p.vanishes) for p in call.marks_of(source).planes
-    ]
+    planes = [Plane(call.relations.tie(p.labels, p.dims & places), p.vanishes) for p in call.marks_of(source).planes]
     made = marked(planes, call.data())
     return made if isinstance(call.result, Tensor) else [made] * len(call.result)
 
@@ -494,8 +490,7 @@ def add_at(call: Call) -> Marks:
             continue
         marks = call.marks_of(tensor)
         planes = tuple(
-            Plane(call.relations.tie(aligned(p.labels, source.dim()), p.dims & {dim}), p.vanishes)
-            for p in marks.planes
+            Plane(call.relations.tie(aligned(p.labels, source.dim()), p.dims & {dim}), p.vanishes) for p in marks.planes
         )
         sizes = own_sizes(tensor, source.dim()) - {dim}
         operands.append(Operand(planes, sizes, marks.data))
@@ -558,7 +553,9 @@ def unknown(call: Call) -> Any:
     """An operation that is not in the table: what goes in stays whole."""
     for tensor in call.tensors():
         for plane in call.marks_of(tensor).planes:
-            call.relations.lock(plane.labels, f"what torch's {call.name} makes of its units is not known ({call.relations.here})")
+            call.relations.lock(
+                plane.labels, f"what torch's {call.name} makes of its units is not known ({call.relations.here})"
+            )
     made = Marks((), call.data())
     return tree_map(lambda value: made if isinstance(value, Tensor) else None, call.result)
 
@@ -585,7 +582,9 @@ RULES: dict[str, Rule] = {
     **_group(grouped_product, "_grouped_mm"),
     **_group(vector_product, "mv dot"),
     **_group(convolution, "convolution _convolution"),
-    **_group(batch_norm, "native_batch_norm _native_batch_norm_legit _native_batch_norm_legit_no_training cudnn_batch_norm"),
+    **_group(
+        batch_norm, "native_batch_norm _native_batch_norm_legit _native_batch_norm_legit_no_training cudnn_batch_norm"
+    ),
     **_group(layer_norm, "native_layer_norm _fused_rms_norm rms_norm"),
     **_group(group_norm, "native_group_norm"),
     **_group(written_over, "copy"),
@@ -604,7 +603,10 @@ RULES: dict[str, Rule] = {
     ),
     **_group(normalise, "_softmax _log_softmax _safe_softmax softmax log_softmax"),
     **_group(mix, "cumsum cumprod logcumsumexp cummax cummin sort topk kthvalue mode _fft_c2c _fft_r2c _fft_c2r"),
-    **_group(reduce, "sum mean amax amin max min var std var_mean std_mean prod argmax argmin logsumexp norm linalg_vector_norm any all median nanmean count_nonzero"),
+    **_group(
+        reduce,
+        "sum mean amax amin max min var std var_mean std_mean prod argmax argmin logsumexp norm linalg_vector_norm any all median nanmean count_nonzero",
+    ),
     **_group(
         over_positions,
         "max_pool1d max_pool2d max_pool3d max_pool2d_with_indices max_pool3d_with_indices avg_pool1d avg_pool2d "
@@ -619,7 +621,9 @@ RULES: dict[str, Rule] = {
     **_group(as_complex, "view_as_complex"),
     **_group(as_real, "view_as_real"),
     **_group(distances, "_cdist_forward cdist _euclidean_dist"),
-    **_group(pointwise, "hardswish prelu _prelu_kernel where masked_fill hardsigmoid silu mish dropout rrelu threshold"),
+    **_group(
+        pointwise, "hardswish prelu _prelu_kernel where masked_fill hardsigmoid silu mish dropout rrelu threshold"
+    ),
     **_group(
         made_alike,
         "zeros_like ones_like empty_like full_like rand_like randn_like new_zeros new_ones new_empty new_full "
