@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
     from pruning.model.labels.dependencies import Alike
     from pruning.model.labels.trace import Axis
-    from pruning.model.units import UnitGroup
+    from pruning.model.units import Piece, UnitGroup
 
 
 @dataclass(frozen=True)
@@ -46,22 +46,21 @@ class Channels:
 
         groups, reasons = coupled_groups(model, found, ranked_by)
         removable, whole = tried(model, example, groups)
-        reasons |= {member: whole[group.name] for group in groups if group.name in whole for member in group.members}
         members = {member for group in removable for member in group.members}
-        follows = {piece.param: group.name for group in removable for piece in group.follows}
+        made = {(axis.param, axis.dim) for axis in found.written}
         rows = {weight.param: weight.name for weight in prunable_weights(model)}
-        return removable, {
-            name: _why_not(param, name, without, follows, reasons)
-            for param, name in rows.items()
-            if name not in members
-        }
+        for group in groups:
+            with_it = [rows[p.param] for p in group.pieces if p.param in rows and (p.param, _dim(p)) in made]
+            for row in with_it:
+                reasons[row] = whole.get(group.name, f"its units are pruned with those of {group.name}")
+        return removable, {row: _why_not(row, without, reasons) for row in rows.values() if row not in members}
 
 
-def _why_not(param: str, row: str, without: dict[str, str], follows: dict[str, str], reasons: dict[str, str]) -> str:
-    if row in without and param in follows:
-        return f"its units are pruned with those of {follows[param]}: {without[row]} has no channels of its own"
-    if row in without:
+def _dim(piece: Piece) -> int:
+    return getattr(piece, "dim", 0)
+
+
+def _why_not(row: str, without: dict[str, str], reasons: dict[str, str]) -> str:
+    if row in without and not reasons.get(row, "").startswith("its units are pruned with"):
         return f"{without[row]} has no channels that can be cut: choose another granularity"
-    return reasons.get(
-        row, "the network does not use it on the example, so that nobody knows its units: they always stay"
-    )
+    return reasons.get(row, "the network does not use it on the example, so that its units are not known")

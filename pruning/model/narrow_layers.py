@@ -1,7 +1,12 @@
-"""Layers that torch cannot make as narrow as pruning makes them. This file needs nothing but torch: a report carries it.
+"""Layers that torch cannot make as narrow as pruning makes them. This file needs only torch: an export carries it.
 
 Each is its torch class with the same tensors by the same names, and computes from their shapes.
 """
+
+# pyright: reportIncompatibleMethodOverride=false
+# torch's own recurrent classes differ from one another in what their forward is said to give
+
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -32,11 +37,12 @@ class NarrowAttention(nn.MultiheadAttention):
             query, key, value = (each.transpose(0, 1) for each in (query, key, value))
         width = self.out_proj.weight.shape[1]
         heads = width // self.head_dim
-        if self.in_proj_weight is not None:
+        if self._parameters["in_proj_weight"] is not None:
             parts = self.in_proj_weight.split(width)
         else:
             parts = (self.q_proj_weight, self.k_proj_weight, self.v_proj_weight)
-        biases = (None, None, None) if self.in_proj_bias is None else self.in_proj_bias.split(width)
+        bias = self._parameters["in_proj_bias"]
+        biases = (None, None, None) if bias is None else bias.split(width)
         q, k, v = (F.linear(x, w, b) for x, w, b in zip((query, key, value), parts, biases, strict=True))
         if self.bias_k is not None and self.bias_v is not None:
             k = torch.cat([k, self.bias_k.expand(len(k), 1, width)], dim=1)
@@ -58,7 +64,7 @@ class NarrowAttention(nn.MultiheadAttention):
         return output, weights if need_weights else None
 
     def _added_mask(self, padding: Tensor | None, masked: Tensor | None, q: Tensor, k: Tensor) -> Tensor | None:
-        """Both masks as numbers to be added to the scores [n, heads, queries, keys]; keys of its own are never masked."""
+        """Both masks as numbers to be added to the scores [n, heads, queries, keys]; its own keys are never masked."""
         total: Tensor | None = None
         for mask in (masked, None if padding is None else padding[:, None, None, :]):
             if mask is None:
@@ -78,18 +84,20 @@ class _NarrowRecurrent(nn.RNNBase):
     Where these differ the last states come as a tuple, a tensor [n, units] for each layer and direction.
     """
 
-    def forward(self, input, hx=None):  # noqa: A002 - the name that torch gives it
+    def forward(self, input: Any, hx: Any = None) -> Any:
         if isinstance(input, nn.utils.rnn.PackedSequence):
             raise TypeError("packed sequences are not supported once layers differ in their hidden units: pad instead")
         batched = input.dim() == 3
         steps = input if batched else input.unsqueeze(0 if self.batch_first else 1)
         steps = steps.transpose(0, 1) if self.batch_first else steps
-        states = []
+        states: list[tuple[Tensor, ...]] = []
+        suffixes = ("", "_reverse") if self.bidirectional else ("",)
         for layer in range(self.num_layers):
-            found = []
-            for number, suffix in enumerate(("", "_reverse") if self.bidirectional else ("",)):
-                begun = self._begun(hx, layer * (2 if self.bidirectional else 1) + number, steps, f"l{layer}{suffix}")
-                output, last = self._direction(steps.flip(0) if suffix else steps, begun, f"l{layer}{suffix}")
+            found: list[Tensor] = []
+            for suffix in suffixes:
+                end = f"l{layer}{suffix}"
+                begun = self._begun(hx, len(states), steps, end)
+                output, last = self._direction(steps.flip(0) if suffix else steps, begun, end)
                 found.append(output.flip(0) if suffix else output)
                 states.append(last)
             steps = torch.cat(found, dim=-1)
@@ -99,7 +107,7 @@ class _NarrowRecurrent(nn.RNNBase):
         output = output if batched else output.squeeze(0 if self.batch_first else 1)
         return output, self._last(states, batched)
 
-    def _begun(self, hx, number, steps, end):
+    def _begun(self, hx: Any, number: int, steps: Tensor, end: str) -> tuple[Tensor, ...]:
         """The first states of one layer and direction, each [1, n, units]."""
         count = 2 if self.mode == "LSTM" else 1
         if hx is None:
@@ -108,37 +116,47 @@ class _NarrowRecurrent(nn.RNNBase):
         given = hx if self.mode == "LSTM" else (hx,)
         return tuple(each[number].reshape(1, steps.shape[1], -1) for each in given)
 
-    def _direction(self, steps, begun, end):
+    def _direction(self, steps: Tensor, begun: tuple[Tensor, ...], end: str) -> tuple[Tensor, tuple[Tensor, ...]]:
         names = ["weight_ih", "weight_hh", *(("bias_ih", "bias_hh") if self.bias else ())]
         tensors = [getattr(self, f"{name}_{end}") for name in names]
-        function = {"LSTM": torch.lstm, "GRU": torch.gru, "RNN_TANH": torch.rnn_tanh, "RNN_RELU": torch.rnn_relu}
-        state = list(begun) if self.mode == "LSTM" else begun[0]
-        output, *last = function[self.mode](steps, state, tensors, self.bias, 1, 0.0, self.training, False, False)
-        return output, last
+        functions: dict[str, Any] = {
+            "LSTM": torch.lstm,
+            "GRU": torch.gru,
+            "RNN_TANH": torch.rnn_tanh,
+            "RNN_RELU": torch.rnn_relu,
+        }
+        state = begun if self.mode == "LSTM" else begun[0]
+        output, *last = functions[self.mode](steps, state, tensors, self.bias, 1, 0.0, self.training, False, False)
+        return output, tuple(last)
 
-    def _last(self, states, batched):
-        found = []
+    def _last(self, states: list[tuple[Tensor, ...]], batched: bool) -> Any:
+        found: list[Any] = []
         for each in zip(*states, strict=True):
             alike = len({state.shape for state in each}) == 1
             of_all = torch.cat(each) if alike else tuple(state.squeeze(0) for state in each)
-            found.append(of_all.squeeze(1) if alike and not batched else of_all)
+            found.append(of_all.squeeze(1) if isinstance(of_all, Tensor) and not batched else of_all)
         return tuple(found) if self.mode == "LSTM" else found[0]
 
-    def flatten_parameters(self):
+    def flatten_parameters(self) -> None:
         """There is no one block of memory for layers that differ."""
 
 
 class NarrowLSTM(_NarrowRecurrent, nn.LSTM):
-    pass
+    """An LSTM whose layers and directions may differ in their hidden units."""
 
 
 class NarrowGRU(_NarrowRecurrent, nn.GRU):
-    pass
+    """A GRU whose layers and directions may differ in their hidden units."""
 
 
 class NarrowRNN(_NarrowRecurrent, nn.RNN):
-    pass
+    """An Elman network whose layers and directions may differ in their hidden units."""
 
 
-NARROW = {nn.MultiheadAttention: NarrowAttention, nn.LSTM: NarrowLSTM, nn.GRU: NarrowGRU, nn.RNN: NarrowRNN}
+NARROW: dict[type[nn.Module], type[nn.Module]] = {
+    nn.MultiheadAttention: NarrowAttention,
+    nn.LSTM: NarrowLSTM,
+    nn.GRU: NarrowGRU,
+    nn.RNN: NarrowRNN,
+}
 """torch's class -> the class that its modules become once they are narrower than it can be."""

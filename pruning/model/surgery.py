@@ -16,7 +16,8 @@ from pruning.model.units import Keep, Slice, UnitGroup, apply_masks, masks_of
 def remove_units(model: nn.Module, example: Tensor, groups: Iterable[UnitGroup], keep: Keep) -> nn.Module:
     """A new, physically smaller model without the units that do not stay; the given model is untouched.
 
-    Units of a group that is `fixed` stay as they are, which is zero in a masked model. Copy, cut, check that it runs and that the output keeps its shape. SurgeryError says what failed.
+    Units of a group that is `fixed` stay as they are, which is zero in a masked model. Copy, cut, check that it runs
+    and that the output keeps its shape. SurgeryError says what failed.
     """
     shape = output_shape(model, example)
     smaller = without_units(model, groups, keep)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pruning.errors import describe
+from pruning.model.labels.trace import taken_apart
 from pruning.model.patching import evaluating, training_tried
 from pruning.model.replayed import Statistics
 from pruning.model.surgery import largest_difference, masked_copy, output_shape, without_units
@@ -95,7 +96,7 @@ def _combinations(candidates: Sequence[SizeAttribute]) -> Iterator[tuple[SizeAtt
 
 
 def _candidates(model: nn.Module, group: UnitGroup) -> list[SizeAttribute]:
-    """Whole numbers in the modules around the group's layers that may be a size of its units, and how much is each's."""
+    """Whole numbers in the modules around the group's layers that may be a size of its units, with each unit's part."""
     widths = {piece.index.shape[1] for piece in group.pieces if isinstance(piece, Slice)}
     each = {1} | widths | {width // part for width in widths for part in (2, 3, 4) if width % part == 0}
     found: dict[SizeAttribute, None] = {}
@@ -213,12 +214,12 @@ def _outputs(
 @torch.no_grad()
 def _compared(masked: nn.Module, smaller: nn.Module, inputs: Tensor) -> tuple[Tensor, Tensor]:
     statistics = Statistics()
-    with evaluating(masked), statistics:
-        expected = masked(inputs)
-    with evaluating(smaller):
+    with taken_apart(), evaluating(masked), evaluating(smaller):
+        with statistics:
+            expected = masked(inputs)
         output = smaller(inputs)
-    if output.shape == expected.shape and _same(output, expected):
-        return expected, output
-    statistics.replaying = True
-    with evaluating(smaller), statistics:
-        return expected, smaller(inputs)
+        if output.shape == expected.shape and _same(output, expected):
+            return expected, output
+        statistics.replaying = True
+        with statistics:
+            return expected, smaller(inputs)

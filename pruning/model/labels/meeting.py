@@ -138,7 +138,7 @@ def _sum_up(relations: Relations, factors: Sequence[Factor], along: Sequence[lis
         plane, other = (first, factors[1]) if first is not None else (second, factors[0])
         assert plane is not None
         if other.marks.data:
-            if plane.dims == {k}:
+            if plane.dims == frozenset({k}):
                 relations.lock(plane.labels, f"its units meet values of no unit at {relations.here}")
         elif not plane.vanishes:
             relations.average(plane.labels)
@@ -147,7 +147,7 @@ def _sum_up(relations: Relations, factors: Sequence[Factor], along: Sequence[lis
 
 
 def _pairs(relations: Relations, along: Sequence[list[Plane]], k: int) -> list[tuple[Plane | None, Plane | None]]:
-    """Which plane of one factor meets which of the other: those that differ in the same places, if there are several."""
+    """Which plane of one factor meets which of the other: of several, those that differ in the same places."""
     first, second = (list(planes) for planes in along)
     if len(first) <= 1 and len(second) <= 1:
         return [(first[0] if first else None, second[0] if second else None)] if first or second else []

@@ -1,6 +1,6 @@
 """Runs a network with labels: a mode of torch that sees every operation."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,8 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from pruning.model.labels.marks import CONSTANT, FIRST, UNMARKED, Marks, Plane, compact, marked
 from pruning.model.labels.relations import Relations
-from pruning.model.labels.rules import Call, move, rule_of
+from pruning.model.labels.rules.call import Call
+from pruning.model.labels.rules.table import rule_of
 from pruning.model.patching import hooked
 
 
@@ -83,7 +84,7 @@ class Tracer(TorchDispatchMode):
             self._names[id(tensor)] = name
 
     def marks_of(self, tensor: Tensor) -> Marks:
-        return self.marks.get(tensor, UNMARKED)
+        return self.marks.get(tensor, UNMARKED)  # pyright: ignore[reportReturnType]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -99,7 +100,7 @@ class Tracer(TorchDispatchMode):
             self.relations.loose = self.recurrent
             self.relations.here = f"{name} in {self.modules[-1]}" if self.modules[-1] else name
             call = Call(func, given, result, self.relations, self.marks_of)
-            made = rule_of(func, result)(call)
+            made = rule_of(func)(call)
             self._keep(result, made, mutated=func._schema.is_mutable)
         if isinstance(result, Tensor | list | tuple):
             self._note_aliases(inputs, result)
@@ -120,10 +121,10 @@ class Tracer(TorchDispatchMode):
 
     def _keep(self, result: Any, made: Any, mutated: bool) -> None:
         """Note the marks of the results; of one that was written into, also those of all that share its memory."""
-        tensors = [result] if isinstance(result, Tensor) else list(result or ())
-        marks = [made] if isinstance(made, Marks) else list(made or ())
+        tensors: list[Any] = [result] if isinstance(result, Tensor) else list(result or ())
+        marks: list[Any] = [made] if isinstance(made, Marks) else list(made or ())
         for tensor, each in zip(tensors, marks, strict=False):
-            if not isinstance(tensor, Tensor) or each is None:
+            if not isinstance(tensor, Tensor) or not isinstance(each, Marks):
                 continue
             before = self.marks_of(tensor)
             if each.planes or each.data or mutated:
@@ -135,17 +136,16 @@ class Tracer(TorchDispatchMode):
         results = [result] if isinstance(result, Tensor) else [each for each in result if isinstance(each, Tensor)]
         for source in inputs:
             for tensor in results:
-                if tensor is not source and tensor.untyped_storage()._cdata == source.untyped_storage()._cdata:
-                    family = self.aliases.setdefault(source.untyped_storage()._cdata, WeakTensorKeyDictionary())
+                if tensor is not source and _memory(tensor) == _memory(source):
+                    family = self.aliases.setdefault(_memory(source), WeakTensorKeyDictionary())
                     family[source] = family[tensor] = True
 
     def _write_through(self, written: Tensor, marks: Marks) -> None:
         """What shares memory with a tensor that was written into has its labels there."""
-        storage = written.untyped_storage()
-        family = self.aliases.get(storage._cdata)
+        family = self.aliases.get(_memory(written))
         if family is None:
             return
-        count = storage.nbytes() // written.element_size()
+        count = written.untyped_storage().nbytes() // written.element_size()
         for other in list(family.keys()):
             if other is written or other.element_size() != written.element_size():
                 continue
@@ -164,6 +164,11 @@ class Tracer(TorchDispatchMode):
                 labels = flat.as_strided(other.shape, other.stride(), other.storage_offset())
                 planes.append(Plane(compact(labels.clone()), vanishes))
             self.marks[other] = marked(planes, before.data or marks.data)
+
+
+def _memory(tensor: Tensor) -> int:
+    """Which memory a tensor looks into."""
+    return tensor.untyped_storage()._cdata  # pyright: ignore[reportPrivateUsage]
 
 
 def _named(func: Any, args: Any, kwargs: Any) -> dict[str, Any]:
@@ -187,7 +192,7 @@ Tracer.__torch_dispatch__ = getattr(Tracer.__torch_dispatch__, "__wrapped__", Tr
 
 
 @contextmanager
-def taken_apart() -> Iterator[None]:
+def taken_apart() -> Generator[None]:
     """Attention, recurrent layers and transformer layers as single operations that the rules know."""
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
@@ -219,9 +224,8 @@ def follow(model: nn.Module, example: Tensor, axes: list[Axis], relations: Relat
 
     tracer.marks[example] = Marks((), True)
     hooks = [(module, enter) for module in names], [(module, leave) for module in names]
-    with taken_apart(), hooked(*hooks):
-        with tracer:
-            output = model(example)
+    with taken_apart(), hooked(*hooks), tracer:
+        output = model(example)
     for tensor in tree_leaves(output):
         if isinstance(tensor, Tensor):
             for plane in tracer.marks_of(tensor).planes:
@@ -230,5 +234,3 @@ def follow(model: nn.Module, example: Tensor, axes: list[Axis], relations: Relat
 
 
 OUTPUT = "its units are the model's output: they always stay"
-
-assert move
