@@ -58,10 +58,11 @@ class NarrowAttention(nn.MultiheadAttention):
         found = F.dropout(weights, self.dropout, self.training) @ v
         output = self.out_proj(found.transpose(1, 2).flatten(2))
         output = output if self.batch_first else output.transpose(0, 1)
+        output = output if batched else output.squeeze(0 if self.batch_first else 1)
+        if not need_weights:
+            return output, None
         weights = weights.mean(dim=1) if average_attn_weights else weights
-        if not batched:
-            output, weights = output.squeeze(0 if self.batch_first else 1), weights.squeeze(0)
-        return output, weights if need_weights else None
+        return output, weights if batched else weights.squeeze(0)
 
     def _added_mask(self, padding: Tensor | None, masked: Tensor | None, q: Tensor, k: Tensor) -> Tensor | None:
         """Both masks as numbers to be added to the scores [n, heads, queries, keys]; its own keys are never masked."""

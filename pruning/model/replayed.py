@@ -21,10 +21,9 @@ class Statistics(TorchDispatchMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self.noted: list[tuple[torch.Size, Any]] = []
         self.replaying = False
-        self.replayed = 0
-        self._next = 0
+        self._noted: dict[str, list[tuple[torch.Size, Any]]] = {}
+        self._taken: dict[str, int] = {}
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -37,25 +36,18 @@ class Statistics(TorchDispatchMode):
         if not tagged and name not in NORMS:
             return result
         values: Tensor = args[0]
+        noted = self._noted.setdefault(name, [])
         if not self.replaying:
-            self.noted.append((values.shape, result))
+            noted.append((values.shape, result))
             return result
-        self._next += 1
-        if self._next > len(self.noted):
+        number = self._taken.get(name, 0)
+        self._taken[name] = number + 1
+        if number >= len(noted) or noted[number][0] == values.shape:
             return result
-        shape, before = self.noted[self._next - 1]
-        if shape == values.shape:
-            return result
+        before = noted[number][1]
         if name in NORMS:
-            again = NORMS[name](values, args, before)
-            if again is None:
-                return result
-            self.replayed += 1
-            return again
-        if not _alike(before, result):
-            return result
-        self.replayed += 1
-        return before
+            return NORMS[name](values, args, before) or result
+        return before if _alike(before, result) else result
 
 
 SUMS = ("sum", "any", "all", "linalg_vector_norm", "norm", "count_nonzero")

@@ -102,8 +102,8 @@ def _candidates(model: nn.Module, group: UnitGroup) -> list[SizeAttribute]:
     found: dict[SizeAttribute, None] = {}
     for path in dict.fromkeys(path for piece in group.pieces for path in _around(piece.param)):
         module = model.get_submodule(path)
-        if type(module).__module__.startswith("torch.nn."):
-            continue
+        if type(module).__module__.startswith("torch.nn.") and not isinstance(module, nn.Transformer):
+            continue  # they are resized by what their tensors say
         for name, value in vars(module).items():
             values = value if isinstance(value, tuple | list) else [value]  # pyright: ignore[reportUnknownVariableType]
             for index, number in enumerate(values):
