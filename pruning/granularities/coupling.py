@@ -19,6 +19,7 @@ class Candidate:
     units: int
     index: dict[Axis, Tensor]
     ranked: tuple[Axis, ...]
+    attends: tuple[str, ...] = ()
 
 
 def coupled_groups(
@@ -42,7 +43,8 @@ def coupled_groups(
             for axis in ranked:
                 reasons.setdefault(weights[axis.param].name, why_not)
         else:
-            candidates.append(Candidate(len(alike.roots), alike.index, ranked))
+            heads = found.heads.get(int(alike.roots[0]), ())
+            candidates.append(Candidate(len(alike.roots), alike.index, ranked, heads))
     chosen = _one_a_row(candidates)
     for axis in {axis for candidate in candidates for axis in candidate.ranked}:
         reasons[weights[axis.param].name] = (
@@ -106,7 +108,8 @@ def _merged(first: Candidate, second: Candidate) -> Candidate:
     index = dict(first.index)
     for axis, more in second.index.items():
         index[axis] = torch.cat([index[axis], more], dim=1).sort(dim=1).values if axis in index else more
-    return Candidate(first.units, index, tuple(dict.fromkeys(first.ranked + second.ranked)))
+    attends = tuple(dict.fromkeys(first.attends + second.attends))
+    return Candidate(first.units, index, tuple(dict.fromkeys(first.ranked + second.ranked)), attends)
 
 
 def _group(candidate: Candidate, weights: dict[str, Weight]) -> UnitGroup:
@@ -121,4 +124,5 @@ def _group(candidate: Candidate, weights: dict[str, Weight]) -> UnitGroup:
         (candidate.units,),
         tuple(Slice(axis.param, axis.dim, candidate.index[axis]) for axis in ranked),
         tuple(Slice(axis.param, axis.dim, candidate.index[axis]) for axis in others),
+        attends=candidate.attends,
     )

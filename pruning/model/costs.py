@@ -9,7 +9,8 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from pruning.model.descriptions import Costs, Size
-from pruning.model.layer_table import layer_macs, model_macs
+from pruning.model.layer_table import model_macs
+from pruning.model.macs import Macs, macs_of
 from pruning.model.units import Masks, Slice, UnitGroup, parameter_shapes
 
 GZIP_LEVEL = 6  # what the gzip command uses unless told otherwise
@@ -38,33 +39,31 @@ def gzip_size(file: bytes) -> int:
     return len(gzip.compress(file, GZIP_LEVEL, mtime=0))
 
 
-OUTSIDE = "(outside of layers)"
-
-
 @dataclass(frozen=True, eq=False)
 class CostModel:
     """Answers what a cut would cost without cutting: made once for a model, asked at every slider position.
 
-    `shapes` and `itemsizes` are of the state dict's tensors, `macs` of the layers by name, for one sample.
-    `parameters` names each parameter once; `parameter_shapes` has a shared one under each of its names.
+    `shapes` and `itemsizes` are of the state dict's tensors, `macs` for one sample. `parameters` names each parameter
+    once; `parameter_shapes` has a shared one under each of its names.
     """
 
     shapes: Mapping[str, tuple[int, ...]]
     itemsizes: Mapping[str, int]
     parameters: frozenset[str]
-    macs: Mapping[str, int]
+    macs: Macs
     bytes: int
     parameter_shapes: Mapping[str, tuple[int, ...]]
 
     def after(self, groups: Iterable[UnitGroup], pruned: Mapping[str, int]) -> "Size":
         """The size once `pruned[name]` units of each group are removed. Without groups it is the size as it is."""
+        removed = [group for group in groups if pruned[group.name] and not group.fixed]
         gone: dict[str, dict[int, int]] = {}
-        for group in groups:
-            for piece in () if group.fixed else group.pieces:
+        for group in removed:
+            for piece in group.pieces:
                 assert isinstance(piece, Slice)  # what can be removed is a slice
                 by_dim = gone.setdefault(piece.param, {})
                 by_dim[piece.dim] = by_dim.get(piece.dim, 0) + pruned[group.name] * piece.index.shape[1]
-        parameters, size, macs = 0, self.bytes, sum(self.macs.values())
+        parameters, size, macs = 0, self.bytes, self.macs.total
         for name, shape in self.shapes.items():
             before = after = 1
             for dim, length in enumerate(shape):
@@ -72,24 +71,23 @@ class CostModel:
                 after *= length - gone.get(name, {}).get(dim, 0)
             parameters += after if name in self.parameters else 0
             size -= (before - after) * self.itemsizes[name]
-            # a layer's MACs are its weight's size times the positions it visits, which removal does not change
-            layer = name.removesuffix(".weight")
-            if name.endswith("weight") and layer in self.macs and before:
-                macs -= round(self.macs[layer] * (1 - after / before))
+            # a weight's MACs are its size times the positions it visits, which removal does not change
+            if before and name in self.macs.of_parameters:
+                macs -= round(self.macs.of_parameters[name] * (1 - after / before))
+        for module, products in self.macs.of_products.items():
+            left = [1 - pruned[group.name] / group.units for group in removed if module in group.attends]
+            macs -= round(products * (1 - min(left, default=1.0)))
         return Size(parameters, size, macs)
 
 
 def cost_model(model: nn.Module, example: Tensor) -> CostModel:
     """Read off the model what `CostModel` needs."""
     tensors = model.state_dict()
-    leaves = {name for name, module in model.named_modules() if not list(module.children())}
-    macs = {name: macs for name, macs in layer_macs(model, example).items() if name in leaves}
-    outside = model_macs(model, example) - sum(macs.values())  # what no layer of its own does, such as attention
     return CostModel(
         shapes={name: tuple(tensor.shape) for name, tensor in tensors.items()},
         itemsizes={name: tensor.element_size() for name, tensor in tensors.items()},
         parameters=frozenset(name for name, _ in model.named_parameters()),
-        macs={**macs, OUTSIDE: outside},
+        macs=macs_of(model, example),
         bytes=len(file_bytes(tensors)),
         parameter_shapes=parameter_shapes(model),
     )

@@ -128,7 +128,8 @@ class UnitGroup:
     residual additions couple them). `layout` says how the units lie: (out, in, ...) for single weights, (units,) where
     they lie in no matrix. The values of `ranked` rank the units; `follows` is pruned with them: bias, norm, the next
     layers' columns. `sizes` are numbers in modules of the network's own that go down with units that are removed;
-    `fixed` says why units of a granularity that removes them can only be set to zero here.
+    `fixed` says why units of a granularity that removes them can only be set to zero here; `attends` are the modules
+    that multiply the units, which are heads, with one another.
     """
 
     name: str
@@ -138,6 +139,7 @@ class UnitGroup:
     follows: tuple[Piece, ...] = ()
     sizes: tuple[SizeAttribute, ...] = ()
     fixed: str = ""
+    attends: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         """The layers and tensors that are pruned together, without their numbers."""

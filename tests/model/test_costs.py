@@ -8,7 +8,7 @@ from safetensors.torch import load
 from torch import nn
 
 from pruning.granularities import GRANULARITIES, Weights
-from pruning.model.costs import OUTSIDE, cost_model, costs, file_bytes, gzip_size, nonzero_after
+from pruning.model.costs import cost_model, costs, file_bytes, gzip_size, nonzero_after
 from pruning.model.layer_table import prunable_weights
 from pruning.model.surgery import remove_units
 from pruning.model.units import apply_masks, masks_of
@@ -148,12 +148,10 @@ def test_what_no_layer_of_its_own_does_is_counted_and_stays():
     work = tiny_for("heads")
     model = work.build()
     counted = cost_model(model, work.example)
-    inside = sum(macs for name, macs in counted.macs.items() if name != OUTSIDE)
+    inside = sum(counted.macs.of_parameters.values())
+    outside = sum(counted.macs.of_products.values())
     # two blocks of 5 tokens of width 8: per head width / heads, so that 2 · 5 · 5 · 8 each whatever the heads
-    assert (
-        counted.macs[OUTSIDE] == 2 * (2 * 5 * 5 * 8)
-        and inside + counted.macs[OUTSIDE] == costs(model, work.example).macs
-    )
+    assert outside == 2 * (2 * 5 * 5 * 8) and inside + outside == costs(model, work.example).macs
     groups = GRANULARITIES["channels"]().sorted_out(model, work.example)[0]
     keep = {group.name: torch.arange(group.units) % 2 == 0 for group in groups}
     predicted = counted.after(groups, {name: int((~stays).sum()) for name, stays in keep.items()})

@@ -32,9 +32,9 @@ class Dependencies:
     """Which slices of a network's tensors fall together, as the root of every label.
 
     `locked` says of roots why they never fall, `averaged` where a statistic is taken over a root's units (its value
-    changes when some are gone), `ties` where units were found to fall only together. `written` are the axes along which
-    weights make units, `read` those along which they read them, `consumed` the roots that anybody reads, `heads` those
-    that are heads of attention. `unseen` are parameters that the network did not use.
+    changes when some are gone), `ties` where units were found to fall only together. `written` are the axes along
+    which weights make units, `read` those along which they read them, `consumed` the roots that anybody reads. `heads`
+    are the roots that are heads of attention, with the modules that multiply them, `unseen` parameters without use.
     """
 
     axes: tuple[Axis, ...]
@@ -45,7 +45,7 @@ class Dependencies:
     written: frozenset[Axis]
     read: frozenset[Axis]
     consumed: frozenset[int]
-    heads: frozenset[int]
+    heads: dict[int, tuple[str, ...]]
     unseen: tuple[str, ...]
 
     def roots_of(self, axis: Axis) -> Tensor:
@@ -115,6 +115,14 @@ def _followed_in_training(model: nn.Module, example: Tensor, axes: list[Axis], r
     return used
 
 
+def _heads(root: Tensor, relations: Relations) -> dict[int, tuple[str, ...]]:
+    found: dict[int, tuple[str, ...]] = {}
+    for labels, module in relations.heads:
+        for each in root[labels[labels >= FIRST]].unique().tolist():
+            found[each] = tuple(dict.fromkeys((*found.get(each, ()), module)))
+    return found
+
+
 def _settled(axes: list[Axis], relations: Relations, unseen: tuple[str, ...]) -> Dependencies:
     count = axes[-1].first + axes[-1].length if axes else FIRST
     root, torn = joined(count, relations)
@@ -150,6 +158,6 @@ def _settled(axes: list[Axis], relations: Relations, unseen: tuple[str, ...]) ->
         axes_named(relations.written),
         axes_named(relations.read),
         roots_named(relations.consumed),
-        roots_named(relations.heads),
+        _heads(root, relations),
         unseen,
     )

@@ -104,7 +104,7 @@ def contract(relations: Relations, first: Factor, second: Factor, result: str) -
     if k >= 0 and all(factor.marks.data for factor in factors):
         # attention: what the products of a batch have in common is a head
         shared = dims[0] & dims[1] - {k}
-        relations.heads += [plane.labels.unique() for plane in found if plane.dims & shared]
+        relations.heads += [(plane.labels.unique(), relations.module) for plane in found if plane.dims & shared]
     gone = [everything.index(letter) for letter in summed]
     kept = "".join(letter for letter in everything if letter in result)
     return tuple(Plane(lettered(without(p.labels, gone), kept, result), p.vanishes) for p in found)

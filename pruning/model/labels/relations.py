@@ -20,6 +20,7 @@ class Relations:
     """
 
     here: str = ""
+    module: str = ""
     loose: bool = False
     pairs: list[Tensor] = field(default_factory=list[Tensor])
     ties: list[tuple[Tensor, str]] = field(default_factory=list[tuple[Tensor, str]])
@@ -29,7 +30,12 @@ class Relations:
     written: list[Tensor] = field(default_factory=list[Tensor])
     read: list[Tensor] = field(default_factory=list[Tensor])
     consumed: list[Tensor] = field(default_factory=list[Tensor])
-    heads: list[Tensor] = field(default_factory=list[Tensor])
+    heads: list[tuple[Tensor, str]] = field(default_factory=list[tuple[Tensor, str]])
+
+    def at(self, operation: str, module: str) -> None:
+        """Say which operation is next, in the module of which path."""
+        self.module = module
+        self.here = f"{operation} in {module}" if module else operation
 
     def add(self, others: "Relations") -> None:
         """Take over what was found out in another run."""
@@ -38,7 +44,6 @@ class Relations:
             (self.written, others.written),
             (self.read, others.read),
             (self.consumed, others.consumed),
-            (self.heads, others.heads),
         ):
             mine.extend(theirs)
         for mine, theirs in (
@@ -46,6 +51,7 @@ class Relations:
             (self.locks, others.locks),
             (self.shared, others.shared),
             (self.statistics, others.statistics),
+            (self.heads, others.heads),
         ):
             mine.extend(theirs)
 

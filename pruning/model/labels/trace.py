@@ -52,13 +52,12 @@ def _tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
 class Tracer(TorchDispatchMode):
     """Follows labels through every operation that torch carries out while the mode is on."""
 
-    def __init__(self, model: nn.Module, axes: list[Axis], relations: Relations) -> None:
+    def __init__(self, model: nn.Module, axes: list[Axis], relations: Relations, path: list[str]) -> None:
         super().__init__()
         self.relations = relations
+        self.model, self.path = model, path
         self.marks = WeakTensorKeyDictionary()
         self.aliases: dict[int, WeakTensorKeyDictionary] = {}
-        self.modules: list[str] = [""]
-        self.recurrent = False
         self.touched: set[str] = set()
         self._names: dict[int, str] = {}
         self._label_parameters(model, axes)
@@ -97,8 +96,8 @@ class Tracer(TorchDispatchMode):
         result = func(*args, **kwargs)
         if followed or func._schema.is_mutable:
             name = func.overloadpacket.__name__.strip("_").removeprefix("native_")
-            self.relations.loose = self.recurrent
-            self.relations.here = f"{name} in {self.modules[-1]}" if self.modules[-1] else name
+            self.relations.at(name, self.path[-1])
+            self.relations.loose = isinstance(self.model.get_submodule(self.path[-1]), nn.RNNBase)
             call = Call(func, given, result, self.relations, self.marks_of)
             made = rule_of(func)(call)
             self._keep(result, made, mutated=func._schema.is_mutable)
@@ -136,13 +135,13 @@ class Tracer(TorchDispatchMode):
         results = [result] if isinstance(result, Tensor) else [each for each in result if isinstance(each, Tensor)]
         for source in inputs:
             for tensor in results:
-                if tensor is not source and _memory(tensor) == _memory(source):
-                    family = self.aliases.setdefault(_memory(source), WeakTensorKeyDictionary())
+                if tensor is not source and memory_of(tensor) == memory_of(source):
+                    family = self.aliases.setdefault(memory_of(source), WeakTensorKeyDictionary())
                     family[source] = family[tensor] = True
 
     def _write_through(self, written: Tensor, marks: Marks) -> None:
         """What shares memory with a tensor that was written into has its labels there."""
-        family = self.aliases.get(_memory(written))
+        family = self.aliases.get(memory_of(written))
         if family is None:
             return
         count = written.untyped_storage().nbytes() // written.element_size()
@@ -166,7 +165,7 @@ class Tracer(TorchDispatchMode):
             self.marks[other] = marked(planes, before.data or marks.data)
 
 
-def _memory(tensor: Tensor) -> int:
+def memory_of(tensor: Tensor) -> int:
     """Which memory a tensor looks into."""
     return tensor.untyped_storage()._cdata  # pyright: ignore[reportPrivateUsage]
 
@@ -205,27 +204,33 @@ def taken_apart() -> Generator[None]:
         torch.backends.mha.set_fastpath_enabled(fast)
 
 
+@contextmanager
+def inside_modules(model: nn.Module) -> Generator[list[str]]:
+    """A list whose last entry is the path of the module that is computing, while the block runs."""
+    path = [""]
+    names = {module: name for name, module in model.named_modules()}
+
+    def enter(module: nn.Module, _args: Any, _kwargs: Any) -> None:
+        path.append(names[module])
+
+    def leave(_module: nn.Module, _args: Any, _output: Any) -> None:
+        path.pop()
+
+    with hooked([(module, enter) for module in names], [(module, leave) for module in names]):
+        yield path
+
+
 @torch.no_grad()
 def follow(model: nn.Module, example: Tensor, axes: list[Axis], relations: Relations) -> set[str]:
     """Run the model on the example, in the mode that it is in, and collect what its labels do.
 
     Returns the names of the parameters and buffers that it used.
     """
-    tracer = Tracer(model, axes, relations)
-    names = {module: name for name, module in model.named_modules()}
-
-    def enter(module: nn.Module, _args: Any, _kwargs: Any) -> None:
-        tracer.modules.append(names[module])
-        tracer.recurrent = isinstance(module, nn.RNNBase)
-
-    def leave(_module: nn.Module, _args: Any, _output: Any) -> None:
-        tracer.modules.pop()
-        tracer.recurrent = False
-
-    tracer.marks[example] = Marks((), True)
-    hooks = [(module, enter) for module in names], [(module, leave) for module in names]
-    with taken_apart(), hooked(*hooks), tracer:
-        output = model(example)
+    with taken_apart(), inside_modules(model) as path:
+        tracer = Tracer(model, axes, relations, path)
+        tracer.marks[example] = Marks((), True)
+        with tracer:
+            output = model(example)
     for tensor in tree_leaves(output):
         if isinstance(tensor, Tensor):
             for plane in tracer.marks_of(tensor).planes:
