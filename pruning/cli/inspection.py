@@ -46,8 +46,9 @@ def inspect(workload: Workload, as_json: bool) -> None:
     for row in rows:
         shape = " x ".join(map(str, row.shape))
         weights = "no" if row.why_not else "yes"
+        macs = "" if row.macs is None else si(row.macs)
         channels = count(row.channels) if row.channels else "no"
-        made.add_row(row.name, row.type, shape, count(row.parameters), si(row.macs), weights, channels)
+        made.add_row(row.name, row.type, shape, count(row.parameters), macs, weights, channels)
     console.print(made)
     for row in rows:
         if reason := row.why_not or row.why_no_channels:

@@ -90,6 +90,8 @@ class AccuracyPreview:
 class Heatmap:
     """Importance of a layer's weights as a matrix: Linear out x in, convolution filters x (channels·kernel).
 
+    Without `out_by_in` it is dimension 0 x the other dimensions, as the weight is stored.
+
     `lowest` and `highest` are the ends of the colour scale at every zoom: 0, or the layer's lowest value if that is
     negative, and its highest.
 
@@ -109,6 +111,7 @@ class Heatmap:
     of_units: bool
     lowest: float
     highest: float
+    out_by_in: bool = True
 
 
 @dataclass(frozen=True, eq=False)

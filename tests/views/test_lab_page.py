@@ -18,6 +18,9 @@ from pruning.training.schedules import OneShot, Polynomial
 from pruning.training.tuning import Tuning
 from tests.own_workload import rescore_here
 from tests.views.conftest import InProcess
+from views.gallery import lab
+from views.lab import layer_panel
+from views.lab.state import LabState
 from views.shared import server
 
 QUICK = Recipe(
@@ -225,3 +228,13 @@ def test_a_value_just_above_its_bound_is_shown_and_given_back(app: AppTest) -> N
     recipe = replace(QUICK, schedule=Polynomial(3, 1e-12), tuning=Tuning(learning_rate=1e-15))
     opened(app, recipe)
     assert from_json(app.query_params["recipe"]) == recipe
+
+
+@pytest.mark.parametrize("asked_for", [False, True])
+def test_a_parameter_of_no_layer_has_a_heatmap_where_it_is_asked_for(monkeypatch, asked_for) -> None:
+    monkeypatch.setattr(layer_panel, "lab_state", lambda: LabState(heatmap_layer="positions"))
+    rows = [lab.ROWS[0], lab.UNPRUNABLE[1]]
+    views = [lab.view(row, 0.5) for row in rows]
+    positions = replace(views[1], units=8, why_not="") if asked_for else views[1]
+    shown = layer_panel.heatmap_layer(lab.model(rows), lab.cut([views[0], positions]))
+    assert shown == ("positions" if asked_for else "conv1")
