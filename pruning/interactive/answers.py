@@ -56,6 +56,7 @@ def cut_preview(session: PreviewSession, recipe: Recipe, axis: Axis) -> CutPrevi
         zero_before=costs_before.parameters - costs_before.nonzero,
         bytes=size.bytes,
         macs=size.macs,
+        values=decision.values,
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any, Literal
 import numpy as np
 
 from pruning.evaluation.estimate import Estimate
+from pruning.events import PrunedValues
 from pruning.model.descriptions import Costs, LayerRow
 
 BINS = 64
@@ -76,6 +77,7 @@ class CutPreview:
     zero_before: int
     bytes: int
     macs: int
+    values: PrunedValues
 
 
 @dataclass(frozen=True)

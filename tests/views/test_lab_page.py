@@ -10,7 +10,7 @@ from pruning.criteria import Ablation, Taylor
 from pruning.granularities import Channels, Heads, Kernels, Layers
 from pruning.interactive.queries import look, open_workload, score_range
 from pruning.recipe.recipe import Recipe, from_json, to_json
-from pruning.reporting.formatting import count, percent, si
+from pruning.reporting.formatting import THIN, count, percent, si
 from pruning.run import experiment
 from pruning.selection.amounts import PerLayer, Sparsity, Threshold
 from pruning.selection.scopes import WithinLayer
@@ -84,6 +84,15 @@ def test_slider_moves_sizes_and_accuracy(app: AppTest, backend: InProcess) -> No
     assert now.pruned == sum(round(0.9 * units) for units in (784 * 128, 128 * 10))
     settled(app)
     assert "measured" in strip(app)
+
+
+@pytest.mark.parametrize(
+    "whole, words", [((), "asked for 60.0 %"), (("fc1",), "asked for 60.0 %; 0.8 % of all 102 k parameters")]
+)
+def test_the_share_of_the_whole_network_is_said_where_a_part_takes_no_part(app: AppTest, whole, words) -> None:
+    opened(app, replace(QUICK, keep_whole=frozenset(whole)))
+    (pruned,) = (caption.value for caption in app.caption if "units are pruned" in caption.value)
+    assert pruned.replace(THIN, " ").endswith(words)
 
 
 def test_the_workers_of_other_pages_open_the_model_once_its_first_cut_is_measured(

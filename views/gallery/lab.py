@@ -8,6 +8,7 @@ import numpy as np
 import streamlit as st
 
 from pruning.evaluation.estimate import Estimate
+from pruning.events import PrunedValues
 from pruning.interactive.responses import BINS, AccuracyPreview, CutPreview, Heatmap, LayerView, ModelView
 from pruning.model.descriptions import Costs, LayerRow
 from pruning.reporting.plots_run import unit_matrix_figure, units_figure
@@ -49,7 +50,8 @@ def cut(views: Sequence[LayerView], costs: Costs = DENSE, removed: bool = False)
     units, pruned = sum(view.units for view in views), sum(view.pruned_units for view in views)
     kept = costs.parameters - pruned
     after = (kept, 4 * kept, costs.macs // 3) if removed else (costs.parameters, costs.bytes, costs.macs)
-    return CutPreview(tuple(views), units, pruned, pruned, 0.1, after[0], kept, 0, after[1], after[2])
+    values = PrunedValues(pruned, units, costs.parameters)
+    return CutPreview(tuple(views), units, pruned, pruned, 0.1, after[0], kept, 0, after[1], after[2], values)
 
 
 ROWS = [layer(name, shape) for name, shape in SHAPES.items()]

@@ -8,6 +8,7 @@ from pruning.interactive.responses import Axis, CutPreview, Heatmap, LayerView, 
 from pruning.model.descriptions import LayerRow
 from pruning.recipe.recipe import Recipe
 from pruning.reporting.formatting import count, percent, si, significant
+from pruning.reporting.run_summary import leaves_out
 from pruning.selection.amounts import PerLayer, Sparsity
 from views.lab import components
 from views.lab.components import HeatmapData, LayerEdit, LayerRowData, LayersData, Window
@@ -46,7 +47,7 @@ def show(model: ModelView, look: CutPreview, recipe: Recipe, stale: bool = False
 
 
 def _pruned_words(look: CutPreview, recipe: Recipe) -> str:
-    """Achieved beside asked: of few units no share is exact."""
+    """Achieved beside asked: of few units no share is exact. And beside both what it is of the network."""
     words = _("{pruned} of {units} units are pruned: {share}").format(
         pruned=count(look.pruned), units=count(look.units), share=percent(look.pruned / look.units, 2)
     )
@@ -58,6 +59,10 @@ def _pruned_words(look: CutPreview, recipe: Recipe) -> str:
             words += (
                 _(" of the other layers") if free else _(", but every layer has a share of its own: set them below")
             )
+    if leaves_out(look.values):
+        words += _("; {share} of all {total} parameters").format(
+            share=percent(look.values.pruned / look.values.total), total=si(look.values.total)
+        )
     return words
 
 
