@@ -57,8 +57,20 @@ class StageMeasured:
 
 
 @dataclass(frozen=True)
+class PrunedValues:
+    """Values of the parameters: how many are pruned, how many the units that compete own, and how many there are."""
+
+    pruned: int
+    prunable: int
+    total: int
+
+
+@dataclass(frozen=True)
 class Masked:
-    """A round's units have been pruned: units asked for and pruned so far, and each group's kept share in [0, 1]."""
+    """A round's units have been pruned: units asked for and pruned so far, and each group's kept share in [0, 1].
+
+    `values` is None in stores of earlier versions.
+    """
 
     round: int
     progress: float
@@ -66,6 +78,7 @@ class Masked:
     pruned: int
     units: int
     kept: Mapping[str, float]
+    values: PrunedValues | None = None
 
 
 @dataclass(frozen=True)

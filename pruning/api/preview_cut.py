@@ -13,6 +13,7 @@ from pruning.api.extras import extra_packages
 from pruning.api.inputs import Data
 from pruning.api.score_units import scores, with_or_without_data
 from pruning.criteria import Criterion
+from pruning.events import PrunedValues
 from pruning.granularities import Granularity
 from pruning.interactive.responses import LayerView
 from pruning.model.descriptions import Costs
@@ -20,6 +21,7 @@ from pruning.model.devices import default_device
 from pruning.model.units import Keep, Masks
 from pruning.recipe.recipe import Recipe
 from pruning.reporting.formatting import count, percent, relative, si
+from pruning.reporting.run_summary import share_of_all
 from pruning.selection.amounts import Amount
 from pruning.selection.scopes import Scope
 from pruning.workload import Task, Workload
@@ -44,6 +46,7 @@ class Preview:
         nonzero: Parameters that are not zero then.
         bytes: Length of the .safetensors file then.
         macs: Multiply-accumulates for one sample then.
+        values: How many values of the parameters are pruned, how many compete, and how many there are.
     """
 
     recipe: Recipe
@@ -57,6 +60,7 @@ class Preview:
     nonzero: int
     bytes: int
     macs: int
+    values: PrunedValues
 
     @property
     def kept(self) -> Mapping[str, float]:
@@ -92,7 +96,8 @@ class Preview:
     def _headline(self) -> str:
         dense = self.dense
         return (
-            f"{count(self.pruned)} of {count(self.units)} {self.recipe.granularity.unit} are pruned; "
+            f"{count(self.pruned)} of {count(self.units)} {self.recipe.granularity.unit} are pruned"
+            f"{share_of_all(self.values)}; "
             f"parameters {count(dense.parameters)} → {count(self.parameters)}, "
             f"non-zeros {count(dense.nonzero)} → {count(self.nonzero)}, "
             f"file {si(dense.bytes, 'B')} → {si(self.bytes, 'B')} ({relative(dense.bytes, self.bytes)}), "
@@ -190,4 +195,5 @@ def preview(
         nonzero=seen.nonzero,
         bytes=seen.bytes,
         macs=seen.macs,
+        values=seen.values,
     )

@@ -16,7 +16,7 @@ from pruning.events import Event, Stage, Verified, Warned
 from pruning.model.units import Keep
 from pruning.recipe.recipe import Recipe
 from pruning.reporting.formatting import duration, percent
-from pruning.reporting.run_summary import curve, stage_rows, stages_of
+from pruning.reporting.run_summary import curve, share_of_all, stage_rows, stages_of, values_of
 from pruning.run.engine import PruneResult
 from pruning.workload import Workload
 
@@ -170,5 +170,6 @@ class PruningResult:
     def _headline(self) -> str:
         units = sum(len(stays) for stays in self.keep.values())
         pruned = sum(int((~stays).sum()) for stays in self.keep.values())
-        words = f"{pruned} of {units} {self.recipe.granularity.unit} pruned in {duration(self.seconds)}"
+        cut = f"{pruned} of {units} {self.recipe.granularity.unit} pruned{share_of_all(values_of(self.events))}"
+        words = f"{cut} in {duration(self.seconds)}"
         return words + (", stopped early" if self.stopped else "")

@@ -10,13 +10,15 @@ from torch import nn
 
 from pruning.cli.console import table
 from pruning.errors import SurgeryError
+from pruning.events import PrunedValues
 from pruning.granularities import Channels
 from pruning.model.costs import costs
 from pruning.model.descriptions import LayerRow
-from pruning.model.layer_table import layer_table
+from pruning.model.layer_table import layer_table, prunable_weights
 from pruning.model.preparation import open_model
 from pruning.model.units import UnitGroup, group_of
-from pruning.reporting.formatting import count, si
+from pruning.reporting.formatting import count, percent, si
+from pruning.reporting.run_summary import leaves_out
 from pruning.workload import Workload
 
 
@@ -46,8 +48,9 @@ def inspect(workload: Workload, as_json: bool) -> None:
     for row in rows:
         shape = " x ".join(map(str, row.shape))
         weights = "no" if row.why_not else "yes"
+        macs = "" if row.macs is None else si(row.macs)
         channels = count(row.channels) if row.channels else "no"
-        made.add_row(row.name, row.type, shape, count(row.parameters), si(row.macs), weights, channels)
+        made.add_row(row.name, row.type, shape, count(row.parameters), macs, weights, channels)
     console.print(made)
     for row in rows:
         if reason := row.why_not or row.why_no_channels:
@@ -55,6 +58,15 @@ def inspect(workload: Workload, as_json: bool) -> None:
     sizes = f"{si(cost.bytes, 'B')}, gzipped {si(cost.gzip_bytes, 'B')}"
     total = f"{workload.name}: {count(cost.parameters)} parameters, {si(cost.macs)} MACs, {sizes}"
     console.print(total, markup=False, highlight=False, soft_wrap=True)
+    if leaves_out(values := prunable_values(model)):
+        of_all = f"{si(values.prunable)} of {si(values.total)} parameters ({percent(values.prunable / values.total)})"
+        console.print(f"granularity weights can prune {of_all}", markup=False, highlight=False, soft_wrap=True)
+
+
+def prunable_values(model: nn.Module) -> PrunedValues:
+    """How much of the network granularity weights can prune, before any is pruned."""
+    prunable = sum(model.get_parameter(weight.param).numel() for weight in prunable_weights(model))
+    return PrunedValues(0, prunable, sum(parameter.numel() for parameter in model.parameters()))
 
 
 def layer_rows(model: nn.Module, workload: Workload) -> list[InspectedRow]:

@@ -13,6 +13,7 @@ from pruning.events import (
     Warned,
 )
 from pruning.reporting.formatting import count, duration, percent, si, significant
+from pruning.reporting.run_summary import share_of_all
 
 
 def event_line(event: Event) -> str:
@@ -26,7 +27,8 @@ def event_line(event: Event) -> str:
             return f"{stage}: {scores}, {count(result.nonzero)} non-zeros, {si(result.bytes, 'B')}"
         case Masked():
             share = percent(event.pruned / event.units)
-            return f"round {event.round + 1}: {count(event.pruned)} of {count(event.units)} units pruned ({share})"
+            units = f"{count(event.pruned)} of {count(event.units)} units pruned ({share})"
+            return f"round {event.round + 1}: {units}{share_of_all(event.values)}"
         case Measured():
             return f"  after {count(event.step)} steps: {percent(event.score, 2)} {event.split}"
         case SurgeryChecked():

@@ -18,8 +18,8 @@ from pruning.cli.lines import event_line
 from pruning.errors import PruningError, RecipeError, out_of_memory
 from pruning.events import Event, TuningStep
 from pruning.recipe.recipe import Recipe, from_json
-from pruning.reporting.formatting import duration
-from pruning.reporting.run_summary import STAGES, progress
+from pruning.reporting.formatting import duration, percent, si
+from pruning.reporting.run_summary import STAGES, leaves_out, progress, share_of_all
 from pruning.run.experiment import RunResult, carry_out
 from pruning.run.interruption import stop_on_interrupt
 
@@ -52,7 +52,11 @@ def run(
         if out_of_memory(error):
             fail(f"the run needs more memory than there is; lower tuning.batch_size (it is {recipe.tuning.batch_size})")
         raise
-    print_stages(result.stages, screen if as_json else Console())
+    shown = screen if as_json else Console()
+    print_stages(result.stages, shown)
+    if result.values is not None and leaves_out(result.values):
+        part = f"{percent(result.values.pruned / result.values.prunable)} of {si(result.values.prunable)}"
+        shown.print(f"pruned: {part} prunable parameters{share_of_all(result.values)}", highlight=False, soft_wrap=True)
     if as_json:
         print(json.dumps(summary(result), allow_nan=False), flush=True)
     if result.verified is None or not result.verified.same:

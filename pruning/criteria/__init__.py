@@ -9,7 +9,7 @@ from pruning.criteria.apoz import Apoz
 from pruning.criteria.attribution import Attribution
 from pruning.criteria.batchnorm_scale import BatchnormScale
 from pruning.criteria.change import Change
-from pruning.criteria.criterion import ANY, Criterion, LeavesOut, unit_scores
+from pruning.criteria.criterion import ANY, Criterion, LeavesOut, scores_weight, unit_scores
 from pruning.criteria.distribution import Distribution
 from pruning.criteria.geometric_median import GeometricMedian
 from pruning.criteria.grasp import Grasp
@@ -76,5 +76,6 @@ __all__ = [
     "Synflow",
     "Taylor",
     "Wanda",
+    "scores_weight",
     "unit_scores",
 ]

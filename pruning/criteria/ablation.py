@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from pruning.model.layer_types import PRUNABLE
+from pruning.criteria.criterion import ANY
 from pruning.options.constraints import Between, check
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Ablation:
         "embedding_dimensions",
         "kernels",
     )
-    layers: ClassVar[tuple[str, ...]] = PRUNABLE
+    layers: ClassVar[tuple[str, ...]] = ANY
 
     def __post_init__(self) -> None:
         check(self, "criterion")

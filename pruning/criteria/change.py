@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pruning.criteria.criterion import ANY
 from pruning.errors import RecipeError, WorkloadError
-from pruning.model.layer_types import PRUNABLE
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -31,7 +30,7 @@ class Change:
     source: ClassVar[str] = "Zhou 2019"
     cost: ClassVar[str] = "no pass over data"
     fits: ClassVar[tuple[str, ...]] = ANY
-    layers: ClassVar[tuple[str, ...]] = PRUNABLE
+    layers: ClassVar[tuple[str, ...]] = ANY
 
     def score(self, model: nn.Module, groups: Sequence[UnitGroup], calibration: Calibration) -> dict[str, Tensor]:
         from pruning.criteria.gradients import ranked_params

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 from pruning.errors import WorkloadError
+from pruning.model.layer_types import has_channels, is_a
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -14,14 +15,15 @@ if TYPE_CHECKING:
     from pruning.model.units import UnitGroup
 
 ANY = ("any",)
-"""What `fits` says of a criterion that gives every single weight a value: units of any kind add up what they own."""
+"""What `fits` and `layers` say of a criterion that gives every single weight a value: units of any kind add up what
+they own, and it does not matter how a layer computes with its weights."""
 
 
 class Criterion(Protocol):
     """Scores units: float32, higher = keep. The model comes back bitwise as it was.
 
     `formula`, `source` and `cost` are shown beside the choice. `fits` names the granularities whose units it can score,
-    or is ANY; `layers` are the types of layers that it can score, all others stay whole.
+    or is ANY; `layers` are the types of torch's layers that it can score, or ANY; all others stay whole.
     """
 
     formula: ClassVar[str]
@@ -42,6 +44,14 @@ class LeavesOut(Protocol):
     def why_not(self, model: nn.Module, group: UnitGroup) -> str:
         """A sentence that says why it cannot score the group and what to choose; empty where it can."""
         ...
+
+
+def scores_weight(criterion: Criterion, layer: nn.Module, word: str) -> bool:
+    """Whether the criterion can score a weight matrix of the layer, by the word that the layer has for it."""
+    if criterion.layers == ANY:
+        return True
+    # what a subclass of Linear holds beside its weight is used in a way that only its author knows
+    return is_a(layer, criterion.layers) and (word == "weight" or not has_channels(layer))
 
 
 def unit_scores(

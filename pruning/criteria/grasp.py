@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from pruning.criteria.criterion import ANY
-from pruning.model.layer_types import PRUNABLE
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -29,7 +28,7 @@ class Grasp:
     source: ClassVar[str] = "Wang 2020"
     cost: ClassVar[str] = "two forward and three backward passes over 1024 training samples"
     fits: ClassVar[tuple[str, ...]] = ANY
-    layers: ClassVar[tuple[str, ...]] = PRUNABLE
+    layers: ClassVar[tuple[str, ...]] = ANY
 
     def score(self, model: nn.Module, groups: Sequence[UnitGroup], calibration: Calibration) -> dict[str, Tensor]:
         from pruning.criteria.gradients import all_weights, mean_gradients, mean_hessian_product

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pruning.criteria.criterion import ANY
-from pruning.model.layer_types import PRUNABLE
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -28,7 +27,7 @@ class Magnitude:
     source: ClassVar[str] = "Han 2015, Li 2017"
     cost: ClassVar[str] = "no pass over data"
     fits: ClassVar[tuple[str, ...]] = ANY
-    layers: ClassVar[tuple[str, ...]] = PRUNABLE
+    layers: ClassVar[tuple[str, ...]] = ANY
 
     def score(self, model: nn.Module, groups: Sequence[UnitGroup], calibration: Calibration) -> dict[str, Tensor]:
         scores: dict[str, Tensor] = {}

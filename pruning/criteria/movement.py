@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pruning.criteria.criterion import ANY
 from pruning.errors import WorkloadError
-from pruning.model.layer_types import PRUNABLE
 from pruning.options.constraints import Between, check
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ class Movement:
     source: ClassVar[str] = "Sanh 2020"
     cost: ClassVar[str] = "`steps` forward and backward passes over a batch of 128 training samples"
     fits: ClassVar[tuple[str, ...]] = ANY
-    layers: ClassVar[tuple[str, ...]] = PRUNABLE
+    layers: ClassVar[tuple[str, ...]] = ANY
 
     def __post_init__(self) -> None:
         check(self, "criterion")
@@ -49,13 +48,15 @@ class Movement:
         tuned = copy.deepcopy(model)
         trained = {name: weight for name, weight in tuned.named_parameters() if weight.requires_grad}
         ranked = ranked_params(groups)
+        first = {id(weight): name for name, weight in trained.items()}  # a shared weight goes by its first name
         pruned = {name: tuned.get_parameter(name).detach() == 0 for name in ranked}
         totals = {name: torch.zeros_like(tuned.get_parameter(name), dtype=torch.float32) for name in ranked}
         for _, batch in zip(range(self.steps), _again_and_again(calibration), strict=False):
             slopes = gradients(tuned, list(trained), batch, calibration.workload.task)
             with torch.no_grad():
                 for name in ranked:
-                    totals[name] -= tuned.get_parameter(name).float() * slopes[name]
+                    weight = tuned.get_parameter(name)
+                    totals[name] -= weight.float() * slopes[first[id(weight)]]
                 for name, weight in trained.items():
                     weight.sub_((self.learning_rate * slopes[name]).to(weight.dtype))
                 for name in ranked:

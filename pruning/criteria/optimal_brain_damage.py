@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pruning.criteria.criterion import ANY
-from pruning.model.layer_types import PRUNABLE
 from pruning.options.constraints import Between, check
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ class OptimalBrainDamage:
         "hutchinson: `probes` times one forward and two backward passes"
     )
     fits: ClassVar[tuple[str, ...]] = ANY
-    layers: ClassVar[tuple[str, ...]] = PRUNABLE
+    layers: ClassVar[tuple[str, ...]] = ANY
 
     def __post_init__(self) -> None:
         check(self, "criterion")

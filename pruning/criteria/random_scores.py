@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from pruning.criteria.criterion import ANY
-from pruning.model.layer_types import PRUNABLE
 
 if TYPE_CHECKING:
     import torch
@@ -26,7 +25,7 @@ class Random:
     source: ClassVar[str] = "baseline"
     cost: ClassVar[str] = "no pass over data"
     fits: ClassVar[tuple[str, ...]] = ANY
-    layers: ClassVar[tuple[str, ...]] = PRUNABLE
+    layers: ClassVar[tuple[str, ...]] = ANY
 
     def score(self, model: nn.Module, groups: Sequence[UnitGroup], calibration: Calibration) -> dict[str, Tensor]:
         import torch

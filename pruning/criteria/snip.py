@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from pruning.criteria.criterion import ANY
-from pruning.model.layer_types import PRUNABLE
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -26,7 +25,7 @@ class Snip:
     source: ClassVar[str] = "Lee 2019"
     cost: ClassVar[str] = "one forward and one backward pass over 1024 training samples"
     fits: ClassVar[tuple[str, ...]] = ANY
-    layers: ClassVar[tuple[str, ...]] = PRUNABLE
+    layers: ClassVar[tuple[str, ...]] = ANY
 
     def score(self, model: nn.Module, groups: Sequence[UnitGroup], calibration: Calibration) -> dict[str, Tensor]:
         from pruning.criteria.gradients import mean_gradients, ranked_params

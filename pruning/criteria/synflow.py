@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pruning.criteria.criterion import ANY
 from pruning.errors import RecipeError
-from pruning.model.layer_types import PRUNABLE
 from pruning.options.constraints import Between, check
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ class Synflow:
     source: ClassVar[str] = "Tanaka 2020"
     cost: ClassVar[str] = "no pass over data: one input of ones forward and backward in each of the `rounds`"
     fits: ClassVar[tuple[str, ...]] = ANY
-    layers: ClassVar[tuple[str, ...]] = PRUNABLE
+    layers: ClassVar[tuple[str, ...]] = ANY
 
     def __post_init__(self) -> None:
         check(self, "criterion")

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pruning.criteria.criterion import ANY
-from pruning.model.layer_types import PRUNABLE
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -34,7 +33,7 @@ class Taylor:
         "one forward and one backward pass over 1024 training samples; second order two, one of them sample by sample"
     )
     fits: ClassVar[tuple[str, ...]] = ANY
-    layers: ClassVar[tuple[str, ...]] = PRUNABLE
+    layers: ClassVar[tuple[str, ...]] = ANY
 
     def score(self, model: nn.Module, groups: Sequence[UnitGroup], calibration: Calibration) -> dict[str, Tensor]:
         import torch

@@ -87,6 +87,7 @@ def contents(record: Record) -> dict[str, Any]:
         "classes": run_summary.worst_classes(dense, stages[last], names, WORST_CLASSES) if dense else [],
         "has_classes": bool(names),
         "masked": _newest(events, Masked),
+        "of_all": run_summary.share_of_all(run_summary.values_of(events)),
         "surgery": _newest(events, SurgeryChecked),
         "verified": _newest(events, Verified),
         "finished": _newest(events, Finished),

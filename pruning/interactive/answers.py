@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pruning.criteria import ANY
+from pruning.criteria import ANY, scores_weight
 from pruning.errors import PruningError, RecipeError
 from pruning.granularities import Weights
 from pruning.interactive.histograms import Rows
@@ -16,7 +16,7 @@ from pruning.interactive.responses import CELLS, AccuracyPreview, Axis, CutPrevi
 from pruning.interactive.session import Opened, PreviewSession
 from pruning.model.costs import file_bytes, gzip_size, nonzero_after
 from pruning.model.layer_table import owning_layer
-from pruning.model.layer_types import is_a
+from pruning.model.layer_types import OUT_BY_IN, is_a
 from pruning.model.units import group_of
 from pruning.recipe.recipe import Recipe
 from pruning.selection.allocation import erk, uniform
@@ -56,6 +56,7 @@ def cut_preview(session: PreviewSession, recipe: Recipe, axis: Axis) -> CutPrevi
         zero_before=costs_before.parameters - costs_before.nonzero,
         bytes=size.bytes,
         macs=size.macs,
+        values=decision.values,
     )
 
 
@@ -95,6 +96,7 @@ def pooled_heatmap(
         of_units=of_units,
         lowest=min(float(values.min()), 0.0),
         highest=float(values.max()),
+        out_by_in=is_a(owning_layer(opened.model, _param(opened, layer)), OUT_BY_IN),
     )
 
 
@@ -118,7 +120,8 @@ def _importance(session: PreviewSession, recipe: Recipe, layer: str) -> tuple[Te
     opened = session.opened(recipe.workload)
     param = _param(opened, layer)
     weight = opened.model.get_parameter(param).detach()
-    weights = is_a(owning_layer(opened.model, param), recipe.criterion.layers) and recipe.criterion.fits == ANY
+    layer_scored = scores_weight(recipe.criterion, owning_layer(opened.model, param), param.rpartition(".")[2])
+    weights = layer_scored and recipe.criterion.fits == ANY
     for granularity in [Weights()] * weights + [recipe.granularity]:
         groups, scores = session.scores(recipe.workload, recipe.criterion, granularity, recipe.seed)
         group = group_of(groups, layer)

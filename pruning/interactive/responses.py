@@ -6,6 +6,7 @@ from typing import Any, Literal
 import numpy as np
 
 from pruning.evaluation.estimate import Estimate
+from pruning.events import PrunedValues
 from pruning.model.descriptions import Costs, LayerRow
 
 BINS = 64
@@ -76,6 +77,7 @@ class CutPreview:
     zero_before: int
     bytes: int
     macs: int
+    values: PrunedValues
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,8 @@ class AccuracyPreview:
 @dataclass(frozen=True, eq=False)
 class Heatmap:
     """Importance of a layer's weights as a matrix: Linear out x in, convolution filters x (channels·kernel).
+
+    Without `out_by_in` it is dimension 0 x the other dimensions, as the weight is stored.
 
     `lowest` and `highest` are the ends of the colour scale at every zoom: 0, or the layer's lowest value if that is
     negative, and its highest.
@@ -109,6 +113,7 @@ class Heatmap:
     of_units: bool
     lowest: float
     highest: float
+    out_by_in: bool = True
 
 
 @dataclass(frozen=True, eq=False)

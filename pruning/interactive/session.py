@@ -149,7 +149,7 @@ class PreviewSession:
                 found |= {layer: binned(scores[group.name], low, high, 1.0) for layer in group.members}
             return found
         model = self.opened(name).model
-        for layer, param, _ in prunable_weights(model):
+        for layer, param, _ in prunable_weights(model, bare_parameters=True):
             weight = model.get_parameter(param).detach().float().cpu()
             sigma = float(weight.std(correction=0)) or 1.0
             found[layer] = binned(weight.flatten() / sigma, -4.0, 4.0, sigma)

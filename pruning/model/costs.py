@@ -95,8 +95,10 @@ def cost_model(model: nn.Module, example: Tensor) -> CostModel:
 
 def nonzero_after(model: nn.Module, masks: Masks) -> int:
     """Values of the parameters that are not zero once the masks are applied."""
+    by_tensor = {id(model.get_parameter(name)): mask for name, mask in masks.items()}  # a shared one has several names
     total = 0
-    for name, parameter in model.named_parameters():
+    for parameter in model.parameters():
         values = parameter.detach() != 0
-        total += int((values & masks[name].to(values.device)).sum() if name in masks else values.sum())
+        mask = by_tensor.get(id(parameter))
+        total += int((values if mask is None else values & mask.to(values.device)).sum())
     return total

@@ -8,14 +8,15 @@ class LayerRow:
     """One row of the layer table. `shape` is that of its weight, `macs` are multiply-accumulates for one sample.
 
     A layer with several weight matrices (recurrent, attention) has a row for each, named after the matrix; `param` is
-    the weight's full name. `why_not` is empty where it can be pruned, else a sentence that says why it cannot.
+    the weight's full name. `why_not` is empty where it can be pruned, else a sentence that says why it cannot. `macs`
+    is None where it cannot be known: of a parameter of no layer of its own.
     """
 
     name: str
     type: str
     shape: tuple[int, ...]
     parameters: int
-    macs: int
+    macs: int | None
     why_not: str = ""
     param: str = ""
 

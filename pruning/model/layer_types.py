@@ -1,4 +1,4 @@
-"""Which types of torch's layers can be pruned, by name, so that criteria can name them without importing torch."""
+"""Types of torch's layers by name, so that criteria can name them without importing torch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,14 @@ if TYPE_CHECKING:
 CONVOLUTIONS = ("Conv1d", "Conv2d", "Conv3d")
 WITH_CHANNELS = ("Linear", *CONVOLUTIONS)
 """Their weight is [out, in / groups, ...]: rows make the layer's units, columns read those of the layers before."""
-PRUNABLE = (*WITH_CHANNELS, "Embedding", "RNNBase", "MultiheadAttention")
+OUT_BY_IN = (*WITH_CHANNELS, "Bilinear", "RNNBase", "RNNCellBase", "MultiheadAttention")
+"""A row of their weights makes an output; that of any other layer is dimension 0 of what it stores."""
+TRANSPOSED = ("ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d")
+WITH_MATRICES = (
+    *(*WITH_CHANNELS, *TRANSPOSED),
+    *("Bilinear", "Embedding", "EmbeddingBag", "RNNBase", "RNNCellBase", "MultiheadAttention"),
+)
+"""Torch's layers that hold weight matrices, whatever hangs in a subclass of them beside these."""
 NORMS = (
     *("BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "SyncBatchNorm"),
     *("InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d"),

@@ -245,6 +245,19 @@ def masks_for(groups: Iterable[UnitGroup], keep: Keep, shapes: Mapping[str, Sequ
     return masks
 
 
+def owned_values(groups: Iterable[UnitGroup], shapes: Mapping[str, Sequence[int]]) -> int:
+    """How many values of the parameters of these shapes belong to units: all that could be pruned."""
+    free: dict[str, list[Tensor]] = {}  # along each dimension, the places of which no unit owns the slice
+    for piece in (piece for group in groups for piece in group.pieces if piece.param in shapes):
+        along = free.setdefault(piece.param, [torch.ones(length, dtype=torch.bool) for length in shapes[piece.param]])
+        if isinstance(piece, Slice):
+            along[piece.dim][piece.index.flatten().cpu()] = False
+        else:  # tiles and whole tensors leave nothing
+            along[0][:] = False
+    stay = {param: math.prod(int(places.sum()) for places in along) for param, along in free.items()}
+    return sum(math.prod(shapes[param]) - values for param, values in stay.items())
+
+
 def _mask(piece: Piece, stays: Tensor, shape: Sequence[int]) -> Tensor:
     """Which values of the tensor stay: bool of its shape."""
     if isinstance(piece, Tiles) and piece.rows == piece.columns == 1:

@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from pruning.criteria import Criterion, LeavesOut
+from pruning.criteria import Criterion, LeavesOut, scores_weight
 from pruning.errors import RecipeError
 from pruning.granularities import Granularity
 from pruning.model.descriptions import LayerRow
 from pruning.model.layer_table import layer_table, owning_layer
-from pruning.model.layer_types import is_a
+from pruning.model.layer_types import has_channels
 from pruning.model.units import UnitGroup, group_of
 from pruning.recipe.catalog import kind_of
 from pruning.recipe.recipe import Recipe
@@ -43,17 +43,23 @@ def unscored(criterion: Criterion, model: nn.Module, groups: Sequence[UnitGroup]
     kind = kind_of(criterion)
     for group in groups:
         for param in group.params:
-            layer = owning_layer(model, param)
-            if not is_a(layer, criterion.layers):
+            layer, word = owning_layer(model, param), param.rpartition(".")[2]
+            if not scores_weight(criterion, layer, word):
                 known = ", ".join(criterion.layers)
                 reasons[group.name] = (
-                    f"{kind} does not score {type(layer).__name__} (it scores {known}): choose another criterion"
+                    f"{kind} does not score {_what(layer, word)} (it scores {known}): choose another criterion"
                 )
         # only layers of known types are asked about: a criterion need not expect any other
         of_known_type = group.name not in reasons
         if of_known_type and isinstance(criterion, LeavesOut) and (reason := criterion.why_not(model, group)):
             reasons[group.name] = reason
     return reasons
+
+
+def _what(layer: nn.Module, word: str) -> str:
+    """A weight matrix by the type of its layer; what a subclass of Linear holds beside its weight by its own word."""
+    name = type(layer).__name__
+    return f"{word} of {name}" if has_channels(layer) and word != "weight" else name
 
 
 def allowed_groups(

@@ -8,10 +8,11 @@ from functools import cached_property
 
 from torch import Tensor, nn
 
+from pruning.events import PrunedValues
 from pruning.model.costs import CostModel
 from pruning.model.descriptions import Size
 from pruning.model.surgery import remove_units
-from pruning.model.units import Keep, Masks, UnitGroup, apply_masks, masks_for
+from pruning.model.units import Keep, Masks, UnitGroup, apply_masks, masks_for, owned_values
 from pruning.recipe.recipe import Recipe
 from pruning.selection.allocation import CostLeft
 from pruning.selection.amounts import Amount
@@ -45,6 +46,16 @@ class Decision:
         """The network's size, after removal where units can be removed."""
         removed = self.groups if self.removable else ()
         return self.cost.after(removed, {share.name: share.pruned for share in self.counts.shares})
+
+    @cached_property
+    def values(self) -> PrunedValues:
+        """How many values of the parameters are pruned, of how many that could be, of how many there are."""
+        shapes = self.cost.parameter_shapes
+        return PrunedValues(
+            pruned=sum(stays.numel() - int(stays.count_nonzero()) for stays in self.masks.values()),
+            prunable=owned_values(self.groups, shapes),
+            total=sum(math.prod(shapes[name]) for name in self.cost.parameters),
+        )
 
     @property
     def most_bytes(self) -> int:

@@ -98,7 +98,7 @@ def _section(kind: KindInfo) -> str:
         "source": kind.source,
         "cost": kind.cost,
         "scores": "every granularity" if kind.scores == tuple(GRANULARITIES) else ", ".join(kind.scores),
-        "layers": ", ".join(kind.layers),
+        "layers": "every type" if kind.layers == ANY else ", ".join(kind.layers),
         "units": kind.unit,
         "pruned units": {True: "removed: the network gets smaller", False: "set to zero", None: ""}[kind.removable],
     }

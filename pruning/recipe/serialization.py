@@ -25,12 +25,14 @@ _T = TypeVar("_T")
 def to_plain(value: Any, hint: Any = None) -> Any:
     """A choice, or a field's value of the type `hint`, as JSON has it: equal values give equal JSON.
 
-    A choice is an object with its `kind` and its fields. Sets and mappings are sorted.
+    A choice is an object with its `kind` and its fields. Sets and mappings are sorted. A switch that is off unless
+    somebody turns it on is written only where it is on: files from before there was such a switch keep their names.
     """
     if is_value(value):
         kind = {"kind": kind_of(value)} if is_row(type(value)) or rows_of(hint) is not None else {}
         hints = field_types(type(value))
-        return kind | {f.name: to_plain(getattr(value, f.name), hints[f.name]) for f in fields(value)}
+        written = [f for f in fields(value) if not (f.default is False and getattr(value, f.name) is False)]
+        return kind | {f.name: to_plain(getattr(value, f.name), hints[f.name]) for f in written}
     if isinstance(value, Mapping):
         inner = get_args(hint)[1] if get_args(hint) else None
         return {key: to_plain(found, inner) for key, found in sorted(value.items())}  # type: ignore[arg-type]

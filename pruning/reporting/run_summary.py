@@ -3,7 +3,18 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pruning.events import Event, Finished, Masked, Measured, Resumed, Stage, StageMeasured, Started, TuningStep
+from pruning.events import (
+    Event,
+    Finished,
+    Masked,
+    Measured,
+    PrunedValues,
+    Resumed,
+    Stage,
+    StageMeasured,
+    Started,
+    TuningStep,
+)
 from pruning.reporting.formatting import count, percent, points, relative, si, significant
 
 STAGES = ("dense", "pruned", "tuned", "exported")
@@ -141,6 +152,28 @@ def latest(events: Iterable[Event]) -> list[Event]:
 def stages_of(events: Iterable[Event]) -> dict[str, Stage]:
     """The measured stages by name, in the order in which they came."""
     return {event.stage: event.result for event in events if isinstance(event, StageMeasured)}
+
+
+NEARLY_ALL = 0.9
+"""Of the parameters. Biases and norms are a few percent of most networks: where nothing else takes no part, the share
+of the units that are pruned tells of the whole network, and a second share would only be noise."""
+
+
+def values_of(events: Iterable[Event]) -> PrunedValues | None:
+    """What the last cut pruned, None where nothing was pruned or an earlier version wrote the events."""
+    return next((event.values for event in reversed(latest(events)) if isinstance(event, Masked)), None)
+
+
+def leaves_out(values: PrunedValues | None) -> bool:
+    """Whether a noticeable part of the network takes no part in pruning."""
+    return values is not None and values.prunable < NEARLY_ALL * values.total
+
+
+def share_of_all(values: PrunedValues | None) -> str:
+    """`; 15.7 % of all 124 M parameters`, to follow the share of what can be pruned; empty where that is nearly all."""
+    if values is None or not leaves_out(values):
+        return ""
+    return f"; {percent(values.pruned / values.total)} of all {si(values.total)} parameters"
 
 
 @dataclass(frozen=True)

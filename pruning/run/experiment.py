@@ -9,13 +9,13 @@ from typing import TypeVar
 import torch
 
 from pruning.errors import ExportError, out_of_memory
-from pruning.events import Event, Exported, Finished, Resumed, Stage, StageMeasured, Verified, Warned
+from pruning.events import Event, Exported, Finished, PrunedValues, Resumed, Stage, StageMeasured, Verified, Warned
 from pruning.exporters import EXPORTERS, Record, export, missing_packages, require_writable
 from pruning.exporters.verification import differences, score_files_afresh
 from pruning.exporters.workload_source import WorkloadSource
 from pruning.model.devices import default_device, device_name
 from pruning.recipe.recipe import Recipe
-from pruning.reporting.run_summary import stages_of
+from pruning.reporting.run_summary import stages_of, values_of
 from pruning.run import checkpoints as kept
 from pruning.run.checkpoints import Checkpoint, CheckpointError
 from pruning.run.engine import PruneResult, prune
@@ -31,7 +31,10 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class RunResult:
-    """What a run came to. `verified` is None where the files could not be scored again; the warnings say why."""
+    """What a run came to. `verified` is None where the files could not be scored again; the warnings say why.
+
+    `values` is None where nothing was pruned.
+    """
 
     run: str
     workload: str
@@ -40,6 +43,7 @@ class RunResult:
     artefacts: Mapping[str, str]
     verified: Verified | None
     stopped: bool
+    values: PrunedValues | None
 
 
 def carry_out(
@@ -71,8 +75,16 @@ def carry_out(
     pruning = prune_within_memory(workload, recipe, device, stop, found, keeper)
     carried_out, pruned = yield from _noted(log, pruning)
     artefacts, verified = yield from export_verified(workload, carried_out, pruned, device, out, source, log, begun)
-    stages = stages_of(log)
-    return RunResult(recipe.name, workload.name, device_name(device), stages, artefacts, verified, pruned.stopped)
+    return RunResult(
+        run=recipe.name,
+        workload=workload.name,
+        device=device_name(device),
+        stages=stages_of(log),
+        artefacts=artefacts,
+        verified=verified,
+        stopped=pruned.stopped,
+        values=values_of(log),
+    )
 
 
 def export_verified(

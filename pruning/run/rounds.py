@@ -16,9 +16,8 @@ from pruning.events import Event, Masked, Measured, Stage, TuningStep, Warned
 from pruning.model.costs import CostModel
 from pruning.model.devices import Randomness
 from pruning.model.units import Keep, Masks, UnitGroup, apply_masks, masks_of
-from pruning.pipeline.one_shot import RankedUnits, rank_units
+from pruning.pipeline.one_shot import Decision, RankedUnits, rank_units
 from pruning.recipe.recipe import Recipe
-from pruning.selection.ranking import Position
 from pruning.training.fine_tuning import Training
 from pruning.training.schedules import Round
 from pruning.workload import Batch, Split, Workload
@@ -165,7 +164,7 @@ def keep_everything(context: RunContext) -> Keep:
 def first_round(context: RunContext, plan: Plan, ranked: RankedUnits) -> CurrentRound:
     """The first round. Before it nothing is pruned, as after a round of the number -1."""
     nothing = ranked.decide(context.recipe.amount, 0.0)
-    dense = RoundCut(-1, 0, nothing.keep, _masked_event(0, 0.0, nothing.counts), None)
+    dense = RoundCut(-1, 0, nothing.keep, _masked_event(0, 0.0, nothing), None)
     return _round_after(dense, context, plan, ranked, _training_of(context, plan, 0))
 
 
@@ -241,7 +240,7 @@ def _round_after(
         copies = {name: tensor.detach().clone() for name, tensor in context.tensors().items()}
         before = RoundStart(last.keep, last.reported, copies)
     decision = ranked.decide(context.recipe.amount, progress)
-    reported = _masked_event(number, progress, decision.counts)
+    reported = _masked_event(number, progress, decision)
     return CurrentRound(RoundCut(number, done, decision.keep, reported, before), decision.masks, training)
 
 
@@ -290,9 +289,10 @@ def _take_back(
     yield context.validated(before.reported.round, cut.done, before.keep)
 
 
-def _masked_event(number: int, progress: float, counts: Position) -> Masked:
+def _masked_event(number: int, progress: float, decision: Decision) -> Masked:
+    counts = decision.counts
     kept = {share.name: share.kept for share in counts.shares}
-    return Masked(number, progress, counts.asked, counts.pruned, counts.units, kept)
+    return Masked(number, progress, counts.asked, counts.pruned, counts.units, kept, decision.values)
 
 
 def _report_masked(reported: Masked) -> Generator[Event, None, None]:

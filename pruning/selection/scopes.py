@@ -84,7 +84,8 @@ class WithinLayer:
 class WithinRow:
     """The units of each output row of a weight compete among themselves.
 
-    (Per output, as Wanda compares: Sun et al. 2023, arXiv 2306.11695.)
+    (Per output, as Wanda compares: Sun et al. 2023, arXiv 2306.11695.) Rows are the weight's dimension 0 as it is
+    stored: in a transposed convolution an input, in a layer that is not torch's whatever the layer makes of it.
     """
 
     within_rows: ClassVar[bool] = True
@@ -107,7 +108,8 @@ class WithinBlocks:
     """Each `of` neighbours along a row's inputs compete among themselves: 2:4 is `of` 4 with sparsity 0.5.
 
     (N:M sparsity: Mishra et al. 2021, arXiv 2104.08378.) In a convolution neighbours are input channels at one position
-    of the kernel. Where the inputs are no multiple of `of`, the rest of a row competes among itself.
+    of the kernel. Where the inputs are no multiple of `of`, the rest of a row competes among itself. Rows are the
+    weight's dimension 0 as it is stored and neighbours lie along dimension 1, also where a layer means it otherwise.
     """
 
     of: Annotated[int, Between(2, 64)] = 4

@@ -13,7 +13,7 @@ from pruning.criteria import ANY, CRITERIA, Criterion, unit_scores
 from pruning.criteria.calibration import Calibration
 from pruning.events import Masked
 from pruning.granularities import GRANULARITIES, Granularity, Weights
-from pruning.model.layer_types import PRUNABLE
+from pruning.model.layer_types import WITH_MATRICES
 from pruning.model.preparation import open_model
 from pruning.model.units import UnitGroup
 from pruning.pipeline.eligibility import scorable_groups
@@ -43,8 +43,8 @@ class DescriptionContract:
         fits, layers = self.criterion.fits, self.criterion.layers
         unknown = set(fits) - GRANULARITIES.keys()
         assert fits == ANY or (fits and not unknown), f"fits names {sorted(unknown)}: use ANY or names of granularities"
-        foreign = [layer for layer in layers if layer not in PRUNABLE]
-        assert layers and not foreign, f"layers names {foreign}, which cannot be pruned: see PRUNABLE"
+        foreign = [layer for layer in layers if layers != ANY and layer not in WITH_MATRICES]
+        assert layers and not foreign, f"layers names {foreign}, which hold no weights: use ANY, or see WITH_MATRICES"
 
     def test_it_is_a_value_whose_fields_all_have_defaults(self) -> None:
         """A recipe compares criteria and is a key of caches; a page makes one before anything is chosen."""

@@ -8,10 +8,9 @@ import pytest
 from torch import Tensor, nn
 
 from pruning.api.choices import listed, recipe_of
-from pruning.criteria import CRITERIA, Taylor
+from pruning.criteria import ANY, CRITERIA, Taylor
 from pruning.errors import RecipeError
 from pruning.granularities import Channels
-from pruning.model.layer_types import PRUNABLE
 from pruning.recipe.recipe import Recipe, from_json, to_json
 from pruning.selection.amounts import Budget, Sparsity
 from pruning.selection.scopes import WithinLayer
@@ -27,7 +26,7 @@ class SignOnly:
     source: ClassVar[str] = "a test"
     cost: ClassVar[str] = "none"
     fits: ClassVar[tuple[str, ...]] = ("weights",)
-    layers: ClassVar[tuple[str, ...]] = PRUNABLE
+    layers: ClassVar[tuple[str, ...]] = ANY
 
     def score(self, model: nn.Module, groups: Sequence[Any], calibration: object) -> dict[str, Tensor]:
         return {g.name: (model.get_parameter(g.params[0]) > 0).float().flatten() for g in groups}

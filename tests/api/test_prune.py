@@ -212,7 +212,6 @@ from typing import ClassVar
 import torch
 from torch import nn
 import pruning
-from pruning.model.layer_types import PRUNABLE
 
 class Typed(nn.Module):
     def __init__(self):
@@ -238,7 +237,7 @@ class Energy:
     source: ClassVar[str] = "typed in"
     cost: ClassVar[str] = "no pass over data"
     fits: ClassVar = ("any",)
-    layers: ClassVar = PRUNABLE
+    layers: ClassVar = ("any",)
     def score(self, model, groups, calibration):
         return {g.name: g.sums({p: model.get_parameter(p).detach().abs() ** self.power for p in g.params})
                 for g in groups}

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,12 @@ from typer.testing import CliRunner
 
 from pruning.__main__ import command_line
 from pruning.cli.lines import event_line
-from pruning.events import Masked, TuningStep
+from pruning.events import Masked, PrunedValues, TuningStep
 from pruning.recipe.recipe import from_json
+from pruning.reporting.formatting import THIN
 from pruning.run import experiment as runs
 from sample_models import MODELS
-from tests.own_workload import recipe_text, rescore_here, write_own
+from tests.own_workload import SOURCE, recipe_text, rescore_here, write_own
 
 ROOT = Path(__file__).parents[2]
 STAGE_KEYS = ["score", "validation", "samples", "parameters", "nonzero", "macs", "bytes", "gzip_bytes", "latency_ms"]
@@ -65,8 +67,11 @@ def test_a_run_from_another_folder_ends_with_one_line_of_json(tmp_path: Path) ->
 
 @pytest.mark.usefixtures("quick")
 def test_without_json_the_stages_stand_on_stdout(tmp_path: Path) -> None:
-    arguments = ["run", recipe_file(tmp_path), "--workload", write_own(tmp_path), "--out", str(tmp_path / "out")]
-    result = invoke(*arguments)
+    recipe = recipe_file(tmp_path, keep_whole=["conv2"])
+    result = invoke("run", recipe, "--workload", write_own(tmp_path), "--out", str(tmp_path / "out"))
+    # 54 weights of conv1 and 216 of fc compete; with the 432 of conv2 and all biases there are 719 values
+    part = "pruned: 50.0 % of 270 prunable parameters; 18.8 % of all 719 parameters"
+    assert part in result.stdout.replace(THIN, " ") and "135 of 270 units pruned" in result.stderr.replace(THIN, " ")
     for word in ("dense", "pruned", "tuned", "exported", "accuracy, test", "accuracy, validation", "non-zeros"):
         assert word in result.stdout
     assert "finished after" in result.stderr and "finished after" not in result.stdout
@@ -158,6 +163,13 @@ def test_inspect_says_what_may_be_pruned_and_why_not(tmp_path: Path) -> None:
     assert "6 x 1 x 3 x 3" in reported and "fc: its units are the model's output" in reported
 
 
+def test_inspect_says_how_much_can_be_pruned_where_that_is_not_nearly_all(tmp_path: Path) -> None:
+    frozen = SOURCE.replace("second, 3, padding=1)", "second, 3, padding=1).requires_grad_(False)")
+    part = "granularity weights can prune 270 of 719 parameters (37.6 %)"
+    assert part in invoke("inspect", write_own(tmp_path, frozen)).stdout.replace(THIN, " ")
+    assert "can prune" not in invoke("inspect", write_own(tmp_path)).stdout
+
+
 def test_a_recipe_to_start_from_reads_back(tmp_path: Path) -> None:
     text = invoke("recipe", write_own(tmp_path)).stdout
     recipe = from_json(text)
@@ -196,5 +208,7 @@ def test_help_does_not_wait_for_torch() -> None:
 
 def test_only_steps_go_without_a_line() -> None:
     masked = Masked(0, 1.0, 5, 4, 8, {"fc": 0.5})
-    assert event_line(masked).startswith("round 1: 4 of 8 units pruned")
+    assert event_line(masked) == f"round 1: 4 of 8 units pruned (50.0{THIN}%)"
+    of_all = f"; 25.0{THIN}% of all 16 parameters"
+    assert event_line(replace(masked, values=PrunedValues(4, 8, 16))) == event_line(masked) + of_all
     assert event_line(TuningStep(0, 0, 1, 1.0)) == ""

@@ -7,11 +7,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pruning.criteria import CRITERIA, Criterion, unit_scores
+from pruning.criteria import ANY, CRITERIA, Criterion, unit_scores
 from pruning.criteria.calibration import Calibration
 from pruning.errors import RecipeError, WorkloadError
 from pruning.granularities import GRANULARITIES, Weights
-from pruning.model.layer_types import PRUNABLE
 from pruning.model.preparation import open_model
 from pruning.model.units import Keep, UnitGroup
 from pruning.pipeline.eligibility import scorable_groups
@@ -186,7 +185,7 @@ class Broken:
 
     formula = source = cost = ""
     fits = ("weights",)
-    layers = PRUNABLE
+    layers = ANY
 
     def __init__(self, raises: bool) -> None:
         self.raises = raises

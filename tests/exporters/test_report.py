@@ -5,7 +5,7 @@ from importlib.metadata import PackageNotFoundError, version
 import pytest
 
 from pruning.cli.workload_file import load_workload
-from pruning.events import Verified
+from pruning.events import Masked, PrunedValues, Verified
 from pruning.exporters import report
 from pruning.exporters.report import Report, choices, in_words
 from pruning.exporters.snippet import loading_snippet
@@ -54,6 +54,16 @@ def test_asked_and_achieved_stand_side_by_side() -> None:
     assert "Asked to be pruned: 100 of 300 weights (33.33 %). Pruned: 90 (30.00 %)" in reported
     assert "0 70.0 %" in reported
     assert "Note: 90 were pruned and 100 were asked for" in reported
+
+
+def test_the_share_of_all_parameters_is_said_where_a_part_takes_no_part() -> None:
+    values = PrunedValues(90, 300, 600)
+    made = record()
+    events = [replace(event, values=values) if isinstance(event, Masked) else event for event in made.events]
+    reported = text(Report().content(replace(made, events=tuple(events))).decode())
+    assert "90 of 300 weights (30.0 %; 15.0 % of all 600 parameters) were set to zero" in reported
+    assert "Pruned: 90 (30.00 %; 15.0 % of all 600 parameters)." in reported
+    assert "of all" not in text(page())
 
 
 def test_the_classes_that_lost_most_are_named() -> None:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -13,7 +15,8 @@ from pruning.recipe.recipe import Recipe
 from pruning.selection.amounts import PerLayer, Sparsity
 from pruning.selection.ranking import select
 from pruning.selection.scopes import WithinLayer
-from tests.networks import CPU, seeded, tiny, workload
+from tests.networks import CPU, VECTOR, seeded, tiny, workload
+from tests.own_layers import OwnLayers
 
 WIDE = (300, 200)
 """Rows and columns of a layer that is larger than the picture both ways."""
@@ -24,7 +27,8 @@ def build() -> nn.Module:
 
 
 BENCH = PreviewSession({"wide": lambda: workload(build, (WIDE[1],), count=20), "conv": lambda: tiny("conv"),
-             "residual": lambda: tiny("residual")}, CPU)  # fmt: skip
+             "residual": lambda: tiny("residual"),
+             "own": lambda: workload(lambda: seeded(OwnLayers), VECTOR, count=20)}, CPU)  # fmt: skip
 HALF = Recipe("wide", Magnitude(), Weights(), WithinLayer(), Sparsity(0.5))
 
 
@@ -133,3 +137,18 @@ def test_a_layer_without_scores_is_shown_by_the_size_of_its_weights():
 def test_a_layer_kept_whole_shows_nothing_pruned():
     recipe = Recipe("conv", amount=PerLayer({}, Sparsity(0.5)), keep_whole=("3",))
     assert heatmap(BENCH, recipe, "3", None).pruned.sum() == 0 < heatmap(BENCH, recipe, "0", None).pruned.sum()
+
+
+@pytest.mark.parametrize(
+    "layer, shape, out_by_in", [("up", (2, 5), False), ("experts.down", (2, 6), False), ("head", (3, 3), True)]
+)
+def test_a_layer_that_is_not_torchs_lies_as_it_is_stored(layer, shape, out_by_in):
+    seen = heatmap(BENCH, replace(HALF, workload="own"), layer, None)
+    assert (seen.shape, seen.out_by_in) == (shape, out_by_in)
+
+
+def test_what_hangs_beside_layers_is_seen_as_weights_and_as_units_where_it_is_asked_for():
+    recipe = replace(HALF, workload="own", granularity=Weights(bare_parameters=True))
+    seen = heatmap(BENCH, recipe, "positions", None)
+    assert seen.shape == (1, 8) and int((seen.pruned == 255).sum()) == 4
+    assert int(heatmap(BENCH, replace(recipe, granularity=Weights()), "positions", None).pruned.sum()) == 0

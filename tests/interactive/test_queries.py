@@ -29,6 +29,7 @@ from pruning.training.tuning import Tuning
 from pruning.workload import Workload
 from tests.every_granularity import tiny_for
 from tests.networks import CPU, NETWORKS, VECTOR, Tied, carried_out, seeded, tiny, workload
+from tests.own_layers import OwnLayers
 
 BENCH = PreviewSession({name: (lambda name=name: tiny(name, count=700)) for name in NETWORKS}, CPU)
 ON_IMAGES = ("weights", "channels", "kernels", "blocks")
@@ -125,6 +126,17 @@ def test_layers_kept_whole_coupled_and_protected_are_marked():
     assert {row.name for row in look(BENCH, coupled, "score").layers if row.whole} == {"stem", "conv2"}
     assert rows["conv2"].pruned_units == rows["stem"].pruned_units > 0
     assert "output" in rows["fc"].why_not and "norm" in rows["bn1"].why_not
+
+
+@pytest.mark.parametrize("bare", [False, True])
+@pytest.mark.parametrize("axis", ["score", "sigma"])
+def test_what_hangs_beside_layers_stays_and_says_why_unless_it_is_asked_for(axis, bare):
+    lab = PreviewSession({"own": lambda: workload(lambda: seeded(OwnLayers), VECTOR)}, CPU)
+    seen = look(lab, Recipe("own", Magnitude(), Weights(bare), WithinLayer(), Sparsity(0.5)), axis)
+    row = next(row for row in seen.layers if row.name == "positions")
+    assert (row.units, row.pruned_units, "bare_parameters" in row.why_not) == ((8, 4, False) if bare else (0, 0, True))
+    drawn = 0 if axis == "score" and not bare else 8  # a weight that stays has a histogram of its values all the same
+    assert (row.kept.sum() + row.pruned.sum(), row.pruned.sum()) == (drawn, 4 * bare)
 
 
 @pytest.mark.parametrize("granularity", ["weights", "channels"])

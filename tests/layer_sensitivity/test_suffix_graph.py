@@ -11,6 +11,7 @@ from pruning.layer_sensitivity.suffix_graph import GraphWalk, Suffix
 from pruning.model.layer_table import prunable_weights
 from tests.architectures import ARCHITECTURES, inputs_of, made
 from tests.networks import NETWORKS, Residual, Tied, mlp, samples, seeded
+from tests.own_layers import OwnLayers
 
 
 class CalledTwice(nn.Module):
@@ -102,7 +103,7 @@ class Viewing(nn.Module):
 
 SHAPES = {
     "chain": mlp, "called twice": CalledTwice, "shared weight": Tied, "in place": InPlace, "dropout": Dropping,
-    "recurrent": Recurrent, "loose parameter": Loose,
+    "recurrent": Recurrent, "loose parameter": Loose, "own layers": OwnLayers,
 }  # fmt: skip
 
 

@@ -6,7 +6,8 @@ from torch import nn
 
 from pruning.criteria import Magnitude, unit_scores
 from pruning.criteria.calibration import Calibration
-from pruning.granularities import Channels, Weights
+from pruning.events import PrunedValues
+from pruning.granularities import Channels, Heads, Weights
 from pruning.interactive.queries import estimate, heatmap, look, units
 from pruning.interactive.session import PreviewSession
 from pruning.model import units as model_units
@@ -57,6 +58,7 @@ def test_a_decision_worked_out_by_hand():
     assert decision.masked_copy(model)[1].weight.tolist() == [[0.0, 7.0], [0.0, 8.0]]
     assert model[1].weight.tolist() == [[3.0, 7.0], [-4.0, 8.0]]
     assert decision.sizes.parameters == 8  # single weights are set to zero, not removed
+    assert decision.values == PrunedValues(4, 8, 8)
 
 
 def test_a_part_of_the_amount_is_pruned_at_a_part_of_the_progress():
@@ -113,3 +115,33 @@ def test_one_position_of_a_slider_makes_one_decision_and_its_masks_once(monkeypa
         heatmap(session, recipe, "0", None)
         units(session, recipe, ["0"])
     assert made == 2 * ["select", "masks"]
+
+
+def values(work: Workload, recipe: Recipe) -> PrunedValues:
+    return decide(work.build(), work, recipe, CPU).values
+
+
+def test_values_that_coupled_units_own_are_counted_once():
+    """6-5-4-3 by channels: a unit's row, bias and column. Rows and columns of the middle weight overlap."""
+    work = tiny("mlp")
+    every, output = 30 + 5 + 20 + 4 + 12 + 3, 3
+    assert values(work, Recipe("mlp", granularity=Channels(), amount=Sparsity(0.0))) == PrunedValues(
+        0, every - output, every
+    )
+    # at least one unit of each layer stays: its row of 6 and its bias, one value of the middle, its bias, a column of 3
+    left = 6 + 1 + 1 + 1 + 3
+    most = values(work, Recipe("mlp", granularity=Channels(), amount=Sparsity(1.0)))
+    assert most == PrunedValues(every - output - left, every - output, every)
+
+
+def test_values_of_layers_that_are_kept_whole_do_not_compete():
+    recipe = Recipe("mlp", amount=Sparsity(0.5), keep_whole=frozenset({"0"}))
+    assert values(tiny("mlp"), recipe) == PrunedValues(16, 32, 74)
+
+
+def test_values_of_heads_are_those_of_the_attention_alone():
+    encoder = nn.TransformerEncoderLayer(4, 2, 6, batch_first=True)
+    work = workload(lambda: nn.Sequential(encoder, nn.Flatten(), nn.Linear(12, 3)), (3, 4))
+    seen = values(work, Recipe("tiny", granularity=Heads(), amount=Sparsity(0.5)))
+    # three times four rows of four with their biases, and four by four of the output, of which half are pruned
+    assert (seen.pruned, seen.prunable) == (38, 76)

@@ -21,7 +21,6 @@ from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Literal
 
 from pruning.criteria import ANY, Magnitude
-from pruning.model.layer_table import PRUNABLE
 from pruning.options.constraints import Between
 from pruning.selection.amounts import Sparsity
 
@@ -41,7 +40,7 @@ class Energy:
     source: ClassVar[str] = "typed in"
     cost: ClassVar[str] = "no pass over data"
     fits: ClassVar[tuple[str, ...]] = ANY
-    layers: ClassVar[tuple[type, ...]] = PRUNABLE
+    layers: ClassVar[tuple[str, ...]] = ANY
 
     score = Magnitude.score
 

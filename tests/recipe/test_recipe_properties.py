@@ -42,6 +42,8 @@ def values(hint: Any, limits: Between | None = None) -> st.SearchStrategy[Any]:
         if limits is None:
             return st.floats(-1e3, 1e3)
         return st.floats(limits.low, limits.high, exclude_min=limits.above)
+    if hint is bool:
+        return st.booleans()
     if hint is str:
         return names
     if type(None) in get_args(hint):

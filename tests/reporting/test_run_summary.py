@@ -3,6 +3,7 @@ from pruning.events import (
     Finished,
     Masked,
     Measured,
+    PrunedValues,
     Resumed,
     Stage,
     StageMeasured,
@@ -21,9 +22,12 @@ from pruning.reporting.run_summary import (
     SizePoint,
     curve,
     latest,
+    leaves_out,
     progress,
+    share_of_all,
     size_points,
     stage_rows,
+    values_of,
     worst_classes,
 )
 
@@ -107,6 +111,20 @@ def test_stages_stand_side_by_side_with_signed_changes() -> None:
     assert [cell.change for cell in rows["non-zeros"]] == ["", f"{MINUS}80.0{THIN}%"]
     assert rows["bytes"][0].text == f"2.00{THIN}kB"
     assert {"accuracy, validation", "parameters", "bytes, gzipped", "MACs"} < rows.keys()
+
+
+def test_what_is_pruned_of_all_is_said_where_a_tenth_or_more_takes_no_part() -> None:
+    assert share_of_all(PrunedValues(19_500_000, 39_000_000, 124_000_000)) == (
+        f"; 15.7{THIN}% of all 124{THIN}M parameters"
+    )
+    assert leaves_out(PrunedValues(0, 899, 1000)) and not leaves_out(PrunedValues(0, 900, 1000))
+    assert share_of_all(PrunedValues(450, 900, 1000)) == "" == share_of_all(None)
+
+
+def test_the_values_of_a_run_are_those_of_its_last_cut() -> None:
+    first, last = (Masked(n, 1.0, 80, 80, 100, {"fc": 0.2}, PrunedValues(80 + n, 100, 200)) for n in (0, 1))
+    assert values_of([STARTED, first, TuningStep(0, 0, 1, 2.0), last]) == PrunedValues(81, 100, 200)
+    assert values_of(SO_FAR) is None is values_of([first, STARTED])
 
 
 def test_the_classes_that_lost_most_come_first_and_gains_are_left_out() -> None:

@@ -9,7 +9,7 @@ from torch import nn
 
 from pruning.criteria import ANY, CRITERIA, Magnitude
 from pruning.granularities import Channels, Weights
-from pruning.model.layer_types import PRUNABLE
+from pruning.model.layer_types import WITH_MATRICES
 from pruning.testing import CriterionContract, GranularityContract, RemovalContract
 from pruning.testing.untouched import untouched
 from tests.networks import tiny
@@ -86,7 +86,7 @@ def test_what_a_criterion_says_of_itself_is_checked():
     class Silent(Magnitude):
         source: ClassVar[str] = ""
         fits: ClassVar[tuple[str, ...]] = ("wheels",)
-        layers: ClassVar[tuple[str, ...]] = (*PRUNABLE, "ReLU")
+        layers: ClassVar[tuple[str, ...]] = (*WITH_MATRICES, "ReLU")
 
     contract = contract_of(Silent())
     with pytest.raises(AssertionError, match=r"Silent\.source is empty"):

@@ -48,7 +48,7 @@ def test_every_kind_of_the_short_tables_is_shown_by_its_controls_and_given_back(
         replace(QUICK, criterion=Change(), scope=Global("l2")),
         replace(QUICK, criterion=OptimalBrainSurgeon(damping=0.05), scope=WithinBlocks(of=8)),
         replace(QUICK, criterion=Attribution("grad_cam", steps=3, samples=64), granularity=Channels()),
-        replace(QUICK, amount=Threshold(0.0375)),
+        replace(QUICK, amount=Threshold(0.0375), granularity=Weights(bare_parameters=True)),
         replace(QUICK, amount=RelativeThreshold(0.255)),
         replace(QUICK, amount=Budget("macs", 0.4), granularity=Channels()),
         replace(QUICK, amount=PerLayer({"fc2": 0.25}, rest=Budget("parameters", 0.35)), granularity=Weights()),

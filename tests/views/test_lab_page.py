@@ -10,7 +10,7 @@ from pruning.criteria import Ablation, Taylor
 from pruning.granularities import Channels, Heads, Kernels, Layers
 from pruning.interactive.queries import look, open_workload, score_range
 from pruning.recipe.recipe import Recipe, from_json, to_json
-from pruning.reporting.formatting import count, percent, si
+from pruning.reporting.formatting import THIN, count, percent, si
 from pruning.run import experiment
 from pruning.selection.amounts import PerLayer, Sparsity, Threshold
 from pruning.selection.scopes import WithinLayer
@@ -18,6 +18,9 @@ from pruning.training.schedules import OneShot, Polynomial
 from pruning.training.tuning import Tuning
 from tests.own_workload import rescore_here
 from tests.views.conftest import InProcess
+from views.gallery import lab
+from views.lab import layer_panel
+from views.lab.state import LabState
 from views.shared import server
 
 QUICK = Recipe(
@@ -81,6 +84,15 @@ def test_slider_moves_sizes_and_accuracy(app: AppTest, backend: InProcess) -> No
     assert now.pruned == sum(round(0.9 * units) for units in (784 * 128, 128 * 10))
     settled(app)
     assert "measured" in strip(app)
+
+
+@pytest.mark.parametrize(
+    "whole, words", [((), "asked for 60.0 %"), (("fc1",), "asked for 60.0 %; 0.8 % of all 102 k parameters")]
+)
+def test_the_share_of_the_whole_network_is_said_where_a_part_takes_no_part(app: AppTest, whole, words) -> None:
+    opened(app, replace(QUICK, keep_whole=frozenset(whole)))
+    (pruned,) = (caption.value for caption in app.caption if "units are pruned" in caption.value)
+    assert pruned.replace(THIN, " ").endswith(words)
 
 
 def test_the_workers_of_other_pages_open_the_model_once_its_first_cut_is_measured(
@@ -225,3 +237,13 @@ def test_a_value_just_above_its_bound_is_shown_and_given_back(app: AppTest) -> N
     recipe = replace(QUICK, schedule=Polynomial(3, 1e-12), tuning=Tuning(learning_rate=1e-15))
     opened(app, recipe)
     assert from_json(app.query_params["recipe"]) == recipe
+
+
+@pytest.mark.parametrize("asked_for", [False, True])
+def test_a_parameter_of_no_layer_has_a_heatmap_where_it_is_asked_for(monkeypatch, asked_for) -> None:
+    monkeypatch.setattr(layer_panel, "lab_state", lambda: LabState(heatmap_layer="positions"))
+    rows = [lab.ROWS[0], lab.UNPRUNABLE[1]]
+    views = [lab.view(row, 0.5) for row in rows]
+    positions = replace(views[1], units=8, why_not="") if asked_for else views[1]
+    shown = layer_panel.heatmap_layer(lab.model(rows), lab.cut([views[0], positions]))
+    assert shown == ("positions" if asked_for else "conv1")

@@ -1,12 +1,14 @@
 """The Lab: the strip of numbers, the layer panel, the heatmap, the units of a layer."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import streamlit as st
 
 from pruning.evaluation.estimate import Estimate
+from pruning.events import PrunedValues
 from pruning.interactive.responses import BINS, AccuracyPreview, CutPreview, Heatmap, LayerView, ModelView
 from pruning.model.descriptions import Costs, LayerRow
 from pruning.reporting.plots_run import unit_matrix_figure, units_figure
@@ -48,10 +50,15 @@ def cut(views: Sequence[LayerView], costs: Costs = DENSE, removed: bool = False)
     units, pruned = sum(view.units for view in views), sum(view.pruned_units for view in views)
     kept = costs.parameters - pruned
     after = (kept, 4 * kept, costs.macs // 3) if removed else (costs.parameters, costs.bytes, costs.macs)
-    return CutPreview(tuple(views), units, pruned, pruned, 0.1, after[0], kept, 0, after[1], after[2])
+    values = PrunedValues(pruned, units, costs.parameters)
+    return CutPreview(tuple(views), units, pruned, pruned, 0.1, after[0], kept, 0, after[1], after[2], values)
 
 
 ROWS = [layer(name, shape) for name, shape in SHAPES.items()]
+UNPRUNABLE = [
+    layer("head", (10, 32), REASON),
+    replace(layer("positions", (1, 197, 32), "a parameter of no layer of its own"), type="ViT", macs=None),
+]
 HALF = cut([view(row, 0.5) for row in ROWS])
 
 
@@ -84,9 +91,9 @@ def _nothing(sent: object) -> None:
 
 
 def _all_sorts() -> CutPreview:
-    """A row that is pruned, one that follows it, one that is kept whole and one that may not be pruned."""
-    rows = [*ROWS, layer("head", (10, 32), REASON)]
-    return cut([view(rows[0], 0.3), view(rows[1], 0.3, "conv1"), view(rows[2], 0.0, whole=True), view(rows[3], 0.0)])
+    """A row that is pruned, one that follows it, one that is kept whole and two that may not be pruned."""
+    views = [view(ROWS[0], 0.3), view(ROWS[1], 0.3, "conv1"), view(ROWS[2], 0.0, whole=True)]
+    return cut([*views, *(view(row, 0.0) for row in UNPRUNABLE)])
 
 
 def _image(values: np.ndarray, pruned: np.ndarray, shape: tuple[int, int], name: str = "conv2") -> Heatmap:
@@ -149,7 +156,7 @@ STATES: States = {
     },
     "layers": {
         "half pruned": _panel(ROWS, HALF),
-        "all sorts of rows": _panel([*ROWS, layer("head", (10, 32), REASON)], _all_sorts()),
+        "all sorts of rows": _panel([*ROWS, *UNPRUNABLE], _all_sorts()),
         "long names": _panel(LONG_ROWS, cut([view(row, 0.4) for row in LONG_ROWS])),
         "nothing can be pruned": _panel(NOTHING_ROWS, cut([view(row, 0.0) for row in NOTHING_ROWS])),
         "nothing is pruned": _panel(ROWS, cut([view(row, 0.0) for row in ROWS])),

@@ -8,6 +8,7 @@ from pruning.interactive.responses import Axis, CutPreview, Heatmap, LayerView, 
 from pruning.model.descriptions import LayerRow
 from pruning.recipe.recipe import Recipe
 from pruning.reporting.formatting import count, percent, si, significant
+from pruning.reporting.run_summary import leaves_out
 from pruning.selection.amounts import PerLayer, Sparsity
 from views.lab import components
 from views.lab.components import HeatmapData, LayerEdit, LayerRowData, LayersData, Window
@@ -46,7 +47,7 @@ def show(model: ModelView, look: CutPreview, recipe: Recipe, stale: bool = False
 
 
 def _pruned_words(look: CutPreview, recipe: Recipe) -> str:
-    """Achieved beside asked: of few units no share is exact."""
+    """Achieved beside asked: of few units no share is exact. And beside both what it is of the network."""
     words = _("{pruned} of {units} units are pruned: {share}").format(
         pruned=count(look.pruned), units=count(look.units), share=percent(look.pruned / look.units, 2)
     )
@@ -58,6 +59,10 @@ def _pruned_words(look: CutPreview, recipe: Recipe) -> str:
             words += (
                 _(" of the other layers") if free else _(", but every layer has a share of its own: set them below")
             )
+    if leaves_out(look.values):
+        words += _("; {share} of all {total} parameters").format(
+            share=percent(look.values.pruned / look.values.total), total=si(look.values.total)
+        )
     return words
 
 
@@ -89,9 +94,10 @@ def _row(layer: LayerRow, view: LayerView, locked: bool) -> LayerRowData:
     share = view.pruned_units / view.units if view.units else 0.0
     size = "×".join(map(str, layer.shape))
     cut = next((value for value in reversed(view.cuts)), None)
+    macs = [] if layer.macs is None else [_("{n} MACs").format(n=si(layer.macs))]
     return {
         "name": view.name,
-        "sub": f"{layer.type} {size} · {si(layer.parameters)} · {si(layer.macs)} MACs",
+        "sub": " · ".join([f"{layer.type} {size}", si(layer.parameters), *macs]),
         "why": view.why_not,
         "drawn": bool(view.kept.sum() + view.pruned.sum()),
         "follows": _follows(view),
@@ -143,9 +149,11 @@ def heatmap_layer(model: ModelView, look: CutPreview) -> str:
 
     Empty where nothing of the network can be pruned.
     """
-    matrices = [layer.name for layer in model.layers if len(layer.shape) > 1 and not layer.why_not]
+    units = {view.name for view in look.layers if view.units}
+    # what stays unless it is asked for has units where it was
+    matrices = [row.name for row in model.layers if len(row.shape) > 1 and (row.name in units or not row.why_not)]
     chosen = lab_state().heatmap_layer
-    with_units = [view.name for view in look.layers if view.units and view.name in matrices]
+    with_units = [name for name in matrices if name in units]
     return chosen if chosen in matrices else next(iter([*with_units, *matrices]), "")
 
 
@@ -170,8 +178,9 @@ def heatmap_data(image: Heatmap, stale: bool = False) -> HeatmapData:
         if tall == wide == 1
         else _("maximum of up to {tall} x {wide} weights a cell").format(tall=tall, wide=wide)
     )
-    where = _("rows {top}–{bottom} of {rows} (out), columns {left}–{right} of {columns} (in · kernel): {cell}").format(
-        top=image.top, bottom=image.bottom - 1, rows=image.shape[0],
+    dims = (_("out"), _("in · kernel")) if image.out_by_in else (_("dimension 0"), _("all other dimensions"))
+    where = _("rows {top}–{bottom} of {rows} ({first}), columns {left}–{right} of {columns} ({rest}): {cell}").format(
+        first=dims[0], rest=dims[1], top=image.top, bottom=image.bottom - 1, rows=image.shape[0],
         left=image.left, right=image.right - 1, columns=image.shape[1], cell=cell,
     )  # fmt: skip
     return {

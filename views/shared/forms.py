@@ -64,6 +64,8 @@ def draw(prefix: str, made: type[Any], known: DynamicOptions | None = None, only
             _pick(label, known.options.get(f, get_args(hints[f])), f"{prefix}.{f}", help)
         elif f in limits:
             _control(f"{prefix}.{f}", label, help, hints[f], limits[f], share, _default(made, f))
+        elif hints[f] is bool:
+            st.checkbox(label, key=f"{prefix}.{f}", help=help)
         else:
             (st.text_input if hints[f] is str else st.number_input)(label, key=f"{prefix}.{f}", help=help)
 
@@ -92,7 +94,7 @@ def _drawn(made: type[Any]) -> list[str]:
 
 
 def _plain(hint: Any) -> bool:
-    return get_origin(hint) is Literal or hint in (int, float, str) or type(None) in get_args(hint)
+    return get_origin(hint) is Literal or hint in (int, float, str, bool) or type(None) in get_args(hint)
 
 
 def _is_share(limits: Between | None) -> bool:
