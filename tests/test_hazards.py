@@ -180,7 +180,7 @@ def test_tied_embedding_and_head(tmp_path: Path):
     assert result.stages["dense"].parameters == 18 + 36 + 6
     zeros = int((result.model.words.weight == 0).sum()) + int((result.model.hidden.weight == 0).sum())
     assert zeros == sum(int((~stays).sum()) for stays in result.keep.values()) == 27
-    path = export("safetensors", Record(work, Recipe("m"), result.model, "cpu", ()), tmp_path)
+    path = export("safetensors", Record(work, Recipe("m"), result.model, "cpu", (), result.sizes, work), tmp_path)
     tensors = load_file(path)
     assert torch.equal(tensors["head.weight"], tensors["words.weight"])
     loaded = load_network(work, read_tensors(path), CPU)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from pruning.api.inputs import without_data
 from pruning.errors import WorkloadError
-from pruning.exporters.loading import load_network, read_tensors
+from pruning.exporters.loading import load_network, read_network
 from pruning.workload import Workload
 
 
@@ -51,8 +51,8 @@ def load(
     """
     path = Path(file).expanduser()
     workload = without_data(model, example)
-    tensors = read_tensors(path)
+    tensors, sizes = read_network(path)
     try:
-        return load_network(workload, tensors, torch.device(device))
+        return load_network(workload, tensors, torch.device(device), sizes)
     except WorkloadError as error:
         raise WorkloadError(f"{path}: {error}") from error

@@ -141,6 +141,7 @@ def prune(
         tuple(log.events),
         pruned.stopped,
         time.monotonic() - begun,
+        pruned.sizes,
         workload,
         place,
     )

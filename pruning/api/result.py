@@ -13,6 +13,7 @@ from torch import nn
 from pruning.api.extras import extra_packages
 from pruning.api.progress import last_value
 from pruning.events import Event, Stage, Verified, Warned
+from pruning.model.module_sizes import ModuleSizes
 from pruning.model.units import Keep
 from pruning.recipe.recipe import Recipe
 from pruning.reporting.formatting import duration, percent
@@ -30,7 +31,7 @@ class Saved:
     """Files that were written, and whether a fresh process scored them as the network in memory.
 
     Attributes:
-        files: Kind (safetensors, pt, recipe, report) -> path.
+        files: Kind (safetensors, pt, recipe, report; narrow_layers where the network needs it) -> path.
         stages: Stage (dense, pruned, tuned, exported) -> what was measured of it.
         verified: Scores of the network and of the files, None where the files could not be scored.
         notes: What a person should know, one sentence each.
@@ -70,6 +71,7 @@ class PruningResult:
         events: All that happened, in its order.
         stopped: Whether an interrupt ended the run early.
         seconds: How long it took.
+        sizes: What the dense model has to be told, besides tensors, to become this one; its files say it too.
         workload: The model as it was, with its data and task.
         device: Where it was computed.
     """
@@ -81,6 +83,7 @@ class PruningResult:
     events: tuple[Event, ...]
     stopped: bool
     seconds: float
+    sizes: ModuleSizes
     workload: Workload
     device: torch.device
 
@@ -135,7 +138,7 @@ class PruningResult:
         out = Path(folder).expanduser().resolve()
         require_writable(out)
         log = list(self.events)
-        pruned = PruneResult(self.model, self.keep, self.stages, self.stopped)
+        pruned = PruneResult(self.model, self.keep, self.stages, self.stopped, self.sizes)
         begun = time.monotonic() - self.seconds
         writing = export_verified(self.workload, self.recipe, pruned, self.device, out, self.workload, log, begun)
         with extra_packages():  # the report is drawn

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from pruning.errors import WorkloadError, describe
-from pruning.exporters.workload_source import Called
+from pruning.exporters.workload_source import FILE_MODULE, Called
 from pruning.model.preparation import open_model
 from pruning.workload import Workload
 
@@ -57,7 +57,7 @@ def load_workload(reference: str) -> Workload:
 
 def _imported(path: Path, file: str) -> ModuleType:
     """The file as a module under a name that no import uses, with its folder on the path for what it imports itself."""
-    name = f"_workload_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    name = f"{FILE_MODULE}{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     if (folder := str(path.parent)) not in sys.path:
         sys.path.insert(0, folder)
     spec = importlib.util.spec_from_file_location(name, path)

@@ -6,14 +6,15 @@ from torch import nn
 from pruning.evaluation.accuracy import Evaluator, class_scores, latency_ms, mean_score
 from pruning.events import Stage
 from pruning.model.costs import costs
+from pruning.model.module_sizes import NO_SIZES, ModuleSizes
 from pruning.workload import Workload
 
 
-def measure_stage(model: nn.Module, workload: Workload, device: torch.device) -> Stage:
-    """Scores on all of both splits, and all costs."""
+def measure_stage(model: nn.Module, workload: Workload, device: torch.device, sizes: ModuleSizes = NO_SIZES) -> Stage:
+    """Scores on all of both splits, and all costs. `sizes` are what the model's file says besides its tensors."""
     test, targets = Evaluator(workload.test, workload.task, device).evaluate_all(model)
     validation = Evaluator(workload.validation, workload.task, device).score(model)
-    cost = costs(model, workload.example.to(device))
+    cost = costs(model, workload.example.to(device), sizes)
     return Stage(
         score=mean_score(test),
         validation=validation,

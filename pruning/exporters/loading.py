@@ -1,19 +1,20 @@
-"""From a file's tensors back to a network: as large as the tensors say, strict about names."""
+"""From a file back to a network: as small as its tensors are, strict about names."""
 
+import copy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
+from safetensors import safe_open
 from torch import Tensor, nn
 
 from pruning.errors import WorkloadError, describe
-from pruning.granularities import Channels
 from pruning.model.devices import place
+from pruning.model.module_sizes import NO_SIZES, ModuleSizes, from_metadata, set_numbers
 from pruning.model.preparation import open_model, require_finite
-from pruning.model.surgery import remove_units
-from pruning.model.units import Slice, UnitGroup
+from pruning.model.resizing import resize_layers
+from pruning.model.surgery import output_shape
 from pruning.workload import Workload
 
 
@@ -22,11 +23,14 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
     WorkloadError if they cannot be read.
     """
+    return read_network(path)[0]
+
+
+def read_network(path: Path) -> tuple[dict[str, Tensor], ModuleSizes]:
+    """The same tensors, and what the file says of the modules' sizes: nothing in a file that was made otherwise."""
     try:
-        if path.suffix == ".safetensors":
-            tensors = load_file(path)
-        else:
-            tensors: Any = torch.load(path, map_location="cpu", weights_only=True)
+        tensors, metadata = _safetensors(path) if path.suffix == ".safetensors" else _pt(path)
+        sizes = from_metadata(metadata)
     except FileNotFoundError:
         raise WorkloadError(f"{path}: no such file; check the path") from None
     except Exception as error:  # the unpickler raises whatever the bytes lead it to
@@ -34,39 +38,75 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     if not isinstance(tensors, dict) or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
         raise WorkloadError(f"{path}: not a state dict of names and tensors; save model.state_dict()")
     require_finite(str(path), tensors)
-    return tensors
+    return tensors, sizes
 
 
-def load_network(workload: Workload, tensors: Mapping[str, Tensor], device: torch.device) -> nn.Module:
-    """The workload's network, made smaller where the tensors are smaller, holding the tensors, in eval mode."""
-    model = open_model(workload, torch.device("cpu"))
-    own = model.state_dict()
-    if missing := sorted(own.keys() ^ tensors.keys()):
-        raise WorkloadError(
-            f"the file and {workload.name} differ in the tensors {', '.join(missing[:5])}; choose its own workload"
-        )
-    if any(own[name].shape != tensor.shape for name, tensor in tensors.items()):
-        model = _shrunk(workload, model, tensors)
+def _safetensors(path: Path) -> tuple[Any, Mapping[str, str]]:
+    with safe_open(path, "pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+
+
+def _pt(path: Path) -> tuple[Any, Mapping[str, str]]:
+    tensors: Any = torch.load(path, map_location="cpu", weights_only=True)
+    of_model = getattr(tensors, "_metadata", {}).get("", {})
+    return tensors, {key: text for key, text in of_model.items() if isinstance(text, str)}
+
+
+def load_network(
+    workload: Workload, tensors: Mapping[str, Tensor], device: torch.device, sizes: ModuleSizes = NO_SIZES
+) -> nn.Module:
+    """The workload's network, smaller where the tensors are smaller, holding the tensors, in eval mode.
+
+    Layers of torch's have the sizes that their tensors say; `sizes` says those of others. WorkloadError names the
+    tensor that does not fit.
+    """
+    dense = open_model(workload, torch.device("cpu"))
+    _require_smaller(workload.name, _held(dense, sizes), tensors)
+    model = copy.deepcopy(dense)
+    for name, tensor in _held(model, sizes).items():
+        if tensor.shape != tensors[name].shape:
+            # the same object with other data: whoever shares the parameter goes on sharing it
+            tensor.data = tensor.data.new_zeros(tensors[name].shape)
+    resize_layers(model, dense)
+    set_numbers(model, sizes)
     try:
-        model.load_state_dict(dict(tensors))
+        model.load_state_dict({name: tensors[name] for name in tensors if name not in sizes.buffers})
     except RuntimeError as error:
         raise WorkloadError(f"the file's tensors do not fit {workload.name} ({describe(error)})") from error
+    for name in sizes.buffers:
+        model.get_buffer(name).copy_(tensors[name])
+    expected = output_shape(dense, workload.example)
+    try:
+        found = output_shape(model, workload.example)
+    except Exception as error:  # whatever a stranger's forward raises on tensors that do not fit one another
+        raise WorkloadError(
+            f"the file's tensors do not fit {workload.name}: with them it does not run on its example "
+            f"({describe(error)}); choose its own workload, or export it again"
+        ) from error
+    if found != expected:
+        raise WorkloadError(
+            f"the file's tensors do not fit {workload.name}: with them its output has shape {found} and not "
+            f"{expected}; choose its own workload"
+        )
     return place(model.eval(), workload.example, device)
 
 
-def _shrunk(workload: Workload, model: nn.Module, tensors: Mapping[str, Tensor]) -> nn.Module:
-    """The model with as many units in each group as the tensors have.
-
-    Which ones is decided by loading, so the last are pruned.
-    """
-    groups = Channels().sorted_out(model, workload.example)[0]
-    keep = {group.name: torch.arange(group.units) < _left(group, tensors) for group in groups}
-    return remove_units(model, workload.example, groups, keep)
+def _held(model: nn.Module, sizes: ModuleSizes) -> dict[str, Tensor]:
+    """The model's own parameters and buffers, those that the file holds."""
+    buffers = {name: buffer for name, buffer in model.named_buffers() if name in sizes.buffers}
+    return {**model.state_dict(keep_vars=True), **buffers}
 
 
-def _left(group: UnitGroup, tensors: Mapping[str, Tensor]) -> int:
-    """How many units the tensors have, at least 1: shapes that no cut gives (none, 0) are left to load_state_dict."""
-    first = group.ranked[0]
-    assert isinstance(first, Slice)  # channels are slices
-    rows = tensors[first.param].shape[:1]
-    return max(1, max(rows, default=1) // first.index.shape[1])
+def _require_smaller(name: str, own: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> None:
+    """WorkloadError unless the names are the same and no dimension of a tensor is larger or gone."""
+    if missing := sorted(own.keys() ^ tensors.keys()):
+        raise WorkloadError(
+            f"the file and {name} differ in the tensors {', '.join(missing[:5])}; choose its own workload"
+        )
+    for key, tensor in tensors.items():
+        before, after = own[key].shape, tensor.shape
+        if len(before) != len(after) or any(not (a == b or 1 <= a < b) for a, b in zip(after, before, strict=True)):
+            raise WorkloadError(
+                f"the file's tensors do not fit {name}: {key} has shape {list(after)} in the file and {list(before)} "
+                "in the network, from which units can only be removed; choose its own workload"
+            )

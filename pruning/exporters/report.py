@@ -7,12 +7,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from pruning.events import Event, Finished, Masked, Started, SurgeryChecked, Verified, Warned
 from pruning.exporters.exporter import Record
 from pruning.exporters.recipe_json import RecipeJson
 from pruning.exporters.snippet import loading_snippet
+from pruning.model.preparation import plain_copy
 from pruning.recipe.catalog import kind_of
 from pruning.recipe.recipe import Recipe, to_dict
 from pruning.reporting import formatting as numbers
@@ -61,7 +62,7 @@ def contents(record: Record) -> dict[str, Any]:
     started = next((event for event in events if isinstance(event, Started)), None)
     last = next((name for name in ("exported", "tuned", "pruned") if name in stages), "dense")
     names = started.classes if started else ()
-    dense = stages.get("dense")
+    before, built = stages.get("dense"), record.workload.build()
     curve = run_summary.curve(events)
     # the exported file is the tuned network: its point would lie on that of the stage tuned and hide it
     sizes = [point for point in run_summary.size_points(stages) if point.stage != "exported"]
@@ -84,7 +85,7 @@ def contents(record: Record) -> dict[str, Any]:
         "paper": css_variables(PAPER),
         "rows": run_summary.stage_rows(stages),
         "tuned_name": last,
-        "classes": run_summary.worst_classes(dense, stages[last], names, WORST_CLASSES) if dense else [],
+        "classes": run_summary.worst_classes(before, stages[last], names, WORST_CLASSES) if before else [],
         "has_classes": bool(names),
         "masked": _newest(events, Masked),
         "of_all": run_summary.share_of_all(run_summary.values_of(events)),
@@ -96,8 +97,9 @@ def contents(record: Record) -> dict[str, Any]:
         "curve_plot": _plot(curve_figure(curve), "curve"),
         "sizes_plot": _plot(size_figure(sizes), "sizes"),
         "plotly": get_plotlyjs(),
-        "snippet": loading_snippet(record.model, tuple(record.workload.example.shape)),
-        "tensors": _tensors(record),
+        "snippet": loading_snippet(record, built),
+        "narrow": sorted(set(record.sizes.classes.values())),
+        "tensors": _tensors(plain_copy(built), record.model),
         "recipe": RecipeJson().content(record).decode(),
         "versions": _versions(),
     }
@@ -158,10 +160,10 @@ def _newest(events: list[Event], kind: type[Any]) -> Any:
     return next((event for event in reversed(events) if isinstance(event, kind)), None)
 
 
-def _tensors(record: Record) -> list[tuple[str, str, str]]:
+def _tensors(dense: nn.Module, model: nn.Module) -> list[tuple[str, str, str]]:
     """Of every tensor its name, its shape in the file, and its shape in the dense network where that differs."""
-    before = {name: _shape(tensor) for name, tensor in record.workload.build().state_dict().items()}
-    after = {name: _shape(tensor) for name, tensor in record.model.state_dict().items()}
+    before = {name: _shape(tensor) for name, tensor in dense.state_dict().items()}
+    after = {name: _shape(tensor) for name, tensor in model.state_dict().items()}
     return [
         (name, shape, before.get(name, shape) if before.get(name) != shape else "") for name, shape in after.items()
     ]

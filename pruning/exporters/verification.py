@@ -16,7 +16,7 @@ from torch import Tensor
 from pruning.errors import ExportError, WorkloadError
 from pruning.evaluation.stages import measure_stage
 from pruning.events import Stage
-from pruning.exporters.loading import load_network, read_tensors
+from pruning.exporters.loading import load_network, read_network
 from pruning.exporters.workload_source import WorkloadSource, to_message
 from pruning.model.costs import file_bytes
 from pruning.reporting.formatting import duration, percent
@@ -36,12 +36,12 @@ class FileScore:
 
 def score_file(path: Path, workload: Workload, device: torch.device) -> FileScore:
     """Load an exported file into the workload's network and score both splits. WorkloadError if it does not fit."""
-    tensors = read_tensors(path)
+    tensors, sizes = read_network(path)
     try:
-        model = load_network(workload, tensors, device)
+        model = load_network(workload, tensors, device, sizes)
     except WorkloadError as error:
         raise WorkloadError(f"{path}: {error}") from error
-    return FileScore(str(path), measure_stage(model, workload, device), fingerprint(tensors))
+    return FileScore(str(path), measure_stage(model, workload, device, sizes), fingerprint(tensors))
 
 
 def fingerprint(tensors: Mapping[str, Tensor]) -> str:

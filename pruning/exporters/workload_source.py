@@ -9,6 +9,9 @@ from typing import Any
 from pruning.errors import ExportError, WorkloadError, describe
 from pruning.workload import Workload
 
+FILE_MODULE = "_workload_"
+"""What the private name begins with under which a workload file is a module here."""
+
 
 @dataclass(frozen=True)
 class Called:

@@ -14,9 +14,10 @@ from pruning.granularities import Weights
 from pruning.interactive.histograms import Rows
 from pruning.interactive.responses import CELLS, AccuracyPreview, Axis, CutPreview, Heatmap, UnitsView
 from pruning.interactive.session import Opened, PreviewSession
-from pruning.model.costs import file_bytes, gzip_size, nonzero_after
+from pruning.model.costs import gzip_size, model_file, nonzero_after
 from pruning.model.layer_table import owning_layer
 from pruning.model.layer_types import OUT_BY_IN, is_a
+from pruning.model.module_sizes import sizes_between
 from pruning.model.units import group_of
 from pruning.recipe.recipe import Recipe
 from pruning.selection.allocation import erk, uniform
@@ -66,7 +67,8 @@ def accuracy_preview(session: PreviewSession, recipe: Recipe, seconds: float) ->
     """
     trial = session.trial(recipe)
     if trial.gzip_bytes is None and trial.comparison.samples:
-        trial.gzip_bytes = gzip_size(file_bytes(trial.model.state_dict()))
+        sizes = sizes_between(session.opened(recipe.workload).model, trial.model)
+        trial.gzip_bytes = gzip_size(model_file(trial.model, sizes))
     return AccuracyPreview(trial.comparison.advance(trial.model, seconds), trial.gzip_bytes)
 
 

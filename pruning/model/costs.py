@@ -1,6 +1,7 @@
 """What a network costs: parameters, non-zeros, bytes, gzipped bytes, MACs."""
 
 import gzip
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -11,14 +12,18 @@ from torch import Tensor, nn
 from pruning.model.descriptions import Costs, Size
 from pruning.model.layer_table import model_macs
 from pruning.model.macs import Macs, macs_of
+from pruning.model.module_sizes import NO_SIZES, ModuleSizes, saved_tensors, to_metadata
 from pruning.model.units import Masks, Slice, UnitGroup, parameter_shapes
 
 GZIP_LEVEL = 6  # what the gzip command uses unless told otherwise
 
 
-def costs(model: nn.Module, example: Tensor) -> Costs:
-    """Count everything. The gzip size is measured by compressing, so this takes a few hundred ms for 10 MB."""
-    file = file_bytes(model.state_dict())
+def costs(model: nn.Module, example: Tensor, sizes: ModuleSizes = NO_SIZES) -> Costs:
+    """Count everything. The gzip size is measured by compressing, so this takes a few hundred ms for 10 MB.
+
+    `sizes` are those of a model without some of its units, which its file holds too.
+    """
+    file = model_file(model, sizes)
     return Costs(
         parameters=sum(p.numel() for p in model.parameters()),
         nonzero=sum(int(torch.count_nonzero(p)) for p in model.parameters()),
@@ -28,10 +33,26 @@ def costs(model: nn.Module, example: Tensor) -> Costs:
     )
 
 
-def file_bytes(tensors: Mapping[str, Tensor]) -> bytes:
-    """The .safetensors file of a state dict: what an export writes, byte for byte."""
+def model_file(model: nn.Module, sizes: ModuleSizes = NO_SIZES) -> bytes:
+    """The .safetensors file of a model: what an export writes, byte for byte."""
+    return file_bytes(saved_tensors(model, sizes), sizes)
+
+
+def file_bytes(tensors: Mapping[str, Tensor], sizes: ModuleSizes = NO_SIZES) -> bytes:
+    """The .safetensors file that holds these tensors and sizes."""
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    return save(plain, metadata={"format": "pt"})
+    metadata = {"format": "pt", **to_metadata(sizes)}
+    file = save(plain, metadata=metadata)
+    return file if len(metadata) == 1 else _in_order(file, metadata)
+
+
+def _in_order(file: bytes, metadata: Mapping[str, str]) -> bytes:
+    """The library writes metadata in another order at each call; of equal networks the files shall be equal."""
+    end = 8 + int.from_bytes(file[:8], "little")
+    header = json.loads(file[8:end]) | {"__metadata__": metadata}
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text = text.ljust(-(-len(text) // 8) * 8)  # the values begin at a multiple of 8 bytes
+    return len(text).to_bytes(8, "little") + text + file[end:]
 
 
 def gzip_size(file: bytes) -> int:
@@ -55,7 +76,10 @@ class CostModel:
     parameter_shapes: Mapping[str, tuple[int, ...]]
 
     def after(self, groups: Iterable[UnitGroup], pruned: Mapping[str, int]) -> "Size":
-        """The size once `pruned[name]` units of each group are removed. Without groups it is the size as it is."""
+        """The size once `pruned[name]` units of each group are removed. Without groups it is the size as it is.
+
+        Of the bytes, names and sizes are counted as the dense network's file has them.
+        """
         removed = [group for group in groups if pruned[group.name] and not group.fixed]
         gone: dict[str, dict[int, int]] = {}
         for group in removed:

@@ -16,7 +16,13 @@ from torch.nn import functional as F
 class NarrowAttention(nn.MultiheadAttention):
     """Attention whose heads are as many as its tensors hold, whatever the width of what goes in and out."""
 
-    _qkv_same_embed_dim = False  # keeps torch's transformer layers off their fast path, which knows one width only
+    @property
+    def _qkv_same_embed_dim(self) -> bool:
+        """Keeps torch's transformer layers off their fast path, which knows one width only.
+
+        A property, for deepcopy and pickle put a value of torch's into the module.
+        """
+        return False
 
     def forward(
         self,

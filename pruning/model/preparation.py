@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterable, Mapping
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -40,9 +41,7 @@ def open_model(workload: Workload, device: torch.device) -> nn.Module:
         )
     require_targets(workload)
     require_one_sample(workload)
-    model = copied(model)  # a build() that returns the same module each time would see it folded and pruned
-    unwrap_parts(model)
-    fold(model)
+    model = plain_copy(model)  # a build() that returns the same module each time would see it folded and pruned
     require_plain(workload.name, model.state_dict())
     require_finite(workload.name, model.state_dict())
     model = place(model.eval(), workload.example, device)
@@ -69,21 +68,29 @@ WRAPPERS = {"DataParallel": "module", "DistributedDataParallel": "module", "Opti
 
 def unwrapped(model: nn.Module) -> nn.Module:
     """The model without what only says how it is run. By its type's name: torch's compiler takes a second to import."""
-    while _wraps(model):
+    while is_wrapper(model):
         model = getattr(model, WRAPPERS[type(model).__name__])
     return model
 
 
-def _wraps(model: nn.Module) -> bool:
-    """A class of somebody's own that only has such a name is not meant."""
+def is_wrapper(model: nn.Module) -> bool:
+    """Whether this only says how another module is run. A class of somebody's own that has such a name is not meant."""
     return type(model).__name__ in WRAPPERS and type(model).__module__.startswith("torch.")
 
 
 def unwrap_parts(model: nn.Module) -> None:
     """Do the same with every part of the model, in place: names become those of the class."""
     for name, part in list(model.named_modules(remove_duplicate=False)):
-        if name and _wraps(part):
+        if name and is_wrapper(part):
             model.set_submodule(name, unwrapped(part))
+
+
+def plain_copy(model: nn.Module) -> nn.Module:
+    """A copy that is nothing but layers with plain weights: not wrapped anywhere, nothing re-parametrised."""
+    model = copied(unwrapped(model))
+    unwrap_parts(model)
+    fold(model)
+    return model
 
 
 def copied(model: nn.Module) -> nn.Module:
@@ -119,22 +126,42 @@ def require_targets(workload: Workload) -> None:
             )
 
 
+Reparametrization = Literal["parametrize", "prune", "spectral_norm", "weight_norm"]
+"""torch.nn.utils.parametrize, which has a weight_norm and a spectral_norm of its own, and the older functions."""
+
+
+def reparametrized(module: nn.Module) -> list[tuple[Reparametrization, str]]:
+    """The tensors of the module itself that it computes at each call from others: by what, and their names."""
+    found: list[tuple[Reparametrization, str]] = [
+        ("parametrize", name) for name in getattr(module, "parametrizations", {})
+    ]
+    names = {name for name, _ in [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]}
+    for name in sorted(names):
+        whole = name.rpartition("_")[0]
+        if name.endswith("_mask") and f"{whole}_orig" in names:
+            found.append(("prune", whole))
+        elif name.endswith("_u") and f"{whole}_orig" in names:
+            found.append(("spectral_norm", whole))
+        elif name.endswith("_g") and f"{whole}_v" in names:
+            found.append(("weight_norm", whole))
+    return found
+
+
 def fold(model: nn.Module) -> None:
     """Make every re-parametrised weight (weight_norm, spectral_norm, torch.nn.utils.prune) a plain one, in place."""
     for module in model.modules():
-        for name in list(getattr(module, "parametrizations", {})):
-            parametrize.remove_parametrizations(module, name, leave_parametrized=True)
-        names = {name for name, _ in [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]}
-        for name in sorted(names):
-            whole = name.rpartition("_")[0]
-            if name.endswith("_mask") and f"{whole}_orig" in names:
-                prune.remove(module, whole)
-            elif name.endswith("_u") and f"{whole}_orig" in names:
-                remove_spectral_norm(module, whole)
-                # torch forgets this hook, which then asks load_state_dict for the tensors that are gone
-                vars(module)["_load_state_dict_pre_hooks"].clear()
-            elif name.endswith("_g") and f"{whole}_v" in names:
-                remove_weight_norm(module, whole)
+        for by, name in reparametrized(module):
+            match by:
+                case "parametrize":
+                    parametrize.remove_parametrizations(module, name, leave_parametrized=True)
+                case "prune":
+                    prune.remove(module, name)
+                case "spectral_norm":
+                    remove_spectral_norm(module, name)
+                    # torch forgets this hook, which then asks load_state_dict for the tensors that are gone
+                    vars(module)["_load_state_dict_pre_hooks"].clear()
+                case "weight_norm":
+                    remove_weight_norm(module, name)
 
 
 def require_plain(owner: str, tensors: Mapping[str, object]) -> None:

@@ -79,12 +79,13 @@ def _attention(layer: Any, before: Any) -> None:
     layer.num_heads = layer.out_proj.weight.shape[1] // layer.head_dim
     if type(layer) in NARROW:
         layer.__class__ = NARROW[type(layer)]
-        vars(layer).pop("_qkv_same_embed_dim", None)  # the class says it
 
 
 def _recurrent(layer: Any, before: Any) -> None:
     """One hidden size for all layers and directions is torch's; with several it becomes a class of ours."""
     layer.input_size = layer.weight_ih_l0.shape[1]
+    if before.proj_size:
+        return  # the states are projections of the hidden units, which stay as many as they are
     sizes = {getattr(layer, name).shape[1] for name, _ in layer.named_parameters() if name.startswith("weight_hh")}
     if len(sizes) == 1:
         layer.hidden_size = sizes.pop()

@@ -12,6 +12,7 @@ from pruning.events import Event, Stage, StageMeasured, StageName, Started, Surg
 from pruning.model.contract import require_loss
 from pruning.model.costs import cost_model
 from pruning.model.devices import default_device, device_name, full_precision
+from pruning.model.module_sizes import ModuleSizes, sizes_between
 from pruning.model.preparation import open_model
 from pruning.model.surgery import largest_difference, remove_units
 from pruning.model.units import Keep
@@ -36,12 +37,16 @@ from pruning.workload import Workload
 
 @dataclass(frozen=True, eq=False)
 class PruneResult:
-    """What a run leaves: the model (smaller, where units were removed), what was kept, and its measured stages."""
+    """What a run leaves: the model (smaller, where units were removed), what was kept, and its measured stages.
+
+    `sizes` are what the dense model has to be told, besides tensors, to become this one.
+    """
 
     model: nn.Module
     keep: Keep
     stages: Mapping[str, Stage]
     stopped: bool
+    sizes: ModuleSizes
 
 
 def prune(
@@ -74,9 +79,10 @@ def prune(
     stopped = stop()
     if recipe.granularity.removable:
         model = yield from _removed("tuned", context, model, keep)
-    tuned = measure_stage(model, workload, device)
+    sizes = sizes_between(context.model, model)
+    tuned = measure_stage(model, workload, device, sizes)
     yield StageMeasured("tuned", tuned)
-    return PruneResult(model, keep, {**plan.stages, "tuned": tuned}, stopped)
+    return PruneResult(model, keep, {**plan.stages, "tuned": tuned}, stopped, sizes)
 
 
 def _planned(context: RunContext) -> Generator[Event, None, tuple[Plan, RankedUnits]]:
@@ -102,7 +108,7 @@ def _measure_cut(context: RunContext, target: Decision) -> Generator[Event, None
     cut = target.masked_copy(context.model)
     if target.removable:
         cut = yield from _removed("pruned", context, cut, target.keep)
-    return measure_stage(cut, context.workload, context.device)
+    return measure_stage(cut, context.workload, context.device, sizes_between(context.model, cut))
 
 
 @torch.no_grad()

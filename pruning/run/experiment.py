@@ -10,10 +10,11 @@ import torch
 
 from pruning.errors import ExportError, out_of_memory
 from pruning.events import Event, Exported, Finished, PrunedValues, Resumed, Stage, StageMeasured, Verified, Warned
-from pruning.exporters import EXPORTERS, Record, export, missing_packages, require_writable
+from pruning.exporters import EXPORTERS, Record, export, kinds_of, missing_packages, require_writable
 from pruning.exporters.verification import differences, score_files_afresh
 from pruning.exporters.workload_source import WorkloadSource
 from pruning.model.devices import default_device, device_name
+from pruning.model.module_sizes import saved_tensors
 from pruning.recipe.recipe import Recipe
 from pruning.reporting.run_summary import stages_of, values_of
 from pruning.run import checkpoints as kept
@@ -104,9 +105,9 @@ def export_verified(
     """
 
     def record() -> Record:
-        return Record(workload, recipe, pruned.model, device_name(device), tuple(log))
+        return Record(workload, recipe, pruned.model, device_name(device), tuple(log), pruned.sizes, source)
 
-    kinds = [kind for kind in EXPORTERS if kind != "report"]
+    kinds = [kind for kind in kinds_of(record()) if kind != "report"]
     artefacts = {kind: str(export(kind, record(), out)) for kind in kinds}
     timeout_s = PATIENCE_S + 10 * (time.monotonic() - begun)  # the run itself scored both splits at least three times
     files = [Path(artefacts[kind]) for kind in WEIGHTS]
@@ -206,7 +207,7 @@ def _verified(
         return None
     exported = found[0].stage
     yield StageMeasured("exported", exported)
-    differ = differences(tuned, pruned.model.state_dict(), found)
+    differ = differences(tuned, saved_tensors(pruned.model, pruned.sizes), found)
     for sentence in differ:
         yield Warned(f"not verified: {sentence}; the files are kept")
     verified = Verified(tuned.score, exported.score, same=not differ)

@@ -46,9 +46,9 @@ class _Case:
             try:
                 events.append(next(run))
             except StopIteration as end:
-                model = end.value.model
+                done = end.value
                 break
-        return Record(work, recipe, model, "cpu", tuple(events)), model
+        return Record(work, recipe, done.model, "cpu", tuple(events), done.sizes, work), done.model
 
     def _removed(self) -> tuple[Record, nn.Module]:
         """A run that left a smaller network."""
@@ -123,7 +123,7 @@ class WeightsContract(_Case):
 
     def test_the_network_that_is_made_from_the_file_gives_what_the_network_gave(self) -> None:
         record, model = self._removed()
-        loaded = load_network(self.workload, self._read_back(record, model), CPU)
+        loaded = load_network(self.workload, self._read_back(record, model), CPU, record.sizes)
         train = self.workload.train
         inputs, _ = train.batch(torch.arange(min(SAMPLES, len(train))), CPU)
         with torch.no_grad():

@@ -8,6 +8,7 @@ import torch
 from pruning.evaluation.stages import measure_stage
 from pruning.events import Event, Finished, Masked, Measured, StageMeasured, Started, TuningStep, Verified, Warned
 from pruning.exporters import Record
+from pruning.model.module_sizes import sizes_between
 from pruning.model.preparation import open_model
 from pruning.model.surgery import remove_units
 from pruning.recipe.recipe import from_json
@@ -20,7 +21,7 @@ def record(verified: Verified | None = None, channels: bool = False, **workload_
     workload = replace(tiny("conv"), **workload_changes)
     kind = "channels" if channels else "weights"
     recipe = from_json(recipe_text(workload=workload.name, granularity={"kind": kind}))
-    model = open_model(workload, torch.device("cpu"))
+    whole = model = open_model(workload, torch.device("cpu"))
     dense = measure_stage(model, workload, torch.device("cpu"))
     groups = recipe.granularity.sorted_out(model, workload.example)[0]
     if channels:
@@ -39,4 +40,4 @@ def record(verified: Verified | None = None, channels: bool = False, **workload_
         *([verified] if verified else []),
         Finished(False, 3.0),
     ]
-    return Record(workload, recipe, model, "cpu (x86_64)", tuple(events))
+    return Record(workload, recipe, model, "cpu (x86_64)", tuple(events), sizes_between(whole, model), workload)

@@ -1,17 +1,21 @@
 import copy
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from pruning.errors import WorkloadError
-from pruning.exporters.loading import load_network, read_tensors
-from pruning.granularities import Channels
+from pruning.exporters import Record, export
+from pruning.exporters.loading import load_network, read_network, read_tensors
+from pruning.granularities import GRANULARITIES, Channels
 from pruning.model.costs import file_bytes
+from pruning.model.module_sizes import NO_SIZES, ModuleSizes, saved_tensors, sizes_between
 from pruning.model.surgery import remove_units
+from pruning.recipe.recipe import Recipe
 from pruning.workload import Classification, TensorSplit, Workload
 from tests.architectures import inputs_of, made
 from tests.networks import CPU, NETWORKS, VECTOR, Tied, samples, seeded, tiny, workload
@@ -58,11 +62,31 @@ def test_tensors_of_another_network_are_refused_by_name():
 
 
 @pytest.mark.parametrize("shape", [(3, 9), (0, 4), ()])
-def test_tensors_that_fit_no_cut_are_refused(shape):
+def test_tensors_that_no_cut_leaves_are_refused_by_name_and_shape(shape):
     tensors = copy.copy(dict(tiny("mlp").build().state_dict()))
     tensors["2.weight"] = torch.zeros(shape)
-    with pytest.raises(WorkloadError, match="do not fit mlp"):
+    sentence = rf"do not fit mlp: 2\.weight has shape {re.escape(str(list(shape)))} in the file and \[4, 5\] in the net"
+    with pytest.raises(WorkloadError, match=sentence):
         load_network(tiny("mlp"), tensors, CPU)
+
+
+def test_tensors_that_do_not_fit_one_another_are_refused():
+    tensors = {**tiny("mlp").build().state_dict(), "2.weight": torch.zeros(4, 3)}
+    with pytest.raises(WorkloadError, match=r"do not fit mlp: with them it does not run on its example .*; choose"):
+        load_network(tiny("mlp"), tensors, CPU)
+
+
+def test_a_network_with_fewer_outputs_is_refused():
+    tensors = {**tiny("mlp").build().state_dict(), "4.weight": torch.zeros(2, 4), "4.bias": torch.zeros(2)}
+    with pytest.raises(WorkloadError, match=r"do not fit mlp: .* its output has shape \[1, 2\] and not \[1, 3\]"):
+        load_network(tiny("mlp"), tensors, CPU)
+
+
+def test_shared_tensors_that_differ_in_the_file_are_refused():
+    work = workload(lambda: seeded(Tied), VECTOR)
+    tensors = {**work.build().state_dict(), "second.weight": torch.zeros(4, 6)}
+    with pytest.raises(WorkloadError, match=r"do not fit tiny \(.*first\.weight"):
+        load_network(work, tensors, CPU)
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pt"])
@@ -113,14 +137,97 @@ class Flattened(Classification):
         return super().judge(output.flatten(1), target)
 
 
-@pytest.mark.parametrize("name", ["grouped", "group_norm", "lstm", "language_model"])
-def test_networks_with_groups_words_and_states_are_rebuilt_too(name):
+REMOVED = [
+    *((name, "channels") for name in ("grouped", "group_norm", "lstm", "language_model")),
+    ("lstm", "rnn_units"), ("gru", "rnn_units"), ("gru", "embedding_dimensions"), ("encoder", "heads"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "granularity"), REMOVED, ids="-".join)
+def test_what_any_granularity_removed_is_rebuilt_from_the_tensors_alone(name, granularity):
+    """As from a file of an earlier version, which says nothing of sizes."""
     inputs = inputs_of(name)
     split = TensorSplit(inputs, torch.zeros(len(inputs), dtype=torch.long))
     work = Workload(name, lambda: made(name), inputs[:1], split, split, split, Flattened(("a", "b", "c")), "")
-    groups = Channels().sorted_out(work.build(), work.example)[0]
-    keep = {group.name: torch.arange(group.units) % 2 == 1 for group in groups}
+    groups = GRANULARITIES[granularity]().sorted_out(work.build(), work.example)[0]
+    # another number in each group: recurrent layers of several widths are then of a class of ours
+    keep = {group.name: torch.arange(group.units) >= min(i + 1, group.units - 1) for i, group in enumerate(groups)}
     smaller = remove_units(work.build(), work.example, groups, keep)
     loaded = load_network(work, load(file_bytes(smaller.state_dict())), CPU)
     with torch.no_grad():
         assert torch.equal(loaded(inputs), smaller(inputs))
+    assert sizes_between(loaded, smaller) == sizes_between(smaller, loaded) == NO_SIZES
+    assert sizes_between(work.build(), smaller).classes.keys() == {
+        ("lstm", "rnn_units"): {"lstm"},
+        ("gru", "rnn_units"): {"gru"},
+        ("encoder", "heads"): {"after.self_attn", "before.self_attn"},
+    }.get((name, granularity), set())
+
+
+class Halves(nn.Module):
+    """Half of what a layer gives gates the other half. The width of a half is a number of the module's own."""
+
+    def __init__(self, half: int = 4) -> None:
+        super().__init__()
+        self.half = half
+        self.first, self.last = nn.Linear(6, 2 * half), nn.Linear(half, 3)
+        self.register_buffer("shift", torch.arange(float(half)), persistent=False)
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        values, gates = self.first(vectors).split(self.half, dim=1)
+        return self.last(values * torch.sigmoid(gates) + self.shift)
+
+
+def halved() -> Record:
+    """A run that left the first half of each half."""
+    work = workload(lambda: seeded(Halves), VECTOR)
+    smaller = seeded(lambda: Halves(2))
+    sizes = sizes_between(work.build(), smaller)
+    assert sizes.numbers[""] == {"half": 2} and sizes.buffers == ("shift",)
+    return Record(work, Recipe("m"), smaller, "cpu", (), sizes, work)
+
+
+@pytest.mark.parametrize("kind", ["safetensors", "pt"])
+def test_numbers_of_ones_own_and_buffers_of_no_state_dict_come_back_from_the_file(tmp_path, kind):
+    run = halved()
+    tensors, sizes = read_network(export(kind, run, tmp_path))
+    assert sizes == run.sizes
+    loaded = load_network(run.workload, tensors, CPU, sizes)
+    inputs = run.workload.test.inputs
+    with torch.no_grad():
+        assert torch.equal(loaded(inputs), run.model(inputs))
+    assert loaded.half == 2 and loaded.first.out_features == 4
+
+
+def test_without_its_numbers_a_network_is_refused_and_not_something_else():
+    run = halved()
+    with pytest.raises(WorkloadError, match="does not run on its example"):
+        load_network(run.workload, run.model.state_dict(), CPU)
+
+
+@pytest.mark.parametrize(
+    ("path", "name"), [("", "missing"), ("", "training"), ("first", "weight"), ("nowhere", "half"), ("", "forward")]
+)
+def test_numbers_that_the_network_does_not_have_are_refused(path, name):
+    run = halved()
+    sizes = ModuleSizes({path: {name: 1}}, buffers=run.sizes.buffers)
+    where = f"{path}.{name}".removeprefix(".")
+    with pytest.raises(WorkloadError, match=rf"the file says that {re.escape(where)} is 1, and the network has no"):
+        load_network(run.workload, saved_tensors(run.model, run.sizes), CPU, sizes)
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", '{"": 3}', '{"": {"half": "os.system"}}', '{"": {"half": 2.5}}'])
+def test_a_file_that_says_something_else_of_sizes_is_refused(tmp_path, text):
+    save_file({"a": torch.zeros(1)}, tmp_path / "odd.safetensors", {"sizes": text})
+    with pytest.raises(WorkloadError, match=r"odd\.safetensors: not a readable weights file"):
+        read_network(tmp_path / "odd.safetensors")
+
+
+def test_the_state_dict_with_sizes_is_one_of_plain_tensors_for_everybody_else(tmp_path):
+    run = halved()
+    found = torch.load(export("pt", run, tmp_path), weights_only=True)
+    assert {name: tuple(tensor.shape) for name, tensor in found.items()} == {
+        "first.weight": (4, 6), "first.bias": (4,), "last.weight": (3, 2), "last.bias": (3,), "shift": (2,),
+    }  # fmt: skip
+    del found["shift"]
+    seeded(lambda: Halves(2)).load_state_dict(found)

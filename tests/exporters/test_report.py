@@ -8,13 +8,12 @@ from pruning.cli.workload_file import load_workload
 from pruning.events import Masked, PrunedValues, Verified
 from pruning.exporters import report
 from pruning.exporters.report import Report, choices, in_words
-from pruning.exporters.snippet import loading_snippet
+from pruning.model.module_sizes import ModuleSizes
 from pruning.recipe.recipe import from_json
 from pruning.reporting.formatting import THIN
 from pruning.reporting.palette import DARK, LIGHT, PAPER, css_variables
 from tests.exporters.records import record
-from tests.networks import tiny
-from tests.own_workload import recipe_text, write_own
+from tests.own_workload import recipe_text
 
 
 def page(*arguments: object, **changes: object) -> str:
@@ -97,17 +96,12 @@ def test_a_run_without_classes_or_masks_is_reported_too() -> None:
     assert "stopped before anything were pruned" in reported and "Classes that lost" not in reported
 
 
-def test_the_snippet_loads_the_class_from_its_own_file(tmp_path: object) -> None:
-    workload = load_workload(write_own(tmp_path))  # type: ignore[arg-type]
-    snippet = loading_snippet(workload.build(), (1, 1, 6, 6))
-    assert "from own import Small" in snippet and "load_state_dict(tensors)" in snippet
-    assert "[n, 1, 6, 6]" in snippet
-    compile(snippet, "snippet", "exec")
-
-
-def test_the_snippet_imports_nothing_for_a_container_of_torch() -> None:
-    snippet = loading_snippet(tiny("conv").build(), (1, 2, 8, 8))
-    assert snippet.count("import") == 2  # torch, and load_file
+def test_the_report_says_whether_the_file_of_narrow_layers_is_needed() -> None:
+    run = record()
+    narrow = replace(run, sizes=ModuleSizes(classes={"0": "NarrowLSTM"}))
+    needed = "needs nothing but torch, safetensors, the model's class and narrow_layers.py"
+    assert needed.replace("needs", "need") in text(Report().content(narrow).decode()).replace("&#39;", "'")
+    assert "narrow_layers" not in text(Report().content(run).decode())
 
 
 def test_the_share_that_had_been_pruned_after_each_round_is_said_as_it_was() -> None:

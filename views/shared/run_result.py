@@ -25,7 +25,9 @@ MIME = {
     "pt": "application/octet-stream",
     "recipe": "application/json",
     "report": "text/html",
+    "narrow_layers": "text/x-python",
 }
+LABELS = {"safetensors": ".safetensors", "pt": ".pt", "recipe": "recipe.json", "narrow_layers": "narrow_layers.py"}
 
 
 def show(row: RunRow) -> None:
@@ -101,10 +103,10 @@ def _downloads(run: str, events: list[Event], key: str) -> None:
             if not file.is_file():
                 st.caption(_("{name} is no longer there").format(name=file.name))
                 continue
-            label = {"safetensors": ".safetensors", "pt": ".pt", "recipe": "recipe.json", "report": _("report")}.get(
-                kind, kind
-            )
+            label = _("report") if kind == "report" else LABELS.get(kind, kind)
+            # code imports it by its name
+            name = {"recipe": f"{run}.recipe.json", "narrow_layers": file.name}.get(kind, f"{run}{file.suffix}")
             st.download_button(
-                label, data=file.read_bytes, file_name=f"{run}{file.suffix}" if kind != "recipe" else f"{run}.recipe.json",
+                label, data=file.read_bytes, file_name=name,
                 mime=MIME.get(kind), key=f"{key}_{kind}", on_click="ignore",
             )  # fmt: skip
