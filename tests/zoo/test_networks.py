@@ -5,7 +5,6 @@ A cut that is refused with a sentence is skipped, and the sentence is the reason
 
 import pytest
 import torch
-from torch import nn
 
 pytest.importorskip("transformers", reason="strangers' networks: make test-zoo installs them")
 
@@ -15,7 +14,7 @@ from pruning.errors import PruningError
 from pruning.model.costs import costs
 from pruning.model.preparation import open_model
 from pruning.selection.amounts import PerLayer
-from tests.zoo.cuts import CPU, SAMPLES, cut, difference, differences_of_file, lost, says_so, workload, written
+from tests.zoo.cuts import CPU, SAMPLES, cut, difference, differences_of_file, lost, natural, says_so, workload, written
 from tests.zoo.networks import NETWORKS
 from tests.zoo.snippets import output_of, printed
 
@@ -25,12 +24,6 @@ TOLERANCE = 1e-5
 # all tests of a network in one process, which keeps its cuts
 NAMES = [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in NETWORKS]
 each_network = pytest.mark.parametrize("name", NAMES)
-
-
-def natural(name: str) -> str:
-    """What one would prune in such a network."""
-    recurrent = any(isinstance(module, nn.RNNBase) for module in workload(name).build().modules())
-    return "rnn_units" if recurrent else "channels"
 
 
 def cut_or_skip(name: str, granularity: str, share: float = 0.3) -> pruning.PruningResult:
