@@ -5,20 +5,24 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test check style types units mutants package browser docs screenshots gallery clean
+.PHONY: run test test-zoo check style types units mutants package browser docs screenshots gallery clean
 
 run: $(VENV)/run.stamp
 	$(BIN)/python -m pruning app --port $(PORT)
 
 # what fails soonest comes first. The tests of workers and of the installed wheel start processes and wait for them: two
-# at a time. A browser and what it asks for keep two cores busy
-APART := tests/packaging tests/execution tests/browser
+# at a time. A browser and what it asks for keep two cores busy. The zoo has its own packages and its own command
+APART := tests/packaging tests/execution tests/browser tests/zoo
 
 test: style $(VENV)/test.stamp
 	$(MAKE) -j2 types units
 	$(BIN)/python -m pytest -n 2 --dist loadfile tests/packaging tests/execution
 	$(MAKE) browser
 	$(BIN)/python -m pytest tests/browser
+
+# strangers' networks, from packages that nothing else needs: minutes. -rs lists the cuts that were refused, and why
+test-zoo: $(VENV)/zoo.stamp
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --timeout 180 --tb short tests/zoo
 
 check: style types
 
@@ -71,6 +75,12 @@ $(VENV)/test.stamp: requirements.txt requirements-dev.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) -r requirements-dev.txt
 	touch $@ $(VENV)/run.stamp
+
+# ultralytics asks for a build of OpenCV that needs the libraries of a display; the headless one does as well
+$(VENV)/zoo.stamp: $(VENV)/test.stamp requirements-zoo.txt
+	$(PIP) -r requirements-zoo.txt
+	$(PIP) --no-deps ultralytics==8.4.190
+	touch $@
 
 clean:
 	rm -rf $(VENV) dist site mutants .pytest_cache .ruff_cache .hypothesis

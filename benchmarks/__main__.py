@@ -1,6 +1,6 @@
 """`python -m benchmarks NAME`: measure, print a table, and say which targets are met; exit code 1 if one is not.
 
-`python -m benchmarks page` writes docs/measured.md from what was recorded.
+`python -m benchmarks page` writes docs/measured.md and docs/reference/networks.md from what was recorded.
 """
 
 import argparse
@@ -15,6 +15,7 @@ from benchmarks.against import columns, worse
 from benchmarks.catalog import BENCHMARKS
 from benchmarks.history import Measurement
 from benchmarks.measured_page import PAGE, measured_page
+from benchmarks.networks_page import NETWORKS_PAGE, networks_page
 from benchmarks.report import Report
 from pruning.errors import PruningError
 
@@ -24,12 +25,17 @@ def main(arguments: list[str] | None = None) -> int:
     options = _options(arguments)
     try:
         if options.name == "page":
-            PAGE.write_text(measured_page(), encoding="utf-8")
+            _write_pages()
             return 0
         return _measure(options.name, options.json, options.record, options.against)
     except PruningError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+
+
+def _write_pages() -> None:
+    for page, text in ((PAGE, measured_page()), (NETWORKS_PAGE, networks_page())):
+        page.write_text(text, encoding="utf-8")
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
@@ -57,7 +63,7 @@ def _measure(name: str, as_json: bool, record: bool, against: str | None) -> int
         ended_well = _compare(report, before, measured.machine, console) and ended_well
     if record:
         history.append(name, measured)
-        PAGE.write_text(measured_page(), encoding="utf-8")
+        _write_pages()
     if as_json:
         print(msgspec.json.encode({"name": name, "met": report.met, **msgspec.to_builtins(measured)}).decode())
     return 0 if ended_well else 1

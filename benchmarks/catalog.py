@@ -9,10 +9,14 @@ from benchmarks.report import Report
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A module with a function `measure`, and what it measures, in the words of docs/measured.md."""
+    """A module with a function `measure`, and what it measures, in the words of docs/measured.md.
+
+    `rows` is a page of its own that shows the rows of the measurement, relative to docs/; empty where they stand there.
+    """
 
     module: str
     about: str
+    rows: str = ""
 
     def load(self) -> Callable[[], Report]:
         """The function that measures. What the module needs is imported now."""
@@ -78,5 +82,12 @@ BENCHMARKS: dict[str, Benchmark] = {
         "samples. Single weights compete in the whole model with their scores as they are, channels within their "
         "layer. `wanda` and `optimal_brain_surgeon` are made for one layer at a time: in the whole model they compete "
         "beyond what their papers ask of them.",
+    ),
+    "zoo": Benchmark(
+        "benchmarks.zoo",
+        "Networks of transformers, timm, torchvision, ultralytics and plain torch, small and with weights by lot, each "
+        "pruned by 30 % of its natural units without fine-tuning, and beside it by torch-pruning alone as its "
+        "documentation uses it. A network counts as cut where it runs afterwards and its output has the same shape.",
+        rows="reference/networks.md",
     ),
 }

@@ -15,7 +15,7 @@ from pruning.errors import PruningError
 
 ROOT = Path(__file__).resolve().parents[1]
 HISTORY = ROOT / "benchmarks" / "history"
-WRITTEN_BY_A_RECORD = (":!benchmarks/history", ":!docs/measured.md")
+WRITTEN_BY_A_RECORD = (":!benchmarks/history", ":!docs/measured.md", ":!docs/reference/networks.md")
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from benchmarks.against import worse
 from benchmarks.catalog import BENCHMARKS
 from benchmarks.history import Measurement, append, committed_head, measured_at, read
 from benchmarks.measured_page import PAGE, measured_page, number
+from benchmarks.networks_page import NETWORKS_PAGE, networks_page
 from benchmarks.report import Report, Target
 from pruning.errors import PruningError
 
@@ -46,6 +47,16 @@ def test_the_table_of_benchmarks_imports_none_of_them():
 
 def test_every_figure_on_the_page_is_the_last_one_measured():
     assert PAGE.read_text(encoding="utf-8") == measured_page(), "run python -m benchmarks page"
+    assert NETWORKS_PAGE.read_text(encoding="utf-8") == networks_page(), "run python -m benchmarks page"
+
+
+def test_rows_with_a_page_of_their_own_stand_there_alone(tmp_path):
+    rows = [{"network": "a | b", "parameters": 12345, "left": "70 %"}]
+    append("zoo", Measurement("abc", "2026-01-02", "here", {"networks": 1.0}, {}, rows), tmp_path)
+    shown = "| network | parameters | left |\n|---|---|---|\n| a \\| b | 12345 | 70 % |\n"
+    assert networks_page(tmp_path).endswith(f"Commit `abc`, 2026-01-02.\n\n{shown}")
+    assert "| networks | 1 |" in measured_page(tmp_path) and "12345" not in measured_page(tmp_path)
+    assert "](reference/networks.md)" in measured_page(tmp_path)
 
 
 def test_every_history_is_of_a_benchmark_and_can_be_read():
