@@ -10,7 +10,7 @@ import torch
 
 from pruning.errors import ExportError, out_of_memory
 from pruning.events import Event, Exported, Finished, PrunedValues, Resumed, Stage, StageMeasured, Verified, Warned
-from pruning.exporters import EXPORTERS, Record, export, kinds_of, missing_packages, require_writable
+from pruning.exporters import Record, export, kinds_of, missing_packages, require_writable
 from pruning.exporters.verification import differences, score_files_afresh
 from pruning.exporters.workload_source import WorkloadSource
 from pruning.model.devices import default_device, device_name

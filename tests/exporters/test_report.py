@@ -4,7 +4,6 @@ from importlib.metadata import PackageNotFoundError, version
 
 import pytest
 
-from pruning.cli.workload_file import load_workload
 from pruning.events import Masked, PrunedValues, Verified
 from pruning.exporters import report
 from pruning.exporters.report import Report, choices, in_words
