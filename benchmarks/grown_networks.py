@@ -79,6 +79,11 @@ class GrownNetwork(nn.Module):
         """Whether a unit whose weights are zero may still give something else than zero."""
         return any(getattr(module, "moves_zero", False) for module in self.blocks.modules())
 
+    @property
+    def sees_all(self) -> bool:
+        """Whether something is made of all units together, so that what nobody reads is seen all the same."""
+        return self.averages or any(getattr(module, "sees_all", False) for module in self.blocks.modules())
+
     def reads(self, param: str, dim: int) -> bool:
         """Whether a slice of this tensor along the dimension reads a unit, and does not make it."""
         home, _, name = param.rpartition(".")
@@ -109,11 +114,10 @@ def _blocks(takes: Form, draw: Random) -> Iterator[type[Block]]:
         form = "tokens" if draw.random() < 0.25 else "vectors"
         yield draw.choice(_between("maps", form))
     elif form == "ids":
-        if draw.random() < 0.05:
-            yield draw.choice(_between("ids", "classes"))
+        form = draw.choices(("tokens", "vectors", "classes"), (18, 1, 1))[0]
+        yield draw.choice(_between("ids", form))
+        if form == "classes":
             return
-        yield draw.choice(_between("ids", "tokens"))
-        form = "tokens"
     elif draw.random() < 0.15:
         yield draw.choice(_between("vectors", "tokens"))
         form = "tokens"
@@ -148,7 +152,7 @@ def _unsettle(model: nn.Module) -> None:
         word = name.rpartition(".")[2]
         if not tensor.is_floating_point() or word in ("cos", "sin"):
             continue
-        if word == "running_var" or word in ("scale", "p"):
+        if word == "running_var" or word in ("scale", "share", "p"):
             tensor.uniform_(0.5, 1.5)
         elif tensor.dim() == 1 and "bias" not in word and word != "running_mean":
             tensor.uniform_(0.5, 1.5).mul_(torch.randint(0, 2, tensor.shape) * 2 - 1)

@@ -126,7 +126,7 @@ def check_junk(
 ) -> None:
     """AssertionError if junk in what reads pruned units, or in what writes them, changes the output by a bit.
 
-    What writes them is only tried if `writers`, and where no statistics are computed over units: they see the junk.
+    What writes them is only tried if `writers`, and where nothing is made of all units together: it sees the junk.
     """
     pieces = [piece for group in groups for piece in group.pieces]
     readers = [piece for piece in pieces if isinstance(piece, Slice) and model.reads(piece.param, piece.dim)]
@@ -134,7 +134,7 @@ def check_junk(
     if not model.moves_zero:
         output = junked_copy(model, groups, keep, readers)(inputs)
         assert torch.equal(output, expected), "junk in what reads pruned units changes the output"
-    if writers and not model.averages:
+    if writers and not model.sees_all:
         written = [piece for piece in pieces if piece not in readers]
         if not torch.equal(junked_copy(model, groups, keep, written)(inputs), expected):
             # rightly so where both queries and keys are junk: their product is. Then one at a time

@@ -59,6 +59,7 @@ class SeparateAttention(TokenBlock):
         self.q_proj, self.k_proj, self.v_proj = (linear(draw, shape[1], inner) for _ in range(3))
         self.out_proj, self.causal, self.unit = linear(draw, inner, shape[1]), draw.random() < 0.5, draw.random() < 0.2
         self.register_buffer("mask", torch.ones(shape[0], shape[0]).tril().bool())
+        self.sees_all = self.unit
 
     def forward(self, tokens: Tensor) -> Tensor:
         inner = self.norm(tokens)
@@ -137,7 +138,7 @@ class TorchEncoder(TokenBlock):
 class LinearAttention(TokenBlock):
     """Attention without softmax, by einsum."""
 
-    moves_zero = True  # elu(x) + 1
+    moves_zero = sees_all = True  # elu(0) + 1 is 1
 
     def __init__(self, shape: Shape, draw: Random) -> None:
         super().__init__(shape, draw)

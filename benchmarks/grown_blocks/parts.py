@@ -23,11 +23,13 @@ class Block(nn.Module):
     """Takes one form and gives one. A block is made for the shape that comes to it and draws all else.
 
     `moves_zero`: a unit that is zero when it comes in, or whose weights are, need not be zero behind it.
+    `sees_all`: something is made of all units together, by weights that belong to none of them or without weights.
     """
 
     takes: ClassVar[Form] = "maps"
     gives: ClassVar[Form] = "maps"
     moves_zero: bool = False
+    sees_all: bool = False
 
     def __init__(self, shape: Shape, draw: Random) -> None:
         super().__init__()
@@ -43,6 +45,8 @@ class VectorBlock(Block):
 
 class Averaging(nn.Module):
     """Computes a statistic over units, which is another number when there are fewer of them."""
+
+    sees_all = True
 
     def without_statistics(self, values: Tensor) -> Tensor:
         """The same with the statistic left out, or added up instead of averaged: zeros do not change it."""

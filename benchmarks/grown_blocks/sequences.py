@@ -92,6 +92,8 @@ class Widened(TokenBlock):
 class Mixer(TokenBlock):
     """MLP-Mixer: a network over the places of every channel."""
 
+    moves_zero = True  # its biases belong to places
+
     def __init__(self, shape: Shape, draw: Random) -> None:
         super().__init__(shape, draw)
         inner = draw.choice(WIDTHS)
