@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.grown_blocks import BLOCKS
-from benchmarks.grown_blocks.parts import Averaging, Block, Form, Shape, TransposedLinear
+from benchmarks.grown_blocks.parts import Averaging, Block, Form, Shape
 from benchmarks.grown_blocks.transitions import WORDS
 
 SHAPES: dict[Form, Shape] = {"images": (3, 12, 12), "ids": (7,), "vectors": (10,)}
@@ -94,7 +94,9 @@ class GrownNetwork(nn.Module):
             return dim == 0 and name == "weight" and layer.groups == 1
         if isinstance(layer, nn.RNNBase | nn.RNNCellBase):
             return dim == 1
-        return isinstance(layer, TransposedLinear) and dim == 0 and name == "weight"
+        if isinstance(layer, nn.MultiheadAttention):
+            return dim == 1 and "weight" in name
+        return getattr(layer, "reading", {}).get(name) == dim
 
 
 def planned(seed: int) -> Plan:

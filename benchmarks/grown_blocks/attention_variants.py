@@ -1,6 +1,8 @@
 """Attention with more in it: biases put together, heads mixed, learnt keys, tables of places, complex numbers, LoRA."""
 
+from collections.abc import Mapping
 from random import Random
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -121,6 +123,8 @@ class ComplexRotary(TokenBlock):
 class SlicedWeights(TokenBlock):
     """One parameter holds the weights of queries, keys and values, and is taken apart at each call."""
 
+    reading: ClassVar[Mapping[str, int]] = {"in_proj_weight": 1}
+
     def __init__(self, shape: Shape, draw: Random) -> None:
         super().__init__(shape, draw)
         width = shape[1]
@@ -135,6 +139,8 @@ class SlicedWeights(TokenBlock):
 
 class LowRank(TokenBlock):
     """LoRA: beside a frozen layer a narrow one, as modules or as bare parameters."""
+
+    reading: ClassVar[Mapping[str, int]] = {"lora_A": 1, "lora_B": 1}
 
     def __init__(self, shape: Shape, draw: Random) -> None:
         super().__init__(shape, draw)

@@ -1,6 +1,8 @@
 """Blocks of maps that add, gate and filter: the habits of ResNet, MobileNet, ResNeXt, ConvNeXt, RepVGG, SENet."""
 
+from collections.abc import Mapping
 from random import Random
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -216,6 +218,8 @@ class ScaledByBuffers(Block):
 
 class BareParameters(Block):
     """A convolution written with torch's function and parameters of one's own."""
+
+    reading: ClassVar[Mapping[str, int]] = {"weight": 1}
 
     def __init__(self, shape: Shape, draw: Random) -> None:
         super().__init__(shape, draw)

@@ -1,6 +1,8 @@
 """What the blocks of grown networks are made of: their base class, activations, norms, linear layers of one's own."""
 
+from collections.abc import Mapping
 from random import Random
+from types import MappingProxyType
 from typing import ClassVar, Literal
 
 import torch
@@ -24,12 +26,14 @@ class Block(nn.Module):
 
     `moves_zero`: a unit that is zero when it comes in, or whose weights are, need not be zero behind it.
     `sees_all`: something is made of all units together, by weights that belong to none of them or without weights.
+    `reading`: its own parameters that are weights -> the dimension along which they read.
     """
 
     takes: ClassVar[Form] = "maps"
     gives: ClassVar[Form] = "maps"
     moves_zero: bool = False
     sees_all: bool = False
+    reading: ClassVar[Mapping[str, int]] = MappingProxyType({})
 
     def __init__(self, shape: Shape, draw: Random) -> None:
         super().__init__()
@@ -107,6 +111,8 @@ class ChannelMax(Averaging):
 class TransposedLinear(nn.Module):
     """A linear layer of one's own with its weight [in, out]."""
 
+    reading: ClassVar[Mapping[str, int]] = {"weight": 0}
+
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(inputs, outputs) * inputs**-0.5)
@@ -137,6 +143,8 @@ class EinsumLinear(TransposedLinear):
 
 class FunctionalLinear(nn.Module):
     """A weight [out, in] of one's own, given to torch's function."""
+
+    reading: ClassVar[Mapping[str, int]] = {"kernel": 1}
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()

@@ -1,5 +1,6 @@
 """Blocks of vectors in which features are multiplied with each other, repeated or compared; and such heads."""
 
+from collections.abc import Mapping
 from random import Random
 from typing import ClassVar
 
@@ -59,6 +60,7 @@ class Factorised(VectorBlock):
     """A factorisation machine: sums over pairs of features, beside the features."""
 
     sees_all = True  # the factors are added up by no weights
+    reading: ClassVar[Mapping[str, int]] = {"factors": 0}
 
     def __init__(self, shape: Shape, draw: Random) -> None:
         super().__init__(shape, draw)

@@ -1,6 +1,8 @@
 """Blocks of maps with layers that are out of use, frozen or of two parents, and with unusual norms and weights."""
 
+from collections.abc import Mapping
 from random import Random
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -78,6 +80,8 @@ class WithoutAffine(Block):
 
 class StandardisedConv(Averaging):
     """A convolution whose weight is standardised over what each output reads, at every call."""
+
+    reading: ClassVar[Mapping[str, int]] = {"weight": 1}
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -171,6 +175,7 @@ class ConditionalConv(Block):
     """CondConv: every sample mixes the kernels of several experts, and a convolution in groups does all samples."""
 
     moves_zero = True  # an expert without a router is in with a half
+    reading: ClassVar[Mapping[str, int]] = {"weight": 2}
 
     def __init__(self, shape: Shape, draw: Random) -> None:
         super().__init__(shape, draw)

@@ -1,5 +1,6 @@
 """Blocks of vectors, and heads."""
 
+from collections.abc import Mapping
 from random import Random
 from typing import ClassVar
 
@@ -87,6 +88,8 @@ class MatrixProducts(VectorBlock):
 class BareMatrices(VectorBlock):
     """Weights as parameters of the block itself, one [in, out] and one [out, in]."""
 
+    reading: ClassVar[Mapping[str, int]] = {"w1": 0, "w2": 1}
+
     def __init__(self, shape: Shape, draw: Random) -> None:
         super().__init__(shape, draw)
         inner, outputs = draw.choice(WIDTHS), draw.choice(WIDTHS)
@@ -99,6 +102,8 @@ class BareMatrices(VectorBlock):
 
 class TiedAutoencoder(VectorBlock):
     """There and back with one weight."""
+
+    moves_zero = sees_all = True  # what reads one way writes the other
 
     def __init__(self, shape: Shape, draw: Random) -> None:
         super().__init__(shape, draw)
@@ -203,6 +208,8 @@ class TwoHeads(Head):
 
 class MatrixHead(Head):
     """The classes' vectors as columns of a parameter."""
+
+    reading: ClassVar[Mapping[str, int]] = {"prototypes": 0}
 
     def __init__(self, shape: Shape, draw: Random) -> None:
         super().__init__(shape, draw)
