@@ -75,6 +75,13 @@ BENCHMARKS: dict[str, Benchmark] = {
         "The properties of the selection (exact counts over ties and zeros, five dtypes, all scopes and amounts, N:M "
         "in every block, nothing that was pruned comes back) on 10 000 drawn cases each.",
     ),
+    "surgery": Benchmark(
+        "benchmarks.surgery",
+        "2 000 networks that grow at random from a hundred kinds of blocks, and every granularity on each: every row "
+        "lies in a group or is refused with a sentence; a random share of the units removed computes what the same "
+        "units set to zero compute; random values in what reads or writes pruned units change no bit of the output; "
+        "the file loads again.",
+    ),
     "criteria": Benchmark(
         "benchmarks.criteria",
         "Validation accuracy (%) right after pruning, without fine-tuning, of every criterion with every setting of "

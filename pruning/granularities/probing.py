@@ -6,9 +6,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
-from pruning.model.patching import evaluating, hooked
+from pruning.model.patching import evaluating, hooked, replaced_parameters
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,8 +70,9 @@ def calls_of(model: nn.Module, example: Tensor, names: Sequence[str]) -> dict[st
 def output_with(module: nn.Module, tensors: Mapping[str, Tensor], call: RecordedCall) -> Tensor | None:
     """The first tensor that the module would give with other parameters; None where it does not run."""
     try:
-        with evaluating(module):
-            return _first_tensor((functional_call(module, dict(tensors), call.args, dict(call.kwargs)),))
+        # torch's functional_call leaves other values behind in a module that has two parents
+        with evaluating(module), replaced_parameters(module, tensors, lambda name, _: tensors[name]):
+            return _first_tensor((module(*call.args, **call.kwargs),))
     except Exception:  # what a stranger's forward raises on zeros or random numbers: then it is not what was looked for
         return None
 

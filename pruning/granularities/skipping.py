@@ -21,7 +21,8 @@ def why_not_skipped(model: nn.Module, example: Tensor, weights: list[str]) -> di
         parameters = {f"{name}.{own}": parameter for own, parameter in module.named_parameters(remove_duplicate=False)}
         outside = shared_outside(model, module)
         frozen = [param for param, parameter in parameters.items() if not parameter.requires_grad]
-        if not calls[name] or not all(_passes_on(module, call) for call in calls[name]):
+        fed = [call for call in calls[name] if call.stream is None or call.stream.numel()]  # an expert may get nothing
+        if not fed or not all(_passes_on(module, call) for call in fed):
             reasons[name] = f"{name} cannot be skipped: without its weights it does not pass its input on"
         elif outside:
             param, other = next(iter(outside.items()))

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from pruning.granularities import Layers
 from pruning.model.units import apply_masks, masks_of
+from pruning.testing.untouched import untouched
 from tests.architectures import inputs_of, made
 from tests.networks import seeded
 
@@ -140,6 +141,45 @@ def test_a_block_that_is_called_in_two_places_is_one_block():
     expected = nn.Sequential(model[1], model[3])(torch.ones(1, 3))
     apply_masks(model, masks_of([group], {group.name: torch.tensor([False, True])}, model))
     assert torch.equal(model(torch.ones(1, 3)), expected)
+
+
+def test_a_module_of_two_parents_within_a_block_keeps_its_weights():
+    class TwoParents(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            shared = nn.Linear(3, 3)
+            self.first, self.second = nn.Sequential(shared), nn.Sequential(nn.ReLU(), shared)
+
+        def forward(self, values: Tensor) -> Tensor:
+            return values + self.second(self.first(values))
+
+    model = seeded(lambda: nn.Sequential(TwoParents(), Plus(nn.Linear(3, 3)), nn.Linear(3, 2)))
+    with untouched(model):
+        Layers().sorted_out(model, torch.ones(1, 3))
+
+
+def test_a_block_that_gets_nothing_in_one_of_its_calls_is_judged_by_the_others():
+    class Expert(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm, self.fc = nn.LayerNorm(3), nn.Linear(3, 3)
+
+        def forward(self, rows: Tensor) -> Tensor:
+            return rows + self.fc(self.norm(rows))
+
+    class Routed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.experts, self.head = nn.ModuleList([Expert(), Expert(), Expert()]), nn.Linear(3, 2)
+
+        def forward(self, rows: Tensor) -> Tensor:
+            parts = [rows[:0], rows[:1], rows[1:]]
+            first = torch.cat([self.experts[0](part) for part in parts])
+            return self.head(self.experts[1](first) + self.experts[2](rows[:0]).sum())
+
+    (group,), reasons = Layers().sorted_out(seeded(Routed), torch.tensor([[1.0, 2.0, 3.0], [3.0, 1.0, 2.0]]))
+    assert group.members == ("experts.0.fc", "experts.1.fc")
+    assert "experts.2 cannot be skipped" in reasons["experts.2.fc"]
 
 
 def test_a_block_that_passes_on_what_it_sees_but_not_all_there_is_stays():

@@ -158,3 +158,34 @@ def test_a_network_that_views_its_images_is_left_as_it_is():
     model = place(seeded(Viewing), torch.zeros(1, *IMAGE), CPU)
     assert model(torch.zeros(3, *IMAGE)).shape == (3, 3)
     assert open_model(workload(lambda: seeded(Viewing), IMAGE), CPU).conv.weight.is_contiguous()
+
+
+
+class InGroups(nn.Module):
+    """A view that takes the images of one sample channels last, and not those of two."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.fc = conv()[0], nn.Linear(4, 3)
+
+    def forward(self, images):
+        maps = self.conv(images)
+        groups = maps.view(2 * len(maps), 2, *maps.shape[2:])
+        return self.fc(groups.amax(dim=(2, 3)).view(-1, 4))
+
+
+class Volumes(nn.Module):
+    """A convolution over volumes beside one over images."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.volume, self.fc = conv()[0], nn.Conv3d(4, 2, 1), nn.Linear(2, 3)
+
+    def forward(self, images):
+        return self.fc(self.volume(self.conv(images).unsqueeze(2)).mean(dim=(2, 3, 4)))
+
+
+@pytest.mark.parametrize("made", [InGroups, Volumes])
+def test_networks_that_no_batch_can_go_through_channels_last_are_left_as_they_are(made):
+    model = place(seeded(made), torch.zeros(1, *IMAGE), CPU)
+    assert model.conv.weight.is_contiguous() and model(torch.zeros(3, *IMAGE)).shape == (3, 3)
