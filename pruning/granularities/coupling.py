@@ -89,7 +89,7 @@ def _one_a_row(candidates: Sequence[Candidate]) -> list[Candidate]:
     """
     chosen: list[Candidate] = []
     for candidate in sorted(candidates, key=_owned, reverse=True):
-        sharing = [other for other in chosen if set(other.ranked) & set(candidate.ranked)]
+        sharing = [other for other in chosen if _params(other) & _params(candidate)]
         if not sharing:
             chosen.append(candidate)
         elif all(other.units == candidate.units for other in sharing):
@@ -98,6 +98,10 @@ def _one_a_row(candidates: Sequence[Candidate]) -> list[Candidate]:
                 chosen.remove(other)
             chosen.append(candidate)
     return chosen
+
+
+def _params(candidate: Candidate) -> set[str]:
+    return {axis.param for axis in candidate.ranked}
 
 
 def _owned(candidate: Candidate) -> int:

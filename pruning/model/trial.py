@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from pruning.errors import describe
 from pruning.model.labels.trace import taken_apart
-from pruning.model.patching import evaluating, training_tried
+from pruning.model.patching import evaluating, hooked, training_tried
 from pruning.model.replayed import Statistics
 from pruning.model.surgery import largest_difference, masked_copy, output_shape, without_units
 from pruning.model.units import Keep, SizeAttribute, Slice, UnitGroup
@@ -24,6 +24,10 @@ _TRAINING = (
     "in train mode the network does not run without some of its units, as where a head runs in train mode alone: they "
     "always stay"
 )
+SAMPLES = 2
+"""Inputs by lot that two networks are compared on."""
+SEEN_BYTES = 2**28
+"""Of what modules give, at most so much is kept to be compared."""
 CANDIDATES = 6
 """So many numbers of one's own at most are tried in all combinations."""
 
@@ -135,16 +139,22 @@ def _why_it_does_not_run(error: Exception) -> str:
 def _lots(groups: Sequence[UnitGroup]) -> tuple[Keep, torch.Generator]:
     """Keep about half of the units of each group, by lot."""
     lots = torch.Generator().manual_seed(0)
-    return {g.name: torch.randperm(g.units, generator=lots) >= _half(g.units) for g in groups if g.units > 1}, lots
+    several = [group for group in groups if group.units > 1]
+    keep = {
+        group.name: torch.randperm(group.units, generator=lots) >= _about_half(group.units, number)
+        for number, group in enumerate(several)
+    }
+    return keep, lots
 
 
-def _half(units: int) -> int:
-    """About half, with two units left where there are three: one alone would be broadcast.
+def _about_half(units: int, number: int) -> int:
+    """How many units go, of the group with this number: about half, and not as many in one group as in the next.
 
-    An odd number: attention that views its channels as heads may run with half of them, and not with others.
+    An odd number: attention that views its channels as heads may run with half of them, and not with others. Two units
+    are left where there are three: one alone would be broadcast.
     """
-    odd = units // 2 | 1
-    return odd if units - odd >= 2 or units < 3 else 1
+    odd = (units // 2 | 1) - 2 * (number % 2)
+    return odd if odd > 0 and (units - odd >= 2 or units < 3) else 1
 
 
 def _went_wrong(model: nn.Module, example: Tensor, groups: Sequence[UnitGroup]) -> str:
@@ -153,29 +163,18 @@ def _went_wrong(model: nn.Module, example: Tensor, groups: Sequence[UnitGroup]) 
     if not groups:
         return ""
     keep, lots = _lots(groups)
-    inputs = _within(example, lots)
+    inputs = _within(model, example, lots)
     try:
         smaller = without_units(model, groups, keep)
-        output_shape(smaller, example)
-        expected, output = _outputs(model, smaller, groups, keep, inputs)
+        if output_shape(smaller, example) != output_shape(model, example):
+            return _OUTPUT
+        if not _compute_the_same(masked_copy(model, groups, keep), smaller, inputs):
+            return _OTHERWISE
     except Exception as error:  # whatever a stranger's forward raises on tensors that no longer fit
         return _why_it_does_not_run(error)
-    if output.shape != expected.shape:
-        return _OUTPUT
-    if not _same(output, expected):
-        return _OTHERWISE
     if not _runs_in_train_mode(smaller, example) and _runs_in_train_mode(model, example):
         return _TRAINING
     return ""
-
-
-def _same(output: Tensor, expected: Tensor) -> bool:
-    """Whether the outputs differ by rounding alone. Outputs that are not numbers tell nothing: then they are not."""
-    finite = expected[expected.isfinite()]
-    if expected.isnan().any() or not len(finite):
-        return False
-    rounding = max(torch.finfo(output.dtype).eps ** 0.5, 1e-4) * float(finite.abs().max())
-    return largest_difference(output, expected) <= rounding
 
 
 def _runs_in_train_mode(model: nn.Module, example: Tensor) -> bool:
@@ -188,22 +187,32 @@ def _runs_in_train_mode(model: nn.Module, example: Tensor) -> bool:
     return True
 
 
-def _within(example: Tensor, lots: torch.Generator) -> Tensor:
-    """Random values in the range of the example; the example itself if it holds whole numbers."""
-    if not example.is_floating_point():
+def _within(model: nn.Module, example: Tensor, lots: torch.Generator) -> Tensor:
+    """Random values in the range of the example; where it holds words, as many different ones as the network knows.
+
+    An example of one word repeated would hide what attention does.
+    """
+    shape = [SAMPLES, *example.shape[1:]]
+    if example.is_floating_point():
+        low, high = example.min(), example.max()
+        return low + (high - low) * torch.rand(shape, generator=lots).to(example)
+    low, high = int(example.min()), int(example.max())
+    tables = [len(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)]
+    if words := min((rows for rows in tables if rows > max(high, 1)), default=0):
+        low, high = 0, words - 1
+    drawn = torch.randint(low, high + 1, shape, generator=lots).to(example)
+    try:
+        output_shape(model, drawn)
+    except Exception:  # a network may take some numbers only
         return example
-    low, high = example.min(), example.max()
-    return low + (high - low) * torch.rand(example.shape, generator=lots).to(example)
+    return drawn
 
 
-def _outputs(
-    model: nn.Module, smaller: nn.Module, groups: Sequence[UnitGroup], keep: Keep, inputs: Tensor
-) -> tuple[Tensor, Tensor]:
-    """What the model gives with the units zero, and what the smaller one gives with the statistics of that.
+def _compute_the_same(masked: nn.Module, smaller: nn.Module, inputs: Tensor) -> bool:
+    """Whether two networks compute the same but for rounding, the second with the statistics of the first.
 
     In float64 where they can.
     """
-    masked = masked_copy(model, groups, keep)
     try:
         values = inputs.double() if inputs.is_floating_point() else inputs
         return _compared(copy.deepcopy(masked).double(), copy.deepcopy(smaller).double(), values)
@@ -212,14 +221,58 @@ def _outputs(
 
 
 @torch.no_grad()
-def _compared(masked: nn.Module, smaller: nn.Module, inputs: Tensor) -> tuple[Tensor, Tensor]:
+def _compared(masked: nn.Module, smaller: nn.Module, inputs: Tensor) -> bool:
     statistics = Statistics()
     with taken_apart(), evaluating(masked), evaluating(smaller):
         with statistics:
-            expected = masked(inputs)
-        output = smaller(inputs)
-        if output.shape == expected.shape and _same(output, expected):
-            return expected, output
+            expected = _seen(masked, inputs)
+        if _same(_seen(smaller, inputs), expected):
+            return True
         statistics.replaying = True
         with statistics:
-            return expected, smaller(inputs)
+            return _same(_seen(smaller, inputs), expected)
+
+
+def _seen(model: nn.Module, inputs: Tensor) -> dict[str, list[Tensor]]:
+    """What every module gives, each time it is called: the output alone would hide much of it."""
+    seen: dict[str, list[Tensor]] = {}
+    left = SEEN_BYTES
+    names = {module: name for name, module in model.named_modules()}
+
+    def note(module: nn.Module, _args: object, output: object) -> None:
+        nonlocal left
+        if isinstance(output, Tensor) and output.is_floating_point():
+            size = output.numel() * output.element_size()
+            if size <= left or not names[module]:
+                left -= size
+                seen.setdefault(names[module], []).append(output.clone())  # a later layer may change it in place
+
+    with hooked(after=[(module, note) for module in names]):
+        model(inputs)
+    return seen
+
+
+def _same(found: dict[str, list[Tensor]], expected: dict[str, list[Tensor]]) -> bool:
+    """Whether outputs of the same shape differ by rounding alone; of modules that are called as often in both.
+
+    A network's output that is no number tells nothing: then they are not the same.
+    """
+    if any(bool(output.isnan().any()) or not bool(output.isfinite().any()) for output in expected.get("", [])):
+        return False
+    whole = max((_size(output) for output in expected.get("", [])), default=0.0)
+    for name, outputs in expected.items():
+        others = found.get(name, [])
+        if len(others) != len(outputs):
+            continue
+        for output, other in zip(outputs, others, strict=True):
+            if output.shape != other.shape:
+                continue
+            rounding = max(torch.finfo(output.dtype).eps ** 0.5, 1e-4) * max(_size(output), 1e-3 * whole)
+            if not largest_difference(other, output) <= rounding:
+                return False
+    return True
+
+
+def _size(output: Tensor) -> float:
+    finite = output[output.isfinite()]
+    return float(finite.abs().max()) if len(finite) else 0.0

@@ -149,14 +149,15 @@ def _settled(axes: list[Axis], relations: Relations, unseen: tuple[str, ...]) ->
         labels = torch.cat([torch.zeros(0, dtype=torch.long), *entries])
         return frozenset(root[labels[labels >= FIRST]].unique().tolist())
 
+    unsure = axes_named(relations.unsure)
     return Dependencies(
         tuple(axes),
         root,
         locked,
         said(relations.statistics),
         said(relations.ties),
-        axes_named(relations.written),
-        axes_named(relations.read),
+        axes_named(relations.written) | {axis for axis in unsure if axis.dim == 0},
+        axes_named(relations.read) | {axis for axis in unsure if axis.dim != 0},
         roots_named(relations.consumed),
         _heads(root, relations),
         unseen,

@@ -116,14 +116,15 @@ def _note_weights(
     """What is added up is consumed; a constant that is multiplied is a weight: it reads units along what is added up,
     and makes units along the rest.
     """
+    constant = [not factor.marks.data for factor in factors]
     for number in (0, 1):
         relations.consumed.extend(plane.labels.unique() for plane in along[number])
-        if factors[number].marks.data:
-            continue
-        # of two constants, such as a weight of low rank, the first reads what the second makes
-        reads = factors[1 - number].marks.data or number == 0
-        (relations.read if reads else relations.written).extend(plane.labels.unique() for plane in along[number])
-        relations.written.extend(plane.labels.unique() for plane in free[number])
+        if constant[number] and constant[1 - number]:
+            # a learnt input times a weight, or a weight of low rank: what is stored first is what a weight makes
+            relations.unsure.extend(plane.labels.unique() for plane in [*along[number], *free[number]])
+        elif constant[number]:
+            relations.read.extend(plane.labels.unique() for plane in along[number])
+            relations.written.extend(plane.labels.unique() for plane in free[number])
 
 
 def _sum_up(relations: Relations, factors: Sequence[Factor], along: Sequence[list[Plane]], k: int) -> list[Plane]:

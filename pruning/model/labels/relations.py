@@ -30,6 +30,7 @@ class Relations:
     written: list[Tensor] = field(default_factory=list[Tensor])
     read: list[Tensor] = field(default_factory=list[Tensor])
     consumed: list[Tensor] = field(default_factory=list[Tensor])
+    unsure: list[Tensor] = field(default_factory=list[Tensor])
     heads: list[tuple[Tensor, str]] = field(default_factory=list[tuple[Tensor, str]])
 
     def at(self, operation: str, module: str) -> None:
@@ -44,6 +45,7 @@ class Relations:
             (self.written, others.written),
             (self.read, others.read),
             (self.consumed, others.consumed),
+            (self.unsure, others.unsure),
         ):
             mine.extend(theirs)
         for mine, theirs in (

@@ -16,6 +16,7 @@ from pruning.model.labels.marks import CONSTANT, FIRST, UNMARKED, Marks, Plane, 
 from pruning.model.labels.relations import Relations
 from pruning.model.labels.rules.call import Call
 from pruning.model.labels.rules.table import rule_of
+from pruning.model.labels.rules.unknown import unknown
 from pruning.model.patching import hooked
 
 
@@ -99,7 +100,10 @@ class Tracer(TorchDispatchMode):
             self.relations.at(name, self.path[-1])
             self.relations.loose = isinstance(self.model.get_submodule(self.path[-1]), nn.RNNBase)
             call = Call(func, given, result, self.relations, self.marks_of)
-            made = rule_of(func)(call)
+            try:
+                made = rule_of(func)(call)
+            except Exception:  # a way to call an operation that its rule does not know must not hide the rest
+                made = unknown(call)
             self._keep(result, made, mutated=func._schema.is_mutable)
         if isinstance(result, Tensor | list | tuple):
             self._note_aliases(inputs, result)

@@ -32,11 +32,10 @@ def reduce(call: Call) -> Any:
 
 
 def mix(call: Call) -> Any:
-    """Along one dimension values change places by what they are, or depend on those before them."""
-    dim = call.given.get("dim", -1) % max(call.source.dim(), 1)
-    planes = [
-        Plane(call.relations.tie(p.labels, p.dims & {dim}), p.vanishes) for p in call.marks_of(call.source).planes
-    ]
+    """Along some dimensions values change places by what they are, or depend on others there."""
+    given = call.given.get("dim", -1)
+    dims = {dim % max(call.source.dim(), 1) for dim in ([given] if isinstance(given, int) else given)}
+    planes = [Plane(call.relations.tie(p.labels, p.dims & dims), p.vanishes) for p in call.marks_of(call.source).planes]
     made = marked(planes, call.data())
     return made if isinstance(call.result, Tensor) else [made] * len(call.result)
 
