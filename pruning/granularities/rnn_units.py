@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pruning.granularities.recurrent import Direction
     from pruning.model.labels.dependencies import Alike
     from pruning.model.labels.trace import Axis
-    from pruning.model.units import UnitGroup
+    from pruning.model.units import Piece, UnitGroup
 
 
 @dataclass(frozen=True)
@@ -70,10 +70,54 @@ def _removable(model: nn.Module, example: Tensor, groups: list[UnitGroup]) -> li
     removable, whole = tried(model, example, candidates)
     fitting = {group.name: group for group in removable}
     together = "its units fall only together with those of other layers"
-    return [
-        fitting.get(group.name) or only_zeroed(group, whole.get(group.name, reasons.get(group.name, together)))
+    zeroed = [
+        only_zeroed(group, whole.get(group.name, reasons.get(group.name, together)))
         for group in groups
+        if group.name not in fitting
     ]
+    evenly = _removed_evenly(model, example, [group for group in candidates if group.name in whole])
+    merged = {member for group in evenly for member in group.members}
+    kept = [*removable, *evenly, *(group for group in zeroed if group.name not in merged)]
+    return sorted(kept, key=lambda group: [each.name for each in groups].index(group.name))
+
+
+def _removed_evenly(model: nn.Module, example: Tensor, groups: list[UnitGroup]) -> list[UnitGroup]:
+    """Of each recurrent module one group of as many units from each of its layers and directions, where these can be
+    removed: a network that reads the last states as one tensor needs them alike.
+    """
+    from pruning.model.trial import tried
+
+    of_module: dict[str, list[UnitGroup]] = {}
+    for group in groups:
+        of_module.setdefault(group.params[0].rpartition(".")[0], []).append(group)
+    merged = [
+        UnitGroup(
+            first.name,
+            tuple(member for group in several for member in group.members),
+            first.layout,
+            tuple(piece for group in several for piece in group.ranked),
+            _joined([piece for group in several for piece in group.follows]),
+        )
+        for several in of_module.values()
+        for first in several[:1]
+        if len(several) > 1
+    ]
+    return tried(model, example, merged)[0] if merged else []
+
+
+def _joined(pieces: list[Piece]) -> tuple[Piece, ...]:
+    """Pieces of one tensor along one dimension are one piece."""
+    import torch
+
+    from pruning.model.units import Slice
+
+    found: dict[tuple[str, int], Slice] = {}
+    for piece in pieces:
+        assert isinstance(piece, Slice)  # what can be removed is a slice
+        before = found.get((piece.param, piece.dim))
+        index = piece.index if before is None else torch.cat([before.index, piece.index], dim=1)
+        found[piece.param, piece.dim] = Slice(piece.param, piece.dim, index)
+    return tuple(found.values())
 
 
 def _group(members: tuple[str, ...], direction: Direction) -> UnitGroup:

@@ -150,11 +150,14 @@ def _lots(groups: Sequence[UnitGroup]) -> tuple[Keep, torch.Generator]:
 def _about_half(units: int, number: int) -> int:
     """How many units go, of the group with this number: about half, and not as many in one group as in the next.
 
-    An odd number: attention that views its channels as heads may run with half of them, and not with others. Two units
-    are left where there are three: one alone would be broadcast.
+    In every other group an odd number: attention that views its channels as heads may run with half of them, and not
+    with others. Two units are left where there are three: one alone would be broadcast.
     """
-    odd = (units // 2 | 1) - 2 * (number % 2)
-    return odd if odd > 0 and (units - odd >= 2 or units < 3) else 1
+    odd = units // 2 | 1
+    gone = odd if units - odd >= 2 or units < 3 else 1
+    if number % 2 == 0 or units < 4:
+        return gone
+    return gone - 1 if gone > 1 else gone + 1
 
 
 def _went_wrong(model: nn.Module, example: Tensor, groups: Sequence[UnitGroup]) -> str:
