@@ -53,7 +53,8 @@ class GrownNetwork(nn.Module):
     def __init__(self, plan: Plan) -> None:
         super().__init__()
         self.blocks = nn.ModuleList()
-        seen = inputs_of(plan, 1)
+        seen = samples_of(plan, 1)
+        seen = seen.float() if seen.is_floating_point() else seen
         for step in plan.steps:
             block = step.block(tuple(seen.shape[1:]), Random(step.seed)).eval()
             with torch.no_grad():
@@ -135,13 +136,37 @@ def _between(takes: Form, gives: Form) -> list[type[Block]]:
     return [block for block in BLOCKS if (block.takes, block.gives) == (takes, gives)]
 
 
+DRAWS = 5
+
+
 def grown(plan: Plan) -> GrownNetwork:
-    """The network in eval mode and float64; the global generator stays as it was."""
+    """The network in eval mode and float64; the global generator stays as it was.
+
+    Small networks often are dead: they give the same for all samples, and then wrong answers look right. Parameters are
+    drawn until four samples have four outputs, `DRAWS` times at most.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(plan.seed)
-        model = GrownNetwork(plan).double().eval()
-        _unsettle(model)
+        for _ in range(DRAWS - 1):
+            model = _drawn(plan)
+            if _tells_apart(model, samples_of(plan, 4)):
+                return model
+        return _drawn(plan)
+
+
+def _drawn(plan: Plan) -> GrownNetwork:
+    model = GrownNetwork(plan).double().eval()
+    _unsettle(model)
     return model
+
+
+@torch.no_grad()
+def _tells_apart(model: nn.Module, samples: Tensor) -> bool:
+    """Whether the outputs of any two samples differ by more than a thousandth of the largest."""
+    outputs = model(samples)
+    largest = outputs.abs().max()
+    apart = (outputs[:, None] - outputs).abs().amax(dim=-1) + largest * torch.eye(len(samples))
+    return bool(apart.min() > 1e-3 * largest)
 
 
 @torch.no_grad()
@@ -162,11 +187,13 @@ def _unsettle(model: nn.Module) -> None:
             tensor.uniform_(-0.5, 0.5)
 
 
-def inputs_of(plan: Plan, count: int, seed: int = 0) -> Tensor:
-    """Normal values float32, or numbers of words int64: [count, *shape]."""
-    draw = torch.Generator().manual_seed(seed)
+def samples_of(plan: Plan, count: int) -> Tensor:
+    """Normal values float64, or numbers of words int64: [count, *shape]."""
+    draw = torch.Generator().manual_seed(0)
     shape = (count, *SHAPES[plan.takes])
-    return torch.randint(WORDS, shape, generator=draw) if plan.takes == "ids" else torch.randn(shape, generator=draw)
+    if plan.takes == "ids":
+        return torch.randint(WORDS, shape, generator=draw)
+    return torch.randn(shape, generator=draw, dtype=torch.float64)
 
 
 def shrunk(plan: Plan, fails: Callable[[Plan], bool]) -> Plan:

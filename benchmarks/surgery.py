@@ -12,10 +12,10 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.grown_networks import grown, planned, shrunk
+from benchmarks.grown_networks import grown, planned, samples_of, shrunk
 from benchmarks.history import ROOT
 from benchmarks.report import Report, Target
-from benchmarks.surgery_checks import checked, drawn_keep, inputs_for, printed_lines
+from benchmarks.surgery_checks import checked, drawn_keep, printed_lines
 from pruning.exporters.weights_safetensors import Safetensors
 from pruning.granularities import Channels
 from pruning.model.costs import file_bytes
@@ -69,7 +69,7 @@ def measure() -> Report:
 def loads_in_a_process(seed: int) -> bool:
     """Whether the printed lines give the smaller network's output in a fresh process, beside its file."""
     plan = planned(seed)
-    model, inputs = grown(plan), inputs_for(plan)
+    model, inputs = grown(plan), samples_of(plan, 4)
     groups, _ = Channels().sorted_out(model, inputs[:1])
     smaller = remove_units(model, inputs[:1], groups, drawn_keep(groups, seed))
     with tempfile.TemporaryDirectory() as folder, torch.no_grad():

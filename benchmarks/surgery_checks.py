@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.grown_blocks.parts import Averaging
-from benchmarks.grown_networks import GrownNetwork, Plan, grown, inputs_of
+from benchmarks.grown_networks import GrownNetwork, Plan, grown, samples_of
 from pruning.errors import describe
 from pruning.exporters.loading import load_network
 from pruning.exporters.snippet import loading_snippet
@@ -22,7 +22,7 @@ from pruning.exporters.weights_safetensors import Safetensors
 from pruning.granularities import GRANULARITIES
 from pruning.model.costs import file_bytes
 from pruning.model.patching import replaced_forwards
-from pruning.model.surgery import masked_copy, remove_units
+from pruning.model.surgery import largest_difference, masked_copy, remove_units
 from pruning.model.units import Keep, Piece, Slice, UnitGroup
 from pruning.testing.granularities import check_every_row_is_accounted_for
 from pruning.testing.junk import junked_copy
@@ -73,7 +73,7 @@ class Checked:
 
 def checked(plan: Plan, loading: bool = True) -> Checked:
     """The properties on the plan's network; nothing is raised. `loading`: what is written is also loaded again."""
-    found, model, inputs = Checked(), grown(plan), inputs_for(plan)
+    found, model, inputs = Checked(), grown(plan), samples_of(plan, 4)
     for name, make in GRANULARITIES.items():
         granularity, groups = make(), list[UnitGroup]()
         with _failures(found, name, "grouping"), untouched(model):
@@ -180,7 +180,7 @@ def _difference(first: nn.Module, second: nn.Module, inputs: Tensor) -> float:
     """The largest difference, as a part of the largest output."""
     expected, output = first(inputs), second(inputs)
     assert expected.shape == output.shape, f"the output's shape changes to {list(output.shape)}"
-    return float((expected - output).abs().max() / expected.abs().max())
+    return largest_difference(expected, output) / max(float(expected.abs().max()), 1e-300)
 
 
 @contextmanager
@@ -238,14 +238,8 @@ def printed_lines(smaller: nn.Module, inputs: Tensor) -> str:
 
 def workload_of(plan: Plan) -> Workload:
     """A workload of four samples around the plan's network."""
-    inputs = inputs_for(plan)
+    inputs = samples_of(plan, 4)
     classes = grown(plan)(inputs[:1]).shape[1]
     split = TensorSplit(inputs, torch.arange(len(inputs)) % classes)
     task = Classification(tuple(str(number) for number in range(classes)))
     return Workload("grown", lambda: grown(plan), inputs[:1], split, split, split, task)
-
-
-def inputs_for(plan: Plan) -> Tensor:
-    """Four samples; float64 where they are not numbers of words."""
-    inputs = inputs_of(plan, 4, seed=1)
-    return inputs.double() if inputs.is_floating_point() else inputs
