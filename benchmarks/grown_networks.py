@@ -13,7 +13,7 @@ from benchmarks.grown_blocks import BLOCKS
 from benchmarks.grown_blocks.parts import Averaging, Block, Form, Shape
 from benchmarks.grown_blocks.transitions import WORDS
 
-SHAPES: dict[Form, Shape] = {"images": (3, 12, 12), "ids": (7,), "vectors": (10,)}
+SHAPES: dict[Form, Shape] = {"images": (3, 10, 10), "ids": (5,), "vectors": (8,)}
 """What a network may take, without the batch."""
 
 
@@ -100,20 +100,20 @@ class GrownNetwork(nn.Module):
         return getattr(layer, "reading", {}).get(name) == dim
 
 
-def planned(seed: int) -> Plan:
-    """A plan of 2 to 12 blocks."""
+def planned(seed: int, most: int = 4) -> Plan:
+    """A plan with at most so many blocks in a row that take and give the same form: 2 to 12 blocks in all."""
     draw = Random(seed)
     takes = draw.choices(("images", "ids", "vectors"), (6, 3, 2))[0]
-    blocks = list(_blocks(takes, draw))
+    blocks = list(_blocks(takes, draw, most))
     return Plan(takes, tuple(Step(block, draw.randrange(2**31)) for block in blocks), seed)
 
 
-def _blocks(takes: Form, draw: Random) -> Iterator[type[Block]]:
+def _blocks(takes: Form, draw: Random, most: int) -> Iterator[type[Block]]:
     """Blocks from what the network takes to classes."""
     form: Form = takes
     if form == "images":
         yield draw.choices(_between("images", "maps"), (8, 3, 1))[0]
-        yield from draw.choices(_between("maps", "maps"), k=draw.randint(1, 4))
+        yield from draw.choices(_between("maps", "maps"), k=draw.randint(1, most))
         form = "tokens" if draw.random() < 0.25 else "vectors"
         yield draw.choice(_between("maps", form))
     elif form == "ids":
@@ -125,9 +125,9 @@ def _blocks(takes: Form, draw: Random) -> Iterator[type[Block]]:
         yield draw.choice(_between("vectors", "tokens"))
         form = "tokens"
     if form == "tokens":
-        yield from draw.choices(_between("tokens", "tokens"), k=draw.randint(1, 4))
+        yield from draw.choices(_between("tokens", "tokens"), k=draw.randint(1, most))
         yield draw.choice(_between("tokens", "vectors"))
-    count = draw.choice((1, 2, 3) if takes == "vectors" else (0, 0, 1))
+    count = draw.randint(1, most) if takes == "vectors" else draw.choice((0, 0, 1))
     yield from draw.choices(_between("vectors", "vectors"), k=count)
     yield draw.choice(_between("vectors", "classes"))
 
