@@ -13,7 +13,7 @@ from benchmarks.grown_blocks import BLOCKS
 from benchmarks.grown_blocks.parts import Averaging, Block, Form, Shape
 from benchmarks.grown_blocks.transitions import WORDS
 
-SHAPES: dict[Form, Shape] = {"images": (3, 12, 12), "ids": (7,), "vectors": (10,)}
+SHAPES: dict[Form, Shape] = {"images": (3, 10, 10), "ids": (5,), "vectors": (8,)}
 """What a network may take, without the batch."""
 
 
@@ -53,7 +53,8 @@ class GrownNetwork(nn.Module):
     def __init__(self, plan: Plan) -> None:
         super().__init__()
         self.blocks = nn.ModuleList()
-        seen = inputs_of(plan, 1)
+        seen = samples_of(plan, 1)
+        seen = seen.float() if seen.is_floating_point() else seen
         for step in plan.steps:
             block = step.block(tuple(seen.shape[1:]), Random(step.seed)).eval()
             with torch.no_grad():
@@ -99,20 +100,20 @@ class GrownNetwork(nn.Module):
         return getattr(layer, "reading", {}).get(name) == dim
 
 
-def planned(seed: int) -> Plan:
-    """A plan of 2 to 12 blocks."""
+def planned(seed: int, most: int = 4) -> Plan:
+    """A plan with at most so many blocks in a row that take and give the same form: 2 to 12 blocks in all."""
     draw = Random(seed)
     takes = draw.choices(("images", "ids", "vectors"), (6, 3, 2))[0]
-    blocks = list(_blocks(takes, draw))
+    blocks = list(_blocks(takes, draw, most))
     return Plan(takes, tuple(Step(block, draw.randrange(2**31)) for block in blocks), seed)
 
 
-def _blocks(takes: Form, draw: Random) -> Iterator[type[Block]]:
+def _blocks(takes: Form, draw: Random, most: int) -> Iterator[type[Block]]:
     """Blocks from what the network takes to classes."""
     form: Form = takes
     if form == "images":
         yield draw.choices(_between("images", "maps"), (8, 3, 1))[0]
-        yield from draw.choices(_between("maps", "maps"), k=draw.randint(1, 4))
+        yield from draw.choices(_between("maps", "maps"), k=draw.randint(1, most))
         form = "tokens" if draw.random() < 0.25 else "vectors"
         yield draw.choice(_between("maps", form))
     elif form == "ids":
@@ -124,9 +125,9 @@ def _blocks(takes: Form, draw: Random) -> Iterator[type[Block]]:
         yield draw.choice(_between("vectors", "tokens"))
         form = "tokens"
     if form == "tokens":
-        yield from draw.choices(_between("tokens", "tokens"), k=draw.randint(1, 4))
+        yield from draw.choices(_between("tokens", "tokens"), k=draw.randint(1, most))
         yield draw.choice(_between("tokens", "vectors"))
-    count = draw.choice((1, 2, 3) if takes == "vectors" else (0, 0, 1))
+    count = draw.randint(1, most) if takes == "vectors" else draw.choice((0, 0, 1))
     yield from draw.choices(_between("vectors", "vectors"), k=count)
     yield draw.choice(_between("vectors", "classes"))
 
@@ -135,13 +136,37 @@ def _between(takes: Form, gives: Form) -> list[type[Block]]:
     return [block for block in BLOCKS if (block.takes, block.gives) == (takes, gives)]
 
 
+DRAWS = 5
+
+
 def grown(plan: Plan) -> GrownNetwork:
-    """The network in eval mode and float64; the global generator stays as it was."""
+    """The network in eval mode and float64; the global generator stays as it was.
+
+    Small networks often are dead: they give the same for all samples, and then wrong answers look right. Parameters are
+    drawn until four samples have four outputs, `DRAWS` times at most.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(plan.seed)
-        model = GrownNetwork(plan).double().eval()
-        _unsettle(model)
+        for _ in range(DRAWS - 1):
+            model = _drawn(plan)
+            if _tells_apart(model, samples_of(plan, 4)):
+                return model
+        return _drawn(plan)
+
+
+def _drawn(plan: Plan) -> GrownNetwork:
+    model = GrownNetwork(plan).double().eval()
+    _unsettle(model)
     return model
+
+
+@torch.no_grad()
+def _tells_apart(model: nn.Module, samples: Tensor) -> bool:
+    """Whether the outputs of any two samples differ by more than a thousandth of the largest."""
+    outputs = model(samples)
+    largest = outputs.abs().max()
+    apart = (outputs[:, None] - outputs).abs().amax(dim=-1) + largest * torch.eye(len(samples))
+    return bool(apart.min() > 1e-3 * largest)
 
 
 @torch.no_grad()
@@ -162,11 +187,13 @@ def _unsettle(model: nn.Module) -> None:
             tensor.uniform_(-0.5, 0.5)
 
 
-def inputs_of(plan: Plan, count: int, seed: int = 0) -> Tensor:
-    """Normal values float32, or numbers of words int64: [count, *shape]."""
-    draw = torch.Generator().manual_seed(seed)
+def samples_of(plan: Plan, count: int) -> Tensor:
+    """Normal values float64, or numbers of words int64: [count, *shape]."""
+    draw = torch.Generator().manual_seed(0)
     shape = (count, *SHAPES[plan.takes])
-    return torch.randint(WORDS, shape, generator=draw) if plan.takes == "ids" else torch.randn(shape, generator=draw)
+    if plan.takes == "ids":
+        return torch.randint(WORDS, shape, generator=draw)
+    return torch.randn(shape, generator=draw, dtype=torch.float64)
 
 
 def shrunk(plan: Plan, fails: Callable[[Plan], bool]) -> Plan:

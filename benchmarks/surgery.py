@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
-from pathlib import Path
 
-import torch
-
-from benchmarks.grown_networks import grown, planned, shrunk
-from benchmarks.history import ROOT
+from benchmarks.grown_networks import Plan, grown, planned, samples_of, shrunk
 from benchmarks.report import Report, Target
-from benchmarks.surgery_checks import checked, drawn_keep, inputs_for, printed_lines
-from pruning.exporters.weights_safetensors import Safetensors
+from benchmarks.surgery_checks import checked, drawn_keep
+from benchmarks.surgery_files import loads_in_a_process, record_of
 from pruning.granularities import Channels
-from pruning.model.costs import file_bytes
 from pruning.model.surgery import remove_units
 
 NETWORKS = 2_000
@@ -47,7 +39,7 @@ def measure() -> Report:
                 print(f"seed {seed}: {failure}\n    smallest: {smallest}", file=sys.stderr, flush=True)
         if found.removed and in_a_process < IN_A_PROCESS:
             in_a_process += 1
-            failing += not loads_in_a_process(seed) and not found.failures
+            failing += not _loads_in_a_process(plan) and not found.failures
     rows = [
         {
             "granularity": name,
@@ -66,25 +58,9 @@ def measure() -> Report:
     return Report(figures, {"networks that fail": Target(at_most=0)}, rows)
 
 
-def loads_in_a_process(seed: int) -> bool:
-    """Whether the printed lines give the smaller network's output in a fresh process, beside its file."""
-    plan = planned(seed)
-    model, inputs = grown(plan), inputs_for(plan)
+def _loads_in_a_process(plan: Plan) -> bool:
+    """Whether the network without some of its channels is loaded by the printed lines in a fresh process."""
+    model, inputs = grown(plan), samples_of(plan, 4)
     groups, _ = Channels().sorted_out(model, inputs[:1])
-    smaller = remove_units(model, inputs[:1], groups, drawn_keep(groups, seed))
-    with tempfile.TemporaryDirectory() as folder, torch.no_grad():
-        Path(folder, Safetensors.file).write_bytes(file_bytes(smaller.state_dict()))
-        torch.save((inputs, smaller(inputs)), Path(folder, "samples.pt"))
-        program = PROGRAM.format(seed=seed, lines=printed_lines(smaller, inputs))
-        ended = subprocess.run([sys.executable, "-c", program], cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)})
-    return ended.returncode == 0
-
-
-PROGRAM = """
-import torch
-from benchmarks.grown_networks import grown, planned
-plan = planned({seed})
-inputs, expected = torch.load("samples.pt")
-{lines}
-assert torch.equal(output, expected)
-"""
+    smaller = remove_units(model, inputs[:1], groups, drawn_keep(groups, plan.seed))
+    return loads_in_a_process(record_of(plan, smaller), plan, inputs)

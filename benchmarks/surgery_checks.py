@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import chdir, contextmanager
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from benchmarks.grown_blocks.parts import Averaging
-from benchmarks.grown_networks import GrownNetwork, Plan, grown, inputs_of
+from benchmarks.grown_networks import GrownNetwork, Plan, grown, samples_of
+from benchmarks.surgery_files import check_loading, check_snippet, record_of
 from pruning.errors import describe
-from pruning.exporters.loading import load_network
-from pruning.exporters.snippet import loading_snippet
-from pruning.exporters.weights_safetensors import Safetensors
 from pruning.granularities import GRANULARITIES
-from pruning.model.costs import file_bytes
 from pruning.model.patching import replaced_forwards
-from pruning.model.surgery import masked_copy, remove_units
+from pruning.model.surgery import largest_difference, masked_copy, remove_units
 from pruning.model.units import Keep, Piece, Slice, UnitGroup
 from pruning.testing.granularities import check_every_row_is_accounted_for
 from pruning.testing.junk import junked_copy
 from pruning.testing.untouched import untouched
-from pruning.workload import Classification, TensorSplit, Workload
 
 ROUNDING = 1e-9
 """Of the largest output: what two float64 networks that compute the same may differ by."""
@@ -71,11 +65,11 @@ class Checked:
     removed: int = 0
 
 
-def checked(plan: Plan, loading: bool = True) -> Checked:
+def checked(plan: Plan, granularities: Collection[str] = tuple(GRANULARITIES), loading: bool = True) -> Checked:
     """The properties on the plan's network; nothing is raised. `loading`: what is written is also loaded again."""
-    found, model, inputs = Checked(), grown(plan), inputs_for(plan)
-    for name, make in GRANULARITIES.items():
-        granularity, groups = make(), list[UnitGroup]()
+    found, model, inputs = Checked(), grown(plan), samples_of(plan, 4)
+    for name in granularities:
+        granularity, groups = GRANULARITIES[name](), list[UnitGroup]()
         with _failures(found, name, "grouping"), untouched(model):
             groups, reasons = granularity.sorted_out(model, inputs[:1])
             check_every_row_is_accounted_for(model, groups, reasons)
@@ -92,10 +86,11 @@ def checked(plan: Plan, loading: bool = True) -> Checked:
                 check_removal(model, smaller, inputs, groups, keep)
                 found.removed += sum(int((~stays).sum()) for stays in keep.values())
                 if loading:
+                    record = record_of(plan, smaller)
                     with _failures(found, name, "loading"):
-                        check_loading(plan, smaller, inputs)
+                        check_loading(record, inputs)
                     with _failures(found, name, "snippet"):
-                        check_snippet(plan, smaller, inputs)
+                        check_snippet(record, plan, inputs)
     return found
 
 
@@ -180,7 +175,7 @@ def _difference(first: nn.Module, second: nn.Module, inputs: Tensor) -> float:
     """The largest difference, as a part of the largest output."""
     expected, output = first(inputs), second(inputs)
     assert expected.shape == output.shape, f"the output's shape changes to {list(output.shape)}"
-    return float((expected - output).abs().max() / expected.abs().max())
+    return largest_difference(expected, output) / max(float(expected.abs().max()), 1e-300)
 
 
 @contextmanager
@@ -211,41 +206,3 @@ def _scaled(norm: nn.Module, dim: int, values: Tensor) -> Tensor:
     for name, parameter in norm.named_parameters():
         values = values * parameter if name == "weight" else values + parameter
     return values.movedim(-1, dim)
-
-
-@torch.no_grad()
-def check_loading(plan: Plan, smaller: nn.Module, inputs: Tensor) -> None:
-    """AssertionError if the file's tensors do not make the same network again."""
-    again = load_network(workload_of(plan), smaller.state_dict(), torch.device("cpu"))
-    assert torch.equal(again(inputs), smaller(inputs)), "the loaded network computes something else"
-
-
-@torch.no_grad()
-def check_snippet(plan: Plan, smaller: nn.Module, inputs: Tensor) -> None:
-    """AssertionError if the printed lines, carried out beside the file, do not give what the smaller network gives."""
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder, Safetensors.file).write_bytes(file_bytes(smaller.state_dict()))
-        space: dict[str, Any] = {"inputs": inputs, "plan": plan, "grown": grown}
-        with chdir(folder):
-            exec(printed_lines(smaller, inputs), space)
-    assert torch.equal(space["output"], smaller(inputs)), "the network of the printed lines computes something else"
-
-
-def printed_lines(smaller: nn.Module, inputs: Tensor) -> str:
-    """How the file is loaded, with `grown(plan)` where a person makes the network."""
-    return loading_snippet(smaller, tuple(inputs[:1].shape)).replace("GrownNetwork(...)", "grown(plan)")
-
-
-def workload_of(plan: Plan) -> Workload:
-    """A workload of four samples around the plan's network."""
-    inputs = inputs_for(plan)
-    classes = grown(plan)(inputs[:1]).shape[1]
-    split = TensorSplit(inputs, torch.arange(len(inputs)) % classes)
-    task = Classification(tuple(str(number) for number in range(classes)))
-    return Workload("grown", lambda: grown(plan), inputs[:1], split, split, split, task)
-
-
-def inputs_for(plan: Plan) -> Tensor:
-    """Four samples; float64 where they are not numbers of words."""
-    inputs = inputs_of(plan, 4, seed=1)
-    return inputs.double() if inputs.is_floating_point() else inputs

@@ -79,7 +79,12 @@ class UnfoldedPatches(ToTokens):
 class RowsAsTokens(ToTokens):
     """Every row of the maps is a token: CRNN."""
 
+    def __init__(self, shape: Shape, draw: Random) -> None:
+        super().__init__(shape, draw)
+        self.pool = nn.AdaptiveMaxPool2d((4, 3))
+
     def forward(self, maps: Tensor) -> Tensor:
+        maps = self.pool(maps)
         b, c, h, w = maps.shape
         return maps.permute(0, 2, 1, 3).reshape(b, h, c * w)
 
@@ -192,7 +197,7 @@ class LastState(TokensToVectors):
     def __init__(self, shape: Shape, draw: Random) -> None:
         super().__init__(shape, draw)
         self.both, made = draw.random() < 0.5, draw.choice((nn.LSTM, nn.GRU))
-        self.rnn = made(shape[1], 4, draw.choice((1, 2)), batch_first=True, bidirectional=self.both)
+        self.rnn = made(shape[1], 4, draw.choice((1, 1, 2)), batch_first=True, bidirectional=self.both)
 
     def forward(self, tokens: Tensor) -> Tensor:
         _, state = self.rnn(tokens)
