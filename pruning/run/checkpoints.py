@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from pruning.errors import PruningError
-from pruning.events import Event, Masked, Stage, event_from_dict, event_to_dict
+from pruning.events import Event, Masked, PrunedValues, Stage, event_from_dict, event_to_dict
 from pruning.files.atomic_write import UNFINISHED, write_whole
 from pruning.model.devices import Randomness
 from pruning.recipe.recipe import Recipe, from_json, to_json
@@ -19,7 +19,7 @@ from pruning.run.rounds import Plan, RoundCut, RoundStart, RunState
 from pruning.training.schedules import Round
 
 FILE = "run.checkpoint"
-VERSION = b"pruning checkpoint 3\n"
+VERSION = b"pruning checkpoint 4\n"
 """How the file begins; another number where the classes below, or those in `_KNOWN`, have changed."""
 
 
@@ -42,7 +42,7 @@ class Checkpoint:
     progress: RunState
 
 
-_KNOWN: list[Any] = [Randomness, RunState, Plan, RoundCut, RoundStart, Masked, Round, Stage]
+_KNOWN: list[Any] = [Randomness, RunState, Plan, RoundCut, RoundStart, Masked, PrunedValues, Round, Stage]
 """The classes that a checkpoint may hold besides tensors and plain values; no other is ever built from the file."""
 
 # once and for all: torch's context manager for this is undone for all threads when one of them leaves it
