@@ -15,10 +15,8 @@ import torch
 from benchmarks.grown_networks import grown, planned, shrunk
 from benchmarks.history import ROOT
 from benchmarks.report import Report, Target
-from benchmarks.surgery_checks import checked, drawn_keep, inputs_for, printed_lines
-from pruning.exporters.weights_safetensors import Safetensors
+from benchmarks.surgery_checks import checked, drawn_keep, inputs_for, written_with_lines
 from pruning.granularities import Channels
-from pruning.model.costs import file_bytes
 from pruning.model.surgery import remove_units
 
 NETWORKS = 2_000
@@ -73,9 +71,9 @@ def loads_in_a_process(seed: int) -> bool:
     groups, _ = Channels().sorted_out(model, inputs[:1])
     smaller = remove_units(model, inputs[:1], groups, drawn_keep(groups, seed))
     with tempfile.TemporaryDirectory() as folder, torch.no_grad():
-        Path(folder, Safetensors.file).write_bytes(file_bytes(smaller.state_dict()))
+        lines = written_with_lines(plan, model, smaller, Path(folder))
         torch.save((inputs, smaller(inputs)), Path(folder, "samples.pt"))
-        program = PROGRAM.format(seed=seed, lines=printed_lines(smaller, inputs))
+        program = PROGRAM.format(seed=seed, lines=lines)
         ended = subprocess.run([sys.executable, "-c", program], cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)})
     return ended.returncode == 0
 
@@ -84,7 +82,8 @@ PROGRAM = """
 import torch
 from benchmarks.grown_networks import grown, planned
 plan = planned({seed})
-inputs, expected = torch.load("samples.pt")
+given, expected = torch.load("samples.pt")
 {lines}
-assert torch.equal(output, expected)
+with torch.no_grad():
+    assert torch.allclose(model(given), expected, rtol=1e-9, atol=1e-9)
 """

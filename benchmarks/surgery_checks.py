@@ -16,14 +16,16 @@ from torch import Tensor, nn
 from benchmarks.grown_blocks.parts import Averaging
 from benchmarks.grown_networks import GrownNetwork, Plan, grown, inputs_of
 from pruning.errors import describe
+from pruning.exporters import Record, export, kinds_of
 from pruning.exporters.loading import load_network
 from pruning.exporters.snippet import loading_snippet
-from pruning.exporters.weights_safetensors import Safetensors
 from pruning.granularities import GRANULARITIES
-from pruning.model.costs import file_bytes
+from pruning.model import narrow_layers
+from pruning.model.module_sizes import saved_tensors, sizes_between
 from pruning.model.patching import replaced_forwards
 from pruning.model.surgery import masked_copy, remove_units
 from pruning.model.units import Keep, Piece, Slice, UnitGroup
+from pruning.recipe.recipe import Recipe
 from pruning.testing.granularities import check_every_row_is_accounted_for
 from pruning.testing.junk import junked_copy
 from pruning.testing.untouched import untouched
@@ -93,9 +95,9 @@ def checked(plan: Plan, loading: bool = True) -> Checked:
                 found.removed += sum(int((~stays).sum()) for stays in keep.values())
                 if loading:
                     with _failures(found, name, "loading"):
-                        check_loading(plan, smaller, inputs)
+                        check_loading(plan, model, smaller, inputs)
                     with _failures(found, name, "snippet"):
-                        check_snippet(plan, smaller, inputs)
+                        check_snippet(plan, model, smaller, inputs)
     return found
 
 
@@ -214,26 +216,35 @@ def _scaled(norm: nn.Module, dim: int, values: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def check_loading(plan: Plan, smaller: nn.Module, inputs: Tensor) -> None:
-    """AssertionError if the file's tensors do not make the same network again."""
-    again = load_network(workload_of(plan), smaller.state_dict(), torch.device("cpu"))
+def check_loading(plan: Plan, model: nn.Module, smaller: nn.Module, inputs: Tensor) -> None:
+    """AssertionError if the file's tensors and sizes do not make the same network again."""
+    sizes = sizes_between(model, smaller)
+    again = load_network(workload_of(plan), saved_tensors(smaller, sizes), torch.device("cpu"), sizes)
     assert torch.equal(again(inputs), smaller(inputs)), "the loaded network computes something else"
 
 
 @torch.no_grad()
-def check_snippet(plan: Plan, smaller: nn.Module, inputs: Tensor) -> None:
+def check_snippet(plan: Plan, model: nn.Module, smaller: nn.Module, inputs: Tensor) -> None:
     """AssertionError if the printed lines, carried out beside the file, do not give what the smaller network gives."""
     with tempfile.TemporaryDirectory() as folder:
-        Path(folder, Safetensors.file).write_bytes(file_bytes(smaller.state_dict()))
-        space: dict[str, Any] = {"inputs": inputs, "plan": plan, "grown": grown}
+        lines = written_with_lines(plan, model, smaller, Path(folder))
+        # beside the file, but in this process, where the folder is on no path of imports
+        space: dict[str, Any] = {"plan": plan, "grown": grown, "narrow_layers": narrow_layers}
         with chdir(folder):
-            exec(printed_lines(smaller, inputs), space)
-    assert torch.equal(space["output"], smaller(inputs)), "the network of the printed lines computes something else"
+            exec(lines.replace("import narrow_layers", ""), space)
+    # convolutions whose weights do not lie channels last add up in another order
+    alike = torch.allclose(space["model"](inputs), smaller(inputs), rtol=ROUNDING, atol=ROUNDING)
+    assert alike, "the network of the printed lines computes something else"
 
 
-def printed_lines(smaller: nn.Module, inputs: Tensor) -> str:
-    """How the file is loaded, with `grown(plan)` where a person makes the network."""
-    return loading_snippet(smaller, tuple(inputs[:1].shape)).replace("GrownNetwork(...)", "grown(plan)")
+def written_with_lines(plan: Plan, model: nn.Module, smaller: nn.Module, folder: Path) -> str:
+    """Write what the smaller network needs into the folder; the lines that load it, with `grown(plan)` as its maker."""
+    work = workload_of(plan)
+    run = Record(work, Recipe(work.name), smaller, "cpu", (), sizes_between(model, smaller), work)
+    for kind in kinds_of(run):
+        if kind in ("safetensors", "narrow_layers"):
+            export(kind, run, folder)
+    return loading_snippet(run, work.build()).replace("model = ...", "model = grown(plan)")
 
 
 def workload_of(plan: Plan) -> Workload:
