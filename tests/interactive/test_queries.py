@@ -15,8 +15,9 @@ from pruning.interactive.queries import allocation, estimate, look, open_workloa
 from pruning.interactive.responses import BINS
 from pruning.interactive.session import PreviewSession
 from pruning.layer_sensitivity.result import merged
-from pruning.model.costs import costs, file_bytes, gzip_size
+from pruning.model.costs import costs, gzip_size, model_file
 from pruning.model.layer_table import prunable_weights
+from pruning.model.module_sizes import sizes_between
 from pruning.model.units import masks_of
 from pruning.recipe.compatibility import fits
 from pruning.recipe.recipe import Recipe
@@ -265,8 +266,8 @@ def test_an_estimate_sharpens_until_it_is_measured(granularity):
     assert outcomes[0].estimate.half_width > outcomes[-1].estimate.half_width == 0.0
     assert outcomes[0].gzip_bytes is None
     trial = BENCH.trial(recipe_key(recipe))
-    assert outcomes[-1].gzip_bytes == gzip_size(file_bytes(trial.model.state_dict()))
     work = tiny("conv", count=700)
+    assert outcomes[-1].gzip_bytes == gzip_size(model_file(trial.model, sizes_between(work.build(), trial.model)))
     full = Evaluator(work.validation, work.task, CPU).score(trial.model)
     assert outcomes[-1].estimate.score == full
     assert outcomes[-1].estimate.change == pytest.approx(full - open_workload(BENCH, "conv").score, abs=1e-12)

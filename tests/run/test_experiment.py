@@ -11,12 +11,15 @@ from pruning.cli.workload_file import load_workload, source_of
 from pruning.errors import ExportError
 from pruning.events import Event, Exported, Finished, StageMeasured, Started, TuningStep, Verified, Warned
 from pruning.exporters.verification import differences, score_files_afresh
+from pruning.granularities import Heads, Weights
 from pruning.model.devices import device_name
 from pruning.recipe.recipe import Recipe, from_json
 from pruning.run import experiment as runs
 from pruning.run.experiment import RunResult, carry_out, prune_within_memory
+from pruning.selection.scopes import WithinLayer
 from pruning.training.tuning import Tuning
-from tests.networks import VECTOR, mlp, workload
+from tests.architectures import Encoder
+from tests.networks import VECTOR, mlp, seeded, workload
 from tests.own_workload import recipe_text, rescore_here, write_own
 
 CPU = torch.device("cpu")
@@ -56,6 +59,18 @@ def test_a_fresh_process_scores_the_files_as_the_run_did(tmp_path: Path, monkeyp
     assert events[-2] == Exported(result.artefacts)
     assert result.run == from_json(recipe_text(**CHANNELS)).name
     assert not [event for event in events if isinstance(event, Warned)]
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(("granularity", "needed"), [(Heads(), True), (Weights(), False)])
+def test_classes_of_narrow_layers_lie_beside_the_files_that_need_them(tmp_path, monkeypatch, granularity, needed):
+    monkeypatch.setattr("pruning.exporters.report.Report.content", lambda *_: b"")  # the slowest by far
+    work = workload(lambda: seeded(Encoder), (5, 4), count=32)
+    recipe = Recipe("tiny", granularity=granularity, scope=WithinLayer(), tuning=Tuning(epochs=0))
+    _, result = finish(carry_out(work, recipe, tmp_path, work, device=CPU))
+    assert result.verified is not None and result.verified.same
+    assert ("narrow_layers" in result.artefacts) == (tmp_path / "narrow_layers.py").exists() == needed
+    assert result.stages["exported"].bytes == (tmp_path / "model.safetensors").stat().st_size
 
 
 @pytest.mark.usefixtures("quick")

@@ -12,6 +12,7 @@ from pruning.api.result import PruningResult
 from pruning.events import SurgeryChecked
 from pruning.exporters import Record, export
 from pruning.exporters.verification import differences, score_file
+from pruning.model.module_sizes import saved_tensors
 from pruning.workload import Classification, TensorSplit, Workload
 from tests.zoo.networks import made
 
@@ -80,11 +81,12 @@ def lost(result: PruningResult) -> float:
 
 def written(result: PruningResult, kind: str, folder: Path) -> Path:
     """One file of what a person takes home."""
-    record = Record(result.workload, result.recipe, result.model, "cpu", result.events)
+    work = result.workload
+    record = Record(work, result.recipe, result.model, "cpu", result.events, result.sizes, work)
     return export(kind, record, folder)
 
 
 def differences_of_file(result: PruningResult, folder: Path) -> list[str]:
     """A sentence for every way in which the exported file, loaded and scored again, is not the network."""
     found = score_file(written(result, "safetensors", folder), result.workload, CPU)
-    return differences(result.stages["tuned"], result.model.state_dict(), [found])
+    return differences(result.stages["tuned"], saved_tensors(result.model, result.sizes), [found])
