@@ -14,7 +14,7 @@ from torch.utils.flop_counter import (
 
 from pruning.model.descriptions import LayerRow
 from pruning.model.layer_types import NORMS, WITH_MATRICES, is_a
-from pruning.model.patching import evaluating
+from pruning.model.patching import evaluating, frozen
 
 BARE = "a parameter of no layer of its own: it stays unless granularity weights or blocks is given bare_parameters"
 
@@ -170,6 +170,7 @@ def model_macs(model: nn.Module, example: Tensor) -> int:
     return _counted(model, example).get_total_flops() // 2
 
 
+@torch.no_grad()
 def _counted(model: nn.Module, example: Tensor) -> FlopCounterMode:
     # mkldnn is off because with it the counter reports 0 for a CPU nn.LSTM; None leaves TF32 alone, setting it warns
     flags = torch.backends.mkldnn.flags(enabled=False, allow_tf32=None)  # type: ignore[arg-type]
@@ -178,7 +179,8 @@ def _counted(model: nn.Module, example: Tensor) -> FlopCounterMode:
     torch.backends.mha.set_fastpath_enabled(False)
     try:
         counter = FlopCounterMode(display=False)
-        with torch.no_grad(), evaluating(model), flags, sdpa_kernel(SDPBackend.MATH), _no_compiler(), counter:
+        # the counter hooks what asks for a gradient, and fails at a slice of a parameter, which does and has no history
+        with frozen(model), evaluating(model), flags, sdpa_kernel(SDPBackend.MATH), _no_compiler(), counter:
             model(example)
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)

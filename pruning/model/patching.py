@@ -60,6 +60,19 @@ def own_modes_restored(model: nn.Module) -> Generator[None]:
             module.training = mode
 
 
+@contextmanager
+def frozen(model: nn.Module) -> Generator[None]:
+    """No parameter asks for a gradient while the block runs; then those do that did before."""
+    asking = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    try:
+        for parameter in asking:
+            parameter.requires_grad_(False)
+        yield
+    finally:
+        for parameter in asking:
+            parameter.requires_grad_(True)
+
+
 def copy_modes(source: nn.Module, target: nn.Module) -> None:
     """Put each module of `target`, which has the same modules as `source`, into the mode of its counterpart."""
     for module, counterpart in zip(target.modules(), source.modules(), strict=True):

@@ -136,14 +136,15 @@ def _why_it_does_not_run(error: Exception) -> str:
     return f"the network does not run without some of its units ({describe(error)}): they always stay"
 
 
-def _lots(groups: Sequence[UnitGroup]) -> tuple[Keep, torch.Generator]:
-    """Keep about half of the units of each group, by lot."""
+def _lots(groups: Sequence[UnitGroup], others: bool = False) -> tuple[Keep, torch.Generator]:
+    """Keep about half of the units of each group, by lot; `others`: let those go that would be kept, as many as go."""
     lots = torch.Generator().manual_seed(0)
     several = [group for group in groups if group.units > 1]
-    keep = {
-        group.name: torch.randperm(group.units, generator=lots) >= _about_half(group.units, number)
-        for number, group in enumerate(several)
-    }
+    keep: dict[str, Tensor] = {}
+    for number, group in enumerate(several):
+        place = torch.randperm(group.units, generator=lots)
+        place = group.units - 1 - place if others else place
+        keep[group.name] = place >= _about_half(group.units, number)
     return keep, lots
 
 
@@ -165,14 +166,15 @@ def _went_wrong(model: nn.Module, example: Tensor, groups: Sequence[UnitGroup]) 
     groups = [group for group in groups if group.units > 1]
     if not groups:
         return ""
-    keep, lots = _lots(groups)
-    inputs = _within(model, example, lots)
     try:
-        smaller = without_units(model, groups, keep)
-        if output_shape(smaller, example) != output_shape(model, example):
-            return _OUTPUT
-        if not _compute_the_same(masked_copy(model, groups, keep), smaller, inputs):
-            return _OTHERWISE
+        for others in (False, True):  # of a half each unit goes once
+            keep, lots = _lots(groups, others)
+            smaller = without_units(model, groups, keep)
+            if output_shape(smaller, example) != output_shape(model, example):
+                return _OUTPUT
+            inputs = _within(model, example, lots)
+            if not _compute_the_same(masked_copy(model, groups, keep), smaller, inputs):
+                return _OTHERWISE
     except Exception as error:  # whatever a stranger's forward raises on tensors that no longer fit
         return _why_it_does_not_run(error)
     if not _runs_in_train_mode(smaller, example) and _runs_in_train_mode(model, example):

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from pruning.model.layer_table import layer_macs, layer_table, model_macs, prunable_weights
 from pruning.model.parameter_sharing import every_path, shared_outside, shared_parameters, why_kept_whole
@@ -28,6 +28,25 @@ def test_the_table_of_a_convolutional_net_worked_out_by_hand():
 
 def test_the_macs_of_a_depthwise_convolution_count_one_input_channel_for_each_output():
     assert layer_macs(seeded(NETWORKS["depthwise"][0]), torch.zeros(1, 2, 8, 8))["3"] == 4 * 9 * 64
+
+
+class ProjectedPositions(nn.Module):
+    """A layer reads the first rows of an embedding's weight themselves. Vectors [b, 4] to [b, 3]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.positions, self.project = nn.Embedding(6, 4), nn.Linear(4, 3)
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        return vectors @ self.project(self.positions.weight[:4])
+
+
+def test_a_layer_that_reads_a_slice_of_a_parameter_is_counted_and_goes_on_learning():
+    model = ProjectedPositions()
+    model.positions.weight.requires_grad_(False)
+    assert layer_macs(model, torch.zeros(1, 4))["project"] == 4 * 4 * 3
+    assert [parameter.requires_grad for parameter in model.parameters()] == [False, True, True]
+    assert layer_macs(ProjectedPositions(), torch.zeros(1, 4))["project"] == 4 * 4 * 3
 
 
 @pytest.mark.parametrize("name", NETWORKS)

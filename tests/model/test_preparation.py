@@ -3,7 +3,7 @@ import warnings
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils import parametrizations, prune, spectral_norm, weight_norm
 
 from pruning.errors import WorkloadError
@@ -78,6 +78,25 @@ def test_weights_that_are_not_finite_are_refused_by_name(bad):
 
     with pytest.raises(WorkloadError, match=r"2\.weight holds 2 values that are NaN or infinite"):
         open_model(workload(build, VECTOR), CPU)
+
+
+class Hidden(nn.Module):
+    """A buffer is added to the scores before a softmax. Vectors [b, 6] to [b, 3]."""
+
+    def __init__(self, added: list[float]) -> None:
+        super().__init__()
+        self.fc = nn.Linear(6, 3)
+        self.register_buffer("added", torch.tensor(added))
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        return (self.fc(vectors) + self.added).softmax(dim=1)
+
+
+def test_a_mask_of_minus_infinity_is_no_damage_but_other_values_beside_it_are():
+    assert open_model(workload(lambda: Hidden([0.0, -torch.inf, 0.0]), VECTOR), CPU).added[1] == -torch.inf
+    for damaged in ([0.0, -torch.inf, 0.5], [0.0, torch.inf, 0.0], [0.0, torch.nan, -torch.inf]):
+        with pytest.raises(WorkloadError, match=r"added holds . values? that are NaN or infinite"):
+            open_model(workload(lambda added=damaged: Hidden(added), VECTOR), CPU)
 
 
 def test_norm_statistics_that_are_not_finite_are_refused_by_name():
@@ -158,7 +177,6 @@ def test_a_network_that_views_its_images_is_left_as_it_is():
     model = place(seeded(Viewing), torch.zeros(1, *IMAGE), CPU)
     assert model(torch.zeros(3, *IMAGE)).shape == (3, 3)
     assert open_model(workload(lambda: seeded(Viewing), IMAGE), CPU).conv.weight.is_contiguous()
-
 
 
 class InGroups(nn.Module):

@@ -12,35 +12,30 @@ from torch import Tensor
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = """
-import sys
 from pathlib import Path
-from tests.zoo.torchvision_import import import_torchvision
-if sys.argv[1] != "torch":
-    import_torchvision()  # where the snippet's own import of it, or of what needs it, might fail
-import torch
-inputs = torch.load("inputs.pt")
 exec(compile(Path("snippet.py").read_text(), "snippet.py", "exec"))
-torch.save(output, "output.pt")
+with torch.no_grad():
+    again = model(torch.load("inputs.pt"))
+torch.save([output, again], "outputs.pt")
 """
 
 
 def printed(report: Path) -> str:
     """The snippet that a report's page shows."""
-    (text,) = re.findall(r"<pre>(import torch\n.*?)</pre>", report.read_text(encoding="utf-8"), re.DOTALL)
+    blocks = re.findall(r"<pre>(.*?)</pre>", report.read_text(encoding="utf-8"), re.DOTALL)
+    (text,) = (block for block in blocks if "output = model(inputs)" in block)
     return html.unescape(text)
 
 
-def output_of(snippet: str, library: str, inputs: Tensor, folder: Path) -> Tensor:
-    """What the snippet calls `output`, made from these `inputs` in the folder where the file lies.
+def outputs_of(snippet: str, inputs: Tensor, folder: Path) -> list[Tensor]:
+    """What the snippet calls `output`, and what its `model` makes of these inputs, in the folder where the files lie.
 
     AssertionError with the last words of the process if it fails.
     """
     (folder / "snippet.py").write_text(snippet)
     torch.save(inputs, folder / "inputs.pt")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", PROGRAM, library]
-    done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=100, check=False
-    )
+    command = [sys.executable, "-c", PROGRAM]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, f"{done.stderr[-600:]}\n{snippet}"
-    return torch.load(folder / "output.pt")
+    return torch.load(folder / "outputs.pt")

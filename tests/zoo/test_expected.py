@@ -10,7 +10,7 @@ from torch import nn
 
 from pruning.granularities import Heads, Weights
 from pruning.model.preparation import open_model
-from tests.zoo.cuts import CPU, cut, differences_of_file, lost, workload
+from tests.zoo.cuts import CPU, cut, differences_of_files, lost, workload
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def test_heads_are_removed_and_the_file_is_the_network(name, tmp_path):
     result = cut(name, "heads", 0.5)
     assert all(int(keep.sum()) == len(keep) // 2 for keep in result.keep.values())
     assert lost(result) > 0
-    assert differences_of_file(result, tmp_path) == []
+    assert differences_of_files(result, tmp_path) == []
 
 
 @each_transformer
@@ -89,7 +89,7 @@ def test_units_of_every_mlp_are_removed_and_the_file_is_the_network(name, tmp_pa
     before, after = _units(workload(name).build(), name), _units(result.model, name)
     assert before and after.keys() == before.keys()
     assert all(after[layer] == before[layer] - round(0.3 * before[layer]) for layer in before), (before, after)
-    assert differences_of_file(result, tmp_path) == []
+    assert differences_of_files(result, tmp_path) == []
 
 
 def _units(model: nn.Module, name: str) -> dict[str, int]:
@@ -104,4 +104,4 @@ def test_a_cut_of_its_natural_units_takes_its_share_of_the_network(name, tmp_pat
     granularity, share = EXPECTED[name]
     result = cut(name, granularity, 0.3)
     assert lost(result) >= share
-    assert differences_of_file(result, tmp_path) == []
+    assert differences_of_files(result, tmp_path) == []

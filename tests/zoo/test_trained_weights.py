@@ -11,7 +11,7 @@ import pruning
 from pruning.cli.inspection import layer_rows
 from pruning.model.preparation import open_model
 from pruning.workload import Classification, TensorSplit, Workload
-from tests.zoo.cuts import CPU, SAMPLES, difference, differences_of_file, lost
+from tests.zoo.cuts import CPU, SAMPLES, difference, differences_of_files, lost
 
 
 def efficientnet_lite0():
@@ -57,4 +57,4 @@ def test_channels_are_removed_and_the_file_is_the_network(tmp_path):
         trained(), granularity="channels", sparsity=0.3, scope="layer", epochs=0, device="cpu", progress=False
     )
     assert lost(result) > 0.25 and difference(result) <= 1e-5
-    assert differences_of_file(result, tmp_path) == []
+    assert differences_of_files(result, tmp_path) == []
