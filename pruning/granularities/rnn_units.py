@@ -86,6 +86,7 @@ def _removed_evenly(model: nn.Module, example: Tensor, groups: list[UnitGroup]) 
     removed: a network that reads the last states as one tensor needs them alike.
     """
     from pruning.model.trial import tried
+    from pruning.model.units import UnitGroup
 
     of_module: dict[str, list[UnitGroup]] = {}
     for group in groups:

@@ -12,11 +12,8 @@ from pruning.api.result import PruningResult
 from pruning.events import SurgeryChecked
 from pruning.exporters import Record, export, kinds_of
 from pruning.exporters.verification import differences, score_file
-<<<<<<< HEAD
-from pruning.model.module_sizes import saved_tensors
-=======
 from pruning.exporters.workload_source import WorkloadSource
->>>>>>> zoo
+from pruning.model.module_sizes import saved_tensors
 from pruning.workload import Classification, TensorSplit, Workload
 from tests.zoo.networks import made
 
@@ -83,19 +80,6 @@ def lost(result: PruningResult) -> float:
     return 1 - result.stages["tuned"].parameters / result.stages["dense"].parameters
 
 
-<<<<<<< HEAD
-def written(result: PruningResult, kind: str, folder: Path) -> Path:
-    """One file of what a person takes home."""
-    work = result.workload
-    record = Record(work, result.recipe, result.model, "cpu", result.events, result.sizes, work)
-    return export(kind, record, folder)
-
-
-def differences_of_file(result: PruningResult, folder: Path) -> list[str]:
-    """A sentence for every way in which the exported file, loaded and scored again, is not the network."""
-    found = score_file(written(result, "safetensors", folder), result.workload, CPU)
-    return differences(result.stages["tuned"], saved_tensors(result.model, result.sizes), [found])
-=======
 def written(result: PruningResult, folder: Path, source: WorkloadSource) -> dict[str, Path]:
     """What a person takes home: kind -> file. `source` is where another process gets the workload."""
     record = Record(result.workload, result.recipe, result.model, "cpu", result.events, result.sizes, source)
@@ -106,5 +90,4 @@ def differences_of_files(result: PruningResult, folder: Path) -> list[str]:
     """A sentence for every way in which an exported file, loaded and scored again, is not the network."""
     files = written(result, folder, result.workload)
     found = [score_file(files[kind], result.workload, CPU) for kind in ("safetensors", "pt")]
-    return differences(result.stages["tuned"], result.model.state_dict(), found)
->>>>>>> zoo
+    return differences(result.stages["tuned"], saved_tensors(result.model, result.sizes), found)
