@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from pruning.model.labels.dependencies import Alike, Dependencies
-from pruning.model.labels.trace import Axis
+from pruning.model.labels.tracing import Axis
 from pruning.model.layer_table import Weight, prunable_weights
 from pruning.model.units import Slice, UnitGroup
 

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from pruning.model.labels.dependencies import Alike
-    from pruning.model.labels.trace import Axis
+    from pruning.model.labels.tracing import Axis
     from pruning.model.units import UnitGroup
 
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from pruning.granularities.recurrent import Direction
     from pruning.model.labels.dependencies import Alike
-    from pruning.model.labels.trace import Axis
+    from pruning.model.labels.tracing import Axis
     from pruning.model.units import Piece, UnitGroup
 
 

@@ -9,7 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
-from pruning.model.labels.trace import inside_modules, memory_of, taken_apart
+from pruning.model.labels.tracing import inside_modules, memory_of, taken_apart
 from pruning.model.patching import evaluating
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pruning.errors import describe
-from pruning.model.labels.trace import taken_apart
+from pruning.model.labels.tracing import taken_apart
 from pruning.model.patching import evaluating, hooked, training_tried
 from pruning.model.replayed import Statistics
 from pruning.model.surgery import largest_difference, masked_copy, output_shape, without_units
@@ -173,7 +173,7 @@ def _went_wrong(model: nn.Module, example: Tensor, groups: Sequence[UnitGroup]) 
             if output_shape(smaller, example) != output_shape(model, example):
                 return _OUTPUT
             inputs = _within(model, example, lots)
-            if not _compute_the_same(masked_copy(model, groups, keep), smaller, inputs):
+            if not compute_the_same(masked_copy(model, groups, keep), smaller, inputs):
                 return _OTHERWISE
     except Exception as error:  # whatever a stranger's forward raises on tensors that no longer fit
         return _why_it_does_not_run(error)
@@ -213,7 +213,7 @@ def _within(model: nn.Module, example: Tensor, lots: torch.Generator) -> Tensor:
     return drawn
 
 
-def _compute_the_same(masked: nn.Module, smaller: nn.Module, inputs: Tensor) -> bool:
+def compute_the_same(masked: nn.Module, smaller: nn.Module, inputs: Tensor) -> bool:
     """Whether two networks compute the same but for rounding, the second with the statistics of the first.
 
     In float64 where they can.

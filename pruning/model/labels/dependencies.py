@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from pruning.errors import SurgeryError, describe
 from pruning.model.labels.marks import FIRST
 from pruning.model.labels.relations import Relations, joined
-from pruning.model.labels.trace import Axis, axes_of, follow
+from pruning.model.labels.tracing import Axis, axes_of, follow
 from pruning.model.patching import evaluating, training_tried
 
 Integers = NDArray[np.int64]
