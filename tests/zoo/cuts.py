@@ -12,6 +12,7 @@ from pruning.api.result import PruningResult
 from pruning.events import SurgeryChecked
 from pruning.exporters import Record, export
 from pruning.exporters.verification import differences, score_file
+from pruning.exporters.workload_source import Called
 from pruning.model.module_sizes import saved_tensors
 from pruning.workload import Classification, TensorSplit, Workload
 from tests.zoo.networks import made
@@ -82,8 +83,8 @@ def lost(result: PruningResult) -> float:
 def written(result: PruningResult, kind: str, folder: Path) -> Path:
     """One file of what a person takes home."""
     work = result.workload
-    record = Record(work, result.recipe, result.model, "cpu", result.events, result.sizes, work)
-    return export(kind, record, folder)
+    source = Called(__name__, "workload", (work.name,))
+    return export(kind, Record(work, result.recipe, result.model, "cpu", result.events, result.sizes, source), folder)
 
 
 def differences_of_file(result: PruningResult, folder: Path) -> list[str]:

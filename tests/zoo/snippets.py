@@ -18,20 +18,21 @@ from tests.zoo.torchvision_import import import_torchvision
 if sys.argv[1] != "torch":
     import_torchvision()  # where the snippet's own import of it, or of what needs it, might fail
 import torch
-inputs = torch.load("inputs.pt")
+given = torch.load("inputs.pt")
 exec(compile(Path("snippet.py").read_text(), "snippet.py", "exec"))
-torch.save(output, "output.pt")
+with torch.no_grad():
+    torch.save(model(given), "output.pt")
 """
 
 
 def printed(report: Path) -> str:
     """The snippet that a report's page shows."""
-    (text,) = re.findall(r"<pre>(import torch\n.*?)</pre>", report.read_text(encoding="utf-8"), re.DOTALL)
+    (text,) = re.findall(r"<pre>(import (?:json|torch)\n.*?)</pre>", report.read_text(encoding="utf-8"), re.DOTALL)
     return html.unescape(text)
 
 
 def output_of(snippet: str, library: str, inputs: Tensor, folder: Path) -> Tensor:
-    """What the snippet calls `output`, made from these `inputs` in the folder where the file lies.
+    """What the snippet's `model` gives for these `inputs`, made in the folder where the file lies.
 
     AssertionError with the last words of the process if it fails.
     """

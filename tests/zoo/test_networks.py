@@ -75,6 +75,8 @@ def test_the_map_says_what_a_run_measures(name):
 def test_what_the_report_prints_makes_the_network_again(name, tmp_path):
     result = cut_or_skip(name, natural(name))
     written(result, "safetensors", tmp_path)
+    if result.sizes.classes:
+        written(result, "narrow_layers", tmp_path)
     snippet = printed(written(result, "report", tmp_path))
     inputs, _ = result.workload.test.batch(torch.arange(4), CPU)
     with torch.no_grad():
