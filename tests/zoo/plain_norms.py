@@ -41,6 +41,8 @@ def difference_without_statistics(result: PruningResult) -> float:
 def _with_plain_norms(model: nn.Module) -> nn.Module:
     plain = copy.deepcopy(model).double().eval()
     for module in plain.modules():
+        if hasattr(config := getattr(module, "config", None), "_experts_implementation"):
+            config._experts_implementation = "eager"  # the fused kernel of experts knows no float64
         if _is_norm(module):
             module.forward = partial(_scaled_and_shifted, module)
     return plain

@@ -200,9 +200,7 @@ def mixtral() -> Network:
     """A router sends every word to two of four experts, whose weights are one tensor."""
     from transformers import MixtralConfig, MixtralForCausalLM
 
-    # the experts' fused kernels know no float64
-    made = MixtralConfig(**DECODER, num_key_value_heads=2, num_local_experts=4, experts_implementation="eager")
-    return of_words(NextWord(MixtralForCausalLM(made)))
+    return of_words(NextWord(MixtralForCausalLM(MixtralConfig(**DECODER, num_key_value_heads=2, num_local_experts=4))))
 
 
 def t5() -> Network:
