@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
-PACKAGES = ("torch", "torch-pruning", "captum", "safetensors", "numpy")
+PACKAGES = ("torch", "captum", "safetensors", "numpy")
 WORST_CLASSES = 5
 NEEDED = ("plotly", "jinja2")
 """Packages that only the report needs. They may be missing, and are imported when a report is written."""
