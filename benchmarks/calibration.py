@@ -1,7 +1,7 @@
 """Whether the intervals of the sensitivity map hold what they promise, against full evaluations."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from statistics import median
 
@@ -14,7 +14,7 @@ from pruning.evaluation.estimate import Estimate
 from pruning.evaluation.regression_estimator import DenseReference
 from pruning.evaluation.sequential_bounds import AtAllLooks, UntilNarrow, looks
 from pruning.layer_sensitivity.activation_cache import batches
-from pruning.layer_sensitivity.analysis import analysis_of
+from pruning.layer_sensitivity.analysis import SensitivityAnalysis, analysis_of
 from pruning.layer_sensitivity.result import LEVELS
 from pruning.model.devices import default_device
 from pruning.recipe.recipe import Recipe
@@ -59,10 +59,14 @@ def measure() -> Report:
     return Report(figures, targets, rows)
 
 
-class _Coverage:
-    """Counts of cases and of those whose interval held; half-widths at 1000 samples. Both kinds of intervals."""
+class Coverage:
+    """Counts of cases and of those whose interval held; half-widths at 1000 samples. Both kinds of intervals.
 
-    def __init__(self) -> None:
+    `width` is how narrow the second kind becomes, in the unit of the score.
+    """
+
+    def __init__(self, width: float = WIDTH) -> None:
+        self.width = width
         self.held = self.cases = self.together = self.cells = self.until_narrow = self.at_the_end = 0
         self.widths: list[float] = []
 
@@ -78,7 +82,7 @@ class _Coverage:
 
     def _add_until_narrow(self, known: DenseReference, seen: Tensor, final: Sequence[float]) -> None:
         """As the map goes, but for the ladders' rounding: each cut only as far as it takes to be within a point."""
-        interval, total = UntilNarrow(WIDTH), seen.shape[1]
+        interval, total = UntilNarrow(self.width), seen.shape[1]
         enough, wrong = dict.fromkeys(range(len(seen)), total), set[int]()
         for _, size in batches(total, BATCH_ON_ACCELERATOR):
             some = [cut for cut, needed in enough.items() if size in looks(total) or needed <= size]
@@ -88,7 +92,7 @@ class _Coverage:
                 enough[cut] = interval.enough(estimate.half_width, size, total)
                 if not holds:
                     wrong.add(cut)
-                if estimate.half_width <= WIDTH:
+                if estimate.half_width <= self.width:
                     del enough[cut]
                     self.at_the_end += holds
         self.until_narrow += len(seen) - len(wrong)
@@ -111,14 +115,19 @@ def _right(estimates: Sequence[Estimate], final: Sequence[float]) -> list[bool]:
     return [_holds(estimate, score) for estimate, score in zip(estimates, final, strict=True)]
 
 
-def _cover(name: str) -> _Coverage:
+def _cover(name: str) -> Coverage:
     levels = LEVELS_OF_LARGE if name in LARGE else LEVELS
-    sensing = analysis_of(MODELS[name](), Recipe(name), levels, default_device())
+    return covered(analysis_of(MODELS[name](), Recipe(name), levels, default_device()), ORDERS, lambda _: WIDTH)
+
+
+def covered(sensing: SensitivityAnalysis, orders: int, width: Callable[[DenseReference], float]) -> Coverage:
+    """How often the intervals of all cells hold; `width` gives how narrow they become where that is asked."""
     while not sensing.advance(10.0, 0.0).done:
         pass
-    coverage = _Coverage()
+    assert sensing.known is not None
+    coverage = Coverage(width(sensing.known))
     draw = torch.Generator().manual_seed(1)
-    for number in range(ORDERS):
+    for number in range(orders):
         known = sensing.known
         assert known is not None
         if number:

@@ -48,6 +48,13 @@ BENCHMARKS: dict[str, Benchmark] = {
         "Whether the 95 % intervals of estimated accuracies hold the accuracy of all samples: all sample models, five "
         "random orders of the samples, every layer and level, at every look.",
     ),
+    "unbounded": Benchmark(
+        "benchmarks.unbounded",
+        "Whether the asymptotic 95 % intervals of scores without bounds hold the score of all samples: the cross "
+        "entropy of two sample models, and the squared and the absolute error of a small regression that is trained "
+        "for it; weights and channels, 20 random orders of the samples, every layer and level, at every look. Cells "
+        "are estimated until their interval is a twentieth of the dense score.",
+    ),
     "sensitivity": Benchmark(
         "benchmarks.sensitivity",
         "The sensitivity map beside the usual loop: copy the network, prune one layer, evaluate all samples from a "

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pruning.api.score_units import scores
     from pruning.api.sensitivity_map import SensitivityMap, sensitivity
     from pruning.errors import PruningError
+    from pruning.metric import Metric
     from pruning.recipe.recipe import Recipe
     from pruning.workload import Classification, Split, Task, TensorSplit, Workload
 
@@ -26,6 +27,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Classification",
+    "Metric",
     "Preview",
     "PruningError",
     "PruningResult",
@@ -46,6 +48,7 @@ __all__ = [
 
 _MODULES = {
     "Classification": "pruning.workload",
+    "Metric": "pruning.metric",
     "Preview": "pruning.api.preview_cut",
     "PruningError": "pruning.errors",
     "PruningResult": "pruning.api.result",

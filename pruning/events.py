@@ -10,7 +10,8 @@ from typing import Any, Literal, get_type_hints
 
 import msgspec
 
-from pruning.errors import JobError
+from pruning.errors import JobError, WorkloadError
+from pruning.metric import ACCURACY, Metric
 
 StageName = Literal["dense", "pruned", "tuned", "exported"]
 SplitName = Literal["validation", "test"]
@@ -18,7 +19,7 @@ SplitName = Literal["validation", "test"]
 
 @dataclass(frozen=True)
 class Stage:
-    """A network at one point of a run. `score` is on the test split, `validation` on the validation split, in [0, 1].
+    """A network at one point of a run. `score` is on the test split, `validation` on the validation split.
 
     `samples` counts the test samples; `class_scores` are test scores of the classes, in the task's order, or empty.
     `latency_ms` is the fastest of 25 forward passes of one sample on one core, 0 where it was not measured.
@@ -39,13 +40,17 @@ class Stage:
 
 @dataclass(frozen=True)
 class Started:
-    """The run began. `rounds` and `steps` (optimiser steps in all) let a reader tell how far it is."""
+    """The run began. `rounds` and `steps` (optimiser steps in all) let a reader tell how far it is.
+
+    `metric` says what all scores of the run are.
+    """
 
     workload: str
     device: str
     rounds: int
     steps: int
     classes: tuple[str, ...]
+    metric: Metric = ACCURACY
 
 
 @dataclass(frozen=True)
@@ -100,7 +105,7 @@ class TuningStep:
 
 @dataclass(frozen=True)
 class Measured:
-    """A score in [0, 1] on all samples of a split, after `step` optimiser steps, and the share of units pruned."""
+    """The score on all samples of a split, after `step` optimiser steps, and the share of units pruned."""
 
     round: int
     step: int
@@ -219,7 +224,7 @@ def event_from_dict(fields: Mapping[str, Any]) -> Event:
         raise JobError(f"an event of kind {kind!r} has a field {unknown[0]}, which is not known; {_OTHER_VERSION}")
     try:
         return msgspec.convert(values, made)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, WorkloadError) as error:
         raise JobError(f"an event of kind {kind!r} cannot be read: {error}; {_OTHER_VERSION}") from None
 
 

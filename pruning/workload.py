@@ -1,14 +1,16 @@
 """A workload: a model, the data it is evaluated on, and its metric. All that a run needs to know."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pruning.errors import WorkloadError
+from pruning.metric import ACCURACY, Metric
 
 Batch = tuple[Tensor, Tensor]
 
@@ -98,7 +100,8 @@ def shuffled(split: Split, size: int, device: torch.device, generator: torch.Gen
 class Task(Protocol):
     """What the model is for: a loss to fine-tune with and a score to evaluate by.
 
-    Any class with these three members is one; `Classification` is cross entropy and top-1 accuracy.
+    Any class with these three members is one; `Classification` is cross entropy and top-1 accuracy. A fourth, `metric`,
+    says what the scores are where they are no accuracies: `metric = Metric("MSE", better="lower", low=0.0)`.
     """
 
     @property
@@ -119,24 +122,45 @@ class Task(Protocol):
         ...
 
     def judge(self, output: Tensor, target: Tensor) -> Tensor:
-        """How right each sample is; the mean over a split is the split's score.
+        """How right, or how wrong, each sample is; the mean over a split is the split's score.
 
         Args:
             output: What the model gave, [b, ...].
             target: The targets, [b].
 
         Returns:
-            A score in [0, 1] for each sample, float32 [b].
+            A score for each sample, float32 [b]: in [0, 1], or in the range of the task's metric if it has one.
         """
         ...
 
 
+@runtime_checkable
+class HasMetric(Protocol):
+    """A task that says what its scores are."""
+
+    @property
+    def metric(self) -> Metric: ...
+
+
+def metric_of(task: Task) -> Metric:
+    """What the task's scores are: accuracy if it does not say. WorkloadError if `metric` is something else."""
+    if not isinstance(task, HasMetric):
+        return ACCURACY
+    metric: Any = task.metric  # a person's own class may mean something else by the word
+    if not isinstance(metric, Metric):
+        raise WorkloadError(
+            f"the task's metric is a {type(metric).__name__}; let it be a pruning.Metric that says what judge() gives, "
+            "such as Metric('MSE', better='lower'), or call it otherwise"
+        )
+    return metric
+
+
 ROUNDING = 1e-6
-"""How far outside [0, 1] a score may lie: what adding up in float32 leaves."""
+"""How far outside its range a score may lie, as a share of the end: what adding up in float32 leaves."""
 
 
 def sample_scores(task: Task, output: Tensor, target: Tensor) -> Tensor:
-    """`task.judge`, checked: one score for each sample, each in [0, 1].
+    """`task.judge`, checked: one score for each sample, each in the range of the task's metric.
 
     Args:
         task: What evaluates.
@@ -147,7 +171,7 @@ def sample_scores(task: Task, output: Tensor, target: Tensor) -> Tensor:
         The scores [b].
 
     Raises:
-        WorkloadError: The scores have another shape, are not numbers, or lie outside [0, 1].
+        WorkloadError: The scores have another shape, are not finite numbers, or lie outside the range.
 
     Examples:
         >>> sample_scores(Classification(("a", "b")), torch.tensor([[2.0, 1.0]]), torch.tensor([0]))
@@ -162,13 +186,30 @@ def sample_scores(task: Task, output: Tensor, target: Tensor) -> Tensor:
             f"the task's judge() gave scores of shape {list(scores.shape)} for {len(target)} samples; return one score "
             f"a sample, shape [{len(target)}] (the {shapes}, which may have been spread over one another)"
         )
-    low, high = (float(edge) for edge in scores.detach().aminmax()) if len(scores) else (0.0, 0.0)
-    if not (low >= -ROUNDING and high <= 1 + ROUNDING):  # NaN is neither
+    if len(scores):
+        low, high = (float(edge) for edge in scores.detach().aminmax())
+        _require_in_range(low, high, metric_of(task))
+    return scores
+
+
+def _require_in_range(low: float, high: float, metric: Metric) -> None:
+    """WorkloadError if scores from `low` to `high` are none of the metric."""
+    lowest, highest = metric.ends
+    fits = low >= lowest - ROUNDING * max(1.0, abs(lowest)) and high <= highest + ROUNDING * max(1.0, abs(highest))
+    if fits and math.isfinite(low) and math.isfinite(high):  # NaN fits nothing
+        return
+    if metric == ACCURACY:
         raise WorkloadError(
             f"the task's judge() gave scores from {low:.4g} to {high:.4g}; return scores in [0, 1], the higher the "
-            "better: of an error for example torch.exp(-error)"
+            "better: of an error for example torch.exp(-error); or say what they are: "
+            "metric = pruning.Metric('MSE', better='lower')"
         )
-    return scores
+    bounds = {"at least": metric.low, "at most": metric.high}
+    said = " and ".join(f"{word} {end:g}" for word, end in bounds.items() if end is not None) or "a finite number"
+    raise WorkloadError(
+        f"the task's judge() gave scores from {low:.4g} to {high:.4g}; its metric says that {metric.name} is {said}: "
+        "return such scores, or give the metric the range that they have"
+    )
 
 
 @dataclass(frozen=True)

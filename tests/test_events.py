@@ -16,11 +16,13 @@ from pruning.events import (
     Masked,
     Stage,
     StageMeasured,
+    Started,
     SurgeryChecked,
     TuningStep,
     event_from_dict,
     event_to_dict,
 )
+from pruning.metric import ACCURACY, Metric
 
 SCALARS = {
     int: st.integers(0, 2**53),
@@ -33,6 +35,8 @@ SCALARS = {
 def values(hint: Any) -> st.SearchStrategy[Any]:
     if hint in SCALARS:
         return SCALARS[hint]
+    if hint is Metric:  # not every range is one
+        return st.sampled_from([ACCURACY, Metric("MSE", "lower", low=0.0), Metric("R²", high=1.0), Metric("return")])
     if dataclasses.is_dataclass(hint):
         return built(hint)
     if get_origin(hint) is Literal:
@@ -75,6 +79,17 @@ def test_a_stage_reads_as_the_command_line_prints_it():
             **{"bytes": 400, "gzip_bytes": 300, "class_scores": (0.5, 0.5), "latency_ms": 0.0},
         },
     }
+
+
+def test_a_run_that_an_earlier_version_stored_is_scored_by_accuracy():
+    fields = {"kind": "started", "workload": "m", "device": "cpu", "rounds": 1, "steps": 2, "classes": []}
+    assert event_from_dict(fields) == Started("m", "cpu", 1, 2, (), ACCURACY)
+
+
+def test_a_metric_that_cannot_be_is_refused_as_any_other_field():
+    fields = event_to_dict(Started("m", "cpu", 1, 2, (), ACCURACY))
+    with pytest.raises(JobError, match="an event of kind 'started' cannot be read: the metric accuracy lies between"):
+        event_from_dict(fields | {"metric": fields["metric"] | {"low": 2.0}})
 
 
 def test_a_loss_that_is_no_number_stays_what_it_is():

@@ -15,6 +15,7 @@ ROOTS = ("pruning/__main__.py", "pruning/execution/worker_main.py")
 
 FLOORS = (
     ("errors",),
+    ("metric",),
     ("events", "files", "options", "workload"),
     ("model",),
     ("criteria", "evaluation", "granularities", "selection", "training"),

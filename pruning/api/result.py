@@ -13,13 +13,14 @@ from torch import nn
 from pruning.api.extras import extra_packages
 from pruning.api.progress import last_value
 from pruning.events import Event, Stage, Verified, Warned
+from pruning.metric import ACCURACY, Metric
 from pruning.model.module_sizes import ModuleSizes
 from pruning.model.units import Keep
 from pruning.recipe.recipe import Recipe
-from pruning.reporting.formatting import duration, percent
+from pruning.reporting.formatting import duration, score_text
 from pruning.reporting.run_summary import curve, share_of_all, stage_rows, stages_of, values_of
 from pruning.run.engine import PruneResult
-from pruning.workload import Workload
+from pruning.workload import Workload, metric_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,12 +36,14 @@ class Saved:
         stages: Stage (dense, pruned, tuned, exported) -> what was measured of it.
         verified: Scores of the network and of the files, None where the files could not be scored.
         notes: What a person should know, one sentence each.
+        metric: What the scores are.
     """
 
     files: Mapping[str, str]
     stages: Mapping[str, Stage]
     verified: Verified | None
     notes: tuple[str, ...]
+    metric: Metric = ACCURACY
 
     def __repr__(self) -> str:
         names = ", ".join(Path(path).name for path in self.files.values())
@@ -50,7 +53,7 @@ class Saved:
     def _verdict(self) -> str:
         if self.verified is None:
             return "Not verified: the files could not be scored again."
-        scored = percent(self.verified.reloaded_score, 2)
+        scored = score_text(self.verified.reloaded_score, self.metric)
         if not self.verified.same:
             return f"Not verified: loaded in a fresh process the files score {scored} on the test split."
         return (
@@ -67,7 +70,7 @@ class PruningResult:
         model: The network in eval mode, smaller where units were removed; else its pruned weights are zero.
         recipe: Every choice, as it was carried out.
         keep: Unit group -> bool [units], True where the unit stayed.
-        stages: Stage (dense, pruned, tuned) -> its scores in [0, 1] and its costs.
+        stages: Stage (dense, pruned, tuned) -> its scores and its costs.
         events: All that happened, in its order.
         stopped: Whether an interrupt ended the run early.
         seconds: How long it took.
@@ -88,6 +91,11 @@ class PruningResult:
     device: torch.device
 
     @property
+    def metric(self) -> Metric:
+        """What the scores are."""
+        return metric_of(self.workload.task)
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What a person should know, one sentence each."""
         return tuple(event.sentence for event in self.events if isinstance(event, Warned))
@@ -96,8 +104,9 @@ class PruningResult:
         """The stages in numbers.
 
         Returns:
-            A row for each stage (dense, pruned, tuned) and a column for each measure: scores in [0, 1], counts,
-            `bytes` of the .safetensors file, `macs` for one sample, `latency_ms` of one sample on one core.
+            A row for each stage (dense, pruned, tuned) and a column for each measure: scores (accuracies in [0, 1],
+            others in their own unit), counts, `bytes` of the .safetensors file, `macs` for one sample, `latency_ms` of
+            one sample on one core.
         """
         with extra_packages():
             import pandas as pd
@@ -111,7 +120,7 @@ class PruningResult:
         return pd.DataFrame.from_dict(rows, orient="index").rename_axis("stage")
 
     def figure(self) -> "go.Figure":
-        """Validation accuracy, sparsity and training loss over the steps of the run, as in the report."""
+        """Validation score, sparsity and training loss over the steps of the run, as in the report."""
         with extra_packages():
             from pruning.reporting.plots_run import curve_figure
 
@@ -146,11 +155,13 @@ class PruningResult:
         notes = tuple(event.sentence for event in log[len(self.events) :] if isinstance(event, Warned))
         for sentence in notes:
             warnings.warn(sentence, stacklevel=2)
-        return Saved(dict(files), stages_of(log), verified, notes)
+        return Saved(dict(files), stages_of(log), verified, notes, self.metric)
 
     def __repr__(self) -> str:
         names = list(self.stages)
-        rows = [["", *names]] + [[row.label, *(cell.text for cell in row.cells)] for row in stage_rows(self.stages)]
+        rows = [["", *names]] + [
+            [row.label, *(cell.text for cell in row.cells)] for row in stage_rows(self.stages, self.metric)
+        ]
         widths = [max(len(row[column]) for row in rows) for column in range(len(names) + 1)]
         lines = [
             "  ".join(
@@ -167,8 +178,9 @@ class PruningResult:
         with extra_packages():
             from pruning.reporting.pictures import curve_html, stages_html
 
+        table = stages_html(self.stages, self.metric)
         notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes)
-        return f"<p>{escape(self._headline())}</p>{stages_html(self.stages)}{curve_html(curve(self.events))}{notes}"
+        return f"<p>{escape(self._headline())}</p>{table}{curve_html(curve(self.events))}{notes}"
 
     def _headline(self) -> str:
         units = sum(len(stays) for stays in self.keep.values())

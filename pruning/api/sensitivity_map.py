@@ -1,4 +1,4 @@
-"""pruning.sensitivity: how much accuracy each layer alone costs at each level of pruning."""
+"""pruning.sensitivity: how much worse the score is with each layer alone pruned to each level."""
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
@@ -15,12 +15,14 @@ from pruning.api.inputs import Data, measured_on
 from pruning.api.progress import Report, progress_bar
 from pruning.criteria import CRITERIA, Criterion
 from pruning.errors import RecipeError
+from pruning.evaluation.accuracy import small_change
+from pruning.evaluation.estimate import Estimate
 from pruning.granularities import GRANULARITIES, Granularity
 from pruning.layer_sensitivity.analysis import map_sensitivity
 from pruning.layer_sensitivity.result import LEVELS, Sensitivity, largest_cuts, suggested
 from pruning.model.devices import default_device
 from pruning.recipe.recipe import Recipe
-from pruning.reporting.formatting import bare_points, count, percent
+from pruning.reporting.formatting import bare_change, changes_of, count, percent, score_text
 from pruning.run.interruption import stop_on_interrupt
 from pruning.workload import Task, Workload
 
@@ -31,12 +33,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class SensitivityMap:
-    """How much accuracy each layer alone costs at each level; it draws itself in a notebook.
+    """How much each layer alone costs at each level; it draws itself in a notebook.
 
     Attributes:
         map: Every cell in numbers.
         recipe: Criterion and granularity that it was made with.
-        max_drop: The drop of accuracy, in [0, 1], at which a layer's largest cut is outlined.
+        max_drop: How much worse the score may be at a layer's largest cut: of accuracy in [0, 1], else in its own unit.
     """
 
     map: Sensitivity
@@ -56,7 +58,8 @@ class SensitivityMap:
         """The map in numbers.
 
         Returns:
-            A row for each layer and a column for each level: the change of accuracy against dense, in [-1, 1].
+            A row for each layer and a column for each level: the change of the score against dense, of accuracy in
+            [-1, 1], else in the score's own unit.
         """
         with extra_packages():
             import pandas as pd
@@ -65,7 +68,7 @@ class SensitivityMap:
         return pd.DataFrame.from_dict(rows, orient="index").rename_axis(index="layer", columns="level")
 
     def plot(self, layers: Sequence[str] | None = None) -> "go.Figure":
-        """Accuracy over the level, with 95 % bands, a line for each layer.
+        """The score over the level, with 95 % bands, a line for each layer.
 
         Args:
             layers: Which layers, four at most; the four that lose most if they are left out.
@@ -82,14 +85,15 @@ class SensitivityMap:
         rows = {row.name: row for row in self.map.rows}
         if unknown := [name for name in layers or () if name not in rows]:
             raise RecipeError(f"{unknown[0]} is not a layer of the map; use {', '.join(rows)}")
-        worst = sorted(rows, key=lambda name: sum(cell.estimate.change for cell in rows[name].cells))
+        dense, metric = self.map.dense, self.map.metric
+        worst = sorted(rows, key=lambda name: -sum(metric.drop(cell.estimate.change) for cell in rows[name].cells))
         chosen = [rows[name] for name in (worst if layers is None else layers)[:MOST_CURVES]]
-        return curves_figure(curve_points(chosen, self.map.dense), self.map.dense, height=380)
+        return curves_figure(curve_points(chosen, dense, metric), dense, height=380, metric=metric)
 
     def __repr__(self) -> str:
         heads = [percent(level, 0) for level in self.map.levels]
         rows = [["", *heads]] + [
-            [row.name, *(bare_points(cell.estimate.change) if cell.estimate.samples else "?" for cell in row.cells)]
+            [row.name, *(self._change(cell.estimate) if cell.estimate.samples else "?" for cell in row.cells)]
             for row in self.map.rows
         ]
         widths = [max(len(row[column]) for row in rows) for column in range(len(heads) + 1)]
@@ -105,9 +109,12 @@ class SensitivityMap:
     def _headline(self) -> str:
         done = "" if self.map.done else ", unfinished"
         return (
-            f"Change of accuracy in points, each layer pruned alone; dense {percent(self.map.dense, 2)} of "
-            f"{count(self.map.total)} samples{done}"
+            f"Change of {changes_of(self.map.metric)}, each layer pruned alone; dense "
+            f"{score_text(self.map.dense, self.map.metric)} of {count(self.map.total)} samples{done}"
         )
+
+    def _change(self, seen: Estimate) -> str:
+        return bare_change(seen.change, self.map.metric, half_width=seen.half_width)
 
 
 def sensitivity(
@@ -117,8 +124,8 @@ def sensitivity(
     criterion: str | Criterion = "magnitude",
     granularity: str | Granularity = "weights",
     levels: Sequence[float] = LEVELS,
-    half_width: float = 0.01,
-    max_drop: float = 0.01,
+    half_width: float | None = None,
+    max_drop: float | None = None,
     seed: int = 0,
     task: Task | None = None,
     device: str | torch.device | None = None,
@@ -135,8 +142,11 @@ def sensitivity(
         criterion: What says which units are pruned first, by name or as an object.
         granularity: What is pruned together, by name or as an object.
         levels: Shares of a layer's units that are pruned, each above 0 and below 1.
-        half_width: How narrow the 95 % interval of each cell becomes, in [0, 1]; 0 evaluates all samples.
-        max_drop: The drop of accuracy, in [0, 1], up to which a cut counts as harmless.
+        half_width: How narrow the 95 % interval of each cell becomes, in the unit of the score (of accuracy in [0, 1]);
+            0 evaluates all samples. If it is left out: 0.01 of accuracy, and of a score without bounds a round number
+            near a twentieth of the dense score.
+        max_drop: How much worse the score may become by a cut that counts as harmless, in the unit of the score. If it
+            is left out: as `half_width`.
         seed: Draws the samples that the criterion looks at.
         task: Loss and score of the model; classification if it is left out.
         device: Where to compute; the accelerator if there is one.
@@ -173,6 +183,9 @@ def sensitivity(
         seed=seed,
     )
     place = default_device() if device is None else torch.device(device)
+    if half_width is None or max_drop is None:
+        small = small_change(workload, place)
+        half_width, max_drop = small if half_width is None else half_width, small if max_drop is None else max_drop
     with (
         progress_bar(progress) as report,
         stop_on_interrupt(lambda: report(None, "stopping: the map is kept as it is")) as stop,

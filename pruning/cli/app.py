@@ -126,7 +126,13 @@ def make_app(catalogue: "Callable[[], Catalogue]", start_page: Callable[[int, bo
         levels: Annotated[
             str | None, typer.Option(help="Shares that are pruned, such as 0.5,0.9; eleven if left out.")
         ] = None,
-        max_drop: Annotated[float, typer.Option(help="Points that a layer's suggested cut may cost.")] = 1.0,
+        max_drop: Annotated[
+            float | None,
+            typer.Option(
+                help="Points that a layer's suggested cut may cost; of another score than accuracy, in its own unit.",
+                show_default="1 point",
+            ),
+        ] = None,
         exact: Annotated[bool, typer.Option("--exact", help="Evaluate all samples, else to ± 1 point.")] = False,
         as_json: Annotated[bool, typer.Option("--json", help="Print the map as JSON in the last line.")] = False,
         device: Device = None,
@@ -136,7 +142,8 @@ def make_app(catalogue: "Callable[[], Catalogue]", start_page: Callable[[int, bo
             from pruning.cli.sensitivity import asked, sensitivity
 
             workload = catalogue().open(model)
-            question = asked(workload.name, criterion, granularity, levels, max_drop, exact)
-            sensitivity(workload, question, out.resolve(), device_of(device), as_json)
+            place = device_of(device)
+            question = asked(workload, criterion, granularity, levels, max_drop, exact, place)
+            sensitivity(workload, question, out.resolve(), place, as_json)
 
     return app

@@ -14,10 +14,12 @@ from pruning.cli.catalogue import Catalogue
 from pruning.cli.console import table
 from pruning.cli.running import read_recipe
 from pruning.errors import RecipeError
+from pruning.metric import ACCURACY, Metric
 from pruning.pipeline.comparison import Agreement, Compared, candidates
 from pruning.pipeline.criteria_comparison import compare_all
 from pruning.recipe.recipe import Recipe
-from pruning.reporting.formatting import count, percent, points
+from pruning.reporting.formatting import capitalised, change_text, count, score_text
+from pruning.workload import metric_of
 
 
 def compare(
@@ -31,23 +33,24 @@ def compare(
     recipe = read_recipe(recipe_file)
     workload = catalogue.open(own) if own else catalogue.find(recipe.workload)
     recipe = replace(recipe, workload=workload.name)
+    metric = metric_of(workload.task)
     dense, rows, agreement = compare_all(workload, chosen(recipe, criteria), device)
     if as_json:
-        found: dict[str, Any] = {"dense": dense, "criteria": [asdict(row) for row in rows]}
+        found: dict[str, Any] = {"metric": asdict(metric), "dense": dense, "criteria": [asdict(row) for row in rows]}
         if agreement is not None:
             matrices = {"ranks": _plain(agreement.ranks), "overlap": _plain(agreement.overlap)}
             found["agreement"] = {"kinds": agreement.kinds, **matrices}
         print(json.dumps(found, allow_nan=False))
         return
     console = Console()
-    made = table("criterion", "pruned", "accuracy", "change", "scored in", "forward", "backward")
+    made = table("criterion", "pruned", metric.name, "change", "scored in", "forward", "backward")
     for row in rows:
-        made.add_row(row.kind, *_cells(row))
+        made.add_row(row.kind, *_cells(row, metric))
     console.print(made)
     for row in rows:
         if row.problem:
             console.print(f"{row.kind}: {row.problem}", markup=False, highlight=False, soft_wrap=True)
-    console.print(f"dense: {percent(dense, 2)}. Accuracies are on the validation split.", highlight=False)
+    console.print(f"dense: {score_text(dense, metric)}. {_of_validation(metric)}", highlight=False)
     if agreement is not None:
         _print_agreement(agreement, console)
 
@@ -71,14 +74,20 @@ def _plain(matrix: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> list[li
     return [[None if value != value else value for value in row] for row in matrix.tolist()]
 
 
-def _cells(row: Compared) -> tuple[str, ...]:
+def _of_validation(metric: Metric) -> str:
+    if metric == ACCURACY:
+        return "Accuracies are on the validation split."
+    return f"{capitalised(metric.name)} is on the validation split; {metric.better} is better."
+
+
+def _cells(row: Compared, metric: Metric) -> tuple[str, ...]:
     if row.estimate is None or row.effort is None:
         return ("", "", "", "", "", "")
     effort = row.effort
     return (
         f"{count(row.pruned)} of {count(row.units)}",
-        percent(row.estimate.score, 2),
-        points(row.estimate.change),
+        score_text(row.estimate.score, metric),
+        change_text(row.estimate.change, metric),
         f"{effort.seconds:.2f} s",
         count(effort.forward),
         count(effort.backward),

@@ -14,6 +14,7 @@ from rich.table import Table
 from pruning.cli.faults import fault
 from pruning.errors import PruningError
 from pruning.events import Stage
+from pruning.metric import Metric
 from pruning.reporting.run_summary import STAGES, stage_rows
 
 if TYPE_CHECKING:
@@ -70,10 +71,10 @@ def progress_bar(screen: Console) -> Progress:
     return Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal)
 
 
-def print_stages(stages: Mapping[str, Stage], to: Console) -> None:
+def print_stages(stages: Mapping[str, Stage], metric: Metric, to: Console) -> None:
     """The stages side by side, with their change against dense."""
     made = table("", *(name for name in STAGES if name in stages))
-    for row in stage_rows(stages):
+    for row in stage_rows(stages, metric):
         made.add_row(
             row.label, *(f"{cell.text}\n[dim]{cell.change}[/dim]" if cell.change else cell.text for cell in row.cells)
         )

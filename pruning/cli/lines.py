@@ -12,25 +12,26 @@ from pruning.events import (
     Verified,
     Warned,
 )
-from pruning.reporting.formatting import count, duration, percent, si, significant
+from pruning.metric import ACCURACY, Metric
+from pruning.reporting.formatting import count, duration, percent, score_text, si, significant
 from pruning.reporting.run_summary import share_of_all
 
 
-def event_line(event: Event) -> str:
-    """The event in words, empty for those that only move the progress bar."""
+def event_line(event: Event, metric: Metric = ACCURACY) -> str:
+    """The event in words, empty for those that only move the progress bar. `metric` says what the run's scores are."""
     match event:
         case Started():
             rounds = "1 round" if event.rounds == 1 else f"{event.rounds} rounds"
             return f"{event.workload} on {event.device}: {rounds}, {count(event.steps)} optimiser steps"
         case StageMeasured(stage, result):
-            scores = f"{percent(result.score, 2)} test, {percent(result.validation, 2)} validation"
-            return f"{stage}: {scores}, {count(result.nonzero)} non-zeros, {si(result.bytes, 'B')}"
+            scores = f"{score_text(result.score, metric)} test, {score_text(result.validation, metric)} validation"
+            return f"{stage}: {named(metric)}{scores}, {count(result.nonzero)} non-zeros, {si(result.bytes, 'B')}"
         case Masked():
             share = percent(event.pruned / event.units)
             units = f"{count(event.pruned)} of {count(event.units)} units pruned ({share})"
             return f"round {event.round + 1}: {units}{share_of_all(event.values)}"
         case Measured():
-            return f"  after {count(event.step)} steps: {percent(event.score, 2)} {event.split}"
+            return f"  after {count(event.step)} steps: {named(metric)}{score_text(event.score, metric)} {event.split}"
         case SurgeryChecked():
             removed, apart = percent(event.removed_parameters), significant(event.max_difference, 2)
             return f"{event.stage}: {removed} of the parameters removed; masked and removed outputs differ by {apart}"
@@ -38,10 +39,16 @@ def event_line(event: Event) -> str:
             return f"note: {sentence}"
         case Verified(score, again, same):
             verdict = "verified" if same else "NOT verified"
-            return f"{verdict}: scored {percent(score, 2)}, the file in a fresh process {percent(again, 2)} (test)"
+            first, second = score_text(score, metric), score_text(again, metric)
+            return f"{verdict}: scored {first}, the file in a fresh process {second} (test)"
         case Exported(artefacts):
             return "\n".join(f"wrote {path}" for path in artefacts.values())
         case Finished(stopped, seconds):
             return f"{'stopped' if stopped else 'finished'} after {duration(seconds)}"
         case _:
             return ""
+
+
+def named(metric: Metric) -> str:
+    """The name of a score that is not in percent, to stand before it."""
+    return "" if metric.percent else f"{metric.name} "

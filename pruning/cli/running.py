@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, closing
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,13 @@ from pruning.cli.console import fail, print_stages, progress_bar
 from pruning.cli.lines import event_line
 from pruning.errors import PruningError, RecipeError, out_of_memory
 from pruning.events import Event, TuningStep
+from pruning.metric import Metric
 from pruning.recipe.recipe import Recipe, from_json
 from pruning.reporting.formatting import duration, percent, si
 from pruning.reporting.run_summary import STAGES, leaves_out, progress, share_of_all
 from pruning.run.experiment import RunResult, carry_out
 from pruning.run.interruption import stop_on_interrupt
+from pruning.workload import metric_of
 
 NOT_VERIFIED = 1
 ABORTED = 130
@@ -42,7 +44,7 @@ def run(
     try:
         with graceful_stop(screen) as stop:
             events = carry_out(workload, recipe, out.resolve(), source, stop, device)
-            result = _watched(events, screen, recipe.name)
+            result = _watched(events, screen, recipe.name, metric_of(workload.task))
     except KeyboardInterrupt:
         screen.print("aborted; the run is not kept")
         raise typer.Exit(ABORTED) from None
@@ -53,7 +55,7 @@ def run(
             fail(f"the run needs more memory than there is; lower tuning.batch_size (it is {recipe.tuning.batch_size})")
         raise
     shown = screen if as_json else Console()
-    print_stages(result.stages, shown)
+    print_stages(result.stages, result.metric, shown)
     if result.values is not None and leaves_out(result.values):
         part = f"{percent(result.values.pruned / result.values.prunable)} of {si(result.values.prunable)}"
         shown.print(f"pruned: {part} prunable parameters{share_of_all(result.values)}", highlight=False, soft_wrap=True)
@@ -88,6 +90,7 @@ def summary(result: RunResult) -> dict[str, Any]:
         "run": result.run,
         "workload": result.workload,
         "device": result.device,
+        "metric": asdict(result.metric),
         "stages": {
             name: {field: getattr(stage, field) for field in STAGE_FIELDS} if stage else None
             for name, stage in stages.items()
@@ -103,7 +106,7 @@ def graceful_stop(screen: Console) -> AbstractContextManager[Callable[[], bool]]
     )
 
 
-def _watched(events: Generator[Event, None, RunResult], screen: Console, run: str) -> RunResult:
+def _watched(events: Generator[Event, None, RunResult], screen: Console, run: str, metric: Metric) -> RunResult:
     """Show the events as they come and return what the run came to."""
     begun = drawn = time.monotonic()
     seen: list[Event] = []
@@ -115,7 +118,7 @@ def _watched(events: Generator[Event, None, RunResult], screen: Console, run: st
                 seen.append(event)
                 if len(seen) == 1:
                     screen.print(f"run {run}", highlight=False)
-                if text := event_line(event):
+                if text := event_line(event, metric):
                     screen.print(text, markup=False, highlight=False, soft_wrap=True)
                 now = time.monotonic()
                 if now - drawn < REDRAW_S and isinstance(event, TuningStep):

@@ -1,6 +1,7 @@
 """`sensitivity`: what each layer alone can lose; Ctrl-C keeps what is known by then."""
 
 import json
+import math
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from rich.console import Console
 from pruning.cli.console import progress_bar, table
 from pruning.cli.running import ABORTED, graceful_stop
 from pruning.errors import PruningError, RecipeError
+from pruning.evaluation.accuracy import small_change
 from pruning.files.atomic_write import require_writable, write_whole
 from pruning.layer_sensitivity.analysis import map_sensitivity
 from pruning.layer_sensitivity.result import (
@@ -26,18 +28,28 @@ from pruning.layer_sensitivity.result import (
     to_csv,
 )
 from pruning.layer_sensitivity.result import to_dict as map_dict
+from pruning.metric import Metric
 from pruning.recipe.recipe import Recipe, from_dict, to_dict, to_json
-from pruning.reporting.formatting import bare_points, count, duration, percent
-from pruning.workload import Workload
+from pruning.reporting.formatting import (
+    bare_change,
+    bare_width,
+    changes_of,
+    count,
+    duration,
+    intervals_of,
+    limit_text,
+    percent,
+    score_text,
+)
+from pruning.workload import Workload, metric_of
 
-POINT = 0.01  # the half-width to which cells are estimated, unless exactly
 WIDE = 140  # where nobody's window says how wide
 NAMES = {"json": "sensitivity.json", "csv": "sensitivity.csv", "recipe": "suggestion.recipe.json"}
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What the command line says: half-width and drop are shares of 1."""
+    """What the command line says: half-width and drop in the unit of the metric, those of accuracy as shares of 1."""
 
     recipe: Recipe
     levels: tuple[float, ...]
@@ -45,12 +57,30 @@ class Asked:
     max_drop: float
 
 
-def asked(workload: str, criterion: str, granularity: str, levels: str | None, max_drop: float, exact: bool) -> Asked:
+def asked(
+    workload: Workload,
+    criterion: str,
+    granularity: str,
+    levels: str | None,
+    max_drop: float | None,
+    exact: bool,
+    device: torch.device,
+) -> Asked:
     """The options, checked. RecipeError names the one that is wrong, its value, and what could stand there."""
-    if not 0 < max_drop <= 100:
+    limit = None if max_drop is None else _limit(max_drop, metric_of(workload.task))
+    kinds = {"criterion": {"kind": criterion}, "granularity": {"kind": granularity}}
+    recipe, chosen = from_dict({"version": 1, "workload": workload.name, **kinds}), read_levels(levels)
+    small = 0.0 if exact and limit is not None else small_change(workload, device)
+    return Asked(recipe, chosen, 0.0 if exact else small, small if limit is None else limit)
+
+
+def _limit(max_drop: float, metric: Metric) -> float:
+    """What a person types in points, or in the score's own unit."""
+    if metric.percent and not 0 < max_drop <= 100:
         raise RecipeError(f"max-drop is {max_drop:g}; it is a number of points above 0, up to 100")
-    plain = {"version": 1, "workload": workload, "criterion": {"kind": criterion}, "granularity": {"kind": granularity}}
-    return Asked(from_dict(plain), read_levels(levels), 0.0 if exact else POINT, max_drop / 100)
+    if not 0 < max_drop < math.inf:
+        raise RecipeError(f"max-drop is {max_drop:g}; it is a number above 0, in the unit of {metric.name}")
+    return max_drop / 100 if metric.percent else max_drop
 
 
 def read_levels(text: str | None) -> tuple[float, ...]:
@@ -103,8 +133,9 @@ def sensitivity(workload: Workload, question: Asked, out: Path, device: torch.de
 def write(sensed: Sensitivity, question: Asked, out: Path) -> dict[str, str]:
     """The three files; `done` in the JSON, and a comment in the recipe, tell an unfinished map. Kind -> path."""
     recipe = suggested(sensed, question.recipe, question.max_drop)
-    about = f"Largest cut of each layer that costs it at most {_points(question.max_drop)}, alone. " + (
-        "" if sensed.done else "UNFINISHED: the map was stopped, larger cuts may be possible. "
+    about = (
+        f"Largest cut of each layer that costs it at most {limit_text(question.max_drop, sensed.metric)}, alone. "
+        + ("" if sensed.done else "UNFINISHED: the map was stopped, larger cuts may be possible. ")
     )
     noted = {"//": about + "Carry out: python -m pruning run THIS_FILE --out DIR", **to_dict(recipe)}
     contents = {
@@ -162,12 +193,12 @@ def _left(sensed: Sensitivity) -> str:
 
 
 def _print(sensed: Sensitivity, question: Asked, console: Console) -> None:
-    cuts = largest_cuts(sensed, question.max_drop)
+    cuts, metric = largest_cuts(sensed, question.max_drop), sensed.metric
     made = table("is pruned, %", *(f"{100 * level:g}" for level in sensed.levels), "largest")
     made.padding = (0, 0)  # eleven levels in a window of 80 columns
     made.columns[0].overflow = "fold"
     for row in sensed.rows:
-        made.add_row(_name(row), *map(_cell, row.cells), percent(cuts[row.name], 0))
+        made.add_row(_name(row), *(_cell(cell, metric) for cell in row.cells), percent(cuts[row.name], 0))
     console.print(made)
     for row in sensed.rows:
         if row.full_passes:
@@ -175,17 +206,12 @@ def _print(sensed: Sensitivity, question: Asked, console: Console) -> None:
     for name, why in sensed.left_out.items():
         console.print(f"{name} stays whole: {why}", markup=False, highlight=False, soft_wrap=True)
     console.print(
-        f"Changes of accuracy in points on {count(sensed.total)} validation samples, ± 95 % intervals; dense: "
-        f"{percent(sensed.dense, 2)}. Largest cut: costs at most {_points(question.max_drop)} "
+        f"Changes of {changes_of(metric)} on {count(sensed.total)} validation samples, {intervals_of(metric)}; dense: "
+        f"{score_text(sensed.dense, metric)}. Largest cut: costs at most {limit_text(question.max_drop, metric)} "
         "at the far end of its interval. "
         f"{count(sensed.spent)} samples in {duration(sensed.seconds)}.",
         highlight=False,
     )
-
-
-def _points(share: float) -> str:
-    number = f"{100 * share:g}"
-    return f"{number} point" if number == "1" else f"{number} points"
 
 
 def _name(row: SensitivityRow) -> str:
@@ -193,10 +219,11 @@ def _name(row: SensitivityRow) -> str:
     return f"{row.name} (with {', '.join(others)})" if others else row.name
 
 
-def _cell(cell: SensitivityCell) -> str:
-    """The change in points, its half-width while it is an estimate, ? while that is wider than asked."""
+def _cell(cell: SensitivityCell, metric: Metric) -> str:
+    """The change, its half-width while it is an estimate, ? while that is wider than asked."""
     seen = cell.estimate
     if not seen.samples:
         return "?"
-    change = bare_points(seen.change)
-    return change if seen.measured else f"{change}\n[dim]±{100 * seen.half_width:.1f}{'' if cell.done else '?'}[/dim]"
+    change = bare_change(seen.change, metric, half_width=seen.half_width)
+    width = f"±{bare_width(seen.half_width, metric)}{'' if cell.done else '?'}"
+    return change if seen.measured else f"{change}\n[dim]{width}[/dim]"

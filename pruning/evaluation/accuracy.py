@@ -1,4 +1,4 @@
-"""Accuracy, sample by sample, on whole splits and on parts of them; and how fast a network is."""
+"""Scores, sample by sample, on whole splits and on parts of them; and how fast a network is."""
 
 import time
 from collections.abc import Sequence
@@ -7,9 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from pruning.metric import ACCURACY, Metric
 from pruning.model.devices import full_precision, one_thread
 from pruning.model.patching import evaluating
-from pruning.workload import Batch, Split, Task, sample_scores
+from pruning.model.preparation import open_model
+from pruning.workload import Batch, Split, Task, Workload, metric_of, sample_scores
 
 WARM_UP, TIMED = 5, 25  # forward passes of one sample
 BATCH, BATCH_ON_ACCELERATOR = 100, 1000
@@ -68,9 +70,24 @@ def mean_score(scores: Tensor) -> float:
     return float(scores.double().mean())
 
 
-def guessing(score: float, samples: int, classes: int) -> str:
-    """A sentence where a classifier's accuracy is no better than a guess, within two standard errors; else empty."""
-    if classes < 2 or not samples:
+def small_change(workload: Workload, device: torch.device) -> float:
+    """A change of the workload's score that counts as small where nobody says what does; see `Metric.tolerance`.
+
+    The dense network is evaluated where that depends on its score.
+    """
+    metric = metric_of(workload.task)
+    if metric.bounded:
+        return metric.tolerance(0.0)
+    validation = Evaluator(workload.validation, workload.task, device)
+    return metric.tolerance(validation.score(open_model(workload, device)))
+
+
+def guessing(score: float, samples: int, classes: int, metric: Metric = ACCURACY) -> str:
+    """A sentence where a classifier's accuracy is no better than a guess, within two standard errors; else empty.
+
+    Of another metric nobody knows what a guess would score: empty too.
+    """
+    if metric != ACCURACY or classes < 2 or not samples:
         return ""
     chance = 1 / classes
     if score > chance + 2 * (chance * (1 - chance) / samples) ** 0.5:

@@ -3,6 +3,7 @@
 import platform
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -19,6 +20,7 @@ from pruning.recipe.recipe import Recipe, to_dict
 from pruning.reporting import formatting as numbers
 from pruning.reporting import run_summary
 from pruning.reporting.palette import DARK, LIGHT, PAPER, STAGES, css_variables
+from pruning.workload import metric_of
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -41,7 +43,13 @@ class Report:
         environment = jinja2.Environment(
             autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
         )
-        environment.filters.update(percent=numbers.percent, points=numbers.points, count=numbers.count)
+        metric = metric_of(record.workload.task)
+        environment.filters.update(
+            percent=numbers.percent,
+            count=numbers.count,
+            score=partial(numbers.score_text, metric=metric),
+            change=partial(numbers.change_text, metric=metric),
+        )
         page = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
         return page.render(contents(record)).encode()
 
@@ -62,7 +70,7 @@ def contents(record: Record) -> dict[str, Any]:
     started = next((event for event in events if isinstance(event, Started)), None)
     last = next((name for name in ("exported", "tuned", "pruned") if name in stages), "dense")
     names = started.classes if started else ()
-    before, built = stages.get("dense"), record.workload.build()
+    before, built, metric = stages.get("dense"), record.workload.build(), metric_of(record.workload.task)
     curve = run_summary.curve(events)
     # the exported file is the tuned network: its point would lie on that of the stage tuned and hide it
     sizes = [point for point in run_summary.size_points(stages) if point.stage != "exported"]
@@ -83,9 +91,11 @@ def contents(record: Record) -> dict[str, Any]:
         "light": css_variables(LIGHT),
         "dark": css_variables(DARK),
         "paper": css_variables(PAPER),
-        "rows": run_summary.stage_rows(stages),
+        "rows": run_summary.stage_rows(stages, metric),
+        "metric": metric,
+        "name_of_score": numbers.capitalised(metric.name),
         "tuned_name": last,
-        "classes": run_summary.worst_classes(before, stages[last], names, WORST_CLASSES) if before else [],
+        "classes": run_summary.worst_classes(before, stages[last], names, WORST_CLASSES, metric) if before else [],
         "has_classes": bool(names),
         "masked": _newest(events, Masked),
         "of_all": run_summary.share_of_all(run_summary.values_of(events)),
@@ -95,7 +105,7 @@ def contents(record: Record) -> dict[str, Any]:
         "warnings": [event.sentence for event in record.events if isinstance(event, Warned)],
         "curve": curve,
         "curve_plot": _plot(curve_figure(curve), "curve"),
-        "sizes_plot": _plot(size_figure(sizes), "sizes"),
+        "sizes_plot": _plot(size_figure(sizes, metric), "sizes"),
         "plotly": get_plotlyjs(),
         "snippet": loading_snippet(record, built),
         "narrow": sorted(set(record.sizes.classes.values())),

@@ -18,8 +18,9 @@ from pruning.evaluation.stages import measure_stage
 from pruning.events import Stage
 from pruning.exporters.loading import load_network, read_network
 from pruning.exporters.workload_source import WorkloadSource, to_message
+from pruning.metric import ACCURACY, Metric
 from pruning.model.costs import file_bytes
-from pruning.reporting.formatting import duration, percent
+from pruning.reporting.formatting import duration, score_text
 from pruning.workload import Workload
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -98,7 +99,9 @@ def score_files_afresh(
         raise ExportError("the fresh process gave no scores of the exported files; score them by hand") from error
 
 
-def differences(network: Stage, tensors: Mapping[str, Tensor], files: Sequence[FileScore]) -> list[str]:
+def differences(
+    network: Stage, tensors: Mapping[str, Tensor], files: Sequence[FileScore], metric: Metric = ACCURACY
+) -> list[str]:
     """A sentence for every way in which a file is not the network: other scores on a split, or other values."""
     expected = fingerprint(tensors)
     found: list[str] = []
@@ -106,7 +109,8 @@ def differences(network: Stage, tensors: Mapping[str, Tensor], files: Sequence[F
         name = Path(file.file).name
         scores = [("test", network.score, file.stage.score), ("validation", network.validation, file.stage.validation)]
         found += [
-            f"{name} scores {percent(again, 3)} on the {split} split and the run's network {percent(before, 3)}"
+            f"{name} scores {score_text(again, metric, 3)} on the {split} split and the run's network "
+            f"{score_text(before, metric, 3)}"
             for split, before, again in scores
             if before != again
         ]

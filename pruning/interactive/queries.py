@@ -73,8 +73,8 @@ def sensitivity(
 ) -> Sensitivity:
     """Sharpen the map of the recipe's criterion and granularity for about so many seconds, from where it was left.
 
-    `half_width` in [0, 1] is how narrow each cell's 95 % interval shall be; 0 evaluates all samples. `part` (i, n)
-    takes every nth row from row i on: n workers make a map together. `max_drop` as in `Sensing.advance`.
+    `half_width` is how narrow each cell's 95 % interval shall be, in the unit of the score; 0 evaluates all samples.
+    `part` (i, n) takes every nth row from row i on: n workers make a map together. `max_drop` as in `Sensing.advance`.
     """
     return session.sensing(recipe, levels, part).advance(seconds, half_width, max_drop)
 

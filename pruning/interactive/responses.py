@@ -7,6 +7,7 @@ import numpy as np
 
 from pruning.evaluation.estimate import Estimate
 from pruning.events import PrunedValues
+from pruning.metric import ACCURACY, Metric
 from pruning.model.descriptions import Costs, LayerRow
 
 BINS = 64
@@ -22,7 +23,8 @@ sigma: the weight's value in standard deviations of its layer, -4 to 4.
 class ModelView:
     """A workload as it is before anything is pruned.
 
-    `score` is the dense model's on all `samples` of the validation split. `checkpoints` name its earlier states.
+    `score` is the dense model's on all `samples` of the validation split, and `metric` says what it is; `at_chance` is
+    a sentence where it is no better than guessing, else empty. `checkpoints` name its earlier states.
     """
 
     name: str
@@ -34,6 +36,8 @@ class ModelView:
     samples: int
     costs: Costs
     checkpoints: tuple[str, ...] = ()
+    metric: Metric = ACCURACY
+    at_chance: str = ""
 
 
 @dataclass(frozen=True, eq=False)

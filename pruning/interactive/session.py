@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from pruning.criteria import Ablation, Criterion
 from pruning.criteria.calibration import Calibration
 from pruning.errors import PatienceError, RecipeError
-from pruning.evaluation.accuracy import Evaluator
+from pruning.evaluation.accuracy import Evaluator, guessing
 from pruning.evaluation.progressive import ProgressiveEvaluation
 from pruning.evaluation.regression_estimator import DenseReference, dense_reference
 from pruning.granularities import Granularity
@@ -107,6 +107,8 @@ class PreviewSession:
             samples=len(known.scores),
             costs=costs(model, example),
             checkpoints=tuple(workload.checkpoints),
+            metric=known.metric,
+            at_chance=guessing(known.score, len(known.scores), len(workload.task.classes), known.metric),
         )
         return Opened(workload, model, view, cost_model(model, example), evaluator, known)
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from pruning.criteria import unit_scores
 from pruning.criteria.calibration import Calibration
-from pruning.evaluation.accuracy import BATCH_ON_ACCELERATOR, Evaluator
+from pruning.evaluation.accuracy import BATCH_ON_ACCELERATOR, Evaluator, small_change
 from pruning.evaluation.estimate import Estimate
 from pruning.evaluation.regression_estimator import DenseReference
 from pruning.evaluation.sequential_bounds import FIRST_LOOK, AtAllLooks, Interval, UntilNarrow, looks
@@ -27,13 +27,14 @@ from pruning.layer_sensitivity.cell_progress import CellProgress, Computation, G
 from pruning.layer_sensitivity.layer_cuts import KEPT_BYTES, CutModel, LayerCut, bytes_of_largest
 from pruning.layer_sensitivity.result import LEVELS, Sensitivity, SensitivityCell, SensitivityRow
 from pruning.layer_sensitivity.suffix_graph import GraphWalk
+from pruning.metric import Metric
 from pruning.model.costs import cost_model
 from pruning.model.devices import default_device, full_precision
 from pruning.model.preparation import open_model
 from pruning.model.units import UnitGroup
 from pruning.pipeline.eligibility import scorable_groups
 from pruning.recipe.recipe import Recipe
-from pruning.workload import Workload, sample_scores
+from pruning.workload import Workload, metric_of, sample_scores
 
 CACHED_BYTES = 5 * 2**20  # of a batch's largest activations: those of two cores' caches
 FIRST_KNOWN = 2000  # samples of the dense network that the first look goes by
@@ -60,6 +61,7 @@ class SensitivityAnalysis:
     _work_left: Iterator[None] | None = field(init=False, default=None)
     _half_width: float = field(init=False, default=0.0)
     _max_drop: float | None = field(init=False, default=None)
+    _metric: Metric = field(init=False)
 
     def __post_init__(self) -> None:
         self.levels = tuple(sorted(set(self.levels)))
@@ -67,6 +69,7 @@ class SensitivityAnalysis:
             self.model = copy.deepcopy(self.model).eval()
         self._cut_model = CutModel(self.model)
         self._activations = ActivationCache(self.model, self.known, self.evaluator)
+        self._metric = metric_of(self.evaluator.task)
 
     @property
     def most_bytes(self) -> int:
@@ -189,7 +192,7 @@ class SensitivityAnalysis:
             self._estimate([cell for (cell,) in now.values()], end, AtAllLooks(total))
 
     def _undecided(self, max_drop: float) -> dict[RowProgress, CellProgress]:
-        found = {row: row.deciding(max_drop) for row in self._rows}
+        found = {row: row.deciding(max_drop, self._metric) for row in self._rows}
         return {row: cell for row, cell in found.items() if cell is not None}
 
     # --- what every phase is made of
@@ -269,6 +272,7 @@ class SensitivityAnalysis:
             seconds=self.seconds,
             left_out=self.left_out,
             max_drop=self._max_drop,
+            metric=self._metric,
         )
 
     def _row(self, row: RowProgress, unfinished: Collection[CellProgress]) -> SensitivityRow:
@@ -297,16 +301,18 @@ def map_sensitivity(
     workload: Workload,
     recipe: Recipe,
     levels: tuple[float, ...] = LEVELS,
-    half_width: float = 0.01,
+    half_width: float | None = None,
     device: torch.device | None = None,
     max_drop: float | None = None,
 ) -> Generator[Sensitivity, None, Sensitivity]:
     """Make the whole map of the recipe's criterion and granularity; yields it about every 0.2 s as it sharpens.
 
-    With `max_drop` the cells which decide what is each row's largest cut within it are evaluated until they have
-    decided.
+    Each interval becomes as narrow as `half_width`, a small change of the score where that is None. With `max_drop` the
+    cells which decide what is each row's largest cut within it are evaluated until they have decided.
     """
-    analysis = analysis_of(workload, recipe, levels, device or default_device())
+    device = device or default_device()
+    half_width = small_change(workload, device) if half_width is None else half_width
+    analysis = analysis_of(workload, recipe, levels, device)
     while not (sensed := analysis.advance(0.2, half_width, max_drop)).done:
         yield sensed
     return sensed

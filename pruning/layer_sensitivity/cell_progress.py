@@ -5,8 +5,9 @@ from enum import Enum
 
 from torch import Tensor
 
-from pruning.evaluation.estimate import Estimate
+from pruning.evaluation.estimate import Estimate, highest_drop
 from pruning.layer_sensitivity.layer_cuts import LayerCut, RowCuts
+from pruning.metric import Metric
 
 
 class Goal(Enum):
@@ -46,7 +47,8 @@ class CellProgress:
 
     def wide(self, half_width: float) -> bool:
         """Whether more samples are needed for an interval of that half-width."""
-        return not self.estimate.measured and not 0 < self.estimate.half_width <= half_width
+        narrow = self.estimate.samples > 0 and 0 < self.estimate.half_width <= half_width
+        return not self.estimate.measured and not narrow
 
 
 @dataclass(eq=False)
@@ -56,21 +58,20 @@ class RowProgress:
     cuts: RowCuts
     cells: list[CellProgress]
 
-    def collapsed(self, cell: CellProgress, chance: float) -> bool:
+    def collapsed(self, cell: CellProgress, chance: float | None) -> bool:
         """Whether a smaller cut has surely left no more than chance, so that little is to be learnt from this one."""
-        return any(_at_chance(smaller.estimate, chance) for smaller in self.cells[: self.cells.index(cell)])
+        smaller = self.cells[: self.cells.index(cell)]
+        return chance is not None and any(_at_chance(each.estimate, chance) for each in smaller)
 
-    def deciding(self, max_drop: float) -> CellProgress | None:
+    def deciding(self, max_drop: float, metric: Metric) -> CellProgress | None:
         """The cell that must be known better to know the row's largest cut within the limit; None if it is known.
 
         It is the smallest cut that is not sure to cost at most `max_drop`, unless that one surely costs more.
         """
-        first = next((cell for cell in self.cells if not _highest_cost(cell.estimate) <= max_drop), None)
-        return first if first is not None and -first.estimate.change - first.estimate.half_width <= max_drop else None
-
-
-def _highest_cost(estimate: Estimate) -> float:
-    return estimate.half_width - estimate.change
+        first = next((cell for cell in self.cells if not highest_drop(cell.estimate, metric) <= max_drop), None)
+        if first is None or metric.drop(first.estimate.change) - first.estimate.half_width > max_drop:
+            return None
+        return first
 
 
 def _at_chance(estimate: Estimate, chance: float) -> bool:

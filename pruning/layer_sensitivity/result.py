@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from pruning.evaluation.estimate import Estimate
+from pruning.evaluation.estimate import Estimate, highest_drop
+from pruning.metric import ACCURACY, Metric
 from pruning.recipe.recipe import Recipe
 from pruning.selection.amounts import PerLayer
 from pruning.selection.scopes import WithinLayer
@@ -51,9 +52,10 @@ class SensitivityRow:
 class Sensitivity:
     """The map so far: every row cut alone to every level, `dense` the uncut network's score on all `total` samples.
 
-    `half_width` is how narrow the cells' 95 % intervals are asked to be, in [0, 1]; 0 asks for all samples. `spent` of
-    about `planned` samples have gone through the network; `left_out` says of layers without a row why. Where there is a
-    `max_drop`, cells are evaluated further until it is known which is each row's largest cut that costs no more.
+    `half_width` is how narrow the cells' 95 % intervals are asked to be, in the unit of the `metric`; 0 asks for all
+    samples. `spent` of about `planned` samples have gone through the network; `left_out` says of layers without a row
+    why. Where there is a `max_drop`, cells are evaluated further until it is known which is each row's largest cut that
+    costs no more.
     """
 
     rows: tuple[SensitivityRow, ...]
@@ -66,6 +68,7 @@ class Sensitivity:
     seconds: float
     left_out: Mapping[str, str] = field(default_factory=dict[str, str])
     max_drop: float | None = None
+    metric: Metric = ACCURACY
 
     @property
     def done(self) -> bool:
@@ -81,7 +84,7 @@ def merged(parts: Sequence[Sensitivity]) -> Sensitivity:
 
 
 def largest_cuts(sensed: Sensitivity, max_drop: float) -> dict[str, float]:
-    """Row -> largest level that costs at most `max_drop` (in [0, 1]), as do all lower levels; 0.0 if there is none.
+    """Row -> largest level that costs at most `max_drop`, as do all lower levels; 0.0 if there is none.
 
     The far end of each cell's 95 % interval counts: of a hundred cells about five may cost more.
     """
@@ -89,7 +92,7 @@ def largest_cuts(sensed: Sensitivity, max_drop: float) -> dict[str, float]:
     for row in sensed.rows:
         cuts[row.name] = 0.0
         for cell in row.cells:
-            if not cell.estimate.half_width - cell.estimate.change <= max_drop:  # nor where a score is NaN
+            if not highest_drop(cell.estimate, sensed.metric) <= max_drop:  # nor where a score is NaN
                 break
             cuts[row.name] = cell.level
     return cuts
@@ -107,12 +110,12 @@ def suggested(sensed: Sensitivity, recipe: Recipe, max_drop: float) -> Recipe:
 
 
 def to_dict(sensed: Sensitivity) -> dict[str, Any]:
-    """A JSON-able dict of the map; scores and half-widths in [0, 1]."""
+    """A JSON-able dict of the map; scores and half-widths in the unit of the metric."""
     return {"version": 1, **asdict(sensed), "done": sensed.done}
 
 
 def to_csv(sensed: Sensitivity) -> str:
-    """A line for each cell; scores and half-widths in [0, 1]."""
+    """A line for each cell; scores and half-widths in the unit of the metric."""
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
     lines.writerow(

@@ -57,6 +57,7 @@ def open_model(workload: Workload, device: torch.device) -> nn.Module:
     if not isinstance(output, Tensor):
         raise WorkloadError(
             f"{workload.name}: the model returns a {type(output).__name__}; return one tensor, what the task evaluates"
+            + (f", such as its entry {next(iter(output))!r}" if isinstance(output, dict) and output else "")
         )
     require_answers(workload, model, device)
     return model

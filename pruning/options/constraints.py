@@ -1,5 +1,6 @@
 """What values the fields of a choice take: said once in the annotation, used by checks, JSON, forms and help."""
 
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
@@ -13,19 +14,23 @@ from pruning.errors import RecipeError
 class Between:
     """Numbers from `low` to `high`, both included unless `above`: then they lie above `low`.
 
-    A slider moves by `step`.
+    A slider moves by `step`. With `beyond` larger numbers are taken too: `high` is then only where a slider ends.
     """
 
     low: float
     high: float
     step: float | None = None
     above: bool = False
+    beyond: bool = False
 
     def holds(self, value: float) -> bool:
-        return (self.low < value if self.above else self.low <= value) and value <= self.high  # NaN fails too
+        highest = sys.float_info.max if self.beyond else self.high
+        return (self.low < value if self.above else self.low <= value) and value <= highest  # NaN fails too
 
     def __str__(self) -> str:
         low, high = _number(self.low), _number(self.high)
+        if self.beyond:
+            return f"from {low} on"
         return f"above {low} and at most {high}" if self.above else f"from {low} to {high}"
 
 
@@ -97,7 +102,11 @@ def _problem(number: Any, limits: Between, whole: bool) -> str:
     """What is wrong with a number; empty if nothing is. NumPy's numbers are numbers too."""
     if isinstance(number, bool) or not isinstance(number, Integral if whole else Real):
         return f"is {number!r}; it is {'a whole number' if whole else 'a number'} {limits}"
-    return "" if limits.holds(float(number)) else f"is {number}; it lies {_from(limits)}"
+    if limits.holds(float(number)):
+        return ""
+    if limits.beyond:
+        return f"is {number}; it is {_number(limits.low)} or more"
+    return f"is {number}; it lies {_from(limits)}"
 
 
 def _from(limits: Between) -> str:

@@ -10,9 +10,10 @@ from html import escape
 from pruning.events import Stage
 from pruning.interactive.responses import LayerView
 from pruning.layer_sensitivity.result import Sensitivity, SensitivityCell
-from pruning.reporting.formatting import bare_points, count, percent
+from pruning.metric import ACCURACY, Metric
+from pruning.reporting.formatting import bare_change, bare_width, count, percent, score_text
 from pruning.reporting.palette import CUT, DASH_LENGTHS, SERIES, STAGES, Style
-from pruning.reporting.plots_sensitivity import shade
+from pruning.reporting.plots_sensitivity import shade, worst_drop
 from pruning.reporting.run_summary import STAGES as STAGE_NAMES
 from pruning.reporting.run_summary import Curve, stage_rows
 
@@ -52,27 +53,28 @@ def layers_html(layers: Sequence[LayerView]) -> str:
     return table_html(("layer", "importance; pale and dashed: pruned", "kept"), rows)
 
 
-def stages_html(stages: Mapping[str, Stage]) -> str:
+def stages_html(stages: Mapping[str, Stage], metric: Metric = ACCURACY) -> str:
     """A table of the stages, with their changes from the dense network."""
     names = [name for name in STAGE_NAMES if name in stages]
     rows = [
         (escape(row.label), *(f"{escape(cell.text)}<br><small>{escape(cell.change)}</small>" for cell in row.cells))
-        for row in stage_rows(stages)
+        for row in stage_rows(stages, metric)
     ]
     return table_html(("", *names), rows)
 
 
 def map_html(sensed: Sensitivity, cuts: Mapping[str, float]) -> str:
-    """The sensitivity map: change of accuracy in points, by layer and level. `cuts`: layer -> the level to outline."""
+    """The sensitivity map: change of the score, by layer and level. `cuts`: layer -> the level to outline."""
     rows: list[Sequence[str]] = []
+    worst = worst_drop(sensed)
     for row in sensed.rows:
-        cells = [_cell(cell, sensed.dense, cuts.get(row.name) == cell.level) for cell in row.cells]
+        cells = [_cell(cell, worst, sensed.metric, cuts.get(row.name) == cell.level) for cell in row.cells]
         rows.append((f"<b>{escape(row.name)}</b>", *cells))
     return table_html(("layer, alone", *(percent(level, 0) for level in sensed.levels)), rows)
 
 
 def curve_svg(curve: Curve) -> str:
-    """Validation accuracy over the steps of a run; a dashed line is the dense network. Empty before the first score."""
+    """Validation score over the steps of a run; a dashed line is the dense network. Empty before the first score."""
     if not curve.scores:
         return ""
     steps = max([curve.steps, 1, *(point.step for point in curve.scores)])
@@ -84,10 +86,11 @@ def curve_svg(curve: Curve) -> str:
         return f"{4 + (WIDTH - 8) * step / steps:.1f},{6 + (CURVE_HEIGHT - 12) * (high - score) / span:.1f}"
 
     drawn = _line([place(point.step, point.score) for point in curve.scores], SERIES["accuracy"])
-    title = f"validation accuracy {percent(curve.scores[-1].score, 2)} after {count(curve.scores[-1].step)} steps"
+    last, metric = curve.scores[-1], curve.metric
+    title = f"validation {metric.name} {score_text(last.score, metric)} after {count(last.step)} steps"
     if curve.dense is not None:
         drawn += _line([place(0, curve.dense), place(steps, curve.dense)], STAGES["dense"])
-        title += f", dense {percent(curve.dense, 2)}"
+        title += f", dense {score_text(curve.dense, metric)}"
     return (
         f"<svg viewBox='0 0 {WIDTH} {CURVE_HEIGHT}' width='{2 * WIDTH}' height='{2 * CURVE_HEIGHT}' role='img'>"
         f"<title>{escape(title)}</title>{drawn}</svg>"
@@ -135,12 +138,12 @@ def _kept_in_words(view: LayerView) -> str:
     return f"{percent(kept / view.units if view.units else 1.0)}<br><small>{count(kept)} of {count(view.units)}</small>"
 
 
-def _cell(cell: SensitivityCell, dense: float, chosen: bool) -> str:
+def _cell(cell: SensitivityCell, worst: float, metric: Metric, chosen: bool) -> str:
     seen = cell.estimate
     if not seen.samples:
         return "…"
-    look = shade(-seen.change, dense)
+    look = shade(metric.drop(seen.change), worst)
     outline = f"outline:3px solid {CUT};outline-offset:-2px;" if chosen else ""
-    width = "" if seen.measured else f"<br><small>± {100 * seen.half_width:.1f}</small>"
+    width = "" if seen.measured else f"<br><small>± {bare_width(seen.half_width, metric)}</small>"
     style = f"text-align:center;background-color:{look.ground};color:{look.ink};{outline}"
-    return f"<td style='{style}'>{bare_points(seen.change)}{width}</td>"
+    return f"<td style='{style}'>{bare_change(seen.change, metric, half_width=seen.half_width)}{width}</td>"

@@ -6,7 +6,9 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from pruning.metric import ACCURACY, Metric
 from pruning.pipeline.comparison import Compared
+from pruning.reporting.formatting import axis_ends, axis_title, hover_text, on_axis
 from pruning.reporting.palette import (
     CUT,
     GREY,
@@ -30,18 +32,18 @@ MOST_UNITS = 32  # bars; with more there is no room for labels below them
 
 
 def curve_figure(curve: Curve) -> go.Figure:
-    """Validation accuracy, sparsity and training loss over optimiser steps, in three panels; vertical lines: rounds."""
+    """Validation score, sparsity and training loss over optimiser steps, in three panels; vertical lines: rounds."""
     figure = make_subplots(rows=3, cols=1, shared_xaxes=True, vertical_spacing=0.05, row_heights=[0.5, 0.25, 0.25])
     accuracy, sparsity, loss, rounds = (SERIES[name] for name in ("accuracy", "sparsity", "loss", "round"))
-    steps = [point.step for point in curve.scores]
+    steps, metric = [point.step for point in curve.scores], curve.metric
     figure.add_scatter(
         x=steps,
-        y=[100 * point.score for point in curve.scores],
+        y=[on_axis(point.score, metric) for point in curve.scores],
         name="while tuning",
         mode="lines+markers",
         line={"color": accuracy.hue, "dash": accuracy.dash},
         marker={"symbol": accuracy.mark, "size": 6},
-        hovertemplate="step %{x}: %{y:.2f} %<extra></extra>",
+        hovertemplate=f"step %{{x}}: {hover_text('y', metric)}<extra></extra>",
         row=1,
         col=1,
     )
@@ -49,11 +51,11 @@ def curve_figure(curve: Curve) -> go.Figure:
         dense = STAGES["dense"]
         figure.add_scatter(
             x=[0, max([curve.steps, *steps])],
-            y=[100 * curve.dense] * 2,
+            y=[on_axis(curve.dense, metric)] * 2,
             name="dense",
             mode="lines",
             line={"color": dense.hue, "dash": dense.dash, "width": 1.5},
-            hovertemplate="dense: %{y:.2f} %<extra></extra>",
+            hovertemplate=f"dense: {hover_text('y', metric)}<extra></extra>",
             row=1,
             col=1,
         )
@@ -94,7 +96,7 @@ def curve_figure(curve: Curve) -> go.Figure:
             row=1,
             col=1,
         )
-    titles = ("accuracy, % (validation)", "pruned, %", "training loss")
+    titles = (axis_title(metric, "validation"), "pruned, %", "training loss")
     for row, title in enumerate(titles, start=1):
         figure.update_yaxes(title={"text": title}, row=row, col=1, **AXIS)
     figure.update_xaxes(**AXIS)
@@ -102,14 +104,14 @@ def curve_figure(curve: Curve) -> go.Figure:
     return dressed(figure, 560)
 
 
-def size_figure(points: Sequence[SizePoint]) -> go.Figure:
-    """Test accuracy over file size: for each stage a large mark for the file and a small one for the gzipped file."""
+def size_figure(points: Sequence[SizePoint], metric: Metric = ACCURACY) -> go.Figure:
+    """Test score over file size: for each stage a large mark for the file and a small one for the gzipped file."""
     figure = go.Figure()
     for point in points:
         style = STAGES[point.stage]
         figure.add_scatter(
             x=[point.bytes / 1000, point.gzip_bytes / 1000],
-            y=[100 * point.score] * 2,
+            y=[on_axis(point.score, metric)] * 2,
             name=point.stage,
             mode="lines+markers",
             line={"color": style.hue, "dash": style.dash, "width": 1.5},
@@ -120,15 +122,15 @@ def size_figure(points: Sequence[SizePoint]) -> go.Figure:
                 "line": {"width": 1.5 * ("open" in style.mark), "color": style.hue},
             },
             text=["file", "gzipped"],
-            hovertemplate=f"{point.stage}, %{{text}}: %{{x:.1f}} kB, %{{y:.2f}} %<extra></extra>",
+            hovertemplate=f"{point.stage}, %{{text}}: %{{x:.1f}} kB, {hover_text('y', metric)}<extra></extra>",
         )
     figure.update_xaxes(title={"text": "kB: large mark the file, small mark gzipped"}, rangemode="tozero", **AXIS)
-    figure.update_yaxes(title={"text": "accuracy, % (test)"}, **AXIS)
+    figure.update_yaxes(title={"text": axis_title(metric, "test")}, **AXIS)
     return dressed(figure, 340)
 
 
-def comparison_figure(rows: Sequence[Compared], dense: float) -> go.Figure:
-    """Validation accuracy of each criterion's cut, with its interval while that is estimated.
+def comparison_figure(rows: Sequence[Compared], dense: float, metric: Metric = ACCURACY) -> go.Figure:
+    """Validation score of each criterion's cut, with its interval while that is estimated.
 
     A vertical line is the dense network.
     """
@@ -136,27 +138,29 @@ def comparison_figure(rows: Sequence[Compared], dense: float) -> go.Figure:
     pruned, whole = STAGES["pruned"], STAGES["dense"]
     figure = go.Figure()
     figure.add_scatter(
-        x=[100 * estimate.score for _, estimate in known],
+        x=[on_axis(estimate.score, metric) for _, estimate in known],
         y=[kind.replace("_", " ") for kind, _ in known],
         error_x={
             "type": "data",
-            "array": [100 * e.half_width for _, e in known],
+            "array": [on_axis(e.half_width, metric) for _, e in known],
             "color": SERIES["interval"].hue,
             "thickness": 1.5,
         },
         mode="markers",
         marker={"symbol": pruned.mark, "size": 9, "color": pruned.hue},
-        hovertemplate="%{y}: %{x:.2f} %<extra></extra>",
+        hovertemplate=f"%{{y}}: {hover_text('x', metric)}<extra></extra>",
         showlegend=False,
     )
-    figure.add_vline(x=100 * dense, line={"color": whole.hue, "dash": whole.dash, "width": 1.5})
+    figure.add_vline(x=on_axis(dense, metric), line={"color": whole.hue, "dash": whole.dash, "width": 1.5})
     figure.update_yaxes(
         type="category",  # plotly would take an axis without points for one of numbers
         categoryorder="array",
         categoryarray=[row.kind.replace("_", " ") for row in reversed(rows)],
         automargin=True,
     )
-    figure.update_xaxes(title={"text": "accuracy, % (validation); dashed: dense"}, range=[0, 100], **AXIS)
+    figure.update_xaxes(
+        title={"text": f"{axis_title(metric, 'validation')}; dashed: dense"}, range=axis_ends(metric), **AXIS
+    )
     figure = dressed(figure, 90 + 24 * len(rows))
     figure.update_layout(margin={"t": 10})
     figure.update_yaxes(range=[-0.6, len(rows) - 0.4])

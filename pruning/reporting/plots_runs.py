@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
+from pruning.metric import ACCURACY, Metric
+from pruning.reporting.formatting import axis_title, hover_text, on_axis
 from pruning.reporting.palette import run_style
 from pruning.reporting.plots_run import AXIS, dressed
 from pruning.reporting.run_history import Placed, Size
@@ -27,29 +29,29 @@ class Drawn:
     placed: tuple[Placed, ...]
 
 
-def accuracy_figure(runs: Sequence[Drawn]) -> go.Figure:
-    """Validation accuracy over optimiser steps, one line for each run."""
+def score_figure(runs: Sequence[Drawn], metric: Metric = ACCURACY) -> go.Figure:
+    """Validation score over optimiser steps, one line for each run. All runs are scored by the metric."""
     figure = go.Figure()
     for place, run in enumerate(runs):
         style = run_style(place)
         figure.add_scatter(
             x=[point.step for point in run.curve.scores],
-            y=[100 * point.score for point in run.curve.scores],
+            y=[on_axis(point.score, metric) for point in run.curve.scores],
             customdata=[100 * point.sparsity for point in run.curve.scores],
             name=run.name,
             mode="lines+markers",
             line={"color": style.hue, "dash": style.dash, "width": 1.8},
             marker={"symbol": style.mark, "size": 7},
             cliponaxis=False,
-            hovertemplate="%{y:.2f} % after step %{x}, %{customdata:.1f} % pruned",
+            hovertemplate=f"{hover_text('y', metric)} after step %{{x}}, %{{customdata:.1f}} % pruned",
         )
     figure.update_xaxes(title={"text": "optimiser steps"}, rangemode="tozero", **AXIS)
-    figure.update_yaxes(title={"text": "accuracy, % (validation)"}, **AXIS)
+    figure.update_yaxes(title={"text": axis_title(metric, "validation")}, **AXIS)
     return dressed(figure, 380)
 
 
-def accuracy_size_figure(runs: Sequence[Drawn], size: Size) -> go.Figure:
-    """Test accuracy against size: a line for each run, from its dense network (hollow mark) to its tuned one."""
+def score_size_figure(runs: Sequence[Drawn], size: Size, metric: Metric = ACCURACY) -> go.Figure:
+    """Test score against size: a line for each run, from its dense network (hollow mark) to its tuned one."""
     title, unit = AXIS_TITLES[size]
     figure = go.Figure()
     for place, run in enumerate(runs):
@@ -58,7 +60,7 @@ def accuracy_size_figure(runs: Sequence[Drawn], size: Size) -> go.Figure:
         hollow = [point.stage == "dense" for point in points]
         figure.add_scatter(
             x=[point.size / unit for point in points],
-            y=[100 * point.score for point in points],
+            y=[on_axis(point.score, metric) for point in points],
             text=[point.stage for point in points],
             name=run.name,
             mode="lines+markers",
@@ -70,8 +72,8 @@ def accuracy_size_figure(runs: Sequence[Drawn], size: Size) -> go.Figure:
                 "line": {"width": 1.5, "color": style.hue},
             },
             cliponaxis=False,
-            hovertemplate="%{text}: %{y:.2f} % at %{x:.4g}",
+            hovertemplate=f"%{{text}}: {hover_text('y', metric)} at %{{x:.4g}}",
         )
     figure.update_xaxes(title={"text": f"{title}; hollow: dense"}, rangemode="tozero", **AXIS)
-    figure.update_yaxes(title={"text": "accuracy, % (test)"}, **AXIS)
+    figure.update_yaxes(title={"text": axis_title(metric, "test")}, **AXIS)
     return dressed(figure, 380)

@@ -1,4 +1,4 @@
-"""How a sensitivity map is drawn: a colour for each cell, and curves of accuracy over the level with their bands."""
+"""How a sensitivity map is drawn: a colour for each cell, and curves of the score over the level with their bands."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,9 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.colors import sample_colorscale, unlabel_rgb
 
-from pruning.layer_sensitivity.result import SensitivityRow
+from pruning.layer_sensitivity.result import Sensitivity, SensitivityRow
+from pruning.metric import ACCURACY, Metric
+from pruning.reporting.formatting import axis_ends, axis_title, hover_text, on_axis
 from pruning.reporting.palette import DARK_INK, LAYERS, LIGHT_INK, MAGNITUDES, STAGES
 from pruning.reporting.plots_run import AXIS, dressed
 
@@ -29,13 +31,22 @@ class Shade:
 
 
 def shade(drop: float, worst: float) -> Shade:
-    """The shade of a cell that lost `drop` of accuracy: light for none, dark for `worst`; both are in [0, 1].
+    """The shade of a cell whose score is worse by `drop`: light for none, dark for `worst`, both in the score's unit.
 
     A gain is as light as no loss. Shades follow the square root of the drop: small losses, among which a person
     decides, differ visibly, and large ones hardly.
     """
     share = min(max(drop, 0.0) / worst, 1.0) ** 0.5 if worst > 0 else 0.0
     return _shades()[round((1.0 - share) * (STEPS - 1))]
+
+
+def worst_drop(sensed: Sensitivity) -> float:
+    """The drop that is drawn darkest: down to where the metric's range ends, else the largest of the map."""
+    metric, dense = sensed.metric, sensed.dense
+    if metric.bounded:
+        return abs(dense - metric.ends[0 if metric.better == "higher" else 1])
+    drops = [metric.drop(cell.estimate.change) for row in sensed.rows for cell in row.cells if cell.estimate.samples]
+    return max([metric.tolerance(dense), *drops])
 
 
 @cache
@@ -60,7 +71,7 @@ def luminance(red: int, green: int, blue: int) -> float:
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """A row of the map at a level: its score, and the ends of the interval of the score. All in percent."""
+    """A row of the map at a level, in percent: its score, and the ends of the interval, as an axis counts them."""
 
     layer: str
     level: float
@@ -69,34 +80,41 @@ class CurvePoint:
     high: float
 
 
-def curve_points(rows: Sequence[SensitivityRow], dense: float) -> list[CurvePoint]:
+def curve_points(rows: Sequence[SensitivityRow], dense: float, metric: Metric = ACCURACY) -> list[CurvePoint]:
     """The points of every row, the first at level 0: the dense network. Cells without an estimate yet are left out."""
     points: list[CurvePoint] = []
+    lowest, highest = metric.ends
     for row in rows:
-        points.append(CurvePoint(row.name, 0.0, 100 * dense, 100 * dense, 100 * dense))
+        points.append(CurvePoint(row.name, 0.0, *[on_axis(dense, metric)] * 3))
         for cell in row.cells:
             seen = cell.estimate
             if seen.samples:
-                low, high = max(seen.score - seen.half_width, 0.0), min(seen.score + seen.half_width, 1.0)
-                points.append(CurvePoint(row.name, 100 * cell.level, 100 * seen.score, 100 * low, 100 * high))
+                low, high = max(seen.score - seen.half_width, lowest), min(seen.score + seen.half_width, highest)
+                scores = (on_axis(each, metric) for each in (seen.score, low, high))
+                points.append(CurvePoint(row.name, 100 * cell.level, *scores))
     return points
 
 
-def curves_figure(points: Sequence[CurvePoint], dense: float, height: int = 300) -> go.Figure:
-    """Accuracy over the level: a line with its 95 % band for each layer, and a dashed line for the dense network.
+def curves_figure(
+    points: Sequence[CurvePoint], dense: float, height: int = 300, metric: Metric = ACCURACY
+) -> go.Figure:
+    """Score over the level: a line with its 95 % band for each layer, and a dashed line for the dense network.
 
-    The axes are fixed, so that they do not move while estimates do. Only the first `MOST_CURVES` layers are drawn.
+    The axes of a metric with bounds are fixed, so that they do not move while estimates do. Only the first
+    `MOST_CURVES` layers are drawn.
     """
     figure = go.Figure()
     uncut = STAGES["dense"]
     figure.add_scatter(
         x=[0, 100],
-        y=[100 * dense] * 2,
+        y=[on_axis(dense, metric)] * 2,
         name="dense",
         mode="lines",
         line={"color": uncut.hue, "dash": uncut.dash, "width": 1.5},
-        hovertemplate="dense: %{y:.2f} %<extra></extra>",
+        hovertemplate=f"dense: {hover_text('y', metric)}<extra></extra>",
     )
+    digits = ".2f" if metric.percent else ".4g"
+    ends = f"%{{customdata[0]:{digits}}} to %{{customdata[1]:{digits}}}"
     layers = list(dict.fromkeys(point.layer for point in points))
     for layer, style in zip(layers, LAYERS, strict=False):
         own = [point for point in points if point.layer == layer]
@@ -119,8 +137,8 @@ def curves_figure(points: Sequence[CurvePoint], dense: float, height: int = 300)
             mode="lines+markers",
             line={"color": style.hue, "dash": style.dash},
             marker={"symbol": style.mark, "size": 7},
-            hovertemplate="%{y:.2f} % (%{customdata[0]:.2f} to %{customdata[1]:.2f}) at %{x:.0f} % pruned",
+            hovertemplate=f"{hover_text('y', metric)} ({ends}) at %{{x:.0f}} % pruned",
         )
     figure.update_xaxes(title={"text": "share of the layer that is pruned, %"}, range=[0, 100], **AXIS)
-    figure.update_yaxes(title={"text": "accuracy, % (validation)"}, range=[0, 100], **AXIS)
+    figure.update_yaxes(title={"text": axis_title(metric, "validation")}, range=axis_ends(metric), **AXIS)
     return dressed(figure, height)

@@ -8,11 +8,12 @@ from statistics import median
 from typing import Any, Literal
 
 from pruning.events import Event, Exported, Stage, Verified
+from pruning.metric import ACCURACY, Metric
 from pruning.recipe.catalog import kind_of
 from pruning.recipe.recipe import Recipe
 from pruning.recipe.serialization import to_plain
 from pruning.reporting.formatting import percent, significant
-from pruning.reporting.run_summary import latest, stages_of
+from pruning.reporting.run_summary import latest, metric_of_run, stages_of
 from pruning.selection.amounts import Amount, PerLayer
 
 
@@ -20,16 +21,18 @@ from pruning.selection.amounts import Amount, PerLayer
 class Summary:
     """The result of a run so far: the dense and the tuned network, each None until it is measured.
 
-    `verified` is whether the exported file scored the same in a fresh process; None while nothing is exported.
+    `verified` is whether the exported file scored the same in a fresh process; None while nothing is exported. `metric`
+    says what the scores are.
     """
 
     dense: Stage | None
     tuned: Stage | None
     verified: bool | None
+    metric: Metric = ACCURACY
 
     @property
     def change(self) -> float | None:
-        """Test score of the tuned minus that of the dense network, in [-1, 1]; None until both are measured."""
+        """Test score of the tuned minus that of the dense network; None until both are measured."""
         return self.tuned.score - self.dense.score if self.dense and self.tuned else None
 
 
@@ -39,7 +42,14 @@ def summary(events: Iterable[Event]) -> Summary:
     stages = stages_of(events)
     verified = next((event.same for event in reversed(events) if isinstance(event, Verified)), None)
     exported = any(isinstance(event, Exported) for event in events)
-    return Summary(stages.get("dense"), stages.get("tuned"), bool(verified) if exported else verified)
+    verdict = bool(verified) if exported else verified
+    return Summary(stages.get("dense"), stages.get("tuned"), verdict, metric_of_run(events))
+
+
+def common_metric(found: Sequence[Summary]) -> Metric | None:
+    """What all runs that have scores are scored by; None where they differ, accuracy where none has scores."""
+    metrics = {each.metric for each in found if each.dense is not None}
+    return metrics.pop() if len(metrics) == 1 else None if metrics else ACCURACY
 
 
 def what_is_pruned(recipe: Recipe) -> str:
@@ -119,12 +129,12 @@ SIZES: Mapping[Size, Callable[[Stage], int]] = {
     "macs": lambda stage: stage.macs,
     "nonzero": lambda stage: stage.nonzero,
 }
-"""The measures of size that accuracy can be drawn against."""
+"""The measures of size that the score can be drawn against."""
 
 
 @dataclass(frozen=True)
 class Placed:
-    """A point of the plot of test accuracy, in [0, 1], against size."""
+    """A point of the plot of the test score against size."""
 
     stage: str
     size: int

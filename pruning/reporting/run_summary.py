@@ -15,7 +15,8 @@ from pruning.events import (
     Started,
     TuningStep,
 )
-from pruning.reporting.formatting import count, percent, points, relative, si, significant
+from pruning.metric import ACCURACY, Metric
+from pruning.reporting.formatting import change_text, count, percent, relative, score_label, score_text, si, significant
 
 STAGES = ("dense", "pruned", "tuned", "exported")
 
@@ -27,7 +28,7 @@ VERIFYING = 3
 
 @dataclass(frozen=True)
 class ScorePoint:
-    """A validation score after `step` optimiser steps, and the share of units pruned by then, both in [0, 1]."""
+    """A validation score after `step` optimiser steps, and the share of units pruned by then, in [0, 1]."""
 
     step: int
     score: float
@@ -52,13 +53,17 @@ class CutMark:
 
 @dataclass(frozen=True)
 class Curve:
-    """A run over its `steps` optimiser steps. `dense` is the dense validation score, None until it is measured."""
+    """A run over its `steps` optimiser steps. `dense` is the dense validation score, None until it is measured.
+
+    `metric` says what the scores are.
+    """
 
     scores: tuple[ScorePoint, ...]
     losses: tuple[LossPoint, ...]
     cuts: tuple[CutMark, ...]
     dense: float | None
     steps: int
+    metric: Metric = ACCURACY
 
 
 def curve(events: Iterable[Event]) -> Curve:
@@ -75,6 +80,7 @@ def curve(events: Iterable[Event]) -> Curve:
         cuts=tuple(CutMark(number + 1, step) for number, step in cuts.items()),
         dense=dense.validation if dense else None,
         steps=next((event.steps for event in events if isinstance(event, Started)), 0),
+        metric=metric_of_run(events),
     )
 
 
@@ -154,6 +160,11 @@ def stages_of(events: Iterable[Event]) -> dict[str, Stage]:
     return {event.stage: event.result for event in events if isinstance(event, StageMeasured)}
 
 
+def metric_of_run(events: Iterable[Event]) -> Metric:
+    """What the scores of the run are; accuracy before it has begun, and of runs that an earlier version stored."""
+    return next((event.metric for event in events if isinstance(event, Started)), ACCURACY)
+
+
 NEARLY_ALL = 0.9
 """Of the parameters. Biases and norms are a few percent of most networks: where nothing else takes no part, the share
 of the units that are pruned tells of the whole network, and a second share would only be noise."""
@@ -187,36 +198,42 @@ class StageCell:
 
 @dataclass(frozen=True)
 class StageRow:
-    """One measure, of every stage. The label of an accuracy names the split."""
+    """One measure, of every stage. The label of a score names the split; `key` is the measure in code."""
 
     label: str
     cells: tuple[StageCell, ...]
+    key: str = ""
 
 
-def stage_rows(stages: Mapping[str, Stage]) -> list[StageRow]:
+def stage_rows(stages: Mapping[str, Stage], metric: Metric = ACCURACY) -> list[StageRow]:
     """The table of a result: a row for each measure, with a cell for each stage that was measured."""
     dense = stages.get("dense")
     rows: list[StageRow] = []
-    for label, value, write, compare in _MEASURES:
-        if not any(value(stage) for stage in stages.values()):
+    for key, label, value, write, compare in (*_scores(metric), *_SIZES):
+        if key not in ("score", "validation") and not any(value(stage) for stage in stages.values()):
             continue  # a run of an older version, which did not measure this
         cells: list[StageCell] = []
         for name in (name for name in STAGES if name in stages):
             change = compare(value(dense), value(stages[name])) if dense and name != "dense" else ""
             cells.append(StageCell(name, write(value(stages[name])), change))
-        rows.append(StageRow(label, tuple(cells)))
+        rows.append(StageRow(label, tuple(cells), key))
     return rows
 
 
-_Measure = tuple[str, Callable[[Stage], float], Callable[[float], str], Callable[[float, float], str]]
+_Measure = tuple[str, str, Callable[[Stage], float], Callable[[float], str], Callable[[float, float], str]]
 
 
-def _accuracy(share: float) -> str:
-    return percent(share, 2)
+def _scores(metric: Metric) -> tuple[_Measure, ...]:
+    def write(score: float) -> str:
+        return score_text(score, metric)
 
+    def compare(before: float, after: float) -> str:
+        return change_text(after - before, metric)
 
-def _change_in_points(before: float, after: float) -> str:
-    return points(after - before)
+    return (
+        ("score", score_label(metric, "test"), lambda stage: stage.score, write, compare),
+        ("validation", score_label(metric, "validation"), lambda stage: stage.validation, write, compare),
+    )
 
 
 def _exact(number: float) -> str:
@@ -231,21 +248,20 @@ def milliseconds(number: float) -> str:
     return f"{significant(number)}\u202fms" if number else "not measured"
 
 
-_MEASURES: tuple[_Measure, ...] = (
-    ("accuracy, test", lambda stage: stage.score, _accuracy, _change_in_points),
-    ("accuracy, validation", lambda stage: stage.validation, _accuracy, _change_in_points),
-    ("parameters", lambda stage: stage.parameters, _exact, relative),
-    ("non-zeros", lambda stage: stage.nonzero, _exact, relative),
-    ("bytes", lambda stage: stage.bytes, _bytes, relative),
-    ("bytes, gzipped", lambda stage: stage.gzip_bytes, _bytes, relative),
-    ("MACs", lambda stage: stage.macs, si, relative),
-    ("latency of one sample, one core, fastest of 25", lambda stage: stage.latency_ms, milliseconds, relative),
+_LATENCY = "latency of one sample, one core, fastest of 25"
+_SIZES: tuple[_Measure, ...] = (
+    ("parameters", "parameters", lambda stage: stage.parameters, _exact, relative),
+    ("nonzero", "non-zeros", lambda stage: stage.nonzero, _exact, relative),
+    ("bytes", "bytes", lambda stage: stage.bytes, _bytes, relative),
+    ("gzip_bytes", "bytes, gzipped", lambda stage: stage.gzip_bytes, _bytes, relative),
+    ("macs", "MACs", lambda stage: stage.macs, si, relative),
+    ("latency_ms", _LATENCY, lambda stage: stage.latency_ms, milliseconds, relative),
 )
 
 
 @dataclass(frozen=True)
 class ClassChange:
-    """A class's test score in two stages, in [0, 1]."""
+    """A class's test score in two stages."""
 
     name: str
     before: float
@@ -256,11 +272,13 @@ class ClassChange:
         return self.after - self.before
 
 
-def worst_classes(before: Stage, after: Stage, classes: Sequence[str], n: int) -> list[ClassChange]:
+def worst_classes(
+    before: Stage, after: Stage, classes: Sequence[str], n: int, metric: Metric = ACCURACY
+) -> list[ClassChange]:
     """At most `n` classes whose score got worse, the largest loss first; the other classes are left out."""
     pairs = zip(classes, before.class_scores, after.class_scores, strict=False)
-    changes = sorted((ClassChange(*values) for values in pairs), key=lambda change: change.change)
-    return [change for change in changes if change.change < 0][:n]
+    changes = sorted((ClassChange(*values) for values in pairs), key=lambda change: -metric.drop(change.change))
+    return [change for change in changes if metric.drop(change.change) > 0][:n]
 
 
 @dataclass(frozen=True)
@@ -274,7 +292,7 @@ class SizePoint:
 
 
 def size_points(stages: Mapping[str, Stage]) -> list[SizePoint]:
-    """Test accuracy and size, a point for each stage that was measured."""
+    """Test score and size, a point for each stage that was measured."""
     return [
         SizePoint(name, stages[name].score, stages[name].bytes, stages[name].gzip_bytes)
         for name in STAGES

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from pruning.errors import RecipeError
 from pruning.evaluation.accuracy import guessing
 from pruning.evaluation.stages import measure_stage
 from pruning.events import Event, Stage, StageMeasured, StageName, Started, SurgeryChecked, Warned
@@ -32,7 +33,7 @@ from pruning.run.rounds import (
     resumed_round,
 )
 from pruning.training.fine_tuning import steps_per_epoch
-from pruning.workload import Workload
+from pruning.workload import Workload, metric_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,8 +66,9 @@ def prune(
     """
     device = device or default_device()
     model = open_model(workload, device)
+    _require_drop(workload, recipe)  # before any work
     if recipe.tuning.epochs:
-        require_loss(workload, model, device)  # before any work
+        require_loss(workload, model, device)
     groups = chosen_groups(workload, recipe, model)
     context = RunContext(workload, recipe, device, model, groups, cost_model(model, workload.example.to(device)))
     stoppable = context.stoppable(stop)
@@ -85,6 +87,13 @@ def prune(
     return PruneResult(model, keep, {**plan.stages, "tuned": tuned}, stopped, sizes)
 
 
+def _require_drop(workload: Workload, recipe: Recipe) -> None:
+    """RecipeError if the schedule would stop at a drop that is larger than the metric's whole range."""
+    metric, drop = metric_of(workload.task), recipe.schedule.max_drop
+    if drop is not None and drop > metric.span:
+        raise RecipeError(f"schedule.max_drop is {drop}; it lies between 0 and {metric.span:g}", "schedule")
+
+
 def _planned(context: RunContext) -> Generator[Event, None, tuple[Plan, RankedUnits]]:
     """Score the dense network's units and measure the first two stages: dense, and the whole amount taken at once."""
     recipe, workload = context.recipe, context.workload
@@ -93,10 +102,11 @@ def _planned(context: RunContext) -> Generator[Event, None, tuple[Plan, RankedUn
     steps = steps_per_epoch(recipe.tuning, workload.train) * recipe.tuning.epochs
     rounds = tuple(recipe.schedule.rounds_of(steps, target.counts.asked / target.counts.units))
     total = sum(each.steps for each in rounds)
-    yield Started(workload.name, device_name(context.device), len(rounds), total, workload.task.classes)
+    metric, classes = metric_of(workload.task), workload.task.classes
+    yield Started(workload.name, device_name(context.device), len(rounds), total, classes, metric)
     dense = measure_stage(context.model, workload, context.device)
     yield StageMeasured("dense", dense)
-    if sentence := guessing(dense.score, dense.samples, len(workload.task.classes)):
+    if sentence := guessing(dense.score, dense.samples, len(classes), metric):
         yield Warned(sentence)
     pruned = yield from _measure_cut(context, target)
     yield StageMeasured("pruned", pruned)

@@ -13,6 +13,7 @@ from pruning.events import Event, Exported, Finished, PrunedValues, Resumed, Sta
 from pruning.exporters import Record, export, kinds_of, missing_packages, require_writable
 from pruning.exporters.verification import differences, score_files_afresh
 from pruning.exporters.workload_source import WorkloadSource
+from pruning.metric import ACCURACY, Metric
 from pruning.model.devices import default_device, device_name
 from pruning.model.module_sizes import saved_tensors
 from pruning.recipe.recipe import Recipe
@@ -21,7 +22,7 @@ from pruning.run import checkpoints as kept
 from pruning.run.checkpoints import Checkpoint, CheckpointError
 from pruning.run.engine import PruneResult, prune
 from pruning.run.rounds import RunState, Save, Stop
-from pruning.workload import Workload
+from pruning.workload import Workload, metric_of
 
 WEIGHTS = ("safetensors", "pt")
 """The artefacts that hold the network: these are loaded and scored again."""
@@ -45,6 +46,7 @@ class RunResult:
     verified: Verified | None
     stopped: bool
     values: PrunedValues | None
+    metric: Metric = ACCURACY
 
 
 def carry_out(
@@ -85,6 +87,7 @@ def carry_out(
         verified=verified,
         stopped=pruned.stopped,
         values=values_of(log),
+        metric=metric_of(workload.task),
     )
 
 
@@ -111,7 +114,8 @@ def export_verified(
     artefacts = {kind: str(export(kind, record(), out)) for kind in kinds}
     timeout_s = PATIENCE_S + 10 * (time.monotonic() - begun)  # the run itself scored both splits at least three times
     files = [Path(artefacts[kind]) for kind in WEIGHTS]
-    verified = yield from _noted(log, _verified(pruned, files, source, device, timeout_s))
+    verifying = _verified(pruned, files, source, device, timeout_s, metric_of(workload.task))
+    verified = yield from _noted(log, verifying)
     if missing := missing_packages():
         warning = Warned(
             f"report.html is not written: it needs {' and '.join(missing)}; run pip install 'pruning-explorer[app]'"
@@ -196,7 +200,12 @@ def prune_within_memory(
 
 
 def _verified(
-    pruned: PruneResult, files: list[Path], source: WorkloadSource, device: torch.device, timeout_s: float
+    pruned: PruneResult,
+    files: list[Path],
+    source: WorkloadSource,
+    device: torch.device,
+    timeout_s: float,
+    metric: Metric,
 ) -> Generator[Event, None, Verified | None]:
     """Score the files in a fresh process, as the stage `exported`. Nothing is called verified that is not the same."""
     tuned = pruned.stages["tuned"]
@@ -207,7 +216,7 @@ def _verified(
         return None
     exported = found[0].stage
     yield StageMeasured("exported", exported)
-    differ = differences(tuned, saved_tensors(pruned.model, pruned.sizes), found)
+    differ = differences(tuned, saved_tensors(pruned.model, pruned.sizes), found, metric)
     for sentence in differ:
         yield Warned(f"not verified: {sentence}; the files are kept")
     verified = Verified(tuned.score, exported.score, same=not differ)

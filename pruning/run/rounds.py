@@ -18,9 +18,10 @@ from pruning.model.devices import Randomness
 from pruning.model.units import Keep, Masks, UnitGroup, apply_masks, masks_of
 from pruning.pipeline.one_shot import Decision, RankedUnits, rank_units
 from pruning.recipe.recipe import Recipe
+from pruning.reporting.formatting import worse_than_allowed
 from pruning.training.fine_tuning import Training
 from pruning.training.schedules import Round
-from pruning.workload import Batch, Split, Workload
+from pruning.workload import Batch, Split, Workload, metric_of
 
 Stop = Callable[[], bool]
 
@@ -196,7 +197,7 @@ def carry_out_rounds(
     try:
         while True:
             score = yield from _finish(context, plan, current, save)
-            lost = plan.stages["dense"].validation - score
+            lost = metric_of(context.workload.task).drop(score - plan.stages["dense"].validation)
             cut = current.cut
             if cut.before is not None and drop is not None and lost > drop and not stop():
                 keep = cut.before.keep
@@ -281,10 +282,8 @@ def _take_back(
     """Undo the round. The earlier cut and its score are reported again: the last events describe the run's result."""
     context.restore(before.tensors)
     back = f"of round {cut.number}" if cut.number else "before any cut"
-    yield Warned(
-        f"round {cut.number + 1}: validation accuracy dropped by {100 * lost:.2f} points, more than {100 * drop:g}: "
-        f"the result is the network {back}"
-    )
+    worse = worse_than_allowed(lost, drop, metric_of(context.workload.task))
+    yield Warned(f"round {cut.number + 1}: validation {worse}: the result is the network {back}")
     yield from _report_masked(before.reported)
     yield context.validated(before.reported.round, cut.done, before.keep)
 

@@ -68,7 +68,7 @@ class WorkloadContract:
         assert torch.equal(first[0], again[0]), "train: other inputs for the same generator"
         assert torch.equal(first[1], again[1]), "train: other targets for the same generator"
 
-    def test_the_task_gives_each_sample_a_score_from_0_to_1(self) -> None:
+    def test_the_task_gives_each_sample_a_score_in_the_range_of_its_metric(self) -> None:
         validation = Evaluator(self.workload.validation, self.workload.task, CPU)
         index = torch.arange(_few(self.workload.validation))
         model = open_model(self.workload, CPU)

@@ -181,8 +181,10 @@ class Until:
     Validation accuracy is compared with the dense network's at the end of each round's tuning.
     """
 
-    max_drop: Annotated[float, Between(0.0, 1.0, step=0.005)] = 0.01
-    """The largest drop of validation accuracy, as a share of 1: 0.01 is one point."""
+    max_drop: Annotated[float, Between(0.0, 1.0, step=0.005, beyond=True)] = 0.01
+    """The largest drop of validation accuracy, as a share of 1: 0.01 is one point. Another metric counts in its own
+    unit, and where lower is better a rise counts.
+    """
     rounds: Rounds = 10
     """Rounds up to the whole amount."""
 

@@ -27,6 +27,7 @@ CALLS = {
     "Workload": "name build example train validation test task data checkpoints",
     "TensorSplit": "inputs targets prepare augment",
     "Classification": "classes",
+    "Metric": "name better low high",
 }
 """Public name -> the parameters that a call of it may give; those after * only by name."""
 
@@ -41,6 +42,7 @@ MEMBERS = {
     "Split": "batch",
     "Task": "classes loss judge",
     "Classification": "classes loss judge",
+    "Metric": "name better low high",
 }
 """Public class -> its attributes and methods."""
 

@@ -52,7 +52,7 @@ def test_a_run_from_another_folder_ends_with_one_line_of_json(tmp_path: Path) ->
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     last = json.loads(done.stdout.splitlines()[-1])
-    assert list(last) == ["run", "workload", "device", "stages", "artefacts"]
+    assert list(last) == ["run", "workload", "device", "metric", "stages", "artefacts"]
     assert last["run"] == from_json(Path(recipe).read_text()).name and last["workload"] == "own"
     assert list(last["stages"]) == ["dense", "pruned", "tuned", "exported"]
     assert all(list(stage) == STAGE_KEYS for stage in last["stages"].values())

@@ -32,7 +32,7 @@ from pruning.training.tuning import Tuning
 from pruning.workload import Workload, Workloads
 from tests.networks import tiny
 
-engine.guessing = lambda score, samples, classes: ""  # the tiny networks are as they were drawn, and guess
+engine.guessing = lambda *_: ""  # the tiny networks are as they were drawn, and guess
 
 QUICK = Recipe("mlp", tuning=Tuning(epochs=1, batch_size=50))
 LONG = Recipe("mlp", schedule=Polynomial(rounds=2), tuning=Tuning(epochs=100_000, batch_size=50))

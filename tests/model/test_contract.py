@@ -11,6 +11,7 @@ from pruning.errors import WorkloadError
 from pruning.evaluation.accuracy import Evaluator, guessing
 from pruning.events import Stage, SurgeryChecked, Warned
 from pruning.granularities import Channels
+from pruning.metric import ACCURACY
 from pruning.model.contract import require_loss
 from pruning.model.preparation import open_model
 from pruning.recipe.recipe import Recipe
@@ -162,6 +163,44 @@ def test_a_judge_that_fails_is_named_with_the_shapes():
 def test_a_score_from_0_to_1_is_taken():
     own = regression(lambda o, t: torch.exp(-((o - t) ** 2)).flatten())
     assert 0 < Evaluator(own.validation, own.task, CPU).score(open_model(own, CPU)) < 1
+
+
+def small_error(o: Tensor, t: Tensor) -> Tensor:
+    """The squared error, in [0, 1]."""
+    return ((o - t) ** 2).flatten() / 100
+
+
+def test_an_error_that_is_taken_for_an_accuracy_is_pointed_out():
+    assert "the higher scores the higher its loss() is, as if lower were better" in refused(regression(small_error))
+
+
+def test_who_says_what_the_scores_are_is_believed():
+    class Said(Regression):
+        metric = ACCURACY
+
+    own = regression(small_error)
+    open_model(replace(own, task=Said(small_error)), CPU)
+
+
+@pytest.mark.parametrize(
+    "score",
+    [
+        lambda o, t: ((o - t).abs() > 1.0).float().flatten(),  # two values say little
+        lambda o, t: ((o - t) ** 2).flatten().argsort(descending=True).argsort() / 100,  # the order of accuracies
+    ],
+)
+def test_scores_in_another_order_than_their_losses_are_taken(score):
+    open_model(regression(score), CPU)
+
+
+def test_a_loss_that_is_of_train_mode_alone_says_nothing_of_the_scores():
+    class Training(Regression):
+        def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+            if not model.training:
+                raise RuntimeError("no auxiliary output")
+            return super().loss(model, batch)
+
+    open_model(replace(regression(small_error), task=Training(small_error)), CPU)
 
 
 def test_a_score_is_checked_wherever_samples_are_scored():

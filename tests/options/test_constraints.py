@@ -52,6 +52,12 @@ def test_what_is_no_finite_number_is_in_no_range(value, above):
 def test_a_range_is_said_in_words():
     assert (str(Between(1, 8)), str(Between(0.0, 0.5))) == ("from 1 to 8", "from 0 to 0.5")
     assert str(Between(0.0, 10.0, above=True)) == "above 0 and at most 10"
+    assert str(Between(0.0, 1.0, beyond=True)) == "from 0 on"
+
+
+@pytest.mark.parametrize("value, inside", [(-0.1, False), (0.0, True), (7.5, True), (float("inf"), False)])
+def test_a_range_that_goes_on_takes_every_finite_number_from_its_low_end_on(value, inside):
+    assert Between(0.0, 1.0, beyond=True).holds(value) == inside
 
 
 @pytest.mark.parametrize(
@@ -81,7 +87,8 @@ FIELDS = [(made, name) for choice in CHOICES.values() for made in choice.rows.va
 @pytest.mark.parametrize("made, name", FIELDS, ids=lambda value: getattr(value, "__name__", value))
 def test_every_field_of_the_tables_that_has_a_range_checks_it_and_says_it(made, name):
     limits = ranges(made)[name]
-    for value in (limits.high + 1, limits.low if limits.above else limits.low - 1):
+    above = [] if limits.beyond else [limits.high + 1]
+    for value in (*above, limits.low if limits.above else limits.low - 1):
         with pytest.raises(RecipeError, match=rf"\.{name}(\.a)? is {value}".replace("+", r"\+")):
             made(**{name: {"a": value} if name == "shares" else value})
     assert str(limits) in takes(made, name)

@@ -168,7 +168,7 @@ def test_equal_recipes_have_equal_names(written, meant):
             {"scope": {"kind": "global", "normalise": None}},
             "scope.normalise is missing; use one of none, mean, l2, max",
         ),
-        ({"schedule": {"kind": "until", "max_drop": -1}}, "schedule.max_drop is -1.0; it lies between 0 and 1"),
+        ({"schedule": {"kind": "until", "max_drop": -1}}, "schedule.max_drop is -1.0; it is 0 or more"),
         (
             {"schedule": {"kind": "polynomial_decay", "begin_step": 9, "end_step": 9}},
             "schedule.begin_step is 9 and end_step 9; the begin comes before the end",

@@ -1,6 +1,7 @@
 """Runs side by side: what they came to, what differs, when the next one starts."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -9,13 +10,15 @@ from hypothesis import strategies as st
 from pruning.criteria import Taylor
 from pruning.events import Event, Exported, Masked, Measured, Stage, StageMeasured, Started, TuningStep, Verified
 from pruning.granularities import Channels
+from pruning.metric import ACCURACY, Metric
 from pruning.recipe.recipe import Recipe, to_dict, to_json
 from pruning.reporting.formatting import THIN
 from pruning.reporting.palette import RUN_MARKS, run_style
-from pruning.reporting.plots_runs import Drawn, accuracy_figure, accuracy_size_figure
+from pruning.reporting.plots_runs import Drawn, score_figure, score_size_figure
 from pruning.reporting.run_history import (
     Placed,
     Setting,
+    common_metric,
     differing,
     how_much,
     placed,
@@ -143,17 +146,17 @@ def test_nobody_starts_earlier_for_one_more_ahead(left: list[float], ahead: list
 def test_figures_draw_what_the_runs_say() -> None:
     stages = {"dense": DENSE, "tuned": TUNED}
     runs = [Drawn(name, curve(EVENTS), placed(stages, "gzip_bytes")) for name in ("one", "two")]
-    first, second = accuracy_figure(runs).data
+    first, second = score_figure(runs).data
     assert (list(first.x), list(first.y)) == ([0, 20], [50.0, 75.0])
     assert (first.name, second.name) == ("one", "two")
-    (one, _) = accuracy_size_figure(runs, "gzip_bytes").data
+    (one, _) = score_size_figure(runs, "gzip_bytes").data
     assert (list(one.x), list(one.y)) == ([0.4, 1.0], [87.5, 90.0])
     assert list(one.marker.symbol) == ["circle", "circle-open"]
 
 
 def test_a_run_that_has_measured_nothing_can_be_drawn() -> None:
     runs = [Drawn("new", curve([]), ())]
-    assert len(accuracy_figure(runs).data) == len(accuracy_size_figure(runs, "macs").data) == 1
+    assert len(score_figure(runs).data) == len(score_size_figure(runs, "macs").data) == 1
 
 
 def test_runs_differ_in_more_than_hue() -> None:
@@ -162,3 +165,12 @@ def test_runs_differ_in_more_than_hue() -> None:
         assert len({getattr(style, field) for style in styles}) == len(styles)
     assert len({run_style(place) for place in range(210)}) == 210
     assert all(run_style(place).mark in RUN_MARKS for place in range(10))
+
+
+def test_runs_have_a_metric_in_common_or_none() -> None:
+    error = Metric("MSE", "lower", low=0.0)
+    dense = StageMeasured("dense", DENSE)
+    accurate, wrong = summary([STARTED, dense]), summary([replace(STARTED, metric=error), dense])
+    queued = summary([])
+    assert common_metric([accurate, queued]) == common_metric([queued]) == common_metric([]) == ACCURACY
+    assert common_metric([wrong, queued]) == error and common_metric([accurate, wrong]) is None

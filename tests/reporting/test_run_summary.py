@@ -11,6 +11,7 @@ from pruning.events import (
     TuningStep,
     Warned,
 )
+from pruning.metric import Metric
 from pruning.reporting.formatting import MINUS, THIN
 from pruning.reporting.palette import STAGES as STAGE_STYLES
 from pruning.reporting.plots_run import curve_figure, size_figure
@@ -23,10 +24,12 @@ from pruning.reporting.run_summary import (
     curve,
     latest,
     leaves_out,
+    metric_of_run,
     progress,
     share_of_all,
     size_points,
     stage_rows,
+    stages_of,
     values_of,
     worst_classes,
 )
@@ -156,3 +159,38 @@ def test_stages_differ_in_more_than_hue() -> None:
     styles = STAGE_STYLES.values()
     for field in ("hue", "dash", "mark"):
         assert len({getattr(style, field) for style in styles}) == len(styles)
+
+
+ERROR = Metric("MSE", "lower", low=0.0)
+MEASURED_BY_ERROR: list[Event] = [
+    Started("net", "cpu", 1, 20, ("a", "b", "c"), ERROR),
+    StageMeasured("dense", stage(0.25, 0.5, classes=(0.1, 0.2, 0.3))),
+    StageMeasured("tuned", stage(0.75, 0.375, classes=(0.5, 0.1, 0.4))),
+]
+
+
+def test_a_run_is_shown_by_the_metric_that_it_says() -> None:
+    stages = stages_of(MEASURED_BY_ERROR)
+    test, validation, *_ = stage_rows(stages, metric_of_run(MEASURED_BY_ERROR))
+    assert (test.label, validation.label) == ("MSE, test (lower is better)", "MSE, validation (lower is better)")
+    assert [cell.text for cell in test.cells] == ["0.2500", "0.7500"]
+    assert test.cells[1].change == "+0.500 worse" and validation.cells[1].change == f"{MINUS}0.125 better"
+
+
+def test_the_classes_that_lost_most_are_those_whose_error_grew() -> None:
+    stages = stages_of(MEASURED_BY_ERROR)
+    found = worst_classes(stages["dense"], stages["tuned"], ("a", "b", "c"), 3, ERROR)
+    assert [change.name for change in found] == ["a", "c"]  # by 0.4 and 0.1; b is better
+
+
+def test_an_error_of_nothing_is_shown() -> None:
+    labels = [row.label for row in stage_rows({"dense": stage(0.0, 0.0)}, ERROR)]
+    assert labels[:2] == ["MSE, test (lower is better)", "MSE, validation (lower is better)"]
+
+
+def test_an_error_is_drawn_in_its_own_unit() -> None:
+    drawn = curve_figure(curve([*MEASURED_BY_ERROR, Measured(0, 20, "validation", 0.375, 0.6)]))
+    values = {trace.name: trace for trace in drawn.data}
+    assert list(values["while tuning"].y) == [0.375] and list(values["dense"].y) == [0.5, 0.5]
+    assert drawn.layout.yaxis.title.text == "MSE (validation), lower is better"
+    assert size_figure(size_points(stages_of(MEASURED_BY_ERROR)), ERROR).data[0].y[0] == 0.25

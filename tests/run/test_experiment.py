@@ -12,6 +12,7 @@ from pruning.errors import ExportError
 from pruning.events import Event, Exported, Finished, StageMeasured, Started, TuningStep, Verified, Warned
 from pruning.exporters.verification import differences, score_files_afresh
 from pruning.granularities import Heads, Weights
+from pruning.metric import Metric
 from pruning.model.devices import device_name
 from pruning.recipe.recipe import Recipe, from_json
 from pruning.run import experiment as runs
@@ -201,6 +202,8 @@ def test_scores_are_compared_on_both_splits(tmp_path: Path) -> None:
         other = type(tuned)(**{**vars(tuned), field: 0.125})
         (sentence,) = differences(other, tensors, found)
         assert f"on the {split} split" in sentence and "12.500" in sentence
+        (sentence,) = differences(other, tensors, found, Metric("MSE", better="lower"))
+        assert "0.12500" in sentence and "%" not in sentence
 
 
 @pytest.mark.usefixtures("quick")

@@ -94,7 +94,11 @@ def contract_of(fault: str) -> WorkloadContract:
             "test_augmentation_draws_from_the_generator_that_it_is_given",
             "train: other inputs for the same generator",
         ),
-        ("scores below 0", "test_the_task_gives_each_sample_a_score_from_0_to_1", "judge() gave scores from -1 to 1"),
+        (
+            "scores below 0",
+            "test_the_task_gives_each_sample_a_score_in_the_range_of_its_metric",
+            "judge() gave scores from -1 to 1",
+        ),
         (
             "nothing learns",
             "test_the_loss_is_one_finite_number_from_which_the_model_learns",

@@ -161,7 +161,7 @@ def test_only_until_stops_by_itself():
         (Polynomial, {"power": float("nan")}, r"schedule\.power is nan"),
         (Linear, {"rounds": 1001}, r"schedule\.rounds is 1001; it lies between 1 and 1000"),
         (Geometric, {"share": 0.0}, r"schedule\.share is 0\.0; it lies between 0\.01 and 0\.99"),
-        (Until, {"max_drop": -0.1}, r"schedule\.max_drop is -0\.1; it lies between 0 and 1"),
+        (Until, {"max_drop": -0.1}, r"schedule\.max_drop is -0\.1; it is 0 or more"),
         (PolynomialDecay, {"initial": 1.5}, r"schedule\.initial is 1\.5; it lies between 0 and 1"),
         (PolynomialDecay, {"frequency": 0}, r"schedule\.frequency is 0; it lies between 1 and"),
         (

@@ -1,5 +1,8 @@
 """The curves of a run as the page draws them: the points of the run, in the looks of the report."""
 
+from dataclasses import replace
+
+from pruning.metric import Metric
 from pruning.reporting.palette import DASH_LENGTHS, SERIES
 from pruning.reporting.run_summary import Curve, LossPoint, ScorePoint
 from views.shared.run_curves import curves_spec
@@ -20,3 +23,16 @@ def test_each_series_has_the_look_that_it_has_in_the_report() -> None:
         colour, dash = chart["encoding"]["color"]["scale"], chart["encoding"]["strokeDash"]["scale"]
         assert colour == {"domain": names, "range": [SERIES[name].hue for name in names]}
         assert dash == {"domain": names, "range": [DASH_LENGTHS[SERIES[name].dash] for name in names]}
+
+
+def test_a_score_that_is_not_in_percent_has_a_panel_of_its_own() -> None:
+    scores, sparsity, _ = curves_spec(replace(CURVE, metric=Metric("MSE", "lower", low=0.0)))["vconcat"]
+    points = [(row["series"], row["step"], row["value"]) for row in scores["data"]["values"]]
+    assert points == [("MSE", 0, 0.5), ("MSE", 10, 0.75)]
+    assert scores["encoding"]["y"]["title"] == "MSE (validation), lower is better"
+    assert [row["value"] for row in sparsity["data"]["values"]] == [20.0, 40.0]
+
+
+def test_another_share_is_drawn_as_accuracy_is_under_its_own_name() -> None:
+    above, _ = curves_spec(replace(CURVE, metric=Metric("IoU", low=0.0, high=1.0)))["vconcat"]
+    assert {row["series"] for row in above["data"]["values"]} == {"IoU", "sparsity"}

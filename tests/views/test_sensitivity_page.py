@@ -22,6 +22,7 @@ from pruning.layer_sensitivity.result import (
     largest_cuts,
     suggested,
 )
+from pruning.metric import Metric
 from pruning.recipe.recipe import Recipe, from_json, to_json
 from pruning.selection.amounts import PerLayer, Sparsity
 from tests.views.conftest import InProcess
@@ -86,6 +87,17 @@ def test_the_table_tells_measured_estimated_open_and_unseen_apart() -> None:
     assert unseen == missing == ("none", "…")
 
 
+def test_an_error_that_grows_is_dark_and_one_that_shrinks_is_light() -> None:
+    cells = (cell(0.1, 0.5, 0.0, 1000, True), cell(0.5, -0.5, 0.0, 1000, True))
+    error = Metric("MSE", "lower", low=0.0)
+    sensed = replace(HAND, rows=(SensitivityRow("fc", ("fc",), 10, cells),), metric=error)
+    loss, gain, _ = cells_of(map_html(sensed, {}))["fc"]
+    assert loss == ("on-dark sure", "+0.50 &nbsp; ") and gain == ("on-light sure", "−0.50 &nbsp; ")
+    key = key_html(sensed)
+    assert ">+0.1<" in key and ">+0.2<" in key  # a fifth of the largest loss, and a half
+    assert "MSE (lower is better)" in key and "points" not in key + map_html(sensed, {})
+
+
 def test_names_and_reasons_are_text_and_never_markup() -> None:
     html = map_html(HAND, {})
     assert "with conv&lt;2&gt;" in html and "its &lt;output&gt; is read twice" in html and "<2>" not in html
@@ -96,7 +108,8 @@ def test_names_and_reasons_are_text_and_never_markup() -> None:
 
 
 def test_the_key_has_no_loss_that_the_network_cannot_have() -> None:
-    assert "−50" in key_html(0.9) and "−50" not in key_html(0.4) and ">0<" in key_html(0.4)
+    good, poor = key_html(HAND), key_html(replace(HAND, dense=0.4))
+    assert "−50" in good and "−50" not in poor and ">0<" in poor
 
 
 def opened(app: AppTest, recipe: Recipe = CHANNELS) -> AppTest:

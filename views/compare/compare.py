@@ -9,6 +9,7 @@ from pruning.criteria import CRITERIA
 from pruning.errors import PruningError
 from pruning.interactive.queries import agree, know_more, open_workload
 from pruning.interactive.responses import ModelView
+from pruning.metric import ACCURACY, Metric
 from pruning.pipeline.comparison import Compared, candidates
 from pruning.recipe.catalog import kind_of
 from pruning.recipe.recipe import Recipe
@@ -30,11 +31,8 @@ def page() -> None:
         st.error(problem)
     choice = recipe_sidebar.choose()
     st.subheader(_("Compare criteria"))
-    st.caption(
-        _(
-            "The cut on the left, made once by each criterion, without tuning: what it costs to score, what accuracy it leaves, and how far the criteria agree."
-        )
-    )
+    about = st.empty()
+    about.caption(_about(ACCURACY))
     if choice.problem:
         st.warning(_("The choices on the left do not fit together; the comparison is of the last that did."))
     there = candidates(choice.recipe)
@@ -47,11 +45,20 @@ def page() -> None:
     except PruningError as error:
         st.error(str(error))
         return
+    if model.metric.name != ACCURACY.name:
+        about.caption(_about(model.metric))
     recipes = {kind: there[kind] for kind in kinds}
     ready, scored = _next(_known(recipes)) is None, _scored(_known(recipes))
     st.fragment(_measure, run_every=None if ready else POLL_S, key="comparison")(model, recipes, ready, scored)
     if scored:
         _agreement({kind: recipe for kind, recipe in recipes.items() if not _known(recipes)[kind].problem})
+
+
+def _about(metric: Metric) -> str:
+    words = _(
+        "The cut on the left, made once by each criterion, without tuning: what it costs to score, what {metric} it leaves, and how far the criteria agree."
+    )
+    return words.format(metric=_(metric.name))
 
 
 def _pick(recipe: Recipe, there: dict[str, Recipe]) -> list[str]:
@@ -139,8 +146,8 @@ def _show(model: ModelView, rows: list[Compared]) -> None:
     left.html(CSS + table_html(model, rows))
     with right:
         st.plotly_chart(
-            comparison_figure(rows, model.score), key="comparison_chart", width="stretch", config={"displayModeBar": False},
-            alt=_("accuracy of each criterion's cut on the validation split: the numbers are in the table"),
+            comparison_figure(rows, model.score, model.metric), key="comparison_chart", width="stretch", config={"displayModeBar": False},
+            alt=_("{metric} of each criterion's cut on the validation split: the numbers are in the table").format(metric=_(model.metric.name)),
         )  # fmt: skip
 
 

@@ -4,8 +4,9 @@ from html import escape
 
 from pruning.criteria import CRITERIA
 from pruning.interactive.responses import ModelView
+from pruning.metric import ACCURACY, Metric
 from pruning.pipeline.comparison import Compared
-from pruning.reporting.formatting import count, duration, percent, points
+from pruning.reporting.formatting import change_text, count, duration, score_text, width_text
 from views.shared.language import _
 
 CSS = """<style>
@@ -21,43 +22,52 @@ CSS = """<style>
 
 
 def table_html(model: ModelView, rows: list[Compared]) -> str:
-    """A row for each criterion: accuracy, change, seconds and samples through the network."""
+    """A row for each criterion: score, change, seconds and samples through the network."""
     heads = (
-        _("criterion"), _("pruned, of units"), _("accuracy (validation)"), _("change"), _("scored in"), _("forward"), _("backward"),
+        _("criterion"), _("pruned, of units"), _head(model.metric), _("change"), _("scored in"), _("forward"), _("backward"),
     )  # fmt: skip
     head = "".join(f"<th scope='col'>{escape(text)}</th>" for text in heads)
-    body = "".join(_row(row) for row in rows)
+    body = "".join(_row(row, model.metric) for row in rows)
     dense = _(
         "dense: {score} on {samples} validation samples. forward and backward count samples through the network while scoring."
     )
-    few = _("Where fewer units are scored than by others, some layers stay whole: compare accuracies with care.")
+    few = (
+        _("Where fewer units are scored than by others, some layers stay whole: compare accuracies with care.")
+        if model.metric == ACCURACY
+        else _("Where fewer units are scored than by others, some layers stay whole: compare with care.")
+    )
     uneven = len({row.units for row in rows if row.units}) > 1
     words = escape(
-        (few + " " if uneven else "") + dense.format(score=percent(model.score, 2), samples=count(model.samples))
+        (few + " " if uneven else "")
+        + dense.format(score=score_text(model.score, model.metric), samples=count(model.samples))
     )
     return f"<div class='scroll'><table class='compared'><tr>{head}</tr>{body}</table><p class='how'>{words}</p></div>"
 
 
-def _row(row: Compared) -> str:
+def _head(metric: Metric) -> str:
+    words = _("{metric} (validation)") if metric.better == "higher" else _("{metric} (validation), lower is better")
+    return words.format(metric=_(metric.name))
+
+
+def _row(row: Compared, metric: Metric) -> str:
     name = f"<th scope='row' title='{escape(CRITERIA[row.kind].formula, quote=True)}' style='text-align:left'>{escape(row.kind.replace('_', ' '))}</th>"
     if row.problem:
         return f"<tr>{name}<td class='words' colspan='6'>{escape(row.problem)}</td></tr>"
     pruned = _("{pruned} of {units}").format(pruned=count(row.pruned), units=count(row.units)) if row.units else ""
-    cells = [pruned, *_score(row), *_effort(row)]
+    cells = [pruned, *_score(row, metric), *_effort(row)]
     return f"<tr>{name}{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
 
 
-def _score(row: Compared) -> tuple[str, str]:
+def _score(row: Compared, metric: Metric) -> tuple[str, str]:
     if row.estimate is None:
         return f"<span class='how'>{escape(_('evaluating') if row.effort else _('scoring units'))}</span>", ""
-    score = row.estimate
-    if score.measured:
-        return (
-            f"<span class='sure'>{percent(score.score, 2)}</span> <span class='how'>{escape(_('measured'))}</span>",
-            points(score.change),
-        )
-    words = _("± {width}, estimated from {n}").format(width=percent(score.half_width), n=count(score.samples))
-    return f"{percent(score.score)} <span class='how'>{escape(words)}</span>", points(score.change)
+    seen = row.estimate
+    change = escape(change_text(seen.change, metric, half_width=seen.half_width))
+    if seen.measured:
+        text = score_text(seen.score, metric)
+        return f"<span class='sure'>{text}</span> <span class='how'>{escape(_('measured'))}</span>", change
+    words = _("± {width}, estimated from {n}").format(width=width_text(seen.half_width, metric), n=count(seen.samples))
+    return f"{score_text(seen.score, metric, 1)} <span class='how'>{escape(words)}</span>", change
 
 
 def _effort(row: Compared) -> tuple[str, str, str]:

@@ -4,10 +4,11 @@ import numpy as np
 import streamlit as st
 
 from pruning.evaluation.estimate import Estimate
+from pruning.metric import ACCURACY, Metric
 from pruning.pipeline.comparison import Compared, Effort
 from pruning.reporting.plots_run import agreement_figure, comparison_figure
 from views.compare.table import CSS, table_html
-from views.gallery.lab import ROWS, model
+from views.gallery.lab import MSE, ROWS, model
 from views.gallery.states import Draw, States
 from views.shared.language import _
 
@@ -27,16 +28,22 @@ LARGE = [
 ]  # fmt: skip
 
 
-def _table(rows: list[Compared]) -> Draw:
+BY_ERROR = [
+    Compared("magnitude", 20_288, 10_144, Effort(0.0021, 0, 0), Estimate(0.08627, 0.0, 0.01507, 10_000, 10_000)),
+    Compared("taylor", 20_288, 10_144, Effort(1.43, 1024, 1024), Estimate(0.0701, 0.0042, -0.0011, 1_200, 10_000)),
+]  # fmt: skip
+
+
+def _table(rows: list[Compared], score: float = 0.9158, metric: Metric = ACCURACY) -> Draw:
     def draw(key: str) -> None:
-        st.html(CSS + table_html(model(ROWS), rows))
+        st.html(CSS + table_html(model(ROWS, score=score, metric=metric), rows))
 
     return draw
 
 
-def _chart(rows: list[Compared]) -> Draw:
+def _chart(rows: list[Compared], score: float = 0.9158, metric: Metric = ACCURACY) -> Draw:
     def draw(key: str) -> None:
-        figure = comparison_figure(rows, 0.9158)
+        figure = comparison_figure(rows, score, metric)
         st.plotly_chart(
             figure, key=f"{key}_chart", config={"displayModeBar": False}, alt=_("accuracy of each criterion")
         )
@@ -56,7 +63,12 @@ STATES: States = {
         "measured, estimated, evaluating, scoring, refused": _table(ALL_SORTS),
         "one": _table([DONE]),
         "10⁷ weights, all pruned": _table(LARGE),
+        "by an error": _table(BY_ERROR, 0.0712, MSE),
     },
-    "accuracy": {"some are estimated": _chart(ALL_SORTS), "nothing is known yet": _chart([Compared("random")])},
+    "accuracy": {
+        "some are estimated": _chart(ALL_SORTS),
+        "nothing is known yet": _chart([Compared("random")]),
+        "an error": _chart(BY_ERROR, 0.0712, MSE),
+    },
     "agreement": {"three criteria": _agreement},
 }

@@ -10,6 +10,7 @@ import streamlit as st
 from pruning.evaluation.estimate import Estimate
 from pruning.events import PrunedValues
 from pruning.interactive.responses import BINS, AccuracyPreview, CutPreview, Heatmap, LayerView, ModelView
+from pruning.metric import ACCURACY, Metric
 from pruning.model.descriptions import Costs, LayerRow
 from pruning.reporting.plots_run import unit_matrix_figure, units_figure
 from views.gallery.states import LONG, Draw, States
@@ -24,8 +25,13 @@ DENSE = Costs(20_490, 20_490, 82_444, 76_012, 1_130_000)
 LARGE = Costs(25_557_032, 25_557_032, 102_228_128, 94_801_223, 4_089_184_256)
 
 
-def model(rows: Sequence[LayerRow], costs: Costs = DENSE) -> ModelView:
-    return ModelView("fashion_cnn", "Fashion-MNIST", "cpu", tuple(rows), (), 0.9158, 10_000, costs)
+MSE = Metric("MSE", "lower", low=0.0)
+
+
+def model(
+    rows: Sequence[LayerRow], costs: Costs = DENSE, score: float = 0.9158, metric: Metric = ACCURACY
+) -> ModelView:
+    return ModelView("fashion_cnn", "Fashion-MNIST", "cpu", tuple(rows), (), score, 10_000, costs, metric=metric)
 
 
 def layer(name: str, shape: tuple[int, ...], why_not: str = "") -> LayerRow:
@@ -68,11 +74,13 @@ def _strip(
     stale: bool = False,
     look: CutPreview = HALF,
     costs: Costs = DENSE,
+    score: float = 0.9158,
+    metric: Metric = ACCURACY,
 ) -> Draw:
     def draw(key: str) -> None:
-        before = model(ROWS, costs)
+        before = model(ROWS, costs, score, metric)
         strip.show(
-            [strip.accuracy(before, outcome, _(waiting) if waiting else ""), *strip.sizes(before, look, outcome)], stale
+            [strip.score(before, outcome, _(waiting) if waiting else ""), *strip.sizes(before, look, outcome)], stale
         )
 
     return draw
@@ -140,6 +148,8 @@ def _heads(key: str) -> None:
 
 ESTIMATED = AccuracyPreview(Estimate(0.908, 0.004, -0.008, 2_400, 10_000), None)
 MEASURED = AccuracyPreview(Estimate(0.9083, 0.0, -0.0075, 10_000, 10_000), 41_200)
+WORSE = AccuracyPreview(Estimate(0.0854, 0.0061, 0.0142, 2_400, 10_000), None)
+WORSE_MEASURED = AccuracyPreview(Estimate(0.08627, 0.0, 0.01507, 10_000, 10_000), 41_200)
 LONG_ROWS = [layer(f"{LONG}.{place}", (768, 768)) for place in range(3)]
 NOTHING_ROWS = [layer(name, shape, REASON) for name, shape in SHAPES.items()]
 LARGE_ROWS = [layer("fc1", (4096, 4096)), layer("fc2", (10_000, 1_001))]
@@ -153,6 +163,8 @@ STATES: States = {
         "many weights": _strip(ESTIMATED, look=cut([view(row, 0.9) for row in LARGE_ROWS], LARGE), costs=LARGE),
         "all pruned": _strip(MEASURED, look=cut([view(row, 1.0) for row in ROWS])),
         "refused, stale": _strip(None, "not measured: the choices do not fit together", stale=True),
+        "an error, estimated": _strip(WORSE, score=0.0712, metric=MSE),
+        "an error, measured": _strip(WORSE_MEASURED, score=0.0712, metric=MSE),
     },
     "layers": {
         "half pruned": _panel(ROWS, HALF),

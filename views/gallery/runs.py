@@ -28,6 +28,7 @@ from pruning.execution.store.records import RunRow, RunState
 from pruning.recipe.recipe import Recipe, to_json
 from pruning.reporting.run_history import summary
 from pruning.selection.amounts import Sparsity
+from views.gallery.lab import MSE
 from views.gallery.states import LONG, LONG_WORDS, Draw, States
 from views.runs import components
 from views.runs.comparison import CSS as RUNS_CSS
@@ -75,6 +76,25 @@ VERIFIED: list[Event] = [*DONE, StageMeasured("exported", TUNED), Exported(FILES
 UNLIKE: list[Event] = [*DONE, Exported({"pt": "removed.pt"}), Verified(0.909, 0.4021, False), Finished(False, 95.0)]
 RESUMED: list[Event] = [*_begun(150), Resumed(4, 0, 0), *_begun(60)[4:], Warned(f"{LONG} was kept whole")]
 LOST = "worker lost: it used more memory than there is; choose a smaller batch, or start the run again"
+
+
+def _by_error(event: Event) -> Event:
+    """The same run scored by an error: what is missing to 1, a tenth of it."""
+    if isinstance(event, StageMeasured):
+        result = event.result
+        return replace(event, result=replace(result, score=_error(result.score), validation=_error(result.validation), class_scores=()))  # fmt: skip
+    if isinstance(event, Measured):
+        return replace(event, score=_error(event.score))
+    if isinstance(event, Verified):
+        return replace(event, score=_error(event.score), reloaded_score=_error(event.reloaded_score))
+    return replace(event, metric=MSE, classes=()) if isinstance(event, Started) else event
+
+
+def _error(score: float) -> float:
+    return (1 - score) / 10
+
+
+ERRORS = [_by_error(event) for event in VERIFIED]
 
 
 def _panel(row: RunRow, events: Sequence[Event], place: str = "") -> Draw:
@@ -161,14 +181,17 @@ STATES: States = {
         "stopped": _panel(_row("stopped"), [*DONE, Finished(True, 60.0)]),
         "failed": _panel(_row("failed"), [*_begun(60), Failed(LOST)]),
         "finished": _panel(_row("finished"), VERIFIED),
+        "scored by an error": _panel(_row("finished"), ERRORS),
     },
     "result": {
         "verified, one file is gone": _result("fashion_cnn-7f3a", VERIFIED),
         "not verified, a long name": _result(LONG_WORDS, UNLIKE),
+        "by an error": _result("regression-7f3a", ERRORS),
     },
     "recipe": {"every setting": _recipe},
     "several runs": {
         "two": _beside([_row("finished"), _row("finished", recipe=OTHER)], [VERIFIED, UNLIKE]),
+        "of two metrics": _beside([_row("finished"), _row("finished", recipe=OTHER)], [VERIFIED, ERRORS]),
         "five with long names": _beside(
             [_row("finished", f"{LONG_WORDS} {place}") for place in range(4)] + [_row("running", LONG, OTHER)],
             [VERIFIED, UNLIKE, [StageMeasured("dense", LARGE), StageMeasured("tuned", LARGE)], [], _begun(30)],

@@ -7,6 +7,7 @@ import streamlit as st
 from pruning.evaluation.estimate import Estimate
 from pruning.layer_sensitivity.result import LEVELS, Sensitivity, SensitivityCell, SensitivityRow
 from pruning.reporting.plots_sensitivity import curve_points
+from views.gallery.lab import MSE
 from views.gallery.states import LONG, Draw, States
 from views.sensitivity import suggestion, table
 from views.sensitivity.curves import curves_spec
@@ -33,11 +34,23 @@ def _map(*rows: SensitivityRow) -> Sensitivity:
     return Sensitivity(rows, LEVELS, DENSE, TOTAL, 0.01, 41_000, 60_000, 12.0)
 
 
+def _by_error(cell: SensitivityCell) -> SensitivityCell:
+    """The same cut scored by an error that grows to six times what it was."""
+    seen = cell.estimate
+    change = -0.5 * seen.change
+    return replace(cell, estimate=replace(seen, score=0.0712 + change, change=change, half_width=0.2 * seen.half_width))
+
+
 GOING_ON = _map(_row("conv1", 14_000), _row("conv2", 9_000, members=("conv2", "conv3"), why=ALONE), _row("fc", 2_000))
 DONE = _map(*(_row(name, 30_000) for name in ("conv1", "conv2", "fc")))
 LONG_NAMES = _map(*(_row(f"{LONG}.{place}", 9_000, 16_777_216) for place in range(3)))
 BEGUN = replace(_map(_row("conv1", 0), _row("fc", 0)), spent=0)
 MANY = _map(*(_row(f"layer{place}.conv", 12_000) for place in range(40)))
+ERRORS = replace(
+    GOING_ON,
+    rows=tuple(replace(row, cells=tuple(map(_by_error, row.cells))) for row in GOING_ON.rows),
+    dense=0.0712, metric=MSE,
+)  # fmt: skip
 CUTS = {"conv1": 0.5, "conv2": 0.3}
 
 
@@ -45,14 +58,15 @@ def _table(sensed: Sensitivity, cuts: dict[str, float], stale: bool = False) -> 
     def draw(key: str) -> None:
         box = st.container(key=f"sensitivity_map_{key}")
         box.html(table.CSS + table.map_html(sensed, cuts, stale))
-        st.html(table.key_html(DENSE))
+        st.html(table.key_html(sensed))
 
     return draw
 
 
 def _curves(sensed: Sensitivity) -> Draw:
     def draw(key: str) -> None:
-        spec = curves_spec(curve_points(sensed.rows[:4], DENSE), DENSE)
+        points = curve_points(sensed.rows[:4], sensed.dense, sensed.metric)
+        spec = curves_spec(points, sensed.dense, sensed.metric)
         st.vega_lite_chart(spec=spec, key=f"{key}_chart", width="stretch", alt="accuracy by level")
 
     return draw
@@ -73,11 +87,17 @@ STATES: States = {
         "long names, 10⁷ weights": _table(LONG_NAMES, {}),
         "many layers": _table(MANY, {}),
         "stale": _table(GOING_ON, {}, stale=True),
+        "of an error": _table(ERRORS, CUTS),
     },
-    "curves": {"being measured": _curves(GOING_ON), "long names": _curves(LONG_NAMES)},
+    "curves": {
+        "being measured": _curves(GOING_ON),
+        "long names": _curves(LONG_NAMES),
+        "of an error": _curves(ERRORS),
+    },
     "largest cuts": {
         "some layers": _cuts(GOING_ON, {**CUTS, "fc": 0.0}),
         "none": _cuts(BEGUN, dict.fromkeys(("conv1", "fc"), 0.0)),
         "long names": _cuts(LONG_NAMES, {f"{LONG}.{place}": 0.1 for place in range(3)}),
+        "of an error": _cuts(ERRORS, {**CUTS, "fc": 0.0}),
     },
 }

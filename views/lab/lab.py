@@ -50,9 +50,11 @@ def _network(choice: recipe_sidebar.Choice, top: DeltaGenerator, middle: DeltaGe
     with top:
         if choice.problem:
             waiting = _("not measured: the choices do not fit together")
-            strip.show([strip.accuracy(model, None, waiting), *strip.sizes(model, now, None)], stale=True)
+            strip.show([strip.score(model, None, waiting), *strip.sizes(model, now, None)], stale=True)
         else:
-            _accuracy(model, now, choice.recipe)
+            _score(model, now, choice.recipe)
+        if model.at_chance:
+            st.caption(_("note: {sentence}").format(sentence=model.at_chance))
     with middle:
         layer_panel.show(model, now, choice.recipe, stale=bool(choice.problem))
     with left:
@@ -63,12 +65,12 @@ def _network(choice: recipe_sidebar.Choice, top: DeltaGenerator, middle: DeltaGe
             units_panel.show(now, choice.recipe, layer)
 
 
-def _accuracy(model: ModelView, now: CutPreview, recipe: Recipe) -> None:
-    """The strip: sizes at once, then accuracy, first from a few samples and then from more until all are seen."""
+def _score(model: ModelView, now: CutPreview, recipe: Recipe) -> None:
+    """The strip: sizes at once, then the score, first from a few samples and then from more until all are seen."""
     place = st.empty()
     with place:
         waiting = _("evaluating the first samples")
-        strip.show([strip.accuracy(model, None, waiting), *strip.sizes(model, now, None)])
+        strip.show([strip.score(model, None, waiting), *strip.sizes(model, now, None)])
     try:
         first = ask(estimate, recipe, FIRST_S)
     except PruningError as error:
@@ -84,7 +86,7 @@ def _accuracy(model: ModelView, now: CutPreview, recipe: Recipe) -> None:
 
 
 def _strip(model: ModelView, now: CutPreview, outcome: AccuracyPreview) -> None:
-    strip.show([strip.accuracy(model, outcome), *strip.sizes(model, now, outcome)])
+    strip.show([strip.score(model, outcome), *strip.sizes(model, now, outcome)])
 
 
 def _sharpen(model: ModelView, now: CutPreview, recipe: Recipe, first: AccuracyPreview) -> None:

@@ -6,10 +6,21 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from pruning.execution.store.records import RunRow
-from pruning.reporting.formatting import count, duration, percent, points, relative, si
+from pruning.metric import Metric
+from pruning.reporting.formatting import change_text, count, duration, relative, score_label, score_text, si
 from pruning.reporting.palette import RUN_MARKS, run_style
-from pruning.reporting.plots_runs import Drawn, accuracy_figure, accuracy_size_figure
-from pruning.reporting.run_history import SIZES, Setting, Size, Summary, differing, placed, plain_recipe, summary
+from pruning.reporting.plots_runs import Drawn, score_figure, score_size_figure
+from pruning.reporting.run_history import (
+    SIZES,
+    Setting,
+    Size,
+    Summary,
+    common_metric,
+    differing,
+    placed,
+    plain_recipe,
+    summary,
+)
 from pruning.reporting.run_summary import curve, stages_of
 from views.shared.language import _
 from views.shared.run_events import milestones_of, name_of, row_of
@@ -44,25 +55,41 @@ def _show(drawn_rows: list[RunRow], was_live: bool) -> None:
     rows = [row_of(row.id) or row for row in drawn_rows]
     if was_live and all(row.over for row in rows):
         st.rerun()
+    events = {row.id: milestones_of(row) for row in rows}
+    found = [summary(events[row.id]) for row in rows]
+    metric = common_metric(found)
     with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
         st.subheader(_("{n} runs compared").format(n=len(rows)), width="content")
+        label = _("score against") if metric is None else _("{metric} against").format(metric=_(metric.name))
         size: Size = st.selectbox(
-            _("accuracy against"), list(SIZES), key="runs_size", format_func=lambda size: _(SIZE_WORDS[size]), width=240
+            label, list(SIZES), key="runs_size", format_func=lambda size: _(SIZE_WORDS[size]), width=240
         )
-    events = {row.id: milestones_of(row) for row in rows}
-    names = [name_of(row) for row in rows]
-    drawn = [Drawn(name_of(row), curve(events[row.id]), placed(stages_of(events[row.id]), size)) for row in rows]
-    left, right = st.columns(2, gap="large")
-    with left:
-        _chart(accuracy_figure(drawn), "runs_curves", _("validation accuracy over optimiser steps of {names}"), names)
-    with right:
-        _chart(accuracy_size_figure(drawn, size), "runs_sizes", _("test accuracy against size of {names}"), names)
-    found = [summary(events[row.id]) for row in rows]
+    if metric is None:
+        names = ", ".join(dict.fromkeys(each.metric.name for each in found if each.dense is not None))
+        st.info(
+            _("These runs are scored by different metrics ({names}): they are not drawn in one chart.").format(
+                names=names
+            )
+        )
+    else:
+        drawn = [Drawn(name_of(row), curve(events[row.id]), placed(stages_of(events[row.id]), size)) for row in rows]
+        _charts(drawn, size, metric)
     st.html(CSS + comparison_html(rows, found))
 
 
-def _chart(figure: go.Figure, key: str, words: str, names: list[str]) -> None:
-    alt = words.format(names=", ".join(names)) + _(": the numbers are in the table below")
+def _charts(drawn: list[Drawn], size: Size, metric: Metric) -> None:
+    names = {"metric": _(metric.name), "names": ", ".join(run.name for run in drawn)}
+    left, right = st.columns(2, gap="large")
+    with left:
+        words = _("validation {metric} over optimiser steps of {names}")
+        _chart(score_figure(drawn, metric), "runs_curves", words.format(**names))
+    with right:
+        words = _("test {metric} against size of {names}")
+        _chart(score_size_figure(drawn, size, metric), "runs_sizes", words.format(**names))
+
+
+def _chart(figure: go.Figure, key: str, words: str) -> None:
+    alt = words + _(": the numbers are in the table below")
     st.plotly_chart(figure, key=key, width="stretch", config={"displayModeBar": False}, alt=alt)
 
 
@@ -104,26 +131,36 @@ def _setting(setting: Setting) -> str:
 
 
 def _results(rows: list[RunRow], found: list[Summary]) -> list[tuple[str, list[tuple[str, str]]]]:
+    metric = common_metric(found)
     return [
         (_("state"), [(_(row.state), "") for row in rows]),
-        (_("accuracy, test"), [_accuracy(each) for each in found]),
-        (_("accuracy, validation"), [_validation(each) for each in found]),
+        (_label(metric, "test"), [_score(each, metric is None) for each in found]),
+        (_label(metric, "validation"), [_validation(each, metric is None) for each in found]),
         *((_(SIZE_WORDS[size]), [_size(each, size) for each in found]) for size in SIZES),
         (_("exported file"), [(_verified(each), "") for each in found]),
         (_("duration"), [(_took(row), "") for row in rows]),
     ]
 
 
-def _accuracy(found: Summary) -> tuple[str, str]:
-    if found.tuned is None or found.change is None:
-        return "–", ""
-    return percent(found.tuned.score, 2), points(found.change)
+def _label(metric: Metric | None, split: str) -> str:
+    """Of runs of several metrics each score says its own."""
+    return _("score, {split}").format(split=_(split)) if metric is None else _(score_label(metric, split))
 
 
-def _validation(found: Summary) -> tuple[str, str]:
+def _score(found: Summary, named: bool) -> tuple[str, str]:
     if found.dense is None or found.tuned is None:
         return "–", ""
-    return percent(found.tuned.validation, 2), points(found.tuned.validation - found.dense.validation)
+    return _written(found.metric, found.dense.score, found.tuned.score, named)
+
+
+def _validation(found: Summary, named: bool) -> tuple[str, str]:
+    if found.dense is None or found.tuned is None:
+        return "–", ""
+    return _written(found.metric, found.dense.validation, found.tuned.validation, named)
+
+
+def _written(metric: Metric, before: float, after: float, named: bool) -> tuple[str, str]:
+    return (f"{metric.name} " if named else "") + score_text(after, metric), change_text(after - before, metric)
 
 
 def _size(found: Summary, size: Size) -> tuple[str, str]:

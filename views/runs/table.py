@@ -10,9 +10,10 @@ import streamlit as st
 from pruning.errors import RecipeError
 from pruning.events import Stage
 from pruning.execution.store.records import RunRow
+from pruning.metric import ACCURACY, Metric
 from pruning.recipe.recipe import from_json
-from pruning.reporting.formatting import duration, percent, points, relative, si
-from pruning.reporting.run_history import Summary, how_much, plain_recipe, what_is_pruned
+from pruning.reporting.formatting import bare_score, change_text, duration, relative, score_text, si
+from pruning.reporting.run_history import Summary, common_metric, how_much, plain_recipe, what_is_pruned
 from pruning.reporting.run_summary import progress
 from views.runs import components
 from views.runs.components import HeadData, RunRowData, RunsData, RunsTexts
@@ -36,7 +37,10 @@ def _pick(runs: list[str]) -> None:
 
 def table_data(rows: list[RunRow], picked: list[str]) -> RunsData:
     """What the component draws: plain values and texts."""
-    return {"texts": list_texts(), "heads": heads(), "rows": [_row(row) for row in rows], "selected": picked}
+    found = [summary_of(row) for row in rows]
+    metric = common_metric(found)
+    drawn = [_row(row, each, metric is None) for row, each in zip(rows, found, strict=True)]
+    return {"texts": list_texts(), "heads": heads(metric), "rows": drawn, "selected": picked}
 
 
 def list_texts() -> RunsTexts:
@@ -46,11 +50,12 @@ def list_texts() -> RunsTexts:
     }  # fmt: skip
 
 
-def heads() -> list[HeadData]:
-    """The columns of what a run is and came to, in the order of a row's cells."""
+def heads(metric: Metric | None = ACCURACY) -> list[HeadData]:
+    """The columns of what a run is and came to, in the order of a row's cells. None: runs of several metrics."""
+    scores = _("score (test)") if metric is None else _("{metric} (test)").format(metric=_(metric.name))
     return [
         {"text": _("recipe"), "number": False, "wide": True},
-        {"text": _("accuracy (test)"), "number": True, "wide": False},
+        {"text": scores, "number": True, "wide": False},
         {"text": _("size, gzipped"), "number": True, "wide": False},
         {"text": _("MACs"), "number": True, "wide": False},
         {"text": _("file"), "number": False, "wide": False},
@@ -58,9 +63,8 @@ def heads() -> list[HeadData]:
     ]
 
 
-def _row(row: RunRow) -> RunRowData:
+def _row(row: RunRow, found: Summary, named: bool) -> RunRowData:
     note, fraction = _live(row)
-    found = summary_of(row)
     return {
         "id": row.id,
         "name": name_of(row),
@@ -72,7 +76,7 @@ def _row(row: RunRow) -> RunRowData:
         "word": _("stopping") if row.state == "running" and row.stopping else _(row.state),
         "note": note,
         "fraction": fraction,
-        "cells": [recipe_words(row), *_numbers(found), _verified(found), _when(row)],
+        "cells": [recipe_words(row), *_numbers(found, named), _verified(found), _when(row)],
     }
 
 
@@ -102,15 +106,16 @@ def _words(recipe_json: str) -> tuple[str, str]:
     return f"{recipe.workload} · {how_much(recipe.amount)}", what_is_pruned(recipe)
 
 
-def _numbers(found: Summary) -> list[tuple[str, str]]:
-    """Accuracy, size and MACs before → after; empty where they are not measured."""
-    dense, now = found.dense, found.tuned
+def _numbers(found: Summary, named: bool) -> list[tuple[str, str]]:
+    """Score, size and MACs before → after; empty where they are not measured. `named`: the score with its name."""
+    dense, now, metric = found.dense, found.tuned, found.metric
     if dense is None:
         return [("", "")] * 3
+    before = (f"{metric.name} " if named else "") + bare_score(dense.score, metric)
     if now is None:
-        return [(f"{100 * dense.score:.1f} → …", ""), ("", ""), ("", "")]
+        return [(f"{before} → …", ""), ("", ""), ("", "")]
     return [
-        (f"{100 * dense.score:.1f} → {percent(now.score)}", points(now.score - dense.score)),
+        (f"{before} → {score_text(now.score, metric, 1)}", change_text(now.score - dense.score, metric)),
         _fewer(dense, now, dense.gzip_bytes, now.gzip_bytes, "B"),
         _fewer(dense, now, dense.macs, now.macs, ""),
     ]

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from pruning.metric import ACCURACY, Metric
+from pruning.reporting.formatting import axis_ends, axis_title, on_axis
 from pruning.reporting.palette import DASH_LENGTHS, LAYERS, STAGES
 from pruning.reporting.plots_sensitivity import CurvePoint
 from views.shared.language import _
@@ -18,22 +20,28 @@ HEIGHT = 300
 WHOLE = {"domain": [0, 100]}
 
 
-def curves_spec(points: Sequence[CurvePoint], dense: float) -> dict[str, Any]:
-    """Lines with their 95 % bands over the level; the dense score is a dashed line. The axes stay while points move."""
+def curves_spec(points: Sequence[CurvePoint], dense: float, metric: Metric = ACCURACY) -> dict[str, Any]:
+    """Lines with their 95 % bands over the level; the dense score is a dashed line.
+
+    The axes stay while points move, but for that of a score without bounds.
+    """
+    ends = axis_ends(metric)
+    scale = {"zero": False} if ends is None else {"domain": ends}
     layers = list(dict.fromkeys(point.layer for point in points))
     looks = LAYERS[: len(layers)]
     data = {"values": [asdict(point) for point in points]}
     key = {"title": None, "orient": "top", "symbolOpacity": 1, "symbolSize": 90}
     colour = _by_layer(layers, [look.hue for look in looks], key)
     x = {"field": "level", "type": "quantitative", "title": _("share of the layer that is pruned, %"), "scale": WHOLE}
-    y = {"field": "score", "type": "quantitative", "title": _("accuracy, % (validation)"), "scale": WHOLE}
-    low = {"field": "low", "type": "quantitative", "scale": WHOLE}
-    numbers = [{"field": f, "type": "quantitative", "format": ".2f"} for f in ("level", "score", "low", "high")]
+    y = {"field": "score", "type": "quantitative", "title": _(axis_title(metric, "validation")), "scale": scale}
+    low = {"field": "low", "type": "quantitative", "scale": scale}
+    digits = ".2f" if metric.percent else ".4"
+    numbers = [{"field": f, "type": "quantitative", "format": digits} for f in ("level", "score", "low", "high")]
     dashed = _by_layer(layers, [DASH_LENGTHS[look.dash] for look in looks], None)
     marked = _by_layer(layers, [look.mark for look in looks], key)
     at_rest = STAGES["dense"]
     rule = {
-        "data": {"values": [{"dense": 100 * dense}]},
+        "data": {"values": [{"dense": on_axis(dense, metric)}]},
         "mark": {"type": "rule", "color": at_rest.hue, "strokeDash": DASH_LENGTHS[at_rest.dash]},
         "encoding": {"y": {"field": "dense", "type": "quantitative"}},
     }

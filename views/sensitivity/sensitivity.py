@@ -11,7 +11,7 @@ from pruning.interactive.queries import open_workload
 from pruning.interactive.responses import ModelView
 from pruning.layer_sensitivity.result import Sensitivity
 from pruning.recipe.recipe import Recipe
-from pruning.reporting.formatting import count, duration
+from pruning.reporting.formatting import count, duration, limit_text
 from pruning.reporting.plots_sensitivity import MOST_CURVES, curve_points
 from views.sensitivity import asking as sensitivity_asking
 from views.sensitivity import suggestion as sensitivity_suggestion
@@ -39,17 +39,17 @@ def page() -> None:
     )
     if choice.problem:
         st.warning(_("The choices on the left do not fit together; the map is of the last that did."))
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        question = sensitivity_asking.question_of(choice.recipe, _sharpness(), sensitivity_suggestion.limit())
-        known = sensitivity_asking.known_of(question)
-        _stop_button(known)
     try:
         model = ask(open_workload, choice.recipe.workload)
     except PruningError as error:
         st.error(str(error))
         return
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        question = sensitivity_asking.question_of(choice.recipe, _sharpness(model), sensitivity_suggestion.limit(model))
+        known = sensitivity_asking.known_of(question)
+        _stop_button(known)
     leaving = _leaving()
-    polling = not leaving and _open(known, choice.recipe)
+    polling = not leaving and _open(model, known, choice.recipe)
     st.fragment(_sharpen, run_every=POLL_S if polling else None, key="sensitivity")(
         model, choice.recipe, question, polling, leaving
     )
@@ -71,15 +71,27 @@ def _leave() -> None:
     state.leaving = "drawn"
 
 
-def _sharpness() -> float:
+def _sharpness(model: ModelView) -> float:
+    """The half-width that is asked for, in the unit of the score."""
     state = sensitivity_state()  # Streamlit forgets a page's controls
+    words = _sharpnesses(model)
     chosen = st.segmented_control(
-        _("sharpness"), list(SHARPNESS), key="sensitivity_sharpness", default=state.half_width, required=True,
-        format_func=lambda half_width: _(SHARPNESS[half_width]),
-        help=_("How narrow the 95 % interval of every cell becomes, in points. exact: all samples are evaluated, as a loop over layers and levels would."),
+        _("sharpness"), list(words), key="_".join(["sensitivity_sharpness", *([] if model.metric.percent else [f"{next(iter(words)):g}"])]),
+        default=state.half_width if state.half_width in words else next(iter(words)), required=True, format_func=words.__getitem__,
+        help=_("How narrow the 95 % interval of every cell becomes, in points. exact: all samples are evaluated, as a loop over layers and levels would.")
+        if model.metric.percent
+        else _("How narrow the 95 % interval of every cell becomes. exact: all samples are evaluated, as a loop over layers and levels would."),
     )  # fmt: skip
     state.half_width = chosen
     return chosen
+
+
+def _sharpnesses(model: ModelView) -> dict[float, str]:
+    """Half-width -> what the control calls it."""
+    metric, small = model.metric, model.metric.tolerance(model.score)
+    if metric.percent:
+        return {half_width: _(words) for half_width, words in SHARPNESS.items()}
+    return {small: f"± {limit_text(small, metric)}", small / 2: f"± {small / 2:g}", 0.0: _("exact")}
 
 
 def _stop_button(known: KnownMap) -> None:
@@ -93,18 +105,18 @@ def _stop_button(known: KnownMap) -> None:
         )  # fmt: skip
 
 
-def _open(known: KnownMap, recipe: Recipe) -> bool:
+def _open(model: ModelView, known: KnownMap, recipe: Recipe) -> bool:
     """Whether there is more to be asked, of the map or of the suggestion."""
     if known.going_on or known.map is None or not known.map.rows:
         return known.going_on
-    return not sensitivity_suggestion.together(sensitivity_suggestion.suggestion(known.map, recipe)).complete
+    return not sensitivity_suggestion.together(sensitivity_suggestion.suggestion(model, known.map, recipe)).complete
 
 
 def _sharpen(model: ModelView, recipe: Recipe, question: Question, polling: bool, leaving: bool) -> None:
     """The map and what follows from it, sharper at every poll; when nothing is open the page is drawn once more."""
     if _leaving() and not leaving:
         st.rerun()  # without polls
-    question = replace(question, max_drop=sensitivity_suggestion.limit())  # its slider is in this part of the page
+    question = replace(question, max_drop=sensitivity_suggestion.limit(model))  # its slider is in this part of the page
     known, drawn = sensitivity_asking.known_of(question), sensitivity_state().drawn == question
     # an empty place would blank the line for as long as a poll takes: only before there is anything to show
     place = st.empty() if known.map is None else st.container()
@@ -115,7 +127,7 @@ def _sharpen(model: ModelView, recipe: Recipe, question: Question, polling: bool
         drawn or known.map is None
     ) and not _leaving():  # what is known by now is shown before the first question is asked
         sensitivity_asking.ask_more(question)
-        _ask_together(question, recipe)
+        _ask_together(model, question, recipe)
     sensitivity_state().drawn = question
     known = sensitivity_asking.known_of(question)
     with place:
@@ -124,16 +136,16 @@ def _sharpen(model: ModelView, recipe: Recipe, question: Question, polling: bool
         _show(model, known.map, recipe)
     elif known.before is not None:
         _map(known.before, {}, stale=True)
-    if not leaving and polling != _open(known, recipe):
+    if not leaving and polling != _open(model, known, recipe):
         st.rerun()
 
 
-def _ask_together(question: Question, recipe: Recipe) -> None:
+def _ask_together(model: ModelView, question: Question, recipe: Recipe) -> None:
     """Evaluate the suggestion once it stays the same from one poll to the next."""
     known = sensitivity_asking.known_of(question)
     if known.map is None or not known.map.rows:
         return
-    wanted = sensitivity_suggestion.suggestion(known.map, recipe)
+    wanted = sensitivity_suggestion.suggestion(model, known.map, recipe)
     if not known.going_on or sensitivity_state().suggested == wanted:
         sensitivity_suggestion.ask_more(wanted)
     sensitivity_state().suggested = wanted
@@ -179,8 +191,8 @@ def _show(model: ModelView, sensed: Sensitivity, recipe: Recipe) -> None:
     left, right = box.columns(2, gap="large")
     with right:
         st.subheader(_("Largest cuts"))
-        sensitivity_suggestion.slider()
-        wanted = sensitivity_suggestion.suggestion(sensed, recipe)
+        sensitivity_suggestion.slider(model)
+        wanted = sensitivity_suggestion.suggestion(model, sensed, recipe)
         cuts = cuts_of(wanted)
         sensitivity_suggestion.show(model, sensed, wanted, cuts)
     with limit:
@@ -191,7 +203,7 @@ def _show(model: ModelView, sensed: Sensitivity, recipe: Recipe) -> None:
 
 def _map(sensed: Sensitivity, cuts: Mapping[str, float], stale: bool = False) -> None:
     st.container(key="sensitivity_map").html(sensitivity_table.CSS + sensitivity_table.map_html(sensed, cuts, stale))
-    st.html(sensitivity_table.key_html(sensed.dense))
+    st.html(sensitivity_table.key_html(sensed))
     for reason in dict.fromkeys(row.full_passes for row in sensed.rows if row.full_passes):
         names = ", ".join(row.name for row in sensed.rows if row.full_passes == reason)
         st.caption(_("full passes for {layers}: {reason}").format(layers=names, reason=reason))
@@ -212,7 +224,7 @@ def _left_out(sensed: Sensitivity) -> None:
 
 
 def _curves(sensed: Sensitivity) -> None:
-    """Accuracy over the level for the chosen layers. Keyed, so that updates keep the chart in place."""
+    """The score over the level for the chosen layers. Keyed, so that updates keep the chart in place."""
     st.subheader(_("Curves"))
     names = [row.name for row in sensed.rows]
     chosen = [name for name in st.session_state.get("sensitivity_rows", ()) if name in names]
@@ -225,11 +237,12 @@ def _curves(sensed: Sensitivity) -> None:
     rows = [row for name in picked for row in sensed.rows if row.name == name]
     if not rows:
         return
-    points = curve_points(rows, sensed.dense)
-    words = _("accuracy of {layers} by level, dashed: dense; the numbers are in the table above")
+    metric = sensed.metric
+    points = curve_points(rows, sensed.dense, metric)
+    words = _("{metric} of {layers} by level, dashed: dense; the numbers are in the table above")
     st.vega_lite_chart(
-        spec=curves_spec(points, sensed.dense), key="sensitivity_curves", width="stretch",
-        alt=words.format(layers=", ".join(picked)),
+        spec=curves_spec(points, sensed.dense, metric), key="sensitivity_curves", width="stretch",
+        alt=words.format(metric=_(metric.name), layers=", ".join(picked)),
     )  # fmt: skip
 
 

@@ -15,16 +15,16 @@ from pruning.selection.amounts import PerLayer
 from views.shared.state import remembered
 
 SHARPNESS = {0.01: "± 1 point", 0.005: "± 0.5", 0.0: "exact"}
-"""Half-width of the interval of each cell -> what the page calls it."""
+"""Half-width of the interval of each cell -> what the page calls it, of a score in percent."""
 MAX_DROP = 1.0
-"""Points that each layer's cut may cost, for a new visitor."""
+"""Points that each layer's cut may cost, for a new visitor. Of a score in its own unit: times its tolerance."""
 
 
 @dataclass(frozen=True)
 class Question:
     """What a map is of: the recipe without what does not change it, the half-width of its intervals, and `max_drop`.
 
-    `max_drop` is what a layer's largest cut may cost, in [0, 1].
+    `max_drop` is what a layer's largest cut may cost, in the unit of the score.
     """
 
     recipe: Recipe
@@ -87,9 +87,9 @@ class SensitivityState:
     """Nothing here is a control's own value, but for two that shall outlive a visit to another page."""
 
     half_width: float = next(iter(SHARPNESS))
-    """What the control for sharpness was last set to."""
+    """What the control for sharpness was last set to, of a score in percent."""
     limit: float = MAX_DROP
-    """What the slider for the largest cost of a cut was last set to, in points."""
+    """What the slider for the largest cost of a cut was last set to, in points, or else in times the tolerance."""
     known: KnownMap | None = None
     drawn: Question | None = None
     """The question that the page was last drawn for: it is asked only after what is known by now is shown."""

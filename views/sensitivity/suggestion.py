@@ -11,15 +11,16 @@ from pruning.errors import PruningError
 from pruning.interactive.queries import estimate, look
 from pruning.interactive.responses import ModelView
 from pruning.layer_sensitivity.result import Sensitivity, SensitivityRow, suggested, to_csv, to_dict
+from pruning.metric import Metric
 from pruning.recipe.recipe import Recipe, to_json
-from pruning.reporting.formatting import bare_points, count, percent
+from pruning.reporting.formatting import bare_change, bare_width, count, percent, unit_of
 from views.sensitivity.state import KnownSuggestion, cuts_of, sensitivity_state
 from views.shared import recipe_sidebar, strip
 from views.shared.language import _
 from views.shared.server import ask
 
 STEP_S = 0.05  # how long one poll lets the worker evaluate the cuts together
-LOWEST, HIGHEST = 0.1, 10.0  # points
+LOWEST, HIGHEST = 0.1, 10.0  # points, or times the tolerance of a score in its own unit
 
 CSS = """<style>
 .cuts { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: 13px; }
@@ -31,14 +32,26 @@ CSS = """<style>
 </style>"""
 
 
-def suggestion(sensed: Sensitivity, recipe: Recipe) -> Recipe:
+def suggestion(model: ModelView, sensed: Sensitivity, recipe: Recipe) -> Recipe:
     """The recipe with each layer at the largest cut that the slider allows."""
-    return suggested(sensed, recipe, limit())
+    return suggested(sensed, recipe, limit(model))
 
 
-def limit() -> float:
-    """What a layer's cut may cost, in [0, 1]. The slider knows first, where it is drawn by now."""
-    return st.session_state.get("sensitivity_max_drop", sensitivity_state().limit) / 100
+def limit(model: ModelView) -> float:
+    """What a layer's cut may cost, in the unit of the score. The slider knows first, where it is drawn by now."""
+    key, one = _slider_of(model)
+    return st.session_state.get(key, sensitivity_state().limit * one) / (100 if model.metric.percent else 1)
+
+
+def _slider_of(model: ModelView) -> tuple[str, float]:
+    """The key of the slider, and what it counts in: points, or the tolerance of a score in its own unit.
+
+    Each has a slider of its own: a value of one would lie outside the range of another.
+    """
+    if model.metric.percent:
+        return "sensitivity_max_drop", 1.0
+    one = model.metric.tolerance(model.score)
+    return f"sensitivity_max_drop_{model.metric.name}_{one:g}", one
 
 
 def together(recipe: Recipe) -> KnownSuggestion:
@@ -60,13 +73,16 @@ def ask_more(recipe: Recipe) -> None:
         sensitivity_state().together = KnownSuggestion(recipe, problem=str(error))
 
 
-def slider() -> None:
-    """The limit: how many points each layer's cut may cost."""
+def slider(model: ModelView) -> None:
+    """The limit: how much each layer's cut may cost, in points or in the unit of the score."""
     state = sensitivity_state()  # Streamlit forgets a page's controls
-    state.limit = st.slider(
-        _("each layer alone costs at most"), LOWEST, HIGHEST, state.limit, 0.1, format=_("%.1f points"), key="sensitivity_max_drop",
+    key, one = _slider_of(model)
+    words = _("%.1f points") if model.metric.percent else f"%g {model.metric.name.replace('%', '%%')}"
+    chosen = st.slider(
+        _("each layer alone costs at most"), LOWEST * one, HIGHEST * one, min(max(state.limit, LOWEST), HIGHEST) * one, 0.1 * one, format=words, key=key,
         help=_("Of a layer's levels the largest is taken that, with all lower ones, costs no more: the far end of its 95 % interval counts."),
     )  # fmt: skip
+    state.limit = chosen / one
 
 
 def show(model: ModelView, sensed: Sensitivity, recipe: Recipe, cuts: Mapping[str, float]) -> None:
@@ -78,14 +94,18 @@ def show(model: ModelView, sensed: Sensitivity, recipe: Recipe, cuts: Mapping[st
         st.error(now.problem)
     elif now.look is not None:
         waiting = _("evaluating the first samples") if any(cuts.values()) else _("nothing is cut")
-        tiles = [strip.accuracy(model, now.outcome, waiting)]
+        tiles = [strip.score(model, now.outcome, waiting)]
         strip.show([*tiles, *strip.sizes(model, now.look, now.outcome)])
     else:
         st.caption(_("evaluating the first samples"))
     together_cost = _(
         "Cuts together cost more than each alone: the limit holds for each. Tuning in the Lab wins much of it back."
     )
-    none_fits = _("No layer can lose anything for so little, as far as is known: allow more points, or wait.")
+    none_fits = (
+        _("No layer can lose anything for so little, as far as is known: allow more points, or wait.")
+        if model.metric.percent
+        else _("No layer can lose anything for so little, as far as is known: allow more, or wait.")
+    )
     st.caption(together_cost if any(cuts.values()) else none_fits)  # one place for both: nothing below it moves
     _take_home(sensed, recipe, ready=any(cuts.values()))
 
@@ -94,13 +114,17 @@ def cuts_html(sensed: Sensitivity, cuts: Mapping[str, float]) -> str:
     """A row for each layer: its largest cut, the units that are pruned, and what that costs alone."""
     heads = "".join(
         f"<th scope='col'>{escape(text)}</th>"
-        for text in (_("layer"), _("largest cut"), _("pruned, of units"), _("alone, points"))
+        for text in (_("layer"), _("largest cut"), _("pruned, of units"), _alone(sensed.metric))
     )
-    body = "".join(_cut(row, cuts.get(row.name)) for row in sensed.rows)
+    body = "".join(_cut(row, cuts.get(row.name), sensed.metric) for row in sensed.rows)
     return f"<table class='cuts'><tr>{heads}</tr>{body}</table>"
 
 
-def _cut(row: SensitivityRow, level: float | None) -> str:
+def _alone(metric: Metric) -> str:
+    return _("alone, points") if metric.percent else _("alone, {unit}").format(unit=unit_of(metric))
+
+
+def _cut(row: SensitivityRow, level: float | None, metric: Metric) -> str:
     name = f"<th scope='row'>{escape(row.name)}</th>"
     cell = next((cell for cell in row.cells if cell.level == level), None)
     if cell is None or level is None:
@@ -108,8 +132,8 @@ def _cut(row: SensitivityRow, level: float | None) -> str:
         return f"<tr>{name}<td>{percent(0.0, 0)}</td><td></td><td>{escape(why)}</td></tr>"
     seen = cell.estimate
     pruned = _("{pruned} of {units}").format(pruned=count(cell.pruned), units=count(cell.units))
-    width = "" if seen.measured else f" ± {100 * seen.half_width:.1f}"
-    cost = f"{bare_points(seen.change, 2 if seen.measured else 1)}{width}"
+    width = "" if seen.measured else f" ± {bare_width(seen.half_width, metric)}"
+    cost = f"{bare_change(seen.change, metric, 2 if seen.measured else 1, seen.half_width)}{width}"
     how = "measured" if seen.measured else "estimated"
     return f"<tr>{name}<td>{percent(level, 0)}</td><td>{pruned}</td><td class='{how}'>{cost}</td></tr>"
 

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from html import escape
 
 from pruning.layer_sensitivity.result import Sensitivity, SensitivityCell, SensitivityRow
+from pruning.metric import Metric
 from pruning.reporting import palette
-from pruning.reporting.formatting import THIN, bare_points, count, percent
-from pruning.reporting.plots_sensitivity import shade
+from pruning.reporting.formatting import THIN, bare_change, bare_width, changes_of, count, percent, unit_of
+from pruning.reporting.plots_sensitivity import shade, worst_drop
 from views.shared.language import _
 
 # A header that stays in view needs the page's own grounds, which views/settings.toml gives and no variable holds.
@@ -52,31 +53,49 @@ CSS = (
 def map_html(sensed: Sensitivity, cuts: Mapping[str, float], stale: bool = False) -> str:
     """The table. The cell at a row's largest cut is outlined; `stale` greys a map that is not the controls'."""
     heads = "".join(f"<th scope='col'>{percent(level, 0)}</th>" for level in sensed.levels)
-    body = "".join(_row(row, sensed, cuts.get(row.name, 0.0)) for row in sensed.rows)
+    worst = worst_drop(sensed)
+    body = "".join(_row(row, sensed, worst, cuts.get(row.name, 0.0)) for row in sensed.rows)
     corner = escape(_("layer, alone"))
-    about = escape(_("Change of accuracy in points, by layer and by the share of it that is pruned"), quote=True)
+    words = _("Change of {changes}, by layer and by the share of it that is pruned")
+    about = escape(words.format(changes=changes_of(sensed.metric)), quote=True)
     return (
         f"<table class='sensed{' old' if stale else ''}' aria-label='{about}'>"
         f"<thead><tr><th scope='col'>{corner}</th>{heads}</tr></thead><tbody>{body}</tbody></table>"
     )
 
 
-def key_html(dense: float) -> str:
+def key_html(sensed: Sensitivity) -> str:
     """What shades, weights, hatching and outline mean."""
+    metric, worst = sensed.metric, worst_drop(sensed)
+    drops = [drop * (1.0 if metric.percent else worst) for drop in (0.0, 0.01, 0.05, 0.2, 0.5)]
     scale = "".join(
-        f"<span style='background:{made.ground};color:{made.ink}'>{bare_points(-drop, 0)}</span>"
-        for drop in (0.0, 0.01, 0.05, 0.2, 0.5)
-        if drop < dense
-        for made in (shade(drop, dense),)
+        f"<span style='background:{made.ground};color:{made.ink}'>{bare_change(_worse(drop, metric), metric, 0)}</span>"
+        for drop in drops
+        if drop < worst
+        for made in (shade(drop, worst),)
     )
+    small = metric.tolerance(sensed.dense)
+    change = bare_change(_worse(1.2 * small, metric), metric)
+    unit = _("points") if metric.percent else changes_of(metric)
     parts = (
-        f"<span><span class='scale'>{scale}</span> {escape(_('points'))}</span>",
+        f"<span><span class='scale'>{scale}</span> {escape(unit)}</span>",
         f"<span><i class='open'></i>{escape(_('still estimating'))}</span>",
-        f"<span><span style='font-weight:300'>{bare_points(-0.012)} ± 0.8</span> {escape(_('estimated, 95 % interval'))}</span>",
-        f"<span><b>{bare_points(-0.012)}</b> {escape(_('measured on all samples'))}</span>",
+        f"<span><span style='font-weight:300'>{change} ± {bare_width(0.8 * small, metric)}</span> {escape(_interval(metric))}</span>",
+        f"<span><b>{change}</b> {escape(_('measured on all samples'))}</span>",
         f"<span><i class='cut'></i>{escape(_('largest cut within the limit below'))}</span>",
     )
     return f"<div class='sensed-key'>{''.join(parts)}</div>"
+
+
+def _worse(drop: float, metric: Metric) -> float:
+    """The change of a score that is worse by so much."""
+    return -drop if metric.better == "higher" else drop
+
+
+def _interval(metric: Metric) -> str:
+    if metric.bounded:
+        return _("estimated, 95 % interval")
+    return _("estimated, 95 % interval (asymptotic: {metric} has no bounds)").format(metric=metric.name)
 
 
 def members_of(row: SensitivityRow) -> str:
@@ -85,32 +104,34 @@ def members_of(row: SensitivityRow) -> str:
     return _("with {layers}").format(layers=", ".join(others)) if others else ""
 
 
-def _row(row: SensitivityRow, sensed: Sensitivity, cut: float) -> str:
+def _row(row: SensitivityRow, sensed: Sensitivity, worst: float, cut: float) -> str:
+    levels, metric = sensed.levels, sensed.metric
     cells = {cell.level: cell for cell in row.cells}
     notes = [members_of(row), _("full passes") if row.full_passes else ""]
     small = "".join(f"<small>{escape(note)}</small>" for note in notes if note)
     name = f"<th scope='row' title='{escape(row.full_passes, quote=True)}'><b>{escape(row.name)}</b>{small}</th>"
-    return f"<tr>{name}{''.join(_cell(row.name, level, cells.get(level), sensed.dense, level == cut) for level in sensed.levels)}</tr>"
+    return f"<tr>{name}{''.join(_cell(row.name, level, cells.get(level), worst, metric, level == cut) for level in levels)}</tr>"
 
 
-def _cell(layer: str, level: float, cell: SensitivityCell | None, dense: float, is_cut: bool) -> str:
+def _cell(layer: str, level: float, cell: SensitivityCell | None, worst: float, metric: Metric, is_cut: bool) -> str:
     where = _("{layer} at {level}").format(layer=layer, level=percent(level, 0))
     if cell is None or not cell.estimate.samples:
         return f"<td class='none' title='{escape(where + ': ' + _('not evaluated yet'), quote=True)}'>…</td>"
     seen = cell.estimate
-    made = shade(-seen.change, dense)
+    made = shade(metric.drop(seen.change), worst)
     kinds = ["on-light" if made.light else "on-dark", "sure" if seen.measured else "", "" if cell.done else "open"]
-    width = "&nbsp;" if seen.measured else f"± {100 * seen.half_width:.1f}"
+    width = "&nbsp;" if seen.measured else f"± {bare_width(seen.half_width, metric)}"
+    change = bare_change(seen.change, metric, half_width=seen.half_width)
     return (
-        f"<td class='{' '.join(filter(None, [*kinds, 'cut' if is_cut else '']))}' title='{escape(_about(where, cell), quote=True)}' "
-        f"style='background-color:{made.ground};color:{made.ink}'>{bare_points(seen.change)}<small>{width}</small></td>"
+        f"<td class='{' '.join(filter(None, [*kinds, 'cut' if is_cut else '']))}' title='{escape(_about(where, cell, metric), quote=True)}' "
+        f"style='background-color:{made.ground};color:{made.ink}'>{change}<small>{width}</small></td>"
     )
 
 
-def _about(where: str, cell: SensitivityCell) -> str:
+def _about(where: str, cell: SensitivityCell, metric: Metric) -> str:
     """The cell in words."""
-    seen = cell.estimate
-    change, pruned = f"{bare_points(seen.change, 2)}{THIN}{_('points')}", count(cell.pruned)
+    seen, pruned = cell.estimate, count(cell.pruned)
+    change = f"{bare_change(seen.change, metric, 2, seen.half_width)}{THIN}{_(unit_of(metric))}"
     if seen.measured:
         words = _("{where}: {change}, measured on all {n} samples; {pruned} of {units} units are pruned")
         return words.format(where=where, change=change, n=count(seen.total), pruned=pruned, units=count(cell.units))
@@ -118,6 +139,6 @@ def _about(where: str, cell: SensitivityCell) -> str:
         "{where}: {change} ± {width}, estimated from {n} of {total} samples; {pruned} of {units} units are pruned"
     )
     return words.format(
-        where=where, change=change, width=f"{100 * seen.half_width:.2f}", n=count(seen.samples),
+        where=where, change=change, width=bare_width(seen.half_width, metric, 2), n=count(seen.samples),
         total=count(seen.total), pruned=pruned, units=count(cell.units),
     )  # fmt: skip

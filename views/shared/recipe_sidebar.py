@@ -8,7 +8,7 @@ import streamlit as st
 
 from pruning.errors import PruningError, RecipeError
 from pruning.interactive.queries import allocation, open_workload, score_range
-from pruning.options.constraints import Between
+from pruning.options.constraints import Between, ranges
 from pruning.recipe.catalog import CHOICES, rest_rows
 from pruning.recipe.recipe import Recipe, from_json, to_json
 from pruning.reporting.formatting import percent, si
@@ -80,6 +80,10 @@ def reopen(recipe: Recipe) -> None:
 def _require_known(recipe: Recipe) -> None:
     if recipe.workload not in MODELS:
         raise RecipeError(f"workload is {recipe.workload!r}; use one of {', '.join(MODELS)}")
+    # a larger drop is one of a score in its own unit, and no sample model has one: its slider ends there
+    limits = ranges(type(recipe.schedule)).get("max_drop")
+    if limits is not None and (recipe.schedule.max_drop or 0.0) > limits.high:
+        raise RecipeError(f"schedule.max_drop is {recipe.schedule.max_drop}; it lies between 0 and {limits.high:g}")
 
 
 def load(recipe: Recipe) -> None:

@@ -5,42 +5,62 @@ change, which at every poll would blank it and lose the zoom; a keyed Vega-Lite 
 mapping because Altair would bring pandas and pyarrow, 100 MB, into the server's process.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pruning.reporting.palette import DASH_LENGTHS, SERIES
+from pruning.metric import Metric
+from pruning.reporting.formatting import axis_title
+from pruning.reporting.palette import DASH_LENGTHS, SERIES, Style
 from pruning.reporting.run_summary import Curve
 from views.shared.language import _
 
 
 def curves_spec(points: Curve) -> dict[str, Any]:
-    """Accuracy and sparsity above, loss below, over optimiser steps."""
-    shares = [(p.step, "accuracy", 100 * p.score) for p in points.scores]
-    shares += [(p.step, "sparsity", 100 * p.sparsity) for p in points.scores]
+    """Score and sparsity above, loss below, over optimiser steps. A score that is not in percent has its own panel."""
+    sparsity = [(p.step, "sparsity", 100 * p.sparsity) for p in points.scores]
     losses = [(p.step, "loss", p.loss) for p in points.losses]
     return {
         "vconcat": [
-            _lines(shares, ["accuracy", "sparsity"], _("%, validation"), None, 150),
-            _lines(losses, ["loss"], _("training loss"), _("optimiser steps"), 70),
+            *_scores_and_sparsity(points, points.metric, sparsity),
+            _lines(losses, {"loss": SERIES["loss"]}, _("training loss"), _("optimiser steps"), 70),
         ],
         "spacing": 8,
         "resolve": {"scale": {"x": "shared", "color": "independent", "strokeDash": "independent"}},
     }
 
 
+def _scores_and_sparsity(points: Curve, metric: Metric, sparsity: list[tuple[int, str, float]]) -> list[dict[str, Any]]:
+    score, share = {metric.name: SERIES["accuracy"]}, {"sparsity": SERIES["sparsity"]}
+    if metric.percent:
+        shares = [(p.step, metric.name, 100 * p.score) for p in points.scores]
+        return [_lines(shares + sparsity, score | share, _("%, validation"), None, 150)]
+    scores = [(p.step, metric.name, p.score) for p in points.scores]
+    return [
+        _lines(scores, score, _(axis_title(metric, "validation")), None, 150, marked=True),
+        _lines(sparsity, share, _("pruned, %"), None, 50, marked=True, ends=(0, 100)),
+    ]
+
+
 def _lines(
-    rows: Sequence[tuple[int, str, float]], names: Sequence[str], y_title: str, x_title: str | None, height: int
+    rows: Sequence[tuple[int, str, float]],
+    styles: Mapping[str, Style],
+    y_title: str,
+    x_title: str | None,
+    height: int,
+    marked: bool = False,
+    ends: tuple[int, int] | None = None,
 ) -> dict[str, Any]:
-    """A line for each of the series `names`; with points where there are several, for they are measured seldom."""
-    hues, dashes = [SERIES[name].hue for name in names], [DASH_LENGTHS[SERIES[name].dash] for name in names]
+    """A line for each of the series of `styles`; with points where they are `marked` or several: measured seldom."""
+    names, scale = list(styles), {"zero": False} if ends is None else {"domain": ends}
+    hues, dashes = [style.hue for style in styles.values()], [DASH_LENGTHS[style.dash] for style in styles.values()]
     legend = {"title": None, "orient": "top", "symbolType": "stroke", "symbolSize": 300}
     series = {"field": "series", "type": "nominal"}
     return {
         "data": {"values": [{"step": step, "series": name, "value": value} for step, name, value in rows]},
-        "mark": {"type": "line", "clip": True, "point": len(names) > 1},
+        "mark": {"type": "line", "clip": True, "point": marked or len(names) > 1},
         "encoding": {
             "x": {"field": "step", "type": "quantitative", "title": x_title},
-            "y": {"field": "value", "type": "quantitative", "title": y_title, "scale": {"zero": False}},
+            "y": {"field": "value", "type": "quantitative", "title": y_title, "scale": scale},
             "color": {**series, "scale": {"domain": names, "range": hues}, "legend": legend},
             "strokeDash": {**series, "scale": {"domain": names, "range": dashes}, "legend": None},
         },

@@ -7,8 +7,8 @@ import streamlit as st
 from pruning.errors import PruningError
 from pruning.events import Event, Failed, Finished, Resumed, Verified, Warned
 from pruning.execution.store.records import RunRow
-from pruning.reporting.formatting import duration, percent
-from pruning.reporting.run_summary import Curve, curve, progress
+from pruning.reporting.formatting import duration, percent, score_text
+from pruning.reporting.run_summary import Curve, curve, metric_of_run, progress
 from views.shared.language import _
 from views.shared.run_curves import curves_spec
 from views.shared.run_events import events_of, name_of
@@ -114,17 +114,20 @@ def _where(row: RunRow, events: list[Event], place: str) -> None:
         check = (
             ""
             if verified is None
-            else _(", the exported file scores {score}").format(score=percent(verified.reloaded_score, 2))
+            else _(", the exported file scores {score}").format(
+                score=score_text(verified.reloaded_score, metric_of_run(events))
+            )
         )
         text = _("finished in {time}{check}").format(time=duration(elapsed), check=check)
     st.progress(min(at.fraction, 1.0) if row.state == "running" else 1.0, text)
 
 
 def _curves(points: Curve, key: str) -> None:
-    """Accuracy and sparsity above, loss below, over optimiser steps, in the looks of the report."""
+    """Score and sparsity above, loss below, over optimiser steps, in the looks of the report."""
     if not points.scores:
         return
-    last = points.scores[-1]
-    words = _("curves: validation accuracy {score}, sparsity {share} after {step} steps")
-    text = words.format(score=percent(last.score), share=percent(last.sparsity), step=last.step)
+    last, metric = points.scores[-1], points.metric
+    words = _("curves: validation {metric} {score}, sparsity {share} after {step} steps")
+    score = score_text(last.score, metric, 1)
+    text = words.format(metric=_(metric.name), score=score, share=percent(last.sparsity), step=last.step)
     st.vega_lite_chart(spec=curves_spec(points), key=key, alt=text, width="stretch")

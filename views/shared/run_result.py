@@ -7,8 +7,16 @@ import streamlit as st
 
 from pruning.events import Event, Exported, Stage, Started, Verified
 from pruning.execution.store.records import RunRow
-from pruning.reporting.formatting import percent, points
-from pruning.reporting.run_summary import ClassChange, StageRow, stage_rows, stages_of, worst_classes
+from pruning.metric import ACCURACY, Metric
+from pruning.reporting.formatting import change_text, score_text
+from pruning.reporting.run_summary import (
+    ClassChange,
+    StageRow,
+    metric_of_run,
+    stage_rows,
+    stages_of,
+    worst_classes,
+)
 from views.shared.language import _
 from views.shared.run_events import events_of, name_of
 
@@ -37,13 +45,13 @@ def show(row: RunRow) -> None:
 
 def draw(run: str, name: str, events: list[Event], key: str = "download") -> None:
     """Side by side, the classes that lost most, downloads; `key` begins the keys of their buttons."""
-    stages = stages_of(events)
+    stages, metric = stages_of(events), metric_of_run(events)
     if "tuned" not in stages:
         return
     st.subheader(_("Result of run {name}").format(name=name))
     left, right = st.columns([3, 2], gap="large")
     with left:
-        st.html(CSS + stages_html(stages))
+        st.html(CSS + stages_html(stages, metric))
         st.caption(
             _(
                 "pruned: the whole amount at once, before any tuning. Scores are on the test split unless they say validation."
@@ -51,15 +59,15 @@ def draw(run: str, name: str, events: list[Event], key: str = "download") -> Non
         )
     with right:
         classes = next((event.classes for event in events if isinstance(event, Started)), ())
-        _classes(worst_classes(stages["dense"], stages["tuned"], classes, 4))
-        _downloads(run, events, key)
+        _classes(worst_classes(stages["dense"], stages["tuned"], classes, 4, metric), metric)
+        _downloads(run, events, metric, key)
 
 
-def stages_html(stages: dict[str, Stage]) -> str:
+def stages_html(stages: dict[str, Stage], metric: Metric = ACCURACY) -> str:
     """The table: a column a stage, numbers right-aligned, changes signed."""
     names = [name for name in ("dense", "pruned", "tuned", "exported") if name in stages]
     head = "".join(f"<th scope='col'>{escape(_(name))}</th>" for name in names)
-    rows = "".join(_row(row) for row in stage_rows(stages))
+    rows = "".join(_row(row) for row in stage_rows(stages, metric))
     return f"<div class='scroll'><table class='result'><tr><th></th>{head}</tr>{rows}</table></div>"
 
 
@@ -70,32 +78,35 @@ def _row(row: StageRow) -> str:
     return f"<tr><th scope='row'>{escape(_(row.label))}</th>{cells}</tr>"
 
 
-def _classes(changes: list[ClassChange]) -> None:
+def _classes(changes: list[ClassChange], metric: Metric) -> None:
     if not changes:
         return
-    words = [f"{change.name} {points(change.change, 1)}" for change in changes]
+    words = [f"{change.name} {change_text(change.change, metric, 1)}" for change in changes]
     st.markdown(_("**Classes that lost most** (test, tuned against dense): {classes}").format(classes=", ".join(words)))
 
 
-def _downloads(run: str, events: list[Event], key: str) -> None:
+def _downloads(run: str, events: list[Event], metric: Metric, key: str) -> None:
     """Offered once the file was loaded in a fresh process and scored again; called verified only if the scores agree."""
     exported = next((event for event in reversed(events) if isinstance(event, Exported)), None)
     verified = next((event for event in reversed(events) if isinstance(event, Verified)), None)
     if exported is None:
         return
+    scored = {} if verified is None else {
+        "score": score_text(verified.score, metric), "again": score_text(verified.reloaded_score, metric)
+    }  # fmt: skip
     if verified is None:
         st.error(_("Not verified: the exported file could not be scored again. The run's notes say why."))
     elif verified.same:
         st.success(
             _(
                 "Verified: this network scores {score} here and {again} after loading the file in a fresh process (test split)."
-            ).format(score=percent(verified.score, 2), again=percent(verified.reloaded_score, 2))
+            ).format(**scored)
         )
     else:
         scores = _(
             "Not verified: this network scores {score} here and {again} after loading the file in a fresh process."
         )
-        st.error(scores.format(score=percent(verified.score, 2), again=percent(verified.reloaded_score, 2)))
+        st.error(scores.format(**scored))
         st.caption(_("The notes of the run say what differs: a score of either split, a file, or a tensor."))
     with st.container(horizontal=True):
         for kind, path in exported.artefacts.items():

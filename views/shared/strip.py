@@ -6,7 +6,18 @@ from html import escape
 import streamlit as st
 
 from pruning.interactive.responses import AccuracyPreview, CutPreview, ModelView
-from pruning.reporting.formatting import count, percent, points, relative, si
+from pruning.metric import Metric
+from pruning.reporting.formatting import (
+    bare_score,
+    capitalised,
+    change_text,
+    count,
+    percent,
+    relative,
+    score_text,
+    si,
+    width_text,
+)
 from views.shared.language import _
 
 CSS = """<style>
@@ -38,27 +49,31 @@ def show(tiles: list[Tile], stale: bool = False) -> None:
     st.html(CSS + f'<div class="strip{" old" if stale else ""}">{"".join(map(_tile, tiles))}</div>')
 
 
-def accuracy(model: ModelView, outcome: AccuracyPreview | None, waiting: str = "") -> Tile:
-    """Accuracy on the validation split: estimated with its interval, or measured; `waiting` says why there is none yet."""
-    label = _("Accuracy (validation)")
-    before = f'<span class="before">{percent(model.score)} → </span>'
+def score(model: ModelView, outcome: AccuracyPreview | None, waiting: str = "") -> Tile:
+    """The score on the validation split: estimated with its interval, or measured; `waiting` says why there is none yet."""
+    metric = model.metric
+    label = _label(metric)
+    before = f'<span class="before">{score_text(model.score, metric, 1)} → </span>'
     if outcome is None:
         return Tile(label, before + '<span class="old">…</span>', (waiting,), 0.0)
     seen = outcome.estimate
     if seen.measured:
-        value = f'{before}<span class="measured">{percent(seen.score, 2)}</span>'
-        note = _("measured {score} on all {n} samples").format(score=percent(seen.score, 2), n=count(seen.total))
+        text = score_text(seen.score, metric)
+        value = f'{before}<span class="measured">{text}</span>'
+        note = _("measured {score} on all {n} samples").format(score=text, n=count(seen.total))
     else:
-        value = f'{before}<span class="estimated">{100 * seen.score:.1f} ± {percent(seen.half_width)}</span>'
+        text, half = bare_score(seen.score, metric, seen.half_width), width_text(seen.half_width, metric)
+        value = f'{before}<span class="estimated">{text} ± {half}</span>'
         note = _("estimated {score} ± {half} from {n} of {total} samples").format(
-            score=f"{100 * seen.score:.1f}",
-            half=percent(seen.half_width),
-            n=count(seen.samples),
-            total=count(seen.total),
+            score=text, half=half, n=count(seen.samples), total=count(seen.total)
         )
-    return Tile(
-        label, value, (note, _("change {change}").format(change=points(seen.change))), seen.samples / seen.total
-    )
+    change = _("change {change}").format(change=change_text(seen.change, metric, half_width=seen.half_width))
+    return Tile(label, value, (note, change), seen.samples / seen.total)
+
+
+def _label(metric: Metric) -> str:
+    words = _("{metric} (validation)") if metric.better == "higher" else _("{metric} (validation), lower is better")
+    return words.format(metric=capitalised(_(metric.name)))
 
 
 def sizes(model: ModelView, look: CutPreview, outcome: AccuracyPreview | None) -> list[Tile]:
