@@ -7,9 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from pruning.model.labels.dependencies import Alike, Dependencies
-from pruning.model.labels.tracing import Axis
+from pruning.model.labels.tracing import OUTPUT, Axis
 from pruning.model.layer_table import Weight, prunable_weights
 from pruning.model.units import Slice, UnitGroup
+
+STAY = ": they always stay"
+UNLIKE_PARTS = f"its units fall in several parts that differ in size or in the layers that they are pruned with{STAY}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,10 +50,7 @@ def coupled_groups(
             candidates.append(Candidate(len(alike.roots), alike.index, ranked, heads))
     chosen = _one_a_row(candidates)
     for axis in {axis for candidate in candidates for axis in candidate.ranked}:
-        reasons[weights[axis.param].name] = (
-            "its units fall in several parts that are pruned with different layers and are not equally many: they "
-            "always stay"
-        )
+        reasons[weights[axis.param].name] = UNLIKE_PARTS
     groups = sorted((_group(candidate, weights) for candidate in chosen), key=lambda g: _order(weights, g.name))
     members = {member for group in groups for member in group.members}
     return groups, {name: why for name, why in reasons.items() if name not in members}
@@ -70,12 +70,12 @@ def _why_not(found: Dependencies, alike: Alike, frozen: set[str], ranked: Sequen
     """Why units like these must stay; "" where they may fall."""
     root = int(alike.roots[0])
     if locked := next((found.locked[int(each)] for each in alike.roots if int(each) in found.locked), ""):
-        return locked
+        return f"{locked.removesuffix(STAY)}{STAY}"
     if len(alike.roots) == 1 and alike.index[ranked[0]].numel() == ranked[0].length > 1:
         where = found.ties.get(root, "")
-        return f"its units fall only all together{f', for they meet in {where}' if where else ''}: they always stay"
+        return f"its units fall only all together{f', for they meet in {where}' if where else ''}{STAY}"
     if not any(int(each) in found.consumed for each in alike.roots):
-        return "its units are the model's output: they always stay"
+        return OUTPUT
     if still := [axis.param for axis in alike.index if axis in found.written and axis.param in frozen]:
         layer = still[0].rpartition(".")[0]
         return f"its units are pruned together with those of {layer}, which is frozen: set requires_grad to True there"
@@ -85,10 +85,10 @@ def _why_not(found: Dependencies, alike: Alike, frozen: set[str], ranked: Sequen
 def _one_a_row(candidates: Sequence[Candidate]) -> list[Candidate]:
     """One candidate for each row of a layer: parts of one layer, as where it is chunked, fall in equal numbers.
 
-    Of parts that are not equal the largest falls, the others stay.
+    Of parts that are not equal the largest falls, the others stay. Parts of a single unit leave nothing to choose from.
     """
     chosen: list[Candidate] = []
-    for candidate in sorted(candidates, key=_owned, reverse=True):
+    for candidate in sorted(candidates, key=lambda part: (part.units > 1, _owned(part)), reverse=True):
         sharing = [other for other in chosen if _params(other) & _params(candidate)]
         if not sharing:
             chosen.append(candidate)
@@ -97,7 +97,11 @@ def _one_a_row(candidates: Sequence[Candidate]) -> list[Candidate]:
                 candidate = _merged(other, candidate)
                 chosen.remove(other)
             chosen.append(candidate)
-    return chosen
+    return [candidate for candidate in chosen if not _all_at_once(candidate)]
+
+
+def _all_at_once(candidate: Candidate) -> bool:
+    return candidate.units == 1 and any(candidate.index[axis].numel() == axis.length > 1 for axis in candidate.ranked)
 
 
 def _params(candidate: Candidate) -> set[str]:

@@ -4,16 +4,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from pruning.granularities import Channels
+from tests.granularities.owned import left_out, normal, owned, rows, singly, smaller_as_masked
 from tests.networks import NETWORKS, InnerSum, Residual, Tied, seeded
-
-
-def rows(model: nn.Module, *shape: int) -> dict[str, tuple[tuple[str, ...], int]]:
-    example = torch.randn(1, *shape, generator=torch.Generator().manual_seed(0))
-    return {g.name: (g.members, g.units) for g in Channels().sorted_out(model, example)[0]}
-
-
-def left_out(model: nn.Module, *shape: int) -> dict[str, str]:
-    return Channels().sorted_out(model, torch.randn(1, *shape, generator=torch.Generator().manual_seed(0)))[1]
 
 
 def test_a_unit_owns_its_rows_bias_norm_and_the_columns_that_read_it():
@@ -65,15 +57,15 @@ def test_layers_whose_sum_is_the_output_are_protected():
     assert left_out(model, 6).keys() == {"inner", "last"}
 
 
-def test_layers_that_share_a_weight_stay_whole_and_say_why():
-    model = seeded(Tied)
+def test_a_shared_weight_that_reads_the_input_stays_whole_and_says_why():
+    model = seeded(Tied)  # its rows would fall with its columns, and these read the input
     assert rows(model, 6) == {}
     assert left_out(model, 6)["first"] == (
-        "its units own a part of first.weight, which first shares with second.weight: they always stay"
+        "its units meet values that no layer makes, such as the input, at addmm in first: they always stay"
     )
 
 
-def test_a_layer_read_by_a_shared_weight_stays_whole():
+def test_the_rows_of_a_shared_weight_fall_with_its_columns_and_with_what_it_reads():
     class Before(Tied):
         def __init__(self) -> None:
             super().__init__()
@@ -83,11 +75,15 @@ def test_a_layer_read_by_a_shared_weight_stays_whole():
             return self.exit(super().forward(F.relu(self.entry(vectors))))
 
     model = seeded(Before)
-    assert rows(model, 6) == {"head": (("head",), 3)}
-    assert "shares with" in left_out(model, 6)["entry"]
+    assert rows(model, 6) == {"first": (("first", "entry"), 6), "head": (("head",), 3)}
+    assert owned(model, normal(1, 6), Channels())["first"] == singly(
+        6, *((f"{name}.weight", 0) for name in ("first", "entry")), ("first.weight", 1), ("head.weight", 1),
+        *((f"{name}.bias", 0) for name in ("first", "second", "entry")),
+    )  # fmt: skip
+    smaller_as_masked(model, normal(2, 6), Channels())
 
 
-def test_layers_that_share_a_bias_stay_and_one_layer_in_two_places_is_pruned_in_both():
+def test_one_layer_in_two_places_and_layers_with_one_bias_fall_together():
     class Doubled(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -103,8 +99,11 @@ def test_layers_that_share_a_bias_stay_and_one_layer_in_two_places_is_pruned_in_
     model[0] = nn.Linear(6, 4)
     model[2] = nn.Linear(4, 4)
     model[2].bias = model[0].bias
-    assert left_out(model, 6)["0"] == "its units own a part of 0.bias, which 0 shares with 2.bias: they always stay"
-    assert left_out(model, 6)["2"] == "its units own a part of 2.bias, which 2 shares with 0.bias: they always stay"
+    assert rows(model, 6) == {"0": (("0", "2"), 4)}
+    assert owned(model, normal(1, 6), Channels())["0"] == singly(
+        4, ("0.weight", 0), ("0.bias", 0), ("2.weight", 0), ("2.weight", 1), ("4.weight", 1)
+    )
+    smaller_as_masked(model, normal(2, 6), Channels())
 
 
 def test_a_frozen_layer_keeps_the_layers_that_are_coupled_with_it():
@@ -112,126 +111,6 @@ def test_a_frozen_layer_keeps_the_layers_that_are_coupled_with_it():
     model.conv2.weight.requires_grad_(False)
     assert rows(model, 2, 8, 8).keys() == {"conv1", "conv3"}
     assert "conv2, which is frozen" in left_out(model, 2, 8, 8)["stem"]
-
-
-class Recurrent(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.entry, self.lstm = nn.Linear(4, 5), nn.LSTM(5, 6, batch_first=True)
-        self.hidden, self.head = nn.Linear(6, 7), nn.Linear(7, 3)
-
-    def forward(self, words):
-        return self.head(F.relu(self.hidden(self.lstm(self.entry(words))[0][:, -1])))
-
-
-class Encoder(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.entry, self.head = nn.Linear(4, 8), nn.Linear(8, 3)
-        self.encoder = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
-
-    def forward(self, words):
-        return self.head(self.encoder(self.entry(words)).mean(dim=1))
-
-
-class HalfCoupled(nn.Module):
-    """Two convolutions side by side, added to a third: its channels match neither's one by one."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.left, self.right, self.both = nn.Conv2d(2, 2, 1), nn.Conv2d(2, 3, 1), nn.Conv2d(2, 5, 1)
-        self.head = nn.Linear(5, 3)
-
-    def forward(self, images):
-        side_by_side = torch.cat([self.left(images), self.right(images)], dim=1)
-        return self.head((side_by_side + self.both(images)).relu().mean(dim=(2, 3)))
-
-
-class Scaled(nn.Module):
-    """A learnt scale that stands alone between two convolutions."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv, self.scale, self.head = nn.Conv2d(2, 4, 1), nn.Parameter(torch.ones(4, 1, 1)), nn.Linear(4, 3)
-
-    def forward(self, images):
-        return self.head((self.conv(images) * self.scale).relu().mean(dim=(2, 3)))
-
-
-class Torn(nn.Module):
-    """A GroupNorm of three groups of two over 3 + 3 channels: the middle group has one of each side."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.left, self.right = nn.Conv2d(2, 3, 1), nn.Conv2d(2, 3, 1)
-        self.norm, self.head = nn.GroupNorm(3, 6), nn.Linear(6, 3)
-
-    def forward(self, images):
-        return self.head(self.norm(torch.cat([self.left(images), self.right(images)], 1)).relu().mean(dim=(2, 3)))
-
-
-class Shuffled(nn.Module):
-    """ShuffleNet: the channels change places between two convolutions, which no tracing of shapes shows."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first, self.second, self.head = nn.Conv2d(2, 8, 1), nn.Conv2d(8, 4, 1), nn.Linear(4, 3)
-
-    def forward(self, images):
-        maps = self.first(images)
-        b, channels, height, width = maps.shape
-        maps = maps.reshape(b, 2, channels // 2, height, width).transpose(1, 2).reshape(maps.shape)
-        return self.head(self.second(maps.relu()).relu().mean(dim=(2, 3)))
-
-
-class Averaged(nn.Module):
-    """The mean over all channels is subtracted from each, as a norm of one's own does."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv, self.head = nn.Conv2d(2, 8, 1), nn.Linear(8, 3)
-
-    def forward(self, images):
-        maps = self.conv(images)
-        return self.head((maps - maps.mean(dim=1, keepdim=True)).relu().mean(dim=(2, 3)))
-
-
-@pytest.mark.parametrize(
-    "make, shape, free, reasons",
-    [
-        (Recurrent, (9, 4), {"hidden"}, {"entry": "LSTM cannot be made smaller yet", "head": "output"}),
-        (Encoder, (9, 4), {"encoder.linear1"},
-         {"entry": "MultiheadAttention", "encoder.self_attn.out_proj": "MultiheadAttention has no channels"}),
-        (HalfCoupled, (2, 4, 4), set(), dict.fromkeys(("left", "right", "both"), "one by one")),
-        (
-            Scaled,
-            (2, 4, 4),
-            set(),
-            {"conv": "are pruned together with scale, and Parameter cannot be made smaller yet"},
-        ),
-        (lambda: nn.Sequential(nn.Linear(4, 5), nn.LayerNorm((3, 5)), nn.Linear(5, 6), nn.Flatten(), nn.Linear(18, 3)),
-         (3, 4), set(), {"0": "a norm over several dimensions", "2": "does not run"}),
-        (lambda: nn.Sequential(nn.Conv2d(2, 4, 3), nn.ReLU(), nn.ConvTranspose2d(4, 3, 3), nn.Conv2d(3, 5, 1),
-                               nn.Flatten(), nn.Linear(320, 3)),
-         (2, 8, 8), {"3"}, {"0": "ConvTranspose2d cannot be made smaller yet"}),
-        (lambda: nn.Sequential(nn.Conv2d(2, 4, 1), nn.Conv2d(4, 8, 1, groups=4), nn.Conv2d(8, 5, 1), nn.Flatten(),
-                               nn.Linear(320, 3)),
-         (2, 8, 8), {"1", "2"}, {"0": "the groups of 1 let its units be pruned only all together"}),
-        (lambda: nn.Sequential(nn.Conv2d(2, 4, 1), nn.Conv2d(4, 2, 1, groups=2), nn.Conv2d(2, 5, 1), nn.Flatten(),
-                               nn.Linear(320, 3)),
-         (2, 8, 8), {"2"}, {"0": "1, a convolution with one output a group and several inputs", "1": "one output"}),
-        (Torn, (2, 4, 4), set(), dict.fromkeys(("left", "right"), "do not match those of norm one by one")),
-        (Shuffled, (2, 4, 4), {"second"}, {"first": "does not run without some of its units"}),
-        (Averaged, (2, 4, 4), set(), {"conv": "shuffled or averaged"}),
-    ],
-    ids=["lstm", "encoder", "half coupled", "scale", "wide norm", "transposed", "one channel a group",
-         "one output a group", "torn norm", "shuffled", "averaged"],
-)  # fmt: skip
-def test_layers_that_cannot_be_cut_say_why_and_the_others_can(make, shape, free, reasons):
-    model = seeded(make)
-    assert rows(model, *shape).keys() == free
-    for layer, part in reasons.items():
-        assert part in left_out(model, *shape)[layer]
 
 
 def test_the_channels_of_a_grouped_convolution_are_pruned_from_all_its_groups_together():

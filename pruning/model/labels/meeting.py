@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pruning.model.labels.marks import Marks, Plane, lettered, without
-from pruning.model.labels.relations import Relations
+from pruning.model.labels.relations import Relations, of_no_layer
 
 Vanishing = Callable[[frozenset[int]], bool]
 """Whether a result is 0 where the operands with these numbers are."""
@@ -140,7 +140,7 @@ def _sum_up(relations: Relations, factors: Sequence[Factor], along: Sequence[lis
         assert plane is not None
         if other.marks.data:
             if plane.dims == frozenset({k}):
-                relations.lock(plane.labels, f"its units meet values of no unit at {relations.here}")
+                relations.lock(plane.labels, of_no_layer(relations.here))
         elif not plane.vanishes:
             relations.average(plane.labels)
         left.append(_rest(relations, plane, k))

@@ -64,7 +64,7 @@ class Relations:
         if bool(met.any()):
             self.pairs.append(torch.stack([first[met], second[met]]))
         for one, other in ((first, second), (second, first)):
-            self.lock(one[(other == DATA) & (one >= FIRST)], f"its units meet values of no unit at {self.here}")
+            self.lock(one[(other == DATA) & (one >= FIRST)], of_no_layer(self.here))
         labelled = (first >= FIRST) | (second >= FIRST)
         return torch.where(labelled, torch.maximum(first, second), torch.minimum(first, second))
 
@@ -78,7 +78,7 @@ class Relations:
         met = (labels >= FIRST) & (labels != spread)
         if bool(met.any()):
             self.ties.append((torch.stack([labels[met], spread[met]]), self.here))
-        self.lock(spread[(labels == DATA) & (spread >= FIRST)], f"its units meet values of no unit at {self.here}")
+        self.lock(spread[(labels == DATA) & (spread >= FIRST)], of_no_layer(self.here))
         return compact(one)
 
     def lock(self, labels: Tensor, why: str) -> None:
@@ -99,6 +99,11 @@ class Relations:
         found = labels[labels >= FIRST]
         if found.numel():
             self.statistics.append((found.unique(), self.here))
+
+
+def of_no_layer(where: str) -> str:
+    """Why units stay that meet data."""
+    return f"its units meet values that no layer makes, such as the input, at {where}"
 
 
 def roots(count: int, pairs: list[Tensor]) -> Tensor:
