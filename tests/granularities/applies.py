@@ -30,6 +30,9 @@ APPLIES: dict[str, tuple[str, ...]] = {
 }
 """Network -> the granularities that have units in it. One block to skip, as in the residual one, is no choice."""
 
+ONLY_ZEROED = {("heads", "vit"), ("heads", "language_model"), ("embedding_dimensions", "language_model")}
+"""Where units cannot be removed: both networks fold the heads back into as many numbers as the tokens have."""
+
 
 def work_on(network: str) -> Workload:
     """A workload of 16 samples a split around the network; nobody learns from its targets."""

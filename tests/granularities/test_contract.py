@@ -1,5 +1,7 @@
 """The contract of granularities, for every row of the table on every network that has such units."""
 
+import re
+
 import pytest
 
 from pruning.granularities import GRANULARITIES
@@ -7,9 +9,10 @@ from pruning.testing import GroupingContract, RemovalContract, UnitsContract
 from pruning.testing.granularities import check_every_row_is_accounted_for
 from pruning.testing.untouched import untouched
 from tests.architectures import ARCHITECTURES
-from tests.granularities.applies import APPLIES, work_on
+from tests.granularities.applies import APPLIES, ONLY_ZEROED, work_on
 
 CASES = [(granularity, network) for network, there in APPLIES.items() for granularity in there]
+REMOVABLE = [case for case in CASES if GRANULARITIES[case[0]].removable and case not in ONLY_ZEROED]
 
 
 class TestWhatEveryGranularitySays(UnitsContract):
@@ -26,10 +29,18 @@ class TestEveryGranularity(GroupingContract):
 
 
 class TestEveryGranularityWhoseUnitsCanBeRemoved(RemovalContract):
-    @pytest.fixture(autouse=True, params=[case for case in CASES if GRANULARITIES[case[0]].removable], ids="-".join)
+    @pytest.fixture(autouse=True, params=REMOVABLE, ids="-".join)
     def case(self, request: pytest.FixtureRequest) -> None:
         granularity, network = request.param
         self.granularity, self.workload = GRANULARITIES[granularity](), work_on(network)
+
+
+@pytest.mark.parametrize("granularity, network", sorted(ONLY_ZEROED))
+def test_units_that_a_network_cannot_do_without_are_set_to_zero_and_say_why(granularity, network):
+    work = work_on(network)
+    groups, _ = GRANULARITIES[granularity]().sorted_out(work.build(), work.example)
+    said = r"the network does not run without some of its units \(RuntimeError: shape .*\): they are set to zero"
+    assert groups and all(re.fullmatch(said, group.fixed) for group in groups)
 
 
 @pytest.mark.parametrize("network", APPLIES)
