@@ -1,7 +1,7 @@
 """Sparsities of single layers by rule: a start for `per_layer`, to be changed by hand, and what a budget leaves."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from operator import mul
 
@@ -63,7 +63,9 @@ class CostLeft:
         before, after = self.cost.after([], {}), self.cost.after([], {})
         if self._sliced:
             pruned = {share.name: share.pruned for share in position(self.ranking, amount).shares}
-            after = self.cost.after(self._sliced, pruned)
+            # of the parameters, those that are only set to zero are pruned too, as single weights are
+            sliced = [replace(group, fixed="") for group in self._sliced] if of == "parameters" else self._sliced
+            after = self.cost.after(sliced, pruned)
         if of == "bytes":
             return after.bytes / before.bytes
         if of == "macs":
