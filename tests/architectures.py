@@ -288,12 +288,16 @@ def alone(**units: int) -> Groups:
 
 @dataclass(frozen=True)
 class Architecture:
-    """A network and what of it can be cut: `channels`. `exact` where small whole numbers make every sum exact."""
+    """A network and what of it can be cut: `channels`. `exact` where small whole numbers make every sum exact.
+
+    `averaged` where a LayerNorm takes its statistics over units that are cut: without them it gives other values.
+    """
 
     make: Callable[[], nn.Module]
     shape: tuple[int, ...]
     channels: Groups = field(default_factory=dict)
     exact: bool = False
+    averaged: bool = False
 
     @property
     def of_words(self) -> bool:
@@ -318,10 +322,15 @@ ARCHITECTURES = {
         Inception, IMAGE, alone(one=2, three__0=3, three__2=4, five__0=2, five__2=3, pooled__1=2, join=4), exact=True
     ),
     "unet": Architecture(UNet, IMAGE, alone(down=4, middle=6, up=5), exact=True),
-    "lstm": Architecture(LSTMClassifier, (5, 4), alone(entry=6, hidden=8)),
+    "lstm": Architecture(LSTMClassifier, (5, 4), alone(entry=6, widen=5, hidden=8)),
     "gru": Architecture(GRUTagger, (5,), alone(hidden=6)),
     "rnn": Architecture(RNNClassifier, (5, 4), alone(hidden=6)),
-    "encoder": Architecture(Encoder, (5, 4), alone(after__linear1=12, before__linear1=10)),
+    # entry: what is added to the residual stream, the output projections of attention with it
+    "encoder": Architecture(
+        Encoder, (5, 4),
+        {"entry": (("entry", "after.linear2", "before.linear2"), 8), **alone(after__linear1=12, before__linear1=10)},
+        averaged=True,
+    ),
     "vit": Architecture(ViT, IMAGE, alone(blocks__0__fc1=12, blocks__1__fc1=10)),
     "language_model": Architecture(LanguageModel, (5,), alone(blocks__0__fc1=9, blocks__1__fc1=8)),
     # stem and back: one group of back_norm (four channels) holds two groups of stem_norm

@@ -71,10 +71,13 @@ def _why_not(found: Dependencies, alike: Alike, frozen: set[str], ranked: Sequen
     root = int(alike.roots[0])
     if locked := next((found.locked[int(each)] for each in alike.roots if int(each) in found.locked), ""):
         return f"{locked.removesuffix(STAY)}{STAY}"
-    if len(alike.roots) == 1 and alike.index[ranked[0]].numel() == ranked[0].length > 1:
-        where = found.ties.get(root, "")
+    all_of_them = len(alike.roots) == 1 and alike.index[ranked[0]].numel() == ranked[0].length > 1
+    consumed = any(int(each) in found.consumed for each in alike.roots)
+    where = found.ties.get(root, "")
+    # who reads units that are all tied to one is not followed: that nobody does would not be true
+    if all_of_them or (where and not consumed):
         return f"its units fall only all together{f', for they meet in {where}' if where else ''}{STAY}"
-    if not any(int(each) in found.consumed for each in alike.roots):
+    if not consumed:
         return OUTPUT
     if still := [axis.param for axis in alike.index if axis in found.written and axis.param in frozen]:
         layer = still[0].rpartition(".")[0]

@@ -249,10 +249,13 @@ def test_a_loss_that_does_not_take_what_train_mode_gives_is_said_before_any_work
 
 def test_a_head_of_train_mode_still_fits_after_removal():
     own = auxiliary(BothHeads(CLASSES))
-    reasons = Channels().sorted_out(open_model(own, CPU), own.example)[1]
-    assert reasons["first.0"].startswith("in train mode the network does not run without some of its units")
+    groups, _ = Channels().sorted_out(open_model(own, CPU), own.example)
+    assert {group.name: group.units for group in groups} == {"first.0": 6, "second.0": 8}
+    readers = {(piece.param, piece.dim) for piece in groups[0].follows if piece.dim == 1}
+    assert readers == {("second.0.weight", 1), ("aux.weight", 1)}
     _, result = carried_out(own, ONE_EPOCH)
-    assert result.model.second[0].weight.shape[0] < 8
+    kept = result.model.first[0].weight.shape[0]
+    assert kept < 6 and result.model.aux.weight.shape == (3, kept)
     own.task.loss(result.model.train(), own.train.batch(torch.arange(4), CPU))
 
 

@@ -145,7 +145,8 @@ def test_failing_surgery_says_why_and_leaves_the_old_model():
 
 def test_cutting_the_output_is_refused():
     model = seeded(mlp)
-    group = UnitGroup("4", ("4",), (3,), (Slice("4.weight", 0, torch.arange(3)[:, None]),))
+    rows = torch.arange(3)[:, None]
+    group = UnitGroup("4", ("4",), (3,), (Slice("4.weight", 0, rows),), (Slice("4.bias", 0, rows),))
     with pytest.raises(SurgeryError, match=r"changed the output from \[1, 3\] to \[1, 2\]; the old model is untouched"):
         remove_units(model, torch.zeros(1, 6), [group], {"4": torch.tensor([True, True, False])})
 
@@ -201,7 +202,8 @@ def test_a_group_norm_loses_groups_and_a_grouped_convolution_keeps_them():
     )
     groups, reasons = Channels().sorted_out(model, samples(IMAGE, 1, 0).inputs)
     # pairs of channels for the norm and every third for the convolution: together that is all of them
-    assert "be pruned only all together" in reasons["0"] and [group.units for group in groups] == [2]
+    assert reasons["0"] == "its units fall only all together, for they meet in group_norm in 1: they always stay"
+    assert [group.units for group in groups] == [2]
     smaller = remove_units(model, torch.zeros(1, *IMAGE), groups, {"2": torch.tensor([False, True])})
     assert (smaller[2].groups, smaller[2].out_channels) == (2, 2)
     assert torch.equal(smaller[2].weight, model[2].weight[[1, 3]])
@@ -274,11 +276,20 @@ class ViewedHeads(nn.Module):
         return self.fc(self.last(tokens + self.down(F.gelu(self.up(tokens)))).mean(1))
 
 
-def test_channels_that_are_viewed_as_heads_stay_whole_and_what_lies_within_a_block_may_be_removed():
+def test_channels_that_are_viewed_as_heads_are_removed_as_heads_with_what_lies_within_a_block():
     model = seeded(ViewedHeads)
-    groups, _ = Channels().sorted_out(model, torch.randn(1, 5, 16))
-    names = [group.name for group in groups]
-    assert "up" in names and not {"query", "key", "value"} & set(names)
+    groups, reasons = Channels().sorted_out(model, torch.randn(1, 5, 16))
+    assert [(group.name, group.members, group.units) for group in groups] == [
+        ("query", ("query", "key", "value"), 4),
+        ("up", ("up",), 24),
+    ]
+    second = [4, 5, 6, 7]
+    assert {(piece.param, piece.dim): piece.index[1].tolist() for piece in groups[0].pieces} == {
+        **{(f"{part}.{word}", 0): second for part in ("query", "key", "value") for word in ("weight", "bias")},
+        ("out.weight", 1): second,
+    }
+    # the inputs themselves are added to what these make
+    assert reasons["out"] == "its units fall only all together, for they meet in add: they always stay"
     keep = {group.name: torch.arange(group.units) % 3 > 0 for group in groups}
     inputs = torch.randn(4, 5, 16)
     masked, smaller = masked_copy(model, groups, keep), remove_units(model, inputs[:1], groups, keep)
@@ -331,7 +342,7 @@ class GroupedQuery(nn.Module):
         return self.fc((tokens + self.down(F.silu(self.gate(tokens)) * self.up(tokens))).mean(1))
 
 
-def test_attention_that_cannot_be_traced_leaves_itself_whole_and_not_the_network():
+def test_attention_with_its_sizes_written_in_stays_whole_and_the_rest_of_the_network_does_not():
     groups, reasons = Channels().sorted_out(seeded(GroupedQuery), torch.randn(1, 5, 16))
     names = [group.name for group in groups]
     assert "gate" in names and not {"query", "key", "value"} & set(names)
