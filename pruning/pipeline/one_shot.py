@@ -45,7 +45,7 @@ class Decision:
     def sizes(self) -> Size:
         """The network's size, after removal where units can be removed."""
         removed = self.groups if self.removable else ()
-        return self.cost.after(removed, {share.name: share.pruned for share in self.counts.shares})
+        return self.cost.after(removed, {share.name: share.pruned for share in self.counts.shares}, self.keep)
 
     @cached_property
     def values(self) -> PrunedValues:

@@ -13,6 +13,7 @@ from pruning.events import Warned
 from pruning.granularities import GRANULARITIES, Blocks, Channels, Granularity, Kernels, Weights
 from pruning.model.costs import CostModel, cost_model, costs
 from pruning.model.descriptions import Costs
+from pruning.model.macs import Macs
 from pruning.model.surgery import remove_units
 from pruning.model.units import Slice, Tiles, UnitGroup, masks_of
 from pruning.recipe.recipe import Recipe
@@ -226,7 +227,7 @@ def test_a_budget_that_cannot_be_met_ends_the_run_before_it_begins():
 def test_a_layer_without_work_of_its_own_does_not_divide_by_zero():
     # where no layer computes anything all of nothing is left
     model = cost_model(nn.Sequential(nn.Linear(2, 2)), torch.zeros(1, 2))
-    empty = CostLeft(Ranking((), ()), replace(model, macs={}))
+    empty = CostLeft(Ranking((), ()), replace(model, macs=Macs()))
     assert empty("macs", Sparsity(0.5)) == 1.0
 
 
@@ -237,6 +238,6 @@ def test_slices_and_tiles_of_several_sizes_in_one_pool_are_counted_each_in_their
     tiles = UnitGroup("b", ("b",), (4,), (Tiles("b.weight", 2, 2),))
     scores = {"a": torch.tensor([1.0, 5.0]), "b": torch.tensor([2.0, 3.0, 4.0, 9.0])}
     ranking = rank([rows, tiles], scores, Global(), Sparsity(0.5))
-    cost = CostModel(shapes, dict.fromkeys(shapes, 4), frozenset(shapes), {}, 60, shapes)
+    cost = CostModel(shapes, dict.fromkeys(shapes, torch.float32), frozenset(shapes), Macs(), shapes)
     # the lowest three of six: a row and the tiles of 4 and of 2 values; 15 − 3 − 6 values are left
     assert CostLeft(ranking, cost)("parameters", Sparsity(0.5)) == 6 / 15
