@@ -58,6 +58,7 @@ def cut_preview(session: PreviewSession, recipe: Recipe, axis: Axis) -> CutPrevi
         bytes=size.bytes,
         macs=size.macs,
         values=decision.values,
+        zeroed=decision.zeroed,
     )
 
 

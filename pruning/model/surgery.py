@@ -45,10 +45,10 @@ def without_units(model: nn.Module, groups: Iterable[UnitGroup], keep: Keep) -> 
     gone: dict[tuple[str, int], Tensor] = {}
     for group in groups:
         stays = keep[group.name].cpu()
-        if not bool(stays.any()):
-            raise SurgeryError(f"{group.name}: all {group.units} units would be removed; keep at least one")
         if bool(stays.all()) or group.fixed:
             continue
+        if not bool(stays.any()):
+            raise SurgeryError(f"{group.name}: all {group.units} units would be removed; keep at least one")
         if group.blocks:
             for block in itertools.compress(group.blocks, (~stays).tolist()):
                 become(smaller.get_submodule(block.path), block.becomes)
@@ -87,6 +87,26 @@ def _renumber(embedding: nn.Embedding, stays: Tensor) -> None:
     before = embedding.row_of
     after = torch.where(stays, stays.cumsum(0) - 1, -1).to(before)
     embedding.row_of.copy_(torch.where(before < 0, -1, after[before.clamp(min=0)]))
+
+
+def zeroed_note(groups: Sequence[UnitGroup], keep: Keep) -> str:
+    """A sentence that names the groups whose pruned units are set to zero and not removed, with the reasons.
+
+    Empty if there are none.
+    """
+    named: dict[str, list[str]] = {}
+    for group in groups:
+        if group.fixed and not bool(keep[group.name].all()):
+            named.setdefault(group.fixed, []).append(group.name)
+    if not named:
+        return ""
+    parts = [f"{names[0]}{_and_others(len(names) - 1)} ({reason})" for reason, names in named.items()]
+    count = sum(map(len, named.values()))
+    return f"pruned units of {count} of {len(groups)} groups are set to zero and not removed: {'; '.join(parts)}"
+
+
+def _and_others(count: int) -> str:
+    return {0: "", 1: " and another"}.get(count, f" and {count} others")
 
 
 def masked_copy(model: nn.Module, groups: Sequence[UnitGroup], keep: Keep) -> nn.Module:

@@ -208,7 +208,7 @@ def _within(model: nn.Module, example: Tensor, lots: torch.Generator) -> Tensor:
         low, high = example.min(), example.max()
         return low + (high - low) * torch.rand(shape, generator=lots).to(example)
     low, high = int(example.min()), int(example.max())
-    tables = [len(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)]
+    tables = [module.num_embeddings for module in model.modules() if isinstance(module, nn.Embedding)]
     if words := min((rows for rows in tables if rows > max(high, 1)), default=0):
         low, high = 0, words - 1
     drawn = torch.randint(low, high + 1, shape, generator=lots).to(example)
