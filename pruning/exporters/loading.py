@@ -108,9 +108,10 @@ def _require_rows(name: str, model: nn.Module) -> None:
         if isinstance(layer, NarrowEmbedding):
             lowest, highest = (int(end) for end in layer.row_of.aminmax())
             if not -1 <= lowest <= highest < len(layer.weight):
+                wrong = highest if lowest >= -1 else lowest
                 raise WorkloadError(
-                    f"the file's tensors do not fit {name}: {path}.row_of names row {max(highest, -lowest)} of "
-                    f"{len(layer.weight)}; export it again"
+                    f"the file's tensors do not fit {name}: {path}.row_of names row {wrong} of {len(layer.weight)}; "
+                    "export it again"
                 )
 
 

@@ -33,7 +33,7 @@ def more_than_lookups(model: nn.Module, example: Tensor, params: Sequence[str]) 
 def _more(model: nn.Module, name: str, uses: Mapping[str, str]) -> str:
     layer = model.get_submodule(name)
     if type(layer) not in (nn.Embedding, NarrowEmbedding):
-        return f"{name} is a {type(layer).__name__}, which may do more than look its rows up"
+        return f"{name} is of class {type(layer).__name__}, which may do more than look its rows up"
     if getattr(layer, "max_norm", None) is not None or getattr(layer, "scale_grad_by_freq", False):
         return f"{name} changes its rows or their gradients by what else is looked up"
     if not uses:
