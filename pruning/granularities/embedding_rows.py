@@ -44,5 +44,5 @@ def _why_not(model: nn.Module, example: Tensor, group: UnitGroup) -> str:
     from pruning.model.trial import why_not_removed
 
     every_second = torch.arange(group.units) % 2 == 0
-    trials = (every_second, ~every_second) if group.units > 1 else ()
-    return next((why for keep in trials if (why := why_not_removed(model, example, [group], {group.name: keep}))), "")
+    halves = [{group.name: every_second}, {group.name: ~every_second}]
+    return why_not_removed(model, example, [group], halves) if group.units > 1 else ""

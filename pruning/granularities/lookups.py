@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from pruning.model.labels.trace import inside_modules, memory_of
+from pruning.model.labels.tracing import inside_modules, memory_of
 from pruning.model.narrow_layers import NarrowEmbedding
 from pruning.model.patching import evaluating, training_tried
 

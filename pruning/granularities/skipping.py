@@ -120,7 +120,7 @@ def _why_only_zeroed(model: nn.Module, example: Tensor, group: UnitGroup) -> dic
 
     def failure(blocks: Sequence[SkippableBlock]) -> str:
         keep = {group.name: torch.tensor([block not in blocks for block in group.blocks])}
-        why_not = why_not_removed(model, example, [group], keep) if blocks else ""
+        why_not = why_not_removed(model, example, [group], [keep]) if blocks else ""
         return why_not.removesuffix(": they always stay")
 
     found = {block.path: "it gives more than a tensor" for block in group.blocks if not block.becomes}

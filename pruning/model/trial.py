@@ -172,7 +172,7 @@ def _went_wrong(model: nn.Module, example: Tensor, groups: Sequence[UnitGroup]) 
 
 def why_not_removed(model: nn.Module, example: Tensor, groups: Sequence[UnitGroup], keeps: Sequence[Keep]) -> str:
     """Remove what does not stay, in each of these ways: a sentence if that differs from setting it to zero."""
-    lots = torch.Generator().manual_seed(1)
+    lots, smaller = torch.Generator().manual_seed(1), model
     try:
         for keep in keeps:
             smaller = without_units(model, groups, keep)
