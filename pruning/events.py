@@ -118,13 +118,15 @@ class Measured:
 class SurgeryChecked:
     """Units were removed. `max_difference` is the largest |masked − removed| output on 256 validation samples.
 
-    `pruned_share` of the units were pruned and took `removed_parameters` of the parameters with them.
+    `pruned_share` of the units were pruned and took `removed_parameters` of the parameters with them. `zeroed` is a
+    sentence about the groups whose pruned units could only be set to zero, empty if there are none.
     """
 
     stage: StageName
     max_difference: float
     pruned_share: float
     removed_parameters: float
+    zeroed: str = ""
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,7 @@ class Preview:
         bytes: Length of the .safetensors file then.
         macs: Multiply-accumulates for one sample then.
         values: How many values of the parameters are pruned, how many compete, and how many there are.
+        zeroed: A sentence about the groups whose units cannot be removed where others can; empty if all can.
     """
 
     recipe: Recipe
@@ -61,6 +62,7 @@ class Preview:
     bytes: int
     macs: int
     values: PrunedValues
+    zeroed: str = ""
 
     @property
     def kept(self) -> Mapping[str, float]:
@@ -85,13 +87,14 @@ class Preview:
 
     def __repr__(self) -> str:
         shares = [f"  {name}: {percent(share)} kept" for name, share in self.kept.items()]
-        return "\n".join([self._headline(), *shares])
+        return "\n".join([self._headline(), *([self.zeroed] if self.zeroed else []), *shares])
 
     def _repr_html_(self) -> str:
         with extra_packages():
             from pruning.reporting.pictures import layers_html
 
-        return f"<p>{escape(self._headline())}</p>{layers_html(self.layers)}"
+        zeroed = f"<p>{escape(self.zeroed)}</p>" if self.zeroed else ""
+        return f"<p>{escape(self._headline())}</p>{zeroed}{layers_html(self.layers)}"
 
     def _headline(self) -> str:
         dense = self.dense
@@ -196,4 +199,5 @@ def preview(
         bytes=seen.bytes,
         macs=seen.macs,
         values=seen.values,
+        zeroed=seen.zeroed,
     )

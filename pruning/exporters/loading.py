@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from pruning.errors import WorkloadError, describe
 from pruning.model.devices import place
-from pruning.model.module_sizes import NO_SIZES, ModuleSizes, from_metadata, set_numbers
+from pruning.model.module_sizes import NO_SIZES, ModuleSizes, change_classes, from_metadata, set_numbers
+from pruning.model.narrow_layers import NarrowEmbedding
 from pruning.model.preparation import open_model, require_finite
 from pruning.model.resizing import resize_layers
 from pruning.model.surgery import output_shape
@@ -61,8 +62,9 @@ def load_network(
     tensor that does not fit.
     """
     dense = open_model(workload, torch.device("cpu"))
-    _require_smaller(workload.name, _held(dense, sizes), tensors)
     model = copy.deepcopy(dense)
+    change_classes(model, sizes)
+    _require_smaller(workload.name, _held(model, sizes), tensors)
     for name, tensor in _held(model, sizes).items():
         if tensor.shape != tensors[name].shape:
             # the same object with other data: whoever shares the parameter goes on sharing it
@@ -75,6 +77,7 @@ def load_network(
         raise WorkloadError(f"the file's tensors do not fit {workload.name} ({describe(error)})") from error
     for name in sizes.buffers:
         model.get_buffer(name).copy_(tensors[name])
+    _require_rows(workload.name, model)
     expected = output_shape(dense, workload.example)
     try:
         found = output_shape(model, workload.example)
@@ -97,11 +100,27 @@ def _held(model: nn.Module, sizes: ModuleSizes) -> dict[str, Tensor]:
     return {**model.state_dict(keep_vars=True), **buffers}
 
 
+def _require_rows(name: str, model: nn.Module) -> None:
+    """WorkloadError if a word is said to have a row that there is not: of other words than the example's nobody would
+    know.
+    """
+    for path, layer in model.named_modules():
+        if isinstance(layer, NarrowEmbedding):
+            lowest, highest = (int(end) for end in layer.row_of.aminmax())
+            if not -1 <= lowest <= highest < len(layer.weight):
+                wrong = highest if lowest >= -1 else lowest
+                raise WorkloadError(
+                    f"the file's tensors do not fit {name}: {path}.row_of names row {wrong} of {len(layer.weight)}; "
+                    "export it again"
+                )
+
+
 def _require_smaller(name: str, own: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> None:
     """WorkloadError unless the names are the same and no dimension of a tensor is larger or gone."""
     if missing := sorted(own.keys() ^ tensors.keys()):
         raise WorkloadError(
-            f"the file and {name} differ in the tensors {', '.join(missing[:5])}; choose its own workload"
+            f"the file and {name} differ in the tensors {', '.join(missing[:5])}; choose its own workload, or export "
+            "it again"
         )
     for key, tensor in tensors.items():
         before, after = own[key].shape, tensor.shape

@@ -71,6 +71,7 @@ def contents(record: Record) -> dict[str, Any]:
     last = next((name for name in ("exported", "tuned", "pruned") if name in stages), "dense")
     names = started.classes if started else ()
     before, built, metric = stages.get("dense"), record.workload.build(), metric_of(record.workload.task)
+    surgery = _newest(events, SurgeryChecked)
     curve = run_summary.curve(events)
     # the exported file is the tuned network: its point would lie on that of the stage tuned and hide it
     sizes = [point for point in run_summary.size_points(stages) if point.stage != "exported"]
@@ -83,7 +84,7 @@ def contents(record: Record) -> dict[str, Any]:
         "units": kind_of(record.recipe.granularity),
         "rounds": len(_progress(events)),
         "epochs": record.recipe.tuning.epochs,
-        "choices": choices(record.recipe, _progress(events)),
+        "choices": choices(record.recipe, _progress(events), surgery.zeroed if surgery else ""),
         "stages": stages,
         "last": stages.get(last),
         "columns": [name for name in run_summary.STAGES if name in stages],
@@ -99,7 +100,7 @@ def contents(record: Record) -> dict[str, Any]:
         "has_classes": bool(names),
         "masked": _newest(events, Masked),
         "of_all": run_summary.share_of_all(run_summary.values_of(events)),
-        "surgery": _newest(events, SurgeryChecked),
+        "surgery": surgery,
         "verified": _newest(events, Verified),
         "finished": _newest(events, Finished),
         "warnings": [event.sentence for event in record.events if isinstance(event, Warned)],
@@ -129,10 +130,11 @@ def _version(package: str) -> str:
         return ""
 
 
-def choices(recipe: Recipe, progress: Sequence[float]) -> list[tuple[str, str, str]]:
+def choices(recipe: Recipe, progress: Sequence[float], zeroed: str = "") -> list[tuple[str, str, str]]:
     """A row for each field of the recipe: its name, what was chosen with its values, and a note.
 
-    `progress` is, for each round, the share of the amount that was pruned after it.
+    `progress` is, for each round, the share of the amount that was pruned after it; `zeroed` a sentence about units
+    that could only be set to zero.
     """
     criterion, plain = recipe.criterion, to_dict(recipe)
     after = ", ".join(numbers.percent(share, 0) for share in progress)
@@ -140,7 +142,8 @@ def choices(recipe: Recipe, progress: Sequence[float]) -> list[tuple[str, str, s
     notes = {
         "criterion": f"{criterion.formula} ({criterion.source}); the lowest are pruned first",
         "granularity": "pruned units are "
-        + ("removed: the network is smaller" if removable else "zero: the tensors keep their size"),
+        + ("removed: the network is smaller" if removable else "zero: the tensors keep their size")
+        + (f"; {zeroed}" if zeroed else ""),
         "schedule": f"share of the amount after each round: {after}" if after else "",
         "tuning": "after each round" if recipe.tuning.epochs else "none: the network is left as cut",
     }

@@ -188,8 +188,14 @@ def _reading(record: Record) -> tuple[list[str], list[str]]:
 
 
 def _placing(record: Record) -> list[str]:
-    """Lines that give the model its tensors and sizes."""
-    lines = [
+    """Lines that give the model its classes, tensors and sizes. Classes come first: with them tensors come and go."""
+    lines: list[str] = []
+    if record.sizes.classes:
+        lines += [
+            "for path, name in classes.items():",
+            "    narrow_layers.become(model.get_submodule(path), name)",
+        ]
+    lines += [
         "for name, tensor in model.state_dict(keep_vars=True).items():",
         "    tensor.data = tensors[name]  # the same object with other values: what is shared stays shared",
     ]
@@ -202,9 +208,4 @@ def _placing(record: Record) -> list[str]:
         ]
     if record.sizes.buffers:
         lines += ["for name in buffers:", "    model.get_buffer(name).data = tensors[name]"]
-    if record.sizes.classes:
-        lines += [
-            "for path, name in classes.items():",
-            "    model.get_submodule(path).__class__ = getattr(narrow_layers, name)",
-        ]
     return lines

@@ -11,4 +11,4 @@ if TYPE_CHECKING:
 
 def only_zeroed(group: UnitGroup, why_not: str) -> UnitGroup:
     """The group, its units set to zero and not removed; `why_not` is why they would have to stay."""
-    return replace(group, fixed=f"{why_not.removesuffix(': they always stay')}: they are set to zero")
+    return replace(group, fixed=why_not.removesuffix(": they always stay"))

@@ -12,11 +12,15 @@ from pruning.model.patching import evaluating, hooked, replaced_parameters
 
 @dataclass(frozen=True, eq=False)
 class RecordedCall:
-    """One call of a module in the forward pass: what went in, and the first tensor that came out."""
+    """One call of a module in the forward pass: what went in, and the first tensor that came out.
+
+    `outputs` is how many came out in a tuple, that tensor first; 0 where it came alone, None where it came otherwise.
+    """
 
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
     output: Tensor | None
+    outputs: int | None = None
 
     @property
     def stream(self) -> Tensor | None:
@@ -54,7 +58,7 @@ def calls_of(model: nn.Module, example: Tensor, names: Sequence[str]) -> dict[st
     def after(name: str) -> Any:
         def hook(_module: nn.Module, _args: tuple[Any, ...], output: Any) -> None:
             last = calls[name][-1]
-            calls[name][-1] = RecordedCall(last.args, last.kwargs, kept(_first_tensor((output,)), {}))
+            calls[name][-1] = RecordedCall(last.args, last.kwargs, kept(_first_tensor((output,)), {}), _outputs(output))
 
         return hook
 
@@ -75,6 +79,12 @@ def output_with(module: nn.Module, tensors: Mapping[str, Tensor], call: Recorded
             return _first_tensor((module(*call.args, **call.kwargs),))
     except Exception:  # what a stranger's forward raises on zeros or random numbers: then it is not what was looked for
         return None
+
+
+def _outputs(output: Any) -> int | None:
+    if isinstance(output, Tensor):
+        return 0
+    return len(output) if type(output) is tuple and output and isinstance(output[0], Tensor) else None
 
 
 def _first_tensor(values: Any) -> Tensor | None:

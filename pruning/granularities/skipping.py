@@ -1,10 +1,19 @@
-"""Which blocks of layers a network can skip, found by trial: without its weights a block passes its input on."""
+"""Which blocks of layers a network can skip, found by trial: without its weights a block passes its input on.
+
+And which of these can be taken out: what comes behind must ask nothing of a block but its output.
+"""
+
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
+from pruning.granularities.fixed import only_zeroed
 from pruning.granularities.probing import RecordedCall, calls_of, output_with
+from pruning.model.narrow_layers import SKIPPED
 from pruning.model.parameter_sharing import shared_outside
+from pruning.model.trial import why_not_removed
+from pruning.model.units import SkippableBlock, UnitGroup, Whole
 
 
 def why_not_skipped(model: nn.Module, example: Tensor, weights: list[str]) -> dict[str, str]:
@@ -53,6 +62,78 @@ def _random_like(seen: Tensor) -> Tensor:
     share = torch.rand(seen.shape, generator=generator, dtype=torch.float64).to(seen.device)
     low, high = seen.double().min(), seen.double().max()
     return (low + share * (high - low)).to(seen.dtype)
+
+
+def groups_of_blocks(
+    model: nn.Module, example: Tensor, weights: Mapping[str, str], names: Sequence[str]
+) -> tuple[list[UnitGroup], dict[str, str]]:
+    """The blocks that can be taken out as one group, and those that can only be set to zero as another.
+
+    A block that would be alone in its group stays: for each of its rows, by name, a sentence. `weights` are parameters
+    with the names of their rows, in the model's order.
+    """
+    calls = calls_of(model, example, names)
+    blocks = [SkippableBlock(name, _becomes([call.outputs for call in calls[name]])) for name in names]
+    zeroed = _why_only_zeroed(model, example, _group(model, weights, blocks))
+    gone = [block for block in blocks if block.path not in zeroed]
+    gone = gone if len(gone) > 1 else []
+    left = [block for block in blocks if block not in gone]
+    groups = [_group(model, weights, gone)] if gone else []
+    reasons: dict[str, str] = {}
+    if len(left) > 1:
+        path, why = next(iter(zeroed.items()))
+        groups.append(only_zeroed(_group(model, weights, left), f"{path} cannot be taken out ({why})"))
+    elif left:
+        why = f"it can only be set to zero ({zeroed[left[0].path]}), and it has no other to compete with"
+        reasons = {row: why for param, row in weights.items() if inside(param, left[0].path)}
+    rows = list(weights.values())
+    return sorted(groups, key=lambda group: rows.index(group.name)), reasons
+
+
+def _becomes(outputs: Sequence[int | None]) -> str:
+    """The class of a block that gave so many outputs at each of its calls; "" where there is none for that."""
+    first = outputs[0]
+    if first is None or first >= len(SKIPPED) or len(set(outputs)) > 1:
+        return ""
+    return SKIPPED[first].__name__
+
+
+def _group(model: nn.Module, weights: Mapping[str, str], blocks: Sequence[SkippableBlock]) -> UnitGroup:
+    """The blocks as units, with all their parameters; the weights rank them."""
+    owner = {param: unit for param in weights for unit, block in enumerate(blocks) if inside(param, block.path)}
+    members = tuple(weights[param] for param in owner)
+    others = tuple(
+        Whole(f"{block.path}.{name}", unit)
+        for unit, block in enumerate(blocks)
+        for name, _ in model.get_submodule(block.path).named_parameters()
+        if f"{block.path}.{name}" not in owner
+    )
+    ranked = tuple(Whole(param, unit) for param, unit in owner.items())
+    return UnitGroup(members[0], members, (len(blocks),), ranked, others, blocks=tuple(blocks))
+
+
+def _why_only_zeroed(model: nn.Module, example: Tensor, group: UnitGroup) -> dict[str, str]:
+    """Path -> why it cannot be taken out, of every such block of the group.
+
+    Tried are the first block alone and all others together; these one by one only if that fails.
+    """
+
+    def failure(blocks: Sequence[SkippableBlock]) -> str:
+        keep = {group.name: torch.tensor([block not in blocks for block in group.blocks])}
+        why_not = why_not_removed(model, example, [group], [keep]) if blocks else ""
+        return why_not.removesuffix(": they always stay")
+
+    found = {block.path: "it gives more than a tensor" for block in group.blocks if not block.becomes}
+    first, *others = group.blocks
+    if first.becomes and (why_not := failure([first])):
+        found[first.path] = why_not
+    others = [block for block in others if block.becomes]
+    if failure(others):
+        found |= {block.path: why_not for block in others if (why_not := failure([block]))}
+        others = [block for block in others if block.path not in found]
+        if why_not := failure(others):
+            found |= {block.path: f"together with other blocks, {why_not}" for block in others}
+    return found
 
 
 def inside(name: str, container: str) -> bool:

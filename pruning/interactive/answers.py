@@ -58,6 +58,7 @@ def cut_preview(session: PreviewSession, recipe: Recipe, axis: Axis) -> CutPrevi
         bytes=size.bytes,
         macs=size.macs,
         values=decision.values,
+        zeroed=decision.zeroed,
     )
 
 
@@ -113,7 +114,8 @@ def unit_views(session: PreviewSession, recipe: Recipe, layers: Sequence[str]) -
             raise RecipeError(f"{layer} has no {recipe.granularity.unit} that may be pruned; choose another layer")
         stays = keep.get(group.name, torch.ones(group.units, dtype=torch.bool))
         values = scores[group.name].reshape(group.layout).numpy()
-        shown[group.name] = UnitsView(group.name, values, (~stays).reshape(group.layout).numpy(), group.unit_names)
+        names = tuple(block.path for block in group.blocks)
+        shown[group.name] = UnitsView(group.name, values, (~stays).reshape(group.layout).numpy(), names)
     return list(shown.values())
 
 

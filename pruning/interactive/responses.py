@@ -68,7 +68,8 @@ class CutPreview:
     """A recipe's amount on the dense model, without tuning. Sizes are after removal, where units can be removed.
 
     `cut` is the score at which the common pool is cut, None where it has no single one. `zero_before` counts values
-    that were zero before anything were pruned.
+    that were zero before anything were pruned. `zeroed` is a sentence about the groups whose units cannot be removed
+    where others can, empty if there are none.
     """
 
     layers: tuple[LayerView, ...]
@@ -82,6 +83,7 @@ class CutPreview:
     bytes: int
     macs: int
     values: PrunedValues
+    zeroed: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,19 +1,23 @@
 """What a network costs: parameters, non-zeros, bytes, gzipped bytes, MACs."""
 
 import gzip
+import itertools
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
 from pruning.model.descriptions import Costs, Size
+from pruning.model.file_length import file_length
 from pruning.model.layer_table import model_macs
 from pruning.model.macs import Macs, macs_of
 from pruning.model.module_sizes import NO_SIZES, ModuleSizes, saved_tensors, to_metadata
-from pruning.model.units import Masks, Slice, UnitGroup, parameter_shapes
+from pruning.model.narrow_layers import NarrowEmbedding
+from pruning.model.units import Keep, Masks, SkippableBlock, Slice, UnitGroup, parameter_shapes
 
 GZIP_LEVEL = 6  # what the gzip command uses unless told otherwise
 
@@ -64,56 +68,112 @@ def gzip_size(file: bytes) -> int:
 class CostModel:
     """Answers what a cut would cost without cutting: made once for a model, asked at every slider position.
 
-    `shapes` and `itemsizes` are of the state dict's tensors, `macs` for one sample. `parameters` names each parameter
-    once; `parameter_shapes` has a shared one under each of its names.
+    `shapes` and `dtypes` are of the state dict's tensors, `macs` for one sample. `parameters` names each parameter
+    once; `parameter_shapes` has a shared one under each of its names. `first_names` says of a tensor that the state
+    dict holds twice how it is called first; `embeddings` are the weights of which rows can be removed with a table of
+    those that are left.
     """
 
     shapes: Mapping[str, tuple[int, ...]]
-    itemsizes: Mapping[str, int]
+    dtypes: Mapping[str, torch.dtype]
     parameters: frozenset[str]
     macs: Macs
-    bytes: int
     parameter_shapes: Mapping[str, tuple[int, ...]]
+    first_names: Mapping[str, str] = field(default_factory=dict[str, str])
+    embeddings: frozenset[str] = frozenset()
 
-    def after(self, groups: Iterable[UnitGroup], pruned: Mapping[str, int]) -> "Size":
+    def after(self, groups: Iterable[UnitGroup], pruned: Mapping[str, int], keep: Keep | None = None) -> "Size":
         """The size once `pruned[name]` units of each group are removed. Without groups it is the size as it is.
 
-        Of the bytes, names and sizes are counted as the dense network's file has them.
+        Units that are whole blocks are not equally large: `keep` says which stay. Of the bytes, numbers of modules that
+        a file tells besides its tensors are not counted.
         """
         removed = [group for group in groups if pruned[group.name] and not group.fixed]
-        gone: dict[str, dict[int, int]] = {}
-        for group in removed:
-            for piece in group.pieces:
-                assert isinstance(piece, Slice)  # what can be removed is a slice
-                by_dim = gone.setdefault(piece.param, {})
-                by_dim[piece.dim] = by_dim.get(piece.dim, 0) + pruned[group.name] * piece.index.shape[1]
-        parameters, size, macs = 0, self.bytes, self.macs.total
+        blocks = [block for group in removed if group.blocks for block in _gone(group, (keep or {})[group.name])]
+        gone = _lengths_gone([group for group in removed if not group.blocks], pruned)
+        shapes = self._shapes(gone, blocks)
+        parameters = sum(math.prod(shape) for name, shape in shapes.items() if name in self.parameters)
+        left = [(group.attends, 1 - pruned[group.name] / group.units) for group in removed]
+        return Size(parameters, self._bytes(shapes, gone, blocks), self._macs(shapes, blocks, left))
+
+    def _shapes(self, gone: "_Lengths", blocks: Sequence[SkippableBlock]) -> dict[str, tuple[int, ...]]:
+        """Of the tensors that are left."""
+        shapes: dict[str, tuple[int, ...]] = {}
+        skipped = tuple(f"{block.path}." for block in blocks)
         for name, shape in self.shapes.items():
-            before = after = 1
-            for dim, length in enumerate(shape):
-                before *= length
-                after *= length - gone.get(name, {}).get(dim, 0)
-            parameters += after if name in self.parameters else 0
-            size -= (before - after) * self.itemsizes[name]
-            # a weight's MACs are its size times the positions it visits, which removal does not change
-            if before and name in self.macs.of_parameters:
-                macs -= round(self.macs.of_parameters[name] * (1 - after / before))
+            first = self.first_names.get(name, name)
+            if not first.startswith(skipped):
+                shorter = gone.get(first, {})
+                shapes[name] = tuple(length - shorter.get(dim, 0) for dim, length in enumerate(shape))
+        return shapes
+
+    def _macs(
+        self,
+        shapes: Mapping[str, tuple[int, ...]],
+        blocks: Sequence[SkippableBlock],
+        left: Sequence[tuple[Sequence[str], float]],
+    ) -> int:
+        """With tensors of these shapes and without the blocks; `left` are shares of heads by the modules that multiply
+        them.
+        """
+        macs = self.macs.total - sum(self.macs.of_modules.get(block.path, 0) for block in blocks)
+        for name, counted in self.macs.of_parameters.items():
+            if name in shapes and (before := math.prod(self.shapes[name])):
+                # a weight's MACs are its size times the positions it visits, which removal does not change
+                macs -= round(counted * (1 - math.prod(shapes[name]) / before))
         for module, products in self.macs.of_products.items():
-            left = [1 - pruned[group.name] / group.units for group in removed if module in group.attends]
-            macs -= round(products * (1 - min(left, default=1.0)))
-        return Size(parameters, size, macs)
+            macs -= round(products * (1 - min((share for modules, share in left if module in modules), default=1.0)))
+        return macs
+
+    def _bytes(self, shapes: Mapping[str, tuple[int, ...]], gone: "_Lengths", blocks: Sequence[SkippableBlock]) -> int:
+        """Length of the file with tensors of these shapes, with tables where rows are gone, and with what became of
+        the blocks.
+        """
+        narrow = [param for param, by_dim in gone.items() if param in self.embeddings and 0 in by_dim]
+        tables = {
+            f"{name.removesuffix('weight')}row_of": self.shapes[name][:1]
+            for name in shapes
+            if self.first_names.get(name, name) in narrow
+        }
+        dtypes = {**self.dtypes, **dict.fromkeys(tables, torch.int32)}
+        classes = {block.path: block.becomes for block in blocks}
+        classes |= {param.rpartition(".")[0]: NarrowEmbedding.__name__ for param in narrow}
+        metadata = {"format": "pt", **to_metadata(ModuleSizes(classes=classes))}
+        return file_length({**shapes, **tables}, dtypes, metadata)
+
+
+_Lengths = dict[str, dict[int, int]]
+"""Tensor -> dimension -> by how much it gets shorter."""
+
+
+def _gone(group: UnitGroup, stays: Tensor) -> Iterable[SkippableBlock]:
+    return itertools.compress(group.blocks, (~stays).tolist())
+
+
+def _lengths_gone(groups: Iterable[UnitGroup], pruned: Mapping[str, int]) -> _Lengths:
+    gone: _Lengths = {}
+    for group in groups:
+        for piece in group.pieces:
+            assert isinstance(piece, Slice)  # what can be removed is a block or a slice
+            by_dim = gone.setdefault(piece.param, {})
+            by_dim[piece.dim] = by_dim.get(piece.dim, 0) + pruned[group.name] * piece.index.shape[1]
+    return gone
 
 
 def cost_model(model: nn.Module, example: Tensor) -> CostModel:
     """Read off the model what `CostModel` needs."""
-    tensors = model.state_dict()
+    tensors = model.state_dict(keep_vars=True)
+    first: dict[int, str] = {}
     return CostModel(
         shapes={name: tuple(tensor.shape) for name, tensor in tensors.items()},
-        itemsizes={name: tensor.element_size() for name, tensor in tensors.items()},
+        dtypes={name: tensor.dtype for name, tensor in tensors.items()},
         parameters=frozenset(name for name, _ in model.named_parameters()),
         macs=macs_of(model, example),
-        bytes=len(file_bytes(tensors)),
         parameter_shapes=parameter_shapes(model),
+        first_names={name: first.setdefault(id(tensor), name) for name, tensor in tensors.items()},
+        embeddings=frozenset(
+            f"{name}.weight".removeprefix(".") for name, layer in model.named_modules() if type(layer) is nn.Embedding
+        ),
     )
 
 

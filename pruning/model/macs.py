@@ -17,10 +17,13 @@ from pruning.model.patching import evaluating
 class Macs:
     """Multiply-accumulates for one sample: those with each parameter by its name, and those that multiply what was
     computed before, such as queries with keys, by the module that does it.
+
+    `of_modules` has all that are done while a module computes, by whatever it calls.
     """
 
     of_parameters: dict[str, int] = field(default_factory=dict[str, int])
     of_products: dict[str, int] = field(default_factory=dict[str, int])
+    of_modules: dict[str, int] = field(default_factory=dict[str, int])
 
     @property
     def total(self) -> int:
@@ -64,6 +67,8 @@ class _Counter(TorchDispatchMode):
             name = self._weight_among(operands)
             counted, key = (self.macs.of_parameters, name) if name else (self.macs.of_products, self._path[-1])
             counted[key] = counted.get(key, 0) + macs
+            for module in set(self._path):
+                self.macs.of_modules[module] = self.macs.of_modules.get(module, 0) + macs
         return result
 
     def _weight_among(self, operands: list[Tensor]) -> str:

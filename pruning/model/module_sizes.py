@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from pruning.errors import WorkloadError
+from pruning.model.narrow_layers import CLASSES, NARROW, NarrowEmbedding, become
 
 
 @dataclass(frozen=True)
@@ -15,7 +16,7 @@ class ModuleSizes:
     """What differs between the modules of a network and those of a smaller one, by the module's path.
 
     `numbers` are attributes that became smaller: whole numbers, or tuples and lists with whole numbers in them, as
-    lists. `classes` are the names of classes of `narrow_layers` that modules of torch's became. `buffers` are the names
+    lists. `classes` are the names of classes of `narrow_layers` that modules became. `buffers` are the names
     of buffers that became smaller and that no state dict holds, for they are not persistent. All are empty where no
     unit was removed.
     """
@@ -33,7 +34,9 @@ def sizes_between(dense: nn.Module, smaller: nn.Module) -> ModuleSizes:
     numbers: dict[str, dict[str, int | list[Any]]] = {}
     classes: dict[str, str] = {}
     shapes, persistent = {name: buffer.shape for name, buffer in dense.named_buffers()}, smaller.state_dict().keys()
-    for (path, before), after in zip(dense.named_modules(), smaller.modules(), strict=True):
+    befores = dict(dense.named_modules(remove_duplicate=False))
+    for path, after in smaller.named_modules():
+        before = befores[path]  # the blocks that were taken out have fewer modules, and none has others
         found = {name: value for name, value in vars(after).items() if _lower(value, vars(before).get(name))}
         if found:
             numbers[path] = {name: value if type(value) is int else list(value) for name, value in found.items()}
@@ -65,6 +68,29 @@ def _lower(after: Any, before: Any) -> bool:
 def _plain(values: tuple[Any, ...] | list[Any]) -> bool:
     """Whether JSON holds every entry as it is."""
     return all(value is None or type(value) in (int, float, bool, str) for value in values)
+
+
+def change_classes(model: nn.Module, sizes: ModuleSizes) -> None:
+    """Make modules of the model, a dense one, what they became, in place. WorkloadError names the first that is not
+    there.
+
+    Layers whose class follows from the sizes of their tensors are left to `resize_layers`.
+    """
+    modules = dict(model.named_modules())
+    for path, name in sizes.classes.items():
+        if name in {each.__name__ for each in NARROW.values()}:
+            continue
+        module = modules.get(path) if path else None
+        if (
+            name not in CLASSES
+            or module is None
+            or (name == NarrowEmbedding.__name__ and type(module) is not nn.Embedding)
+        ):
+            raise WorkloadError(
+                f"the file says that {path or 'the model'} is a {name}, and the network has no such module; choose its "
+                "own workload"
+            )
+        become(module, name)
 
 
 def set_numbers(model: nn.Module, sizes: ModuleSizes) -> None:

@@ -1,12 +1,14 @@
-"""Layers that torch cannot make as narrow as pruning makes them. This file needs only torch: an export carries it.
+"""Layers that torch cannot make as small as pruning makes them. This file needs only torch: an export carries it.
 
-Each is its torch class with the same tensors by the same names, and computes from their shapes.
+Each is its torch class with the same tensors by the same names, and computes from their shapes; an embedding has a
+table of its rows besides. A block that is gone has no tensors.
 """
 
-# pyright: reportIncompatibleMethodOverride=false
-# torch's own recurrent classes differ from one another in what their forward is said to give
+# pyright: reportIncompatibleMethodOverride=false, reportPrivateUsage=false
+# torch's own recurrent classes differ from one another in what their forward is said to give; only a module's private
+# tables let go of all that it holds
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -160,6 +162,58 @@ class NarrowRNN(_NarrowRecurrent, nn.RNN):
     """An Elman network whose layers and directions may differ in their hidden units."""
 
 
+class NarrowEmbedding(nn.Embedding):
+    """An embedding without the vectors of some words, which are zero. Words keep their numbers.
+
+    `row_of` is int32 [words]: the row of the weight that holds a word's vector, -1 where it has none.
+    """
+
+    row_of: Tensor
+
+    def forward(self, input: Tensor) -> Tensor:
+        # not row_of[input]: a negative number of a word would count from the end
+        rows = self.row_of.index_select(0, input.reshape(-1)).reshape(input.shape)
+        vectors = F.embedding(rows.clamp(min=0), self.weight, sparse=self.sparse)
+        vectors = vectors.masked_fill((rows < 0).unsqueeze(-1), 0.0)
+        if self.padding_idx is None:
+            return vectors
+        return torch.where((input == self.padding_idx).unsqueeze(-1), vectors.detach(), vectors)
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, rows={len(self.weight)}"
+
+
+class Skipped(nn.Module):
+    """A block that was taken out: it gives the first tensor that goes in."""
+
+    outputs: ClassVar[int] = 0
+    """How many outputs the block gave in a tuple, of which the others are None now. 0: the tensor alone."""
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        stream = next(value for value in (*args, *kwargs.values()) if isinstance(value, Tensor))
+        return (stream, *[None] * (self.outputs - 1)) if self.outputs else stream
+
+
+class SkippedOfOne(Skipped):
+    """A block that was taken out, and that gave its output in a tuple."""
+
+    outputs = 1
+
+
+class SkippedOfTwo(Skipped):
+    """A block that was taken out, and that gave another output besides."""
+
+    outputs = 2
+
+
+class SkippedOfThree(Skipped):
+    """A block that was taken out, and that gave two other outputs besides."""
+
+    outputs = 3
+
+
+SKIPPED: tuple[type[Skipped], ...] = (Skipped, SkippedOfOne, SkippedOfTwo, SkippedOfThree)
+
 NARROW: dict[type[nn.Module], type[nn.Module]] = {
     nn.MultiheadAttention: NarrowAttention,
     nn.LSTM: NarrowLSTM,
@@ -167,3 +221,21 @@ NARROW: dict[type[nn.Module], type[nn.Module]] = {
     nn.RNN: NarrowRNN,
 }
 """torch's class -> the class that its modules become once they are narrower than it can be."""
+
+CLASSES: dict[str, type[nn.Module]] = {each.__name__: each for each in (*NARROW.values(), NarrowEmbedding, *SKIPPED)}
+"""All classes of this file, by the names that a file of tensors calls them by."""
+
+
+def become(module: nn.Module, name: str) -> None:
+    """Make the module one of that class, in place: whoever holds it goes on holding it.
+
+    An embedding has the table of all its rows then. A block that is taken out loses its modules, parameters and
+    buffers; what else it says of itself stays, for a network may ask it.
+    """
+    module.__class__ = CLASSES[name]
+    if isinstance(module, NarrowEmbedding):
+        rows = torch.arange(module.num_embeddings, dtype=torch.int32, device=module.weight.device)
+        module.register_buffer("row_of", rows)
+    elif isinstance(module, Skipped):
+        for held in (module._modules, module._parameters, module._buffers):
+            held.clear()

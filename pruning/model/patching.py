@@ -74,9 +74,10 @@ def frozen(model: nn.Module) -> Generator[None]:
 
 
 def copy_modes(source: nn.Module, target: nn.Module) -> None:
-    """Put each module of `target`, which has the same modules as `source`, into the mode of its counterpart."""
-    for module, counterpart in zip(target.modules(), source.modules(), strict=True):
-        module.training = counterpart.training
+    """Put each module of `target`, which has no other modules than `source`, into the mode of its counterpart."""
+    counterparts = dict(source.named_modules(remove_duplicate=False))
+    for path, module in target.named_modules():
+        module.training = counterparts[path].training
 
 
 @contextmanager

@@ -5,15 +5,19 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from pruning.model.narrow_layers import NARROW
+from pruning.model.narrow_layers import NARROW, NarrowEmbedding
 
 
 def resize_layers(smaller: nn.Module, model: nn.Module) -> None:
-    """Each layer of `smaller`, a copy of `model` with smaller tensors, says what sizes it has."""
-    for before, after in zip(model.modules(), smaller.modules(), strict=True):
+    """Each layer of `smaller`, a copy of `model` with smaller tensors, says what sizes it has.
+
+    By name: blocks that were taken out have no layers any more.
+    """
+    befores = dict(model.named_modules(remove_duplicate=False))
+    for path, after in smaller.named_modules():
         for types, resize in _RESIZES:
             if isinstance(after, types):
-                resize(after, before)
+                resize(after, befores[path])
 
 
 def _linear(layer: Any, _before: Any) -> None:
@@ -54,7 +58,9 @@ def _normalized(layer: Any, _before: Any) -> None:
 
 
 def _embedding(layer: Any, before: Any) -> None:
-    layer.num_embeddings, layer.embedding_dim = layer.weight.shape
+    """Where rows are gone there are as many words as before."""
+    layer.num_embeddings = len(layer.row_of if isinstance(layer, NarrowEmbedding) else layer.weight)
+    layer.embedding_dim = layer.weight.shape[1]
 
 
 def _prelu(layer: Any, _before: Any) -> None:

@@ -1,6 +1,10 @@
-"""Taking units out, so that the network is really smaller: every tensor loses the slices that they own."""
+"""Taking units out, so that the network is really smaller: every tensor loses the slices that they own.
+
+Units that are whole blocks go with all their tensors.
+"""
 
 import copy
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 
 import torch
@@ -8,6 +12,7 @@ from torch import Tensor, nn
 
 from pruning.errors import SurgeryError, describe
 from pruning.model.devices import place
+from pruning.model.narrow_layers import NarrowEmbedding, become
 from pruning.model.patching import copy_modes, evaluating
 from pruning.model.resizing import resize_layers
 from pruning.model.units import Keep, Slice, UnitGroup, apply_masks, masks_of
@@ -35,17 +40,21 @@ def remove_units(model: nn.Module, example: Tensor, groups: Iterable[UnitGroup],
 
 
 def without_units(model: nn.Module, groups: Iterable[UnitGroup], keep: Keep) -> nn.Module:
-    """A copy of the model in which every tensor is without the slices of units that do not stay. It is not run."""
+    """A copy of the model without the slices and the blocks of units that do not stay. It is not run."""
     smaller = copy.deepcopy(model)
     gone: dict[tuple[str, int], Tensor] = {}
     for group in groups:
         stays = keep[group.name].cpu()
-        if not bool(stays.any()):
-            raise SurgeryError(f"{group.name}: all {group.units} units would be removed; keep at least one")
         if bool(stays.all()) or group.fixed:
             continue
+        if not bool(stays.any()):
+            raise SurgeryError(f"{group.name}: all {group.units} units would be removed; keep at least one")
+        if group.blocks:
+            for block in itertools.compress(group.blocks, (~stays).tolist()):
+                become(smaller.get_submodule(block.path), block.becomes)
+            continue
         for piece in group.pieces:
-            assert isinstance(piece, Slice)  # what can be removed is a slice
+            assert isinstance(piece, Slice)  # what can be removed is a block or a slice
             index = piece.index.cpu()[~stays].flatten()
             before = gone.get((piece.param, piece.dim))
             gone[piece.param, piece.dim] = index if before is None else torch.cat([before, index])
@@ -65,6 +74,39 @@ def _take_out(model: nn.Module, gone: Mapping[tuple[str, int], Tensor]) -> None:
         stays[index] = False
         # the same object with other data: whoever shares the parameter goes on sharing it
         tensor.data = tensor.data.index_select(dim, stays.nonzero().flatten().to(tensor.device))
+        layer = model.get_submodule(name.rpartition(".")[0])
+        if dim == 0 and isinstance(layer, nn.Embedding):
+            _renumber(layer, stays)
+
+
+def _renumber(embedding: nn.Embedding, stays: Tensor) -> None:
+    """Let every word find its vector among the rows that stay, bool [rows]."""
+    if not isinstance(embedding, NarrowEmbedding):
+        become(embedding, NarrowEmbedding.__name__)
+    assert isinstance(embedding, NarrowEmbedding)
+    before = embedding.row_of
+    after = torch.where(stays, stays.cumsum(0) - 1, -1).to(before)
+    embedding.row_of.copy_(torch.where(before < 0, -1, after[before.clamp(min=0)]))
+
+
+def zeroed_note(groups: Sequence[UnitGroup], keep: Keep) -> str:
+    """A sentence that names the groups whose pruned units are set to zero and not removed, with the reasons.
+
+    Empty if there are none.
+    """
+    named: dict[str, list[str]] = {}
+    for group in groups:
+        if group.fixed and not bool(keep[group.name].all()):
+            named.setdefault(group.fixed, []).append(group.name)
+    if not named:
+        return ""
+    parts = [f"{names[0]}{_and_others(len(names) - 1)} ({reason})" for reason, names in named.items()]
+    count = sum(map(len, named.values()))
+    return f"pruned units of {count} of {len(groups)} groups are set to zero and not removed: {'; '.join(parts)}"
+
+
+def _and_others(count: int) -> str:
+    return {0: "", 1: " and another"}.get(count, f" and {count} others")
 
 
 def masked_copy(model: nn.Module, groups: Sequence[UnitGroup], keep: Keep) -> nn.Module:

@@ -128,7 +128,7 @@ def _around(param: str) -> list[str]:
 def _does_not_run(model: nn.Module, example: Tensor, group: UnitGroup) -> str:
     """A sentence if the network does not run without about half of the group's units."""
     try:
-        output_shape(without_units(model, [group], _lots([group])[0]), example)
+        output_shape(without_units(model, [group], _lots([group])), example)
     except Exception as error:
         return _why_it_does_not_run(error)
     return ""
@@ -138,7 +138,7 @@ def _why_it_does_not_run(error: Exception) -> str:
     return f"the network does not run without some of its units ({describe(error)}): they always stay"
 
 
-def _lots(groups: Sequence[UnitGroup], others: bool = False) -> tuple[Keep, torch.Generator]:
+def _lots(groups: Sequence[UnitGroup], others: bool = False) -> Keep:
     """Keep about half of the units of each group, by lot; `others`: let those go that would be kept, as many as go."""
     lots = torch.Generator().manual_seed(0)
     several = [group for group in groups if group.units > 1]
@@ -147,7 +147,7 @@ def _lots(groups: Sequence[UnitGroup], others: bool = False) -> tuple[Keep, torc
         place = torch.randperm(group.units, generator=lots)
         place = group.units - 1 - place if others else place
         keep[group.name] = place >= _about_half(group.units, number)
-    return keep, lots
+    return keep
 
 
 def _about_half(units: int, number: int) -> int:
@@ -166,11 +166,15 @@ def _about_half(units: int, number: int) -> int:
 def _went_wrong(model: nn.Module, example: Tensor, groups: Sequence[UnitGroup]) -> str:
     """Remove about half of the units of each group, by lot: a sentence if that differs from setting them to zero."""
     groups = [group for group in groups if group.units > 1]
-    if not groups:
-        return ""
+    halves = [_lots(groups), _lots(groups, others=True)]  # of a half each unit goes once
+    return why_not_removed(model, example, groups, halves) if groups else ""
+
+
+def why_not_removed(model: nn.Module, example: Tensor, groups: Sequence[UnitGroup], keeps: Sequence[Keep]) -> str:
+    """Remove what does not stay, in each of these ways: a sentence if that differs from setting it to zero."""
+    lots, smaller = torch.Generator().manual_seed(1), model
     try:
-        for others in (False, True):  # of a half each unit goes once
-            keep, lots = _lots(groups, others)
+        for keep in keeps:
             smaller = without_units(model, groups, keep)
             if output_shape(smaller, example) != output_shape(model, example):
                 return _OUTPUT
@@ -204,7 +208,7 @@ def _within(model: nn.Module, example: Tensor, lots: torch.Generator) -> Tensor:
         low, high = example.min(), example.max()
         return low + (high - low) * torch.rand(shape, generator=lots).to(example)
     low, high = int(example.min()), int(example.max())
-    tables = [len(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)]
+    tables = [module.num_embeddings for module in model.modules() if isinstance(module, nn.Embedding)]
     if words := min((rows for rows in tables if rows > max(high, 1)), default=0):
         low, high = 0, words - 1
     drawn = torch.randint(low, high + 1, shape, generator=lots).to(example)

@@ -4,7 +4,6 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from itertools import takewhile
 from typing import Protocol
 
 import torch
@@ -98,6 +97,17 @@ class Whole:
 
 
 @dataclass(frozen=True)
+class SkippableBlock:
+    """A unit that is a module of its own: its path, and the class of `narrow_layers` that it becomes once it is gone.
+
+    `becomes` is empty where it can only be set to zero.
+    """
+
+    path: str
+    becomes: str = ""
+
+
+@dataclass(frozen=True)
 class SizeAttribute:
     """A whole number that a module of the network's own keeps of its size: the module's path, the attribute's name, and
     how much of it is each unit's. `index` says which entry it is where the attribute is a tuple or a list, else −1.
@@ -129,7 +139,8 @@ class UnitGroup:
     they lie in no matrix. The values of `ranked` rank the units; `follows` is pruned with them: bias, norm, the next
     layers' columns. `sizes` are numbers in modules of the network's own that go down with units that are removed;
     `fixed` says why units of a granularity that removes them can only be set to zero here; `attends` are the modules
-    that multiply the units, which are heads, with one another.
+    that multiply the units, which are heads, with one another; `blocks` are the units, in their order, where each is a
+    whole module.
     """
 
     name: str
@@ -140,6 +151,7 @@ class UnitGroup:
     sizes: tuple[SizeAttribute, ...] = ()
     fixed: str = ""
     attends: tuple[str, ...] = ()
+    blocks: tuple[SkippableBlock, ...] = ()
 
     def __repr__(self) -> str:
         """The layers and tensors that are pruned together, without their numbers."""
@@ -169,16 +181,6 @@ class UnitGroup:
     def params(self) -> tuple[str, ...]:
         """The tensors whose values rank the units, each once."""
         return tuple(dict.fromkeys(piece.param for piece in self.ranked))
-
-    @property
-    def unit_names(self) -> tuple[str, ...]:
-        """What the units are called, where each is a whole module: the path that its tensors share. Else ()."""
-        owned: dict[int, list[list[str]]] = {}
-        for piece in self.ranked:
-            if isinstance(piece, Whole):
-                owned.setdefault(piece.unit, []).append(piece.param.split("."))
-        paths = [owned[unit] for unit in sorted(owned)]
-        return tuple(".".join(part[0] for part in takewhile(_same, zip(*path, strict=False))) for path in paths)
 
     @property
     def of_weights(self) -> bool:
@@ -211,10 +213,6 @@ class UnitGroup:
             owners = piece.owners(shapes[piece.param]).expand(tuple(shapes[piece.param])).flatten()
             total += torch.bincount(owners[owners >= 0], minlength=self.units)
         return total
-
-
-def _same(parts: tuple[str, ...]) -> bool:
-    return len(set(parts)) == 1
 
 
 def parameter_shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:

@@ -85,9 +85,10 @@ def allowed_groups(
     if both := sorted(whole & named):
         raise RecipeError(f"{both[0]} is kept whole and has a share in amount.shares; take it out of one of them")
     left = [group for group in groups if group.name not in whole]
-    if recipe.granularity.removable and (empty := sorted(recipe.amount.empties())):
+    removed = {group.name for group in left if recipe.granularity.removable and not group.fixed}
+    if empty := sorted(recipe.amount.empties() & removed):
         raise RecipeError(
-            f"amount.shares.{empty[0]} is 1.0, but a layer without {kind_of(recipe.granularity)} cannot run; use less"
+            f"amount.shares.{empty[0]} is 1.0, but one of its {recipe.granularity.unit} at least has to stay; use less"
         )
     if not groups:
         why = "; ".join(f"{row}: {reason}" for row, reason in list(reasons.items())[:2])

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from pruning.events import PrunedValues
 from pruning.model.costs import CostModel
 from pruning.model.descriptions import Size
-from pruning.model.surgery import remove_units
+from pruning.model.surgery import remove_units, zeroed_note
 from pruning.model.units import Keep, Masks, UnitGroup, apply_masks, masks_for, owned_values
 from pruning.recipe.recipe import Recipe
 from pruning.selection.allocation import CostLeft
@@ -45,7 +45,12 @@ class Decision:
     def sizes(self) -> Size:
         """The network's size, after removal where units can be removed."""
         removed = self.groups if self.removable else ()
-        return self.cost.after(removed, {share.name: share.pruned for share in self.counts.shares})
+        return self.cost.after(removed, {share.name: share.pruned for share in self.counts.shares}, self.keep)
+
+    @property
+    def zeroed(self) -> str:
+        """A sentence about the groups whose pruned units cannot be removed, where others can; empty if all can."""
+        return zeroed_note(self.groups, self.keep) if self.removable else ""
 
     @cached_property
     def values(self) -> PrunedValues:

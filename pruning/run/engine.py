@@ -15,7 +15,7 @@ from pruning.model.costs import cost_model
 from pruning.model.devices import default_device, device_name, full_precision
 from pruning.model.module_sizes import ModuleSizes, sizes_between
 from pruning.model.preparation import open_model
-from pruning.model.surgery import largest_difference, remove_units
+from pruning.model.surgery import largest_difference, remove_units, zeroed_note
 from pruning.model.units import Keep
 from pruning.pipeline.eligibility import chosen_groups
 from pruning.pipeline.one_shot import Decision, RankedUnits
@@ -130,7 +130,10 @@ def _removed(stage: StageName, context: RunContext, model: nn.Module, keep: Keep
     with full_precision():
         difference = largest_difference(model(inputs), smaller(inputs))
     before, after = (sum(p.numel() for p in m.parameters()) for m in (model, smaller))
-    yield SurgeryChecked(stage, difference, pruned_share(keep), 1 - after / before)
+    zeroed = zeroed_note(context.groups, keep)
+    yield SurgeryChecked(stage, difference, pruned_share(keep), 1 - after / before, zeroed)
+    if zeroed and stage == "pruned":  # once, before any training
+        yield Warned(zeroed)
     if not difference <= 1e-3:
         yield Warned(
             f"{stage}: outputs with units masked and with units removed differ by up to {difference:.3g}; "

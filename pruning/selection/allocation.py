@@ -10,10 +10,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pruning.model.costs import CostModel
+from pruning.model.descriptions import Size
 from pruning.model.units import Slice, UnitGroup
 from pruning.selection.amounts import Amount, Measure
 from pruning.selection.pools import Pools
-from pruning.selection.ranking import Ranking, position
+from pruning.selection.ranking import Ranking, position, select
 
 Shapes = Mapping[str, Sequence[int]]
 """Parameter name -> its shape."""
@@ -60,12 +61,13 @@ class CostLeft:
     cost: CostModel
 
     def __call__(self, of: Measure, amount: Amount) -> float:
-        before, after = self.cost.after([], {}), self.cost.after([], {})
-        if self._sliced:
+        before, after = self._before, self._before
+        if self._removed:
+            # parameters that are only set to zero are pruned as well
+            groups = [replace(group, fixed="") for group in self._removed] if of == "parameters" else self._removed
             pruned = {share.name: share.pruned for share in position(self.ranking, amount).shares}
-            # of the parameters, those that are only set to zero are pruned too, as single weights are
-            sliced = [replace(group, fixed="") for group in self._sliced] if of == "parameters" else self._sliced
-            after = self.cost.after(sliced, pruned)
+            keep = select(self.ranking, amount) if any(group.blocks for group in groups) else {}
+            after = self.cost.after(groups, pruned, keep)
         if of == "bytes":
             return after.bytes / before.bytes
         if of == "macs":
@@ -77,16 +79,21 @@ class CostLeft:
         return (after.parameters - pruned) / before.parameters
 
     @cached_property
-    def _sliced(self) -> list[UnitGroup]:
-        """Groups whose units are slices: what is pruned of a tensor is a product of what is pruned along its
-        dimensions.
+    def _before(self) -> Size:
+        return self.cost.after([], {})
+
+    @cached_property
+    def _removed(self) -> list[UnitGroup]:
+        """Groups whose units are slices or blocks: the cost model knows the network without them. What is pruned of a
+        tensor is a product of what is pruned along its dimensions.
         """
-        return [group for group in self.ranking.groups if all(isinstance(piece, Slice) for piece in group.pieces)]
+        groups = self.ranking.groups
+        return [group for group in groups if group.blocks or all(isinstance(piece, Slice) for piece in group.pieces)]
 
     @cached_property
     def _values(self) -> list[Callable[[Tensor], int]]:
-        """For each pools, how many values are pruned with so many units of each pool. Units that are slices count
-        nothing.
+        """For each pools, how many values are pruned with so many units of each pool. Units that are slices or blocks
+        count nothing.
         """
         groups = {group.name: group for group in self.ranking.groups}
         return [self._counted(pools, [groups[name] for name in pools.names]) for pools in self.ranking.pools]
@@ -102,7 +109,7 @@ class CostLeft:
 
     def _owned_by_each(self, group: UnitGroup) -> int | None:
         """How many values every unit of the group owns; None where some own more than others."""
-        if group in self._sliced:
+        if group in self._removed:
             return 0
         if group.of_weights and not group.follows:
             return 1

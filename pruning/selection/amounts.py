@@ -212,6 +212,8 @@ STEPS = 2**20  # the finest sparsity that a budget looks for is a millionth
 
 def _bisected(left: Left, budget: Budget, where: str) -> float:
     """The smallest sparsity, to a millionth, that leaves no more than the budget, which stands at `where`."""
+    if left(0.0) <= budget.share:
+        return 0.0  # to remove the first rows of an embedding may make a file longer, by the table of those left
     floor = left(1.0)
     if floor > budget.share:
         raise RecipeError(

@@ -199,6 +199,51 @@ def test_numbers_of_ones_own_and_buffers_of_no_state_dict_come_back_from_the_fil
     assert loaded.half == 2 and loaded.first.out_features == 4
 
 
+def smaller_by(name: str, granularity: str) -> Record:
+    """A run that left two thirds of the units."""
+    inputs = inputs_of(name)
+    split = TensorSplit(inputs, torch.zeros(len(inputs), dtype=torch.long))
+    work = Workload(name, lambda: made(name), inputs[:1], split, split, split, Flattened(("a", "b", "c")), "")
+    groups = GRANULARITIES[granularity]().sorted_out(work.build(), work.example)[0]
+    keep = {group.name: torch.arange(group.units) % 3 != 1 for group in groups}
+    smaller = remove_units(work.build(), work.example, groups, keep)
+    return Record(work, Recipe("m"), smaller, "cpu", (), sizes_between(work.build(), smaller), work)
+
+
+@pytest.mark.parametrize("kind", ["safetensors", "pt"])
+@pytest.mark.parametrize(("name", "granularity"), [("vit", "layers"), ("gru", "embedding_rows")])
+def test_blocks_and_rows_that_are_gone_are_gone_in_what_is_loaded(tmp_path, name, granularity, kind):
+    run = smaller_by(name, granularity)
+    tensors, sizes = read_network(export(kind, run, tmp_path))
+    loaded = load_network(run.workload, tensors, CPU, sizes)
+    inputs = run.workload.test.inputs
+    with torch.no_grad():
+        assert torch.equal(loaded(inputs), run.model(inputs))
+    assert sizes_between(loaded, run.model) == sizes_between(run.model, loaded) == NO_SIZES
+
+
+@pytest.mark.parametrize(
+    "classes", [{"nowhere": "Skipped"}, {"": "Skipped"}, {"head": "NarrowEmbedding"}, {"head": "Unheard"}]
+)
+def test_classes_that_modules_cannot_be_are_refused(classes):
+    run = smaller_by("gru", "embedding_rows")
+    (path, name), *_ = classes.items()
+    with pytest.raises(
+        WorkloadError, match=f"says that {path or 'the model'} is a {name}, and the network has no such"
+    ):
+        load_network(run.workload, run.model.state_dict(), CPU, ModuleSizes(classes=classes))
+
+
+@pytest.mark.parametrize(("row", "named"), [(5, "row 5 of 5"), (-2, "row -2 of 5")])
+def test_a_word_whose_row_is_not_there_is_found_though_nobody_looks_it_up(row, named):
+    run = smaller_by("gru", "embedding_rows")
+    tensors = {name: tensor.clone() for name, tensor in run.model.state_dict().items()}
+    unused = min({*range(7)} - {*run.workload.example.flatten().tolist()})
+    tensors["words.row_of"][unused] = row
+    with pytest.raises(WorkloadError, match=f"words.row_of names {named}; export it again"):
+        load_network(run.workload, tensors, CPU, run.sizes)
+
+
 def test_without_its_numbers_a_network_is_refused_and_not_something_else():
     run = halved()
     with pytest.raises(WorkloadError, match="does not run on its example"):

@@ -4,7 +4,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import pytest
 
-from pruning.events import Masked, PrunedValues, Verified
+from pruning.events import Masked, PrunedValues, SurgeryChecked, Verified
 from pruning.exporters import report
 from pruning.exporters.report import Report, choices, in_words
 from pruning.model.module_sizes import ModuleSizes
@@ -62,6 +62,19 @@ def test_the_share_of_all_parameters_is_said_where_a_part_takes_no_part() -> Non
     assert "90 of 300 weights (30.0 %; 15.0 % of all 600 parameters) were set to zero" in reported
     assert "Pruned: 90 (30.00 %; 15.0 % of all 600 parameters)." in reported
     assert "of all" not in text(page())
+
+
+def test_units_that_were_only_set_to_zero_where_others_are_removed_are_said() -> None:
+    run = record(channels=True)
+    checked = SurgeryChecked("tuned", 0.0, 0.5, 0.2)
+    removed, partly = (
+        text(Report().content(replace(run, events=(*run.events, event))).decode())
+        for event in (checked, replace(checked, zeroed="pruned units of 1 of 2 groups are set to zero and not removed"))
+    )
+    assert "were removed in" in removed and "set to zero" not in removed and "zero too" not in removed
+    assert "were removed or set to zero in" in partly
+    assert "the network is smaller; pruned units of 1 of 2 groups are set to zero and not removed" in partly
+    assert "Units that were set to zero stay in the tensors" in partly
 
 
 def test_the_classes_that_lost_most_are_named() -> None:

@@ -101,6 +101,28 @@ class Transformer(nn.Module):
         return self.head(self.layer(steps).mean(dim=1))
 
 
+class InTuples(nn.Module):
+    """Blocks that give what they did beside what they made of it."""
+
+    def __init__(self):
+        super().__init__()
+        self.blocks, self.head = nn.ModuleList(Beside() for _ in range(3)), nn.Linear(5, 3)
+
+    def forward(self, inputs):
+        for block in self.blocks:
+            inputs, _ = block(inputs)
+        return self.head(inputs)
+
+
+class Beside(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(5, 5)
+
+    def forward(self, inputs):
+        return inputs + self.fc(inputs), self.fc.weight
+
+
 class Fitted(Gated):
     """A class that can be made in any size, and says how."""
 
@@ -169,6 +191,9 @@ CASES: dict[str, tuple[str, str, tuple[int, ...], str]] = {
     "heads": ("Encoder", "heads", STEPS, "half"),
     "even heads": ("Transformer", "heads", (5, 8), "half"),
     "tied": ("LanguageModel", "channels", WORDS, "a third"),
+    "blocks": ("LanguageModel", "layers", WORDS, "half"),
+    "blocks that give two outputs": ("InTuples", "layers", VECTOR, "a third"),
+    "rows": ("GRUTagger", "embedding_rows", WORDS, "half"),
 }
 """Name -> what builds the network, what is removed, the shape of an input, and how much of every group."""
 
@@ -219,7 +244,7 @@ def _exported(nets: ModuleType, case: str, folder: Path) -> Record:
     """The files of a run in the folder, with the snippet and what the network gives in both modes."""
     build, granularity, shape, much = CASES[case]
     draw = torch.Generator().manual_seed(1)
-    words = build == "LanguageModel"
+    words = build in ("LanguageModel", "GRUTagger")
     inputs = torch.randint(7, (4, *shape), generator=draw) if words else torch.randn(4, *shape, generator=draw)
     split = TensorSplit(inputs, torch.zeros(4, dtype=torch.long))
     work = Workload(case, getattr(nets, build), inputs[:1], split, split, split, AnyShape(("a", "b", "c")))
@@ -268,14 +293,15 @@ def test_the_snippet_makes_the_network_of_the_run(nets: ModuleType, tmp_path: Pa
     (tmp_path / "own.py").rename(tmp_path / "own file" / "own.py")
 
     printed = _run([tmp_path / case for case in (*CASES, "own file")], Path(str(nets.__file__)).parent, ROOT)
-    narrow = {"unequal LSTM", "heads", "even heads"}
+    narrow = {"unequal LSTM", "heads", "even heads", "blocks", "blocks that give two outputs", "rows"}
     expected = [f"{case} narrow_layers" if case in narrow else case for case in CASES]
     assert printed == [*expected, "own file pruning"]  # whose file imports it
     for case, record in records.items():
         text = (tmp_path / case / "snippet.py").read_text()
         assert text.count("\n") < 32, case
         assert (tmp_path / case / "narrow_layers.py").exists() == (case in narrow)
-        assert bool(record.sizes.numbers) == (CASES[case][3] != "nothing"), case
+        whole = CASES[case][1] in ("layers", "embedding_rows")  # what is left of these has the sizes that it had
+        assert bool(record.sizes.numbers) == (CASES[case][3] != "nothing" and not whole), case
         assert ("Fitted.fitting(load_file(" in text) == (case == "made by its own class"), case
     assert records["numbers of its own"].sizes.numbers[""] == {"half": 3, "parts": [3, 3]}
     assert records["a buffer in no state dict"].sizes.buffers == ("filters",)

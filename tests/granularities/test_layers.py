@@ -6,6 +6,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pruning.granularities import Layers
+from pruning.model.module_sizes import ModuleSizes, sizes_between
+from pruning.model.surgery import masked_copy, remove_units
 from pruning.model.units import apply_masks, masks_of
 from pruning.testing.untouched import untouched
 from tests.architectures import inputs_of, made
@@ -219,3 +221,120 @@ def test_blocks_that_change_their_input_in_place_are_evaluated_by_what_went_in()
     assert "odd cannot be skipped" in reasons["odd.conv1"]
     # what follows the first block is no longer what a ReLU left: the ReLU of the second changes it
     assert "stage1.1 cannot be skipped" in reasons["stage1.1.conv1"]
+
+
+@torch.no_grad()
+def test_a_block_that_is_removed_is_not_there_and_what_is_left_can_be_trained():
+    model = seeded(Stack)
+    groups, _ = Layers().sorted_out(model, IMAGES[:1])
+    without, smaller = copy.deepcopy(model), remove_units(model, IMAGES[:1], groups, {groups[0].name: KEEP})
+    without.stage1[1] = nn.Identity()
+    assert torch.allclose(smaller(IMAGES), without(IMAGES), atol=1e-6)
+    assert smaller.state_dict().keys() == without.state_dict().keys()
+    assert sizes_between(model, smaller) == ModuleSizes(classes={"stage1.1": "Skipped"})
+    with torch.enable_grad():
+        smaller.train()(IMAGES).sum().backward()
+    assert all(parameter.grad is not None for parameter in smaller.stage1[0].conv1.parameters())
+
+
+KEEP = torch.tensor([True, False, True])
+ROWS = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
+
+
+class Answering(nn.Module):
+    """A block that gives its output in one of several forms."""
+
+    def __init__(self, form: str) -> None:
+        super().__init__()
+        self.form, self.fc = form, nn.Linear(3, 3)
+
+    def forward(self, rows: Tensor) -> object:
+        output = rows + self.fc(rows)
+        forms = {"tensor": output, "one": (output,), "two": (output, rows.sum()), "list": [output]}
+        return forms[self.form]
+
+
+class Asking(nn.Module):
+    """Takes apart what its blocks give, and asks those of some numbers how wide their layer is."""
+
+    def __init__(self, form: str, blocks: int = 3, asked: tuple[int, ...] = ()) -> None:
+        super().__init__()
+        self.asked = asked
+        self.layers, self.head = nn.ModuleList(Answering(form) for _ in range(blocks)), nn.Linear(3, 2)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        for number, layer in enumerate(self.layers):
+            if number in self.asked:
+                assert layer.fc.in_features == 3
+            found = layer(rows)
+            rows = found if isinstance(found, Tensor) else found[0]
+        return self.head(rows)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("form", "becomes"), [("tensor", "Skipped"), ("one", "SkippedOfOne"), ("two", "SkippedOfTwo")])
+def test_a_block_is_removed_whether_its_output_comes_alone_or_in_a_tuple(form, becomes):
+    model = seeded(lambda: Asking(form))
+    (group,), _ = Layers().sorted_out(model, ROWS[:1])
+    assert [(block.path, block.becomes) for block in group.blocks] == [(f"layers.{n}", becomes) for n in range(3)]
+    smaller = remove_units(model, ROWS[:1], [group], {group.name: KEEP})
+    assert torch.equal(smaller(ROWS), masked_copy(model, [group], {group.name: KEEP})(ROWS))
+    assert isinstance(smaller.layers[1](ROWS), Tensor) == (form == "tensor")
+
+
+def test_blocks_whose_output_comes_in_another_form_are_only_set_to_zero():
+    model = seeded(lambda: Asking("list"))
+    (group,), _ = Layers().sorted_out(model, ROWS[:1])
+    assert group.fixed == "layers.0 cannot be taken out (it gives more than a tensor)"
+    smaller = remove_units(model, ROWS[:1], [group], {group.name: KEEP})
+    assert smaller.state_dict().keys() == model.state_dict().keys()
+
+
+ASKED = "the network does not run without some of its units (AttributeError: 'Skipped' object has no attribute 'fc')"
+
+
+def test_blocks_that_are_asked_for_more_than_their_output_are_a_group_of_their_own():
+    groups, reasons = Layers().sorted_out(seeded(lambda: Asking("tensor", 5, asked=(0, 3))), ROWS[:1])
+    assert [group.members for group in groups] == [
+        ("layers.0.fc", "layers.3.fc"),
+        tuple(f"layers.{n}.fc" for n in (1, 2, 4)),
+    ]
+    assert [group.fixed for group in groups] == [f"layers.0 cannot be taken out ({ASKED})", ""]
+    assert reasons == {"head": "it lies in no block that can be skipped: choose channels or weights"}
+
+
+def test_a_single_block_that_is_asked_for_more_stays():
+    (group,), reasons = Layers().sorted_out(seeded(lambda: Asking("tensor", 3, asked=(1,))), ROWS[:1])
+    assert group.members == ("layers.0.fc", "layers.2.fc") and not group.fixed
+    assert reasons["layers.1.fc"] == f"it can only be set to zero ({ASKED}), and it has no other to compete with"
+
+
+def test_where_but_one_block_can_be_removed_all_are_set_to_zero():
+    (group,), _ = Layers().sorted_out(seeded(lambda: Asking("tensor", 3, asked=(0, 2))), ROWS[:1])
+    assert group.layout == (3,) and group.fixed == f"layers.0 cannot be taken out ({ASKED})"
+
+
+def test_the_first_of_torchs_own_layers_stays_for_torch_asks_it_which_way_its_inputs_lie():
+    layer = nn.TransformerEncoderLayer(4, 2, 6, batch_first=True, norm_first=True)
+    model = seeded(lambda: nn.Sequential(nn.TransformerEncoder(layer, 3, enable_nested_tensor=False), nn.Linear(4, 2)))
+    (group,), reasons = Layers().sorted_out(model, torch.randn(1, 5, 4))
+    assert [block.path for block in group.blocks] == ["0.layers.1", "0.layers.2"] and not group.fixed
+    assert "'Skipped' object has no attribute 'self_attn'" in reasons["0.layers.0.linear1"]
+
+
+@torch.no_grad()
+def test_an_activation_that_all_blocks_share_stays_where_a_block_goes():
+    class Sharing(nn.Module):
+        def __init__(self, act: nn.Module) -> None:
+            super().__init__()
+            self.act, self.fc = act, nn.Linear(3, 3)
+
+        def forward(self, rows: Tensor) -> Tensor:
+            return rows + self.fc(self.act(rows))
+
+    act = nn.ReLU()
+    model = seeded(lambda: nn.Sequential(Sharing(act), Sharing(act), Sharing(act), nn.Linear(3, 2)))
+    (group,), _ = Layers().sorted_out(model, ROWS[:1])
+    smaller = remove_units(model, ROWS[:1], [group], {group.name: torch.tensor([False, True, True])})
+    assert torch.equal(smaller(ROWS), model[1:](ROWS))
+    assert sizes_between(model, smaller) == ModuleSizes(classes={"0": "Skipped"})

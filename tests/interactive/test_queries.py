@@ -322,7 +322,7 @@ def test_a_share_of_one_by_hand_empties_the_layer_in_the_preview_too():
     recipe = Recipe("mlp", amount=PerLayer({"2": 1.0}))
     rows = {row.name: row.pruned_units for row in look(BENCH, recipe, "score").layers}
     assert rows == {"0": 0, "2": 20, "4": 0}
-    with pytest.raises(RecipeError, match=r"amount.shares.0 is 1.0, but a layer without channels cannot run"):
+    with pytest.raises(RecipeError, match=r"amount.shares.0 is 1.0, but one of its channels at least has to stay"):
         look(BENCH, Recipe("mlp", Magnitude(), Channels(), Global(), PerLayer({"0": 1.0})), "score")
 
 

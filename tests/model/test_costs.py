@@ -9,10 +9,13 @@ from torch import nn
 
 from pruning.granularities import GRANULARITIES, Weights
 from pruning.model.costs import cost_model, costs, file_bytes, gzip_size, nonzero_after
+from pruning.model.file_length import file_length
 from pruning.model.layer_table import prunable_weights
+from pruning.model.module_sizes import sizes_between
 from pruning.model.surgery import remove_units
 from pruning.model.units import apply_masks, masks_of
 from tests.every_granularity import tiny_for
+from tests.granularities.applies import work_on
 from tests.networks import NETWORKS, Tied, seeded
 
 
@@ -97,6 +100,62 @@ def test_the_cost_model_knows_the_size_of_the_network_that_is_really_smaller(nam
     real = costs(remove_units(model, example, groups, keep), example)
     assert (predicted.parameters, predicted.macs) == (real.parameters, real.macs)
     assert abs(predicted.bytes - real.bytes) <= 64
+
+
+REMOVED_WHOLE = [("vit", "layers"), ("language_model", "layers"), ("gru", "embedding_rows")]
+
+
+@pytest.mark.parametrize(("network", "granularity"), [*REMOVED_WHOLE, ("language_model", "embedding_rows")])
+def test_the_cost_model_knows_blocks_and_rows_that_are_gone_to_the_byte(network, granularity):
+    work = work_on(network)
+    model = work.build()
+    groups = GRANULARITIES[granularity]().sorted_out(model, work.example)[0]
+    for gone in range(2):  # the blocks are not equally large
+        keep = {group.name: torch.arange(group.units) != gone for group in groups}
+        smaller = remove_units(model, work.example, groups, keep)
+        predicted = cost_model(model, work.example).after(groups, dict.fromkeys(keep, 1), keep)
+        real = costs(smaller, work.example, sizes_between(model, smaller))
+        assert (predicted.parameters, predicted.bytes, predicted.macs) == (real.parameters, real.bytes, real.macs)
+        assert real.parameters < costs(model, work.example).parameters
+
+
+def test_a_block_goes_with_all_that_is_computed_in_it_and_one_in_two_places_goes_twice():
+    class Multiplied(nn.Module):
+        """Three products of a row of 4 values with itself, by a module that all blocks share."""
+
+        def __init__(self, times: nn.Module) -> None:
+            super().__init__()
+            self.times, self.fc = times, nn.Linear(4, 4)
+
+        def forward(self, rows: torch.Tensor) -> torch.Tensor:
+            return rows + self.fc(rows) * self.times(rows[:, :, None].transpose(1, 2), rows[:, :, None])[:, 0]
+
+    class Times(nn.Module):
+        def forward(self, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+            return first @ second
+
+    def build() -> nn.Module:
+        times = Times()
+        twice = Multiplied(times)
+        return nn.Sequential(twice, Multiplied(times), nn.Sequential(twice), nn.Linear(4, 2))
+
+    model, example = seeded(build), torch.randn(1, 4)
+    (group,), _ = GRANULARITIES["layers"]().sorted_out(model, example)
+    keep = {group.name: torch.tensor([False, True])}
+    predicted = cost_model(model, example).after([group], {group.name: 1}, keep)
+    # one block of 16 products with weights and 4 of values is left, and the head
+    assert (predicted.parameters, predicted.macs) == (20 + 10, 16 + 4 + 8)
+    smaller = remove_units(model, example, [group], keep)
+    real = costs(smaller, example, sizes_between(model, smaller))
+    assert (predicted.parameters, predicted.bytes, predicted.macs) == (real.parameters, real.bytes, real.macs)
+
+
+def test_the_length_of_a_file_is_told_from_what_it_would_hold():
+    kinds = [torch.float32, torch.int64, torch.bfloat16, torch.int32, torch.bool, torch.float64, torch.uint8]
+    tensors = {f"{kind}".removeprefix("torch.") * (n + 1): torch.ones(n, 3).to(kind) for n, kind in enumerate(kinds)}
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    dtypes = {name: tensor.dtype for name, tensor in tensors.items()}
+    assert file_length(shapes, dtypes, {"format": "pt"}) == len(file_bytes(tensors))
 
 
 def test_removing_nothing_costs_what_the_model_costs():

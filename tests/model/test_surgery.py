@@ -9,7 +9,7 @@ from pruning.errors import SurgeryError
 from pruning.granularities import Channels
 from pruning.model.labels.dependencies import dependencies_of
 from pruning.model.preparation import open_model
-from pruning.model.surgery import largest_difference, masked_copy, remove_units
+from pruning.model.surgery import largest_difference, masked_copy, remove_units, zeroed_note
 from pruning.model.units import Keep, Slice, UnitGroup, apply_masks, masks_of
 from tests.networks import CPU, IMAGE, NETWORKS, VECTOR, Residual, conv_bn, mlp, samples, seeded, workload
 
@@ -355,3 +355,14 @@ def test_a_batchnorm_of_distributed_training_is_one():
     found, expected = (Channels().sorted_out(each, torch.randn(1, *IMAGE)) for each in (synchronised, model))
     assert [group.name for group in found[0]] == [group.name for group in expected[0]] != []
     assert found[1] == expected[1]
+
+
+def test_groups_whose_units_are_only_set_to_zero_are_named_by_their_reasons():
+    index = torch.arange(2)[:, None]
+    reasons = {"a": "", "b": "tied", "c": "tied", "d": "read", "e": "tied", "f": "idle"}
+    groups = [UnitGroup(n, (n,), (2,), (Slice(n, 0, index),), fixed=reason) for n, reason in reasons.items()]
+    keep = {name: torch.tensor([True, name == "f"]) for name in reasons}
+    assert zeroed_note(groups, keep) == (
+        "pruned units of 4 of 6 groups are set to zero and not removed: b and 2 others (tied); d (read)"
+    )
+    assert zeroed_note(groups[:1], keep) == zeroed_note(groups[5:], keep) == ""

@@ -11,7 +11,9 @@ from torch import Tensor, nn
 from pruning.criteria import Magnitude, Taylor
 from pruning.errors import PruningError, RecipeError
 from pruning.events import Finished, Masked, StageMeasured, SurgeryChecked, TuningStep, Warned
-from pruning.granularities import Channels, Weights
+from pruning.granularities import Channels, EmbeddingRows, Weights
+from pruning.interactive.queries import look
+from pruning.interactive.session import PreviewSession
 from pruning.recipe.recipe import Recipe
 from pruning.run.engine import prune
 from pruning.selection.amounts import PerLayer, Sparsity, Threshold
@@ -19,6 +21,7 @@ from pruning.selection.scopes import Global, WithinLayer
 from pruning.training.schedules import Polynomial
 from pruning.training.tuning import Tuning
 from pruning.workload import Classification
+from tests.every_granularity import Words, tiny_for
 from tests.networks import CLASSES, CPU, VECTOR, Residual, Tied, carried_out, seeded, tiny, workload
 
 CUT_ONLY = Tuning(epochs=0)
@@ -60,8 +63,36 @@ def test_a_layer_is_emptied_when_asked_for_by_name():
 
 
 def test_a_layer_of_channels_cannot_be_removed_whole():
-    with pytest.raises(RecipeError, match="a layer without channels cannot run"):
+    with pytest.raises(RecipeError, match="one of its channels at least has to stay"):
         carried_out(tiny("mlp"), Recipe("mlp", Magnitude(), Channels(), amount=PerLayer({"0": 1.0}), tuning=CUT_ONLY))
+
+
+class Averaging(Words):
+    """Adds the mean of all vectors to each, so that rows of them cannot go."""
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return super().forward(ids) + self.head(self.hidden(self.words.weight.mean(dim=0)))
+
+
+def test_units_that_can_only_be_set_to_zero_where_others_are_removed_are_said_once():
+    work = replace(tiny_for("embedding_rows"), build=lambda: seeded(Averaging))
+    recipe = Recipe(work.name, Magnitude(), EmbeddingRows(), amount=Sparsity(0.5), tuning=CUT_ONLY)
+    events, result = carried_out(work, recipe)
+    sentence = (
+        "pruned units of 1 of 1 groups are set to zero and not removed: words (the model itself does more with its "
+        "weight (mean))"
+    )
+    assert [event.zeroed for event in events if isinstance(event, SurgeryChecked)] == [sentence] * 2
+    assert [event.sentence for event in events if isinstance(event, Warned) and "zero" in event.sentence] == [sentence]
+    assert result.stages["tuned"].parameters == result.stages["dense"].parameters
+    assert look(PreviewSession({work.name: lambda: work}, CPU), recipe, "score").zeroed == sentence
+
+
+def test_a_layer_whose_units_are_set_to_zero_can_lose_them_all():
+    work = replace(tiny_for("embedding_rows"), build=lambda: seeded(Averaging))
+    amount = PerLayer({"words": 1.0})
+    _, result = carried_out(work, Recipe(work.name, Magnitude(), EmbeddingRows(), amount=amount, tuning=CUT_ONLY))
+    assert not result.model.words.weight.any()
 
 
 def test_outputs_that_change_with_removal_are_said():

@@ -10,7 +10,7 @@ from pruning.criteria import Magnitude, Random, unit_scores
 from pruning.criteria.calibration import Calibration
 from pruning.errors import RecipeError
 from pruning.events import Warned
-from pruning.granularities import GRANULARITIES, Blocks, Channels, Granularity, Kernels, Weights
+from pruning.granularities import GRANULARITIES, Blocks, Channels, EmbeddingRows, Granularity, Kernels, Weights
 from pruning.model.costs import CostModel, cost_model, costs
 from pruning.model.descriptions import Costs
 from pruning.model.macs import Macs
@@ -25,6 +25,7 @@ from pruning.training.schedules import Linear
 from pruning.training.tuning import Tuning
 from pruning.workload import Workload
 from tests.every_granularity import tiny_for
+from tests.granularities.applies import work_on
 from tests.networks import CPU, NETWORKS, carried_out, tiny
 
 SHAPES = {"a.weight": (4, 6), "b.weight": (3, 4), "c.weight": (2, 3)}
@@ -130,6 +131,21 @@ def test_what_is_left_once_channels_are_removed(network):
     assert abs(bench.left("bytes", Sparsity(0.4)) * dense.bytes - cut.bytes) <= 64
 
 
+def test_parameters_that_can_only_be_set_to_zero_are_pruned_as_well():
+    # 7 words of 6 values share their weight with the head, so that their rows stay; the positions' do not
+    bench = Bench(work_on("language_model"), EmbeddingRows(), WithinLayer(), Sparsity(0.5), random=True)
+    dense, cut, stay = bench.really(Sparsity(0.5))
+    assert [bool(group.fixed) for group in bench.groups] == [True, False]
+    assert bench.left("parameters", Sparsity(0.5)) == stay / dense.parameters < cut.parameters / dense.parameters < 1
+    assert bench.left("bytes", Sparsity(0.5)) == pytest.approx(cut.bytes / dense.bytes, abs=0.02)
+
+
+def test_a_budget_of_all_there_is_prunes_nothing():
+    # one row less and a table of all words more would be a longer file
+    bench = Bench(tiny_for("embedding_rows"), EmbeddingRows(), Global(), Budget("bytes", 1.0))
+    assert bench.left("bytes", Sparsity(0.2)) > 1 and Budget("bytes", 1.0).settled(bench.left).share == 0
+
+
 CASES = [
     ("weights", Weights(), "parameters"),
     ("weights", Kernels(), "parameters"),
@@ -140,6 +156,10 @@ CASES = [
     ("rnn_units", GRANULARITIES["rnn_units"](), "parameters"),
     ("heads", GRANULARITIES["heads"](), "parameters"),
     ("embedding_rows", GRANULARITIES["embedding_rows"](), "parameters"),
+    ("embedding_rows", GRANULARITIES["embedding_rows"](), "bytes"),
+    ("layers", GRANULARITIES["layers"](), "parameters"),
+    ("layers", GRANULARITIES["layers"](), "bytes"),
+    ("layers", GRANULARITIES["layers"](), "macs"),
 ]
 
 
@@ -157,9 +177,8 @@ def test_a_budget_is_met_by_the_network_that_is_really_cut_and_not_with_one_unit
 
     def really_left(amount: Amount) -> float:
         dense, cut, stay = bench.really(amount)
-        if bench.removable:
-            return getattr(cut, of) / getattr(dense, of)
-        return stay / dense.parameters
+        # parameters that could only be set to zero are pruned as well
+        return stay / dense.parameters if of == "parameters" else getattr(cut, of) / getattr(dense, of)
 
     units = position(bench.ranking, settled).units
     one_less = Sparsity((bench.pruned(settled) - 1) / units)
@@ -238,6 +257,6 @@ def test_slices_and_tiles_of_several_sizes_in_one_pool_are_counted_each_in_their
     tiles = UnitGroup("b", ("b",), (4,), (Tiles("b.weight", 2, 2),))
     scores = {"a": torch.tensor([1.0, 5.0]), "b": torch.tensor([2.0, 3.0, 4.0, 9.0])}
     ranking = rank([rows, tiles], scores, Global(), Sparsity(0.5))
-    cost = CostModel(shapes, dict.fromkeys(shapes, 4), frozenset(shapes), Macs(), 60, shapes)
+    cost = CostModel(shapes, dict.fromkeys(shapes, torch.float32), frozenset(shapes), Macs(), shapes)
     # the lowest three of six: a row and the tiles of 4 and of 2 values; 15 − 3 − 6 values are left
     assert CostLeft(ranking, cost)("parameters", Sparsity(0.5)) == 6 / 15

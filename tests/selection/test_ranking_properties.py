@@ -314,7 +314,7 @@ def test_a_budget_is_the_smallest_sparsity_that_meets_it(case, asked, one_by_han
     budget = Budget("parameters", asked)
     amount = PerLayer({data.draw(st.sampled_from(case.names)): data.draw(share)}, budget) if one_by_hand else budget
     ranking = case.ranking(amount)
-    cost = CostLeft(ranking, CostModel(shapes, dict.fromkeys(shapes, 4), frozenset(shapes), Macs(), 0, shapes))
+    cost = CostLeft(ranking, CostModel(shapes, dict.fromkeys(shapes, torch.float32), frozenset(shapes), Macs(), shapes))
 
     def left(share: float) -> float:
         tried = replace(amount, rest=Sparsity(share)) if isinstance(amount, PerLayer) else Sparsity(share)

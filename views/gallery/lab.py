@@ -160,6 +160,9 @@ STATES: States = {
         "estimated": _strip(ESTIMATED),
         "measured": _strip(MEASURED),
         "units removed": _strip(MEASURED, look=cut([view(row, 0.5) for row in ROWS], removed=True)),
+        "some units removed": _strip(
+            MEASURED, look=replace(cut([view(row, 0.5) for row in ROWS], removed=True), zeroed=REASON)
+        ),
         "many weights": _strip(ESTIMATED, look=cut([view(row, 0.9) for row in LARGE_ROWS], LARGE), costs=LARGE),
         "all pruned": _strip(MEASURED, look=cut([view(row, 1.0) for row in ROWS])),
         "refused, stale": _strip(None, "not measured: the choices do not fit together", stale=True),

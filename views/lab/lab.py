@@ -48,6 +48,8 @@ def _network(choice: recipe_sidebar.Choice, top: DeltaGenerator, middle: DeltaGe
     model = ask(open_workload, choice.recipe.workload)
     now = ask(look, choice.recipe, layer_panel.axis())
     with top:
+        if now.zeroed:
+            st.caption(_("note: {sentence}").format(sentence=now.zeroed))
         if choice.problem:
             waiting = _("not measured: the choices do not fit together")
             strip.show([strip.score(model, None, waiting), *strip.sizes(model, now, None)], stale=True)

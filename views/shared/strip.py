@@ -98,7 +98,7 @@ def sizes(model: ModelView, look: CutPreview, outcome: AccuracyPreview | None) -
             _("kept {share}: {n} of {total}").format(
                 share=percent(shown / dense.parameters), n=count(shown), total=count(dense.parameters)
             ),
-            zeros or (_("units taken out") if removed else _("zeros stay in the tensors")),
+            zeros or _where_units_went(look, removed),
         ),
     )
     fewer = look.macs < dense.macs
@@ -108,6 +108,12 @@ def sizes(model: ModelView, look: CutPreview, outcome: AccuracyPreview | None) -
         (relative(dense.macs, look.macs), "" if fewer else _("zeros make no dense kernel faster")),
     )
     return [disk, parameters, macs]
+
+
+def _where_units_went(look: CutPreview, removed: bool) -> str:
+    if removed and look.zeroed:
+        return _("some units taken out, some set to zero")
+    return _("units taken out") if removed else _("zeros stay in the tensors")
 
 
 def _arrow(before: str, now: str) -> str:
