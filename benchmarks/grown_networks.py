@@ -89,7 +89,7 @@ class GrownNetwork(nn.Module):
         """Whether a slice of this tensor along the dimension reads a unit, and does not make it."""
         home, _, name = param.rpartition(".")
         layer = self.get_submodule(home)
-        if isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d):
+        if isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d):
             return dim == 1
         if isinstance(layer, nn.ConvTranspose2d):
             return dim == 0 and name == "weight" and layer.groups == 1

@@ -79,12 +79,14 @@ def checked(plan: Plan, granularities: Collection[str] = tuple(GRANULARITIES), l
         # single weights and blocks of layers are read by nobody
         if groups and all(isinstance(piece, Slice) for group in groups for piece in group.pieces):
             with _failures(found, name, "junk"):
-                check_junk(model, inputs, groups, keep, writers=granularity.removable)
+                removable = [group for group in groups if granularity.removable and not group.fixed]
+                check_junk(model, inputs, groups, keep, removable)
         if groups and granularity.removable:
             with _failures(found, name, "removal"), untouched(model):
-                smaller = remove_units(model, inputs[:1], groups, keep)
-                check_removal(model, smaller, inputs, groups, keep)
-                found.removed += sum(int((~stays).sum()) for stays in keep.values())
+                masked = masked_copy(model, groups, keep)
+                smaller = remove_units(masked, inputs[:1], groups, keep)
+                check_removal(model, masked, smaller, inputs)
+                found.removed += sum(int((~keep[group.name]).sum()) for group in groups if not group.fixed)
                 if loading:
                     record = record_of(plan, smaller)
                     with _failures(found, name, "loading"):
@@ -117,24 +119,27 @@ def drawn_keep(groups: Sequence[UnitGroup], seed: int) -> Keep:
 
 @torch.no_grad()
 def check_junk(
-    model: GrownNetwork, inputs: Tensor, groups: Sequence[UnitGroup], keep: Keep, writers: bool = True
+    model: GrownNetwork, inputs: Tensor, groups: Sequence[UnitGroup], keep: Keep, removable: Sequence[UnitGroup]
 ) -> None:
     """AssertionError if junk in what reads pruned units, or in what writes them, changes the output by a bit.
 
-    What writes them is only tried if `writers`, and where nothing is made of all units together: it sees the junk.
+    What writes them is tried of the groups that are `removable`, for only those know all that reads them; and only
+    where nothing is made of all units together: it sees the junk.
     """
-    pieces = [piece for group in groups for piece in group.pieces]
-    readers = [piece for piece in pieces if isinstance(piece, Slice) and model.reads(piece.param, piece.dim)]
+    readers = [piece for group in groups for piece in group.pieces if _reads(model, piece)]
     expected = masked_copy(model, groups, keep)(inputs)
     if not model.moves_zero:
         output = junked_copy(model, groups, keep, readers)(inputs)
         assert torch.equal(output, expected), "junk in what reads pruned units changes the output"
-    if writers and not model.sees_all:
-        written = [piece for piece in pieces if piece not in readers]
-        if not torch.equal(junked_copy(model, groups, keep, written)(inputs), expected):
-            # rightly so where both queries and keys are junk: their product is. Then one at a time
-            for group in groups:
-                _check_writers(model, inputs, group, keep)
+    written = [piece for group in removable for piece in group.pieces if not _reads(model, piece)]
+    if not model.sees_all and not torch.equal(junked_copy(model, groups, keep, written)(inputs), expected):
+        # rightly so where both queries and keys are junk: their product is. Then one at a time
+        for group in removable:
+            _check_writers(model, inputs, group, keep)
+
+
+def _reads(model: GrownNetwork, piece: Piece) -> bool:
+    return isinstance(piece, Slice) and model.reads(piece.param, piece.dim)
 
 
 def _check_writers(model: GrownNetwork, inputs: Tensor, group: UnitGroup, keep: Keep) -> None:
@@ -142,8 +147,7 @@ def _check_writers(model: GrownNetwork, inputs: Tensor, group: UnitGroup, keep: 
     apart = replace(group, ranked=tuple(column for piece in group.pieces for column in _columns(piece)), follows=())
     expected = masked_copy(model, [apart], keep)(inputs)
     for piece in apart.pieces:
-        assert isinstance(piece, Slice)
-        if not model.reads(piece.param, piece.dim):
+        if not _reads(model, piece):
             output = junked_copy(model, [apart], keep, [piece])(inputs)
             assert torch.equal(output, expected), f"{group.name}: junk in {piece.param} is read by somebody"
 
@@ -156,14 +160,11 @@ def _columns(piece: Piece) -> Iterator[Slice]:
 
 
 @torch.no_grad()
-def check_removal(
-    model: GrownNetwork, smaller: nn.Module, inputs: Tensor, groups: Sequence[UnitGroup], keep: Keep
-) -> None:
+def check_removal(model: GrownNetwork, masked: nn.Module, smaller: nn.Module, inputs: Tensor) -> None:
     """AssertionError if the smaller network computes something else than the one whose units are zero.
 
     Where statistics are computed over units both are compared without them.
     """
-    masked = masked_copy(model, groups, keep)
     difference = _difference(masked, smaller, inputs)
     if difference > ROUNDING and model.averages:
         with without_statistics(masked), without_statistics(smaller):

@@ -16,14 +16,8 @@ from pruning.model.surgery import remove_units
 ALL, LOADED = 2, 10
 """Every so many networks are also sorted by all granularities; and written, and loaded again in both ways."""
 
-NOT_YET = dict.fromkeys((6, 8, 16, 24, 52), "the last states of a recurrent layer of several directions or layers")
-NOT_YET |= dict.fromkeys((22, 83), "a row in two groups")
-NOT_YET |= {54: "Fourier transforms", 10: "a network that is dead on its example"}
 
-
-@pytest.mark.parametrize(
-    "seed", [pytest.param(n, marks=[pytest.mark.xfail(reason=NOT_YET[n])] if n in NOT_YET else []) for n in range(100)]
-)
+@pytest.mark.parametrize("seed", range(100))
 def test_units_are_pruned_rightly_or_refused(seed):
     granularities = tuple(GRANULARITIES) if seed % ALL == 0 else ("channels",)
     found = checked(planned(seed, most=1), granularities, loading=seed % LOADED == 0)
@@ -52,12 +46,12 @@ def test_junk_shows_every_piece_that_a_group_does_not_know():
     groups, _ = Channels().sorted_out(model, samples[:1])
     keep = {group.name: torch.arange(group.units) > 1 for group in groups}
     assert [len(group.pieces) for group in groups] == [3, 3]  # rows, bias, columns
-    check_junk(model, samples, groups, keep)
+    check_junk(model, samples, groups, keep, groups)
     for group in groups:
         for missing in group.pieces:
-            left = tuple(piece for piece in group.pieces if piece is not missing)
+            less = replace(group, ranked=tuple(p for p in group.pieces if p is not missing), follows=())
             with pytest.raises(AssertionError, match="junk"):
-                check_junk(model, samples, [replace(group, ranked=left, follows=())], keep)
+                check_junk(model, samples, [less], keep, [less])
 
 
 def test_networks_are_shrunk_to_the_blocks_that_fail():
