@@ -97,7 +97,22 @@ def plain_copy(model: nn.Module) -> nn.Module:
 def copied(model: nn.Module) -> nn.Module:
     """A deep copy, also of weights that weight_norm and torch's prune compute at each call: deepcopy refuses them."""
     attributes = [value for module in model.modules() for value in vars(module).values() if isinstance(value, Tensor)]
-    return copy.deepcopy(model, {id(value): value.detach().clone() for value in attributes if not value.is_leaf})
+    made = copy.deepcopy(model, {id(value): value.detach().clone() for value in attributes if not value.is_leaf})
+    for module in made.modules():
+        if parametrize.is_parametrized(module):
+            _own_class(module)
+    return made
+
+
+def _own_class(module: nn.Module) -> None:
+    """Give a parametrised module a class of its own.
+
+    torch makes one for it that holds its weights as properties, and a copy has the same: to take a parametrisation off
+    the copy would take the property off the original.
+    """
+    shared = type(module)
+    own = {name: value for name, value in vars(shared).items() if name not in ("__dict__", "__weakref__")}
+    module.__class__ = type(shared.__name__, shared.__bases__, own)
 
 
 def require_targets(workload: Workload) -> None:

@@ -207,3 +207,10 @@ class Volumes(nn.Module):
 def test_networks_that_no_batch_can_go_through_channels_last_are_left_as_they_are(made):
     model = place(seeded(made), torch.zeros(1, *IMAGE), CPU)
     assert model.conv.weight.is_contiguous() and model(torch.zeros(3, *IMAGE)).shape == (3, 3)
+
+
+def test_a_parametrised_model_that_is_built_once_is_opened_twice():
+    model = nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(6, 4)), nn.ReLU(), nn.Linear(4, 3))
+    work = workload(lambda: model, VECTOR)
+    first, second = open_model(work, CPU), open_model(work, CPU)
+    assert torch.equal(first[0].weight, second[0].weight) and torch.equal(first[0].weight, model[0].weight)
