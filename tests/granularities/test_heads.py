@@ -153,7 +153,7 @@ def test_what_a_head_owns_written_out():
         ("attn.out_proj.weight", 1): [2, 3],
         ("attn.in_proj_bias", 0): [2, 3, 8, 9, 14, 15],
     }
-    assert reasons == {"head": "Linear has no attention heads that are known: choose another granularity"}
+    assert reasons == {"head": "Linear makes no heads of attention: choose another granularity"}
 
 
 @pytest.mark.parametrize(
@@ -177,12 +177,30 @@ def test_every_way_to_build_torchs_attention(options):
     assert not torch.allclose(model(TOKENS), masked(model, 1)(TOKENS), atol=1e-3)
 
 
-@pytest.mark.parametrize("order", ["heads first", "rows apart", "columns apart"])
-def test_heads_that_lie_otherwise_are_found_out_and_stay(order):
-    groups, reasons = Heads().sorted_out(around(lambda: Fused(order)), TOKENS[:1])
-    assert groups == []
-    assert reasons["attn.to_qkv"] == reasons["attn.proj"]
-    assert reasons["attn.proj"] == "the heads of attn do not lie in its weights one after the other: choose weights"
+@pytest.mark.parametrize(
+    "order, rows, columns",
+    [
+        ("parts first", [2, 3, 8, 9, 14, 15], [2, 3]),
+        ("heads first", [6, 7, 8, 9, 10, 11], [2, 3]),
+        ("rows apart", [1, 4, 7, 10, 13, 16], [2, 3]),
+        ("columns apart", [1, 4, 7, 10, 13, 16], [1, 4]),
+    ],
+)
+@torch.no_grad()
+def test_heads_are_found_however_they_lie(order, rows, columns):
+    model = around(lambda: Fused(order))
+    (group,), _ = Heads().sorted_out(model, TOKENS[:1])
+    assert group.layout == (HEADS,) and group.attends == ("attn",)
+    assert {(piece.param, piece.dim): piece.index[1].tolist() for piece in group.pieces} == {
+        ("attn.to_qkv.weight", 0): rows,
+        ("attn.to_qkv.bias", 0): rows,
+        ("attn.proj.weight", 1): columns,
+    }
+    # without the head's rows its columns make no difference: they are all that it has
+    part = copy.deepcopy(model)
+    part.attn.to_qkv.weight[rows], part.attn.to_qkv.bias[rows] = 0.0, 0.0
+    assert torch.allclose(part(TOKENS), masked(model, 1)(TOKENS), atol=1e-6)
+    assert not torch.allclose(model(TOKENS), part(TOKENS), atol=1e-3)
 
 
 def test_which_of_queries_keys_and_values_comes_first_makes_no_difference():
@@ -193,36 +211,58 @@ def test_which_of_queries_keys_and_values_comes_first_makes_no_difference():
         assert torch.allclose(masked(model, 1).attn(TOKENS), expected, atol=1e-5)
 
 
-def test_heads_that_share_keys_stay_and_say_so():
-    groups, reasons = Heads().sorted_out(around(Shared), TOKENS[:1])
-    assert groups == []
-    assert all("grouped-query attention" in reasons[f"attn.{name}_proj"] for name in "qkvo")
+def test_heads_that_share_a_key_are_pruned_with_it():
+    (group,), _ = Heads().sorted_out(around(Shared), TOKENS[:1])
+    assert group.members == tuple(f"attn.{name}_proj" for name in "qkvo") and group.units == 2
+    # the second key is read by the third and the fourth head, two wide
+    queries, keys = [4, 5, 6, 7], [2, 3]
+    assert {(piece.param, piece.dim): piece.index[1].tolist() for piece in group.pieces} == {
+        **dict.fromkeys([("attn.q_proj.weight", 0), ("attn.q_proj.bias", 0), ("attn.o_proj.weight", 1)], queries),
+        **{(f"attn.{name}_proj.{tensor}", 0): keys for name in "kv" for tensor in ("weight", "bias")},
+    }
 
 
-def test_attention_without_a_known_output_stays():
-    class NoOutput(Separate):
-        def __init__(self) -> None:
-            super().__init__()
-            self.mix = self.to_out
-            del self.to_out
+def test_heads_whose_number_is_written_into_the_code_cannot_be_removed_and_say_why():
+    (group,), _ = Heads().sorted_out(around(Shared), TOKENS[:1])
+    assert group.fixed == (
+        "the network does not run without some of its units (RuntimeError: unflatten: Provided sizes [4, 2] don't "
+        "multiply up to the size of dim 2 (4) in the input tensor)"
+    )
 
+
+def test_layers_that_attend_to_nothing_have_no_heads():
+    class NoQuestions(Separate):
         def forward(self, tokens: Tensor, context: Tensor | None = None) -> Tensor:
-            return self.mix(self.value(tokens))
+            return self.to_out(self.value(tokens))
 
-    groups, reasons = Heads().sorted_out(around(NoOutput), TOKENS[:1])
-    assert groups == [] and "no output projection by a name that is known" in reasons["attn.query"]
+    groups, reasons = Heads().sorted_out(around(NoQuestions), TOKENS[:1])
+    assert groups == []
+    assert set(reasons.values()) == {"Linear makes no heads of attention: choose another granularity"}
+    assert reasons.keys() == {"attn.query", "attn.key", "attn.value", "attn.to_out.0", "head"}
 
 
-def test_frozen_and_shared_weights_keep_the_heads():
+def test_a_frozen_output_loses_columns_that_it_does_not_rank_by_and_a_frozen_query_keeps_the_heads():
     model = seeded(Torch)
     model.attn.out_proj.weight.requires_grad_(False)
-    groups, reasons = Heads().sorted_out(model, TOKENS[:1])
-    assert groups == [] and "attn.out_proj.weight, which is frozen" in reasons["attn.in_proj_weight"]
+    (group,), _ = Heads().sorted_out(model, TOKENS[:1])
+    assert group.params == ("attn.in_proj_weight",)
+    assert [piece.param for piece in group.follows] == ["attn.in_proj_bias", "attn.out_proj.weight"]
 
     model = around(Separate)
-    model.attn.key.weight = model.attn.query.weight
+    model.attn.query.weight.requires_grad_(False)
     groups, reasons = Heads().sorted_out(model, TOKENS[:1])
-    assert groups == [] and "shared with" in reasons["attn.value"]
+    assert groups == []
+    assert reasons["attn.key"] == (
+        "its units are pruned together with those of attn.query, which is frozen: set requires_grad to True there"
+    )
+
+
+def test_a_weight_that_is_query_and_key_at_once_is_one_tensor():
+    model = around(Separate)
+    model.attn.key.weight = model.attn.query.weight
+    (group,), _ = Heads().sorted_out(model, TOKENS[:1])
+    assert group.params == tuple(f"attn.{name}.weight" for name in ("query", "value", "to_out.0"))
+    assert [piece.param for piece in group.follows] == [f"attn.{name}.bias" for name in ("query", "key", "value")]
 
 
 class TwoSeparate(nn.Module):
@@ -236,27 +276,24 @@ class TwoSeparate(nn.Module):
         return self.head(self.b(self.a(tokens)[0])[0].mean(dim=1))
 
 
-def test_attention_with_a_module_that_another_attention_has_too_stays():
+SHARED = {
+    "a module": lambda model: setattr(model.b, "value", model.a.value),
+    "a bias": lambda model: setattr(model.b.query, "bias", model.a.query.bias),
+}
+
+
+@pytest.mark.parametrize("share", SHARED.values(), ids=SHARED)
+@torch.no_grad()
+def test_attentions_that_share_a_tensor_lose_the_same_head(share):
     model = seeded(TwoSeparate)
     assert len(Heads().sorted_out(model, TOKENS[:1])[0]) == 2
-    model.b.value = model.a.value
-    groups, reasons = Heads().sorted_out(model, TOKENS[:1])
-    assert groups == []
-    assert (
-        reasons["a.query"]
-        == reasons["a.value"]
-        == ("its units own a part of a.value.weight, which is shared with b.value.weight: they always stay")
-    )
-    assert reasons["b.query"] == (
-        "its units own a part of b.value.weight, which is shared with a.value.weight: they always stay"
-    )
-
-
-def test_attention_that_shares_only_a_bias_stays():
-    model = seeded(TwoSeparate)
-    model.b.query.bias = model.a.query.bias
-    groups, reasons = Heads().sorted_out(model, TOKENS[:1])
-    assert groups == [] and "a.query.bias, which is shared with b.query.bias" in reasons["a.key"]
+    share(model)
+    (group,), _ = Heads().sorted_out(model, TOKENS[:1])
+    assert {member[:2] for member in group.members} == {"a.", "b."} and group.units == HEADS
+    fewer, tokens = masked(model, 1), TOKENS
+    for attn in (model.a, model.b):
+        tokens = by_hand(attn.query(tokens), attn.key(tokens), attn.value(tokens), attn.to_out[0], without=1)
+    assert torch.allclose(fewer(TOKENS), model.head(tokens.mean(dim=1)), atol=1e-5)
 
 
 @torch.no_grad()
