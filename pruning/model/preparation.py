@@ -112,7 +112,7 @@ def _own_class(module: nn.Module) -> None:
     """
     shared = type(module)
     own = {name: value for name, value in vars(shared).items() if name not in ("__dict__", "__weakref__")}
-    module.__class__ = type(shared.__name__, shared.__bases__, own)
+    module.__class__ = type(shared.__name__, shared.__bases__, own)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def require_targets(workload: Workload) -> None:
