@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+ZEROED = ": they are set to zero"
+"""How the sentence ends that says why units of a granularity that removes them have to stay in their places."""
+
 
 @dataclass(frozen=True)
 class LayerRow:
@@ -34,7 +37,7 @@ class Costs:
 
 @dataclass(frozen=True)
 class Size:
-    """What removal leaves. `bytes` is the dense .safetensors file, exact but for a few digits in its header."""
+    """What removal leaves. `bytes` is the .safetensors file, exact but for the sizes of modules that it may tell."""
 
     parameters: int
     bytes: int

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from pruning.errors import SurgeryError, describe
+from pruning.model.descriptions import ZEROED
 from pruning.model.devices import place
 from pruning.model.narrow_layers import NarrowEmbedding, become
 from pruning.model.patching import copy_modes, evaluating
@@ -97,7 +98,7 @@ def zeroed_note(groups: Sequence[UnitGroup], keep: Keep) -> str:
     named: dict[str, list[str]] = {}
     for group in groups:
         if group.fixed and not bool(keep[group.name].all()):
-            named.setdefault(group.fixed, []).append(group.name)
+            named.setdefault(group.fixed.removesuffix(ZEROED), []).append(group.name)
     if not named:
         return ""
     parts = [f"{names[0]}{_and_others(len(names) - 1)} ({reason})" for reason, names in named.items()]

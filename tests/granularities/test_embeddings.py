@@ -144,11 +144,11 @@ def test_rows_of_what_is_more_than_a_table_are_only_set_to_zero(case):
     kind, options, look, reason = ONLY_ZEROED[case]
     model = seeded(lambda: Looking(kind(5, 4, **options), look))
     (group,), _ = EmbeddingRows().sorted_out(model, IDS[:1])
-    assert group.fixed == reason
+    assert group.fixed == f"{reason}: they are set to zero"
     smaller = remove_units(model, IDS[:1], [group], {"words": torch.arange(5) > 1})
     assert type(smaller.words) is kind and len(smaller.words.weight) == 5
 
 
 def test_rows_of_a_tied_weight_say_who_else_has_it():
     words, positions = EmbeddingRows().sorted_out(made("language_model"), inputs_of("language_model", count=1))[0]
-    assert words.fixed == "head does more with its weight (t)" and positions.fixed == ""
+    assert words.fixed == "head does more with its weight (t): they are set to zero" and positions.fixed == ""

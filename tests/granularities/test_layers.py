@@ -285,7 +285,7 @@ def test_a_block_is_removed_whether_its_output_comes_alone_or_in_a_tuple(form, b
 def test_blocks_whose_output_comes_in_another_form_are_only_set_to_zero():
     model = seeded(lambda: Asking("list"))
     (group,), _ = Layers().sorted_out(model, ROWS[:1])
-    assert group.fixed == "layers.0 cannot be taken out (it gives more than a tensor)"
+    assert group.fixed == "layers.0 cannot be taken out (it gives more than a tensor): they are set to zero"
     smaller = remove_units(model, ROWS[:1], [group], {group.name: KEEP})
     assert smaller.state_dict().keys() == model.state_dict().keys()
 
@@ -299,7 +299,7 @@ def test_blocks_that_are_asked_for_more_than_their_output_are_a_group_of_their_o
         ("layers.0.fc", "layers.3.fc"),
         tuple(f"layers.{n}.fc" for n in (1, 2, 4)),
     ]
-    assert [group.fixed for group in groups] == [f"layers.0 cannot be taken out ({ASKED})", ""]
+    assert [group.fixed for group in groups] == [f"layers.0 cannot be taken out ({ASKED}): they are set to zero", ""]
     assert reasons == {"head": "it lies in no block that can be skipped: choose channels or weights"}
 
 
@@ -311,7 +311,7 @@ def test_a_single_block_that_is_asked_for_more_stays():
 
 def test_where_but_one_block_can_be_removed_all_are_set_to_zero():
     (group,), _ = Layers().sorted_out(seeded(lambda: Asking("tensor", 3, asked=(0, 2))), ROWS[:1])
-    assert group.layout == (3,) and group.fixed == f"layers.0 cannot be taken out ({ASKED})"
+    assert group.layout == (3,) and group.fixed == f"layers.0 cannot be taken out ({ASKED}): they are set to zero"
 
 
 def test_the_first_of_torchs_own_layers_stays_for_torch_asks_it_which_way_its_inputs_lie():

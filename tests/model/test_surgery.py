@@ -359,7 +359,8 @@ def test_a_batchnorm_of_distributed_training_is_one():
 
 def test_groups_whose_units_are_only_set_to_zero_are_named_by_their_reasons():
     index = torch.arange(2)[:, None]
-    reasons = {"a": "", "b": "tied", "c": "tied", "d": "read", "e": "tied", "f": "idle"}
+    tied, read = "tied: they are set to zero", "read: they are set to zero"
+    reasons = {"a": "", "b": tied, "c": tied, "d": read, "e": tied, "f": read}
     groups = [UnitGroup(n, (n,), (2,), (Slice(n, 0, index),), fixed=reason) for n, reason in reasons.items()]
     keep = {name: torch.tensor([True, name == "f"]) for name in reasons}
     assert zeroed_note(groups, keep) == (
