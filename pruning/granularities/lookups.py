@@ -39,7 +39,10 @@ def _more(model: nn.Module, name: str, uses: Mapping[str, str]) -> str:
     if not uses:
         return f"the network does not use {name} on the example"
     other = next(((path, does) for path, does in uses.items() if path != name or does != LOOKED_UP), None)
-    return f"{other[0] or 'the model itself'} does more with its weight ({other[1]})" if other else ""
+    if other is None:
+        return ""
+    does = "looks rows of its weight up too" if other[1] == LOOKED_UP else f"does more with its weight ({other[1]})"
+    return f"{other[0] or 'the model itself'} {does}"
 
 
 LOOKED_UP = "embedding"

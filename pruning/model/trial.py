@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from pruning.errors import describe
 from pruning.model.labels.tracing import taken_apart
+from pruning.model.narrow_layers import Skipped
 from pruning.model.patching import evaluating, hooked, training_tried
 from pruning.model.replayed import Statistics
 from pruning.model.surgery import largest_difference, masked_copy, output_shape, without_units
@@ -258,7 +259,8 @@ def _seen(model: nn.Module, inputs: Tensor) -> dict[str, list[Tensor]]:
                 left -= size
                 seen.setdefault(names[module], []).append(output.clone())  # a later layer may change it in place
 
-    with hooked(after=[(module, note) for module in names]):
+    # a block that was taken out gives what went in, which with zeros may have been rounded to float32 on the way
+    with hooked(after=[(module, note) for module in names if not isinstance(module, Skipped)]):
         model(inputs)
     return seen
 

@@ -128,8 +128,9 @@ def unused(model: Looking, ids: Tensor) -> Tensor:
 
 MORE = "the model itself does more with its weight"
 SCALED = "words changes its rows or their gradients by what else is looked up"
+TOO = "the model itself looks rows of its weight up too"
 ONLY_ZEROED = {
-    "its weight is looked up elsewhere": (nn.Embedding, {}, directly, f"{MORE} (embedding)"),
+    "its weight is looked up elsewhere": (nn.Embedding, {}, directly, TOO),
     "its weight is averaged": (nn.Embedding, {}, beside, f"{MORE} (mean)"),
     "its weight is averaged in training": (nn.Embedding, {}, in_training, f"{MORE} (mean)"),
     "it is not used": (nn.Embedding, {}, unused, "the network does not use words on the example"),

@@ -338,3 +338,20 @@ def test_an_activation_that_all_blocks_share_stays_where_a_block_goes():
     smaller = remove_units(model, ROWS[:1], [group], {group.name: torch.tensor([False, True, True])})
     assert torch.equal(smaller(ROWS), model[1:](ROWS))
     assert sizes_between(model, smaller) == ModuleSizes(classes={"0": "Skipped"})
+
+
+def test_a_block_whose_shortcut_is_rounded_can_be_removed_all_the_same():
+    class Rounding(Answering):
+        """As Mamba's: in float64, in which the trial compares, this changes what goes through."""
+
+        def forward(self, rows: Tensor) -> Tensor:
+            return (rows + self.fc(rows)).float().to(rows)
+
+    class RoundedFirst(nn.Linear):
+        def forward(self, rows: Tensor) -> Tensor:
+            return super().forward(rows.float().to(rows))
+
+    model = seeded(lambda: Asking("tensor"))
+    model.layers[1], model.head = seeded(lambda: Rounding("tensor")), seeded(lambda: RoundedFirst(3, 2))
+    (group,), _ = Layers().sorted_out(model, ROWS[:1])
+    assert group.layout == (3,) and not group.fixed
