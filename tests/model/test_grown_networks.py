@@ -46,12 +46,12 @@ def test_junk_shows_every_piece_that_a_group_does_not_know():
     groups, _ = Channels().sorted_out(model, samples[:1])
     keep = {group.name: torch.arange(group.units) > 1 for group in groups}
     assert [len(group.pieces) for group in groups] == [3, 3]  # rows, bias, columns
-    check_junk(model, samples, groups, keep, groups)
+    check_junk(model, samples, groups, keep)
     for group in groups:
         for missing in group.pieces:
             less = replace(group, ranked=tuple(p for p in group.pieces if p is not missing), follows=())
             with pytest.raises(AssertionError, match="junk"):
-                check_junk(model, samples, [less], keep, [less])
+                check_junk(model, samples, [less], keep)
 
 
 def test_networks_are_shrunk_to_the_blocks_that_fail():
