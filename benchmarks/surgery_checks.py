@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -15,8 +15,9 @@ from benchmarks.grown_blocks.parts import Averaging
 from benchmarks.grown_networks import GrownNetwork, Plan, grown, samples_of
 from benchmarks.surgery_files import check_loading, check_snippet, record_of
 from pruning.errors import describe
-from pruning.granularities import GRANULARITIES, EmbeddingRows
-from pruning.model.patching import replaced_forwards
+from pruning.granularities import GRANULARITIES
+from pruning.model.layer_table import prunable_weights
+from pruning.model.patching import replaced_forwards, replaced_parameters
 from pruning.model.surgery import largest_difference, masked_copy, remove_units
 from pruning.model.units import Keep, Piece, Slice, UnitGroup
 from pruning.testing.granularities import check_every_row_is_accounted_for
@@ -27,7 +28,7 @@ ROUNDING = 1e-9
 """Of the largest output: what two float64 networks that compute the same may differ by."""
 
 
-Property = Literal["grouping", "junk", "removal", "loading", "snippet"]
+Property = Literal["grouping", "refusal", "junk", "removal", "loading", "snippet"]
 
 
 @dataclass(frozen=True)
@@ -75,13 +76,13 @@ def checked(plan: Plan, granularities: Collection[str] = tuple(GRANULARITIES), l
             check_every_row_is_accounted_for(model, groups, reasons)
             found.grouped[name] = sum(len(group.members) for group in groups)
             found.refused[name] = reasons
+            with _failures(found, name, "refusal"):
+                check_refusals(model, inputs, reasons)
         keep = drawn_keep(groups, plan.seed)
         # single weights and blocks of layers are read by nobody
         if groups and all(isinstance(piece, Slice) for group in groups for piece in group.pieces):
             with _failures(found, name, "junk"):
-                # a row of an embedding is looked up whether or not it was removed: then it is zero
-                known = granularity.removable and not isinstance(granularity, EmbeddingRows)
-                check_junk(model, inputs, groups, keep, [group for group in groups if known and not group.fixed])
+                check_junk(model, inputs, groups, keep, granularity.removable)
         if groups and granularity.removable:
             with _failures(found, name, "removal"), untouched(model):
                 masked = masked_copy(model, groups, keep)
@@ -119,24 +120,43 @@ def drawn_keep(groups: Sequence[UnitGroup], seed: int) -> Keep:
 
 
 @torch.no_grad()
+def check_refusals(model: GrownNetwork, inputs: Tensor, reasons: Mapping[str, str]) -> None:
+    """AssertionError if a weight is said to be out of use, and yet the output is another with another weight."""
+    expected = model(inputs)
+    for weight in prunable_weights(model):
+        if "does not use it" in reasons.get(weight.name, ""):
+            with replaced_parameters(model, [weight.param], lambda _, values: 2 * values + 1):
+                output = model(inputs)
+            assert torch.equal(output, expected), f"{weight.name} is in use, and the reason says that it is not"
+
+
+@torch.no_grad()
 def check_junk(
-    model: GrownNetwork, inputs: Tensor, groups: Sequence[UnitGroup], keep: Keep, removable: Sequence[UnitGroup]
+    model: GrownNetwork, inputs: Tensor, groups: Sequence[UnitGroup], keep: Keep, removable: bool = True
 ) -> None:
     """AssertionError if junk in what reads pruned units, or in what writes them, changes the output by a bit.
 
-    What writes them is tried of the groups that are `removable`, for only those know all that reads them; and only
-    where nothing is made of all units together: it sees the junk.
+    What writes them is tried where the units are `removable`, for only then all that reads them is known; not of words,
+    which are looked up and not read; and where nothing is made of all units together, which sees the junk.
     """
     readers = [piece for group in groups for piece in group.pieces if _reads(model, piece)]
     expected = masked_copy(model, groups, keep)(inputs)
     if not model.moves_zero:
         output = junked_copy(model, groups, keep, readers)(inputs)
         assert torch.equal(output, expected), "junk in what reads pruned units changes the output"
-    written = [piece for group in removable for piece in group.pieces if not _reads(model, piece)]
-    if not model.sees_all and not torch.equal(junked_copy(model, groups, keep, written)(inputs), expected):
+    if model.sees_all or not removable:
+        return
+    known = [group for group in groups if not group.fixed and not all(_looked_up(model, p) for p in group.pieces)]
+    written = [piece for group in known for piece in group.pieces if not _reads(model, piece)]
+    if not torch.equal(junked_copy(model, groups, keep, written)(inputs), expected):
         # rightly so where both queries and keys are junk: their product is. Then one at a time
-        for group in removable:
+        for group in known:
             _check_writers(model, inputs, group, keep)
+
+
+def _looked_up(model: GrownNetwork, piece: Piece) -> bool:
+    layer = model.get_submodule(piece.param.rpartition(".")[0])
+    return isinstance(layer, nn.Embedding | nn.EmbeddingBag) and isinstance(piece, Slice) and piece.dim == 0
 
 
 def _reads(model: GrownNetwork, piece: Piece) -> bool:

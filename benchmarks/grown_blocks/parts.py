@@ -53,7 +53,7 @@ class Averaging(nn.Module):
     sees_all = True
 
     def without_statistics(self, values: Tensor) -> Tensor:
-        """The same with the statistic left out, or added up instead of averaged: zeros do not change it."""
+        """The same with the statistic left out."""
         raise NotImplementedError
 
 
@@ -95,7 +95,7 @@ class ChannelMean(Averaging):
         return maps.mean(dim=1, keepdim=True)
 
     def without_statistics(self, values: Tensor) -> Tensor:
-        return values.sum(dim=1, keepdim=True)
+        return torch.zeros_like(values[:, :1])
 
 
 class ChannelMax(Averaging):
@@ -105,7 +105,7 @@ class ChannelMax(Averaging):
         return maps.max(dim=1, keepdim=True)[0]
 
     def without_statistics(self, values: Tensor) -> Tensor:
-        return values.sum(dim=1, keepdim=True)
+        return torch.zeros_like(values[:, :1])
 
 
 class TransposedLinear(nn.Module):
