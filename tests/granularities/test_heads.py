@@ -226,7 +226,7 @@ def test_heads_whose_number_is_written_into_the_code_cannot_be_removed_and_say_w
     (group,), _ = Heads().sorted_out(around(Shared), TOKENS[:1])
     assert group.fixed == (
         "the network does not run without some of its units (RuntimeError: unflatten: Provided sizes [4, 2] don't "
-        "multiply up to the size of dim 2 (4) in the input tensor)"
+        "multiply up to the size of dim 2 (4) in the input tensor): they are set to zero"
     )
 
 

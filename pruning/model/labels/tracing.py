@@ -124,8 +124,10 @@ class Tracer(TorchDispatchMode):
 
     def _keep(self, result: Any, made: Any, mutated: bool) -> None:
         """Note the marks of the results; of one that was written into, also those of all that share its memory."""
-        tensors: list[Any] = [result] if isinstance(result, Tensor) else list(result or ())
-        marks: list[Any] = [made] if isinstance(made, Marks) else list(made or ())
+        tensors: list[Any] = (
+            [result] if isinstance(result, Tensor) else [*result] if isinstance(result, list | tuple) else []
+        )
+        marks: list[Any] = [made] if isinstance(made, Marks) else [*made] if isinstance(made, list | tuple) else []
         for tensor, each in zip(tensors, marks, strict=False):
             if not isinstance(tensor, Tensor) or not isinstance(each, Marks):
                 continue

@@ -62,7 +62,9 @@ def test_labels_that_meet_fall_together_and_with_data_never():
     met = relations.couple(labels(A, B, C, DATA, CONSTANT), labels(D, B, CONSTANT, A, DATA))
     assert met.tolist() == [D, B, C, A, DATA]
     assert [pair.tolist() for pair in relations.pairs] == [[[A], [D]]]
-    assert [(each.tolist(), why) for each, why in relations.locks] == [([A], "its units meet values of no unit at add")]
+    assert [(each.tolist(), why) for each, why in relations.locks] == [
+        ([A], "its units meet values that no layer makes, such as the input, at add")
+    ]
 
 
 def test_labels_are_broadcast_before_they_meet():

@@ -118,7 +118,10 @@ def test_columns_that_read_the_input_never_fall():
     relations = Relations(here="mm in first")
     contract(relations, Factor(data(), "mk"), Factor(weight(plane([[C], [D]]), plane([[E, F]])), "kn"), "mn")
     ((locked, why),) = relations.locks
-    assert locked.tolist() == [C, D] and why == "its units meet values of no unit at mm in first"
+    assert (
+        locked.tolist() == [C, D]
+        and why == "its units meet values that no layer makes, such as the input, at mm in first"
+    )
 
 
 def test_units_multiplied_with_numbers_of_the_code_change_nothing_if_they_vanish():

@@ -284,4 +284,4 @@ def test_a_tied_weight_is_one_tensor():
         ("between.1.bias", 0): [1], ("last.weight", 1): [1],
     }  # fmt: skip
     # but columns of the first read the input, which has no units
-    assert len(locked_rows(found)) == 4 and "values of no unit" in locked_rows(found)[0]
+    assert len(locked_rows(found)) == 4 and "values that no layer makes" in locked_rows(found)[0]
