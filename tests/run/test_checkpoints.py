@@ -179,7 +179,8 @@ def all_checkpoints(work: Workload, recipe: Recipe, folder: Path) -> tuple[list[
 def test_from_every_checkpoint_a_run_ends_as_if_nothing_had_happened(case, tmp_path):
     work, recipe = CASES[case]
     folders, reported, undisturbed = all_checkpoints(work, recipe, tmp_path)
-    assert sum(isinstance(event, Warned) for event in reported) == (case == "until, taken back")
+    # heads of a network that has their number written in are only set to zero, which is said
+    assert sum(isinstance(event, Warned) for event in reported) == (case in ("until, taken back", "polynomial, heads"))
     measured = [place for place, event in enumerate(reported) if isinstance(event, Measured)]
     # what is measured after a round was taken back is not a step of the way
     assert len(folders) == len(measured) - (case == "until, taken back") > 2
