@@ -1,4 +1,4 @@
-"""Blocks that are not there and words without a vector, by themselves. Attention and recurrence: test_surgery."""
+"""Blocks that are not there and words without a vector, by themselves. Attention and recurrence: test_narrow_layers."""
 
 import pytest
 import torch
