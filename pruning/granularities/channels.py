@@ -24,7 +24,7 @@ class Channels:
     rows: ClassVar[bool] = False
 
     def sorted_out(self, model: nn.Module, example: Tensor) -> tuple[list[UnitGroup], dict[str, str]]:
-        from pruning.granularities.coupling import coupled_groups, made_by
+        from pruning.granularities.coupling import coupled_groups, made_by, makes_no_units
         from pruning.model.labels.dependencies import dependencies_of
         from pruning.model.layer_table import owning_layer, prunable_weights
         from pruning.model.layer_types import has_channels, is_a
@@ -53,14 +53,12 @@ class Channels:
             with_it = [rows[p.param] for p in group.pieces if p.param in rows and (p.param, _dim(p)) in made]
             for row in with_it:
                 reasons[row] = whole.get(group.name, f"its units are pruned with those of {group.name}")
-        return removable, {row: _why_not(row, without, reasons) for row in rows.values() if row not in members}
+        for param, row in rows.items():
+            if row in without and not reasons.get(row, "").startswith("its units are pruned with"):
+                reasons[row] = f"{without[row]} has no channels that can be cut: choose another granularity"
+            reasons.setdefault(row, makes_no_units(model, found, param))
+        return removable, {row: reasons[row] for row in rows.values() if row not in members}
 
 
 def _dim(piece: Piece) -> int:
     return getattr(piece, "dim", 0)
-
-
-def _why_not(row: str, without: dict[str, str], reasons: dict[str, str]) -> str:
-    if row in without and not reasons.get(row, "").startswith("its units are pruned with"):
-        return f"{without[row]} has no channels that can be cut: choose another granularity"
-    return reasons.get(row, "the network does not use it on the example, so that its units are not known")

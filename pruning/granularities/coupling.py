@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from pruning.model.labels.dependencies import Alike, Dependencies
 from pruning.model.labels.tracing import OUTPUT, Axis
-from pruning.model.layer_table import Weight, prunable_weights
+from pruning.model.layer_table import Weight, owning_layer, prunable_weights
+from pruning.model.layer_types import has_channels
 from pruning.model.units import Slice, UnitGroup
 
 STAY = ": they always stay"
@@ -64,6 +65,18 @@ def made_by(model: nn.Module, found: Dependencies, alike: Alike) -> list[Axis]:
     """The axes of prunable weights that make such units."""
     prunable = {weight.param for weight in prunable_weights(model)}
     return [axis for axis in alike.index if axis in found.written and axis.param in prunable]
+
+
+def makes_no_units(model: nn.Module, found: Dependencies, param: str) -> str:
+    """Why none of the units that fall together are made by a weight."""
+    if param in found.unseen:
+        return "the network does not use it on the example, so that its units are not known"
+    if model.get_parameter(param).shape[0] == 1 and has_channels(owning_layer(model, param)):
+        return "it has a single unit, which always stays"
+    roots = [int(root) for axis in found.axes if axis.param == param for root in found.roots_of(axis)]
+    if locked := next((found.locked[root] for root in roots if root in found.locked), ""):
+        return locked
+    return "what the network does with it makes no units of its rows: choose granularity weights"
 
 
 def _why_not(found: Dependencies, alike: Alike, frozen: set[str], ranked: Sequence[Axis]) -> str:

@@ -164,11 +164,36 @@ def _about_half(units: int, number: int) -> int:
     return gone - 1 if gone > 1 else gone + 1
 
 
+def _at_an_end(groups: Sequence[UnitGroup], last: bool = False) -> Keep:
+    """Let the first units of each group go, or the last: of groups that share a tensor unequally many."""
+    keep: dict[str, Tensor] = {}
+    of_place: dict[tuple[str, int], set[int]] = {}
+    # one unit or more at the front, two or more at the end; none where all other numbers are taken
+    for group in reversed(groups) if last else groups:
+        places = {(piece.param, piece.dim) for piece in group.pieces if isinstance(piece, Slice)}
+        taken = set[int]().union(*(of_place.setdefault(place, set()) for place in places))
+        counts = [number for number in (2, *range(3, group.units), 1, 0) if number < group.units]
+        gone = next(
+            (number for number in (counts if last else sorted(counts, key=_none_last)) if number not in taken), 1
+        )
+        for place in places:
+            of_place[place].add(gone)
+        place = torch.arange(group.units)
+        keep[group.name] = (place.flip(0) if last else place) >= gone
+    return keep
+
+
+def _none_last(number: int) -> tuple[bool, int]:
+    return number == 0, number
+
+
 def _went_wrong(model: nn.Module, example: Tensor, groups: Sequence[UnitGroup]) -> str:
-    """Remove about half of the units of each group, by lot: a sentence if that differs from setting them to zero."""
+    """Remove units of each group in several ways: a sentence if that differs from setting them to zero."""
     groups = [group for group in groups if group.units > 1]
-    halves = [_lots(groups), _lots(groups, others=True)]  # of a half each unit goes once
-    return why_not_removed(model, example, groups, halves) if groups else ""
+    # of a half each unit goes once. Units that the code cuts into parts of a fixed size may be right by luck if as many
+    # go before the cut as after it: at an end they all go on one side
+    ways = [_lots(groups), _lots(groups, others=True), _at_an_end(groups), _at_an_end(groups, last=True)]
+    return why_not_removed(model, example, groups, ways) if groups else ""
 
 
 def why_not_removed(model: nn.Module, example: Tensor, groups: Sequence[UnitGroup], keeps: Sequence[Keep]) -> str:

@@ -17,17 +17,7 @@ ALL, LOADED = 2, 10
 """Every so many networks are also sorted by all granularities; and written, and loaded again in both ways."""
 
 
-NOT_YET = dict.fromkeys(
-    (0, 4, 11, 13, 15, 16, 22, 26, 27, 29, 32, 35, 37, 43, 46, 49, 52, 54, 58, 63, 66, 69, 74, 77, 86, 91, 92),
-    "a weight in use, of one unit or of one's own, is said to be out of use",
-)
-NOT_YET |= dict.fromkeys((6, 53), "one_hot asks a tensor for a number")
-NOT_YET |= dict.fromkeys((14, 71), "the halves of a layer lose unequally many units")
-
-
-@pytest.mark.parametrize(
-    "seed", [pytest.param(n, marks=[pytest.mark.xfail(reason=NOT_YET[n])] if n in NOT_YET else []) for n in range(100)]
-)
+@pytest.mark.parametrize("seed", range(100))
 def test_units_are_pruned_rightly_or_refused(seed):
     granularities = tuple(GRANULARITIES) if seed % ALL == 0 else ("channels",)
     found = checked(planned(seed, most=1), granularities, loading=seed % LOADED == 0)
