@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, default_colla
 
 from pruning.errors import WorkloadError, describe
 from pruning.model.preparation import copied
+from pruning.model.score_order import with_metric
 from pruning.workload import Batch, Classification, Split, Task, TensorSplit, Workload
 
 Data = Split | tuple[Tensor, Tensor] | Dataset[Any] | DataLoader[Any]
@@ -76,7 +77,7 @@ def workload_of(
     if isinstance(model, Workload):
         given = {"train": train, "validation": validation, "test": test, "task": task}
         _refuse_beside_a_workload([name for name, value in given.items() if value is not None])
-        return model
+        return with_metric(model)
     if train is None:
         raise WorkloadError("train is missing; give the samples to fine-tune on, such as train=(inputs, targets)")
     if test is None:
@@ -97,7 +98,7 @@ def measured_on(model: nn.Module | Workload, data: Data | None, task: Task | Non
     if isinstance(model, Workload):
         given = {"data": data, "task": task}
         _refuse_beside_a_workload([name for name, value in given.items() if value is not None])
-        return model
+        return with_metric(model)
     if data is None:
         raise WorkloadError("data is missing; give samples with their targets, such as data=(inputs, targets)")
     split = split_of(data, "data")
@@ -166,7 +167,8 @@ def _workload(model: nn.Module, train: Split, validation: Split, test: Split, ta
     if not isinstance(inputs, Tensor):  # type: ignore[redundant-expr]
         raise WorkloadError(f"the data gives inputs of type {type(inputs).__name__}; give one tensor, a row a sample")
     build = _maker(model)
-    return Workload(NAME, build, inputs, train, validation, test, task or _classification(build(), inputs))
+    work = Workload(NAME, build, inputs, train, validation, test, task or _classification(build(), inputs))
+    return with_metric(work) if task else work
 
 
 def _maker(model: nn.Module) -> Callable[[], nn.Module]:

@@ -1,6 +1,7 @@
 """What the commands share: where they write, how they end badly, and the device they work on."""
 
 import sys
+import warnings
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
@@ -25,15 +26,21 @@ BAD_INPUT = 2
 
 @contextmanager
 def sentences() -> Generator[None, None, None]:
-    """What went wrong is one sentence on stderr and exit code 2, never a traceback."""
+    """What went wrong is one sentence on stderr and exit code 2, never a traceback; a warning is a sentence too."""
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.showwarning = _say
+            yield
     except PruningError as error:
         fail(str(error))
     except (typer.Exit, typer.Abort, typer.BadParameter, ModuleNotFoundError):  # ends of its own, and what main() says
         raise
     except Exception as error:
         fail(fault(error))
+
+
+def _say(message: Warning | str, *_where: object) -> None:
+    print(f"warning: {message}", file=sys.stderr)
 
 
 def fail(sentence: str) -> NoReturn:

@@ -16,6 +16,7 @@ import torch
 from pruning.errors import WorkloadError, describe
 from pruning.exporters.workload_source import FILE_MODULE, Called
 from pruning.model.preparation import open_model
+from pruning.model.score_order import with_metric
 from pruning.workload import Workload
 
 FORM = "write FILE.py:NAME, where NAME is a Workload or a function that returns one"
@@ -49,6 +50,7 @@ def load_workload(reference: str) -> Workload:
             f"{file}: {name} gives a {type(found).__name__}; it has to be or to return a pruning.workload.Workload"
         )
     try:
+        found = with_metric(found)
         open_model(found, torch.device("cpu"))
     except WorkloadError as error:
         raise WorkloadError(f"{_place(file, path, error.__cause__)}: {error}") from error

@@ -10,13 +10,8 @@ from torch import Tensor, nn
 
 from pruning.errors import WorkloadError, describe
 from pruning.model.patching import training_tried
+from pruning.model.score_order import TRIED, order_of
 from pruning.workload import Batch, HasMetric, Split, Workload, sample_scores
-
-TRIED = 8
-"""Samples that are tried."""
-
-DISTINCT = 5
-"""Scores that all differ: so many are in the order of their losses by chance once in 120 times."""
 
 REPEATED = 1e-3
 """How far two answers to the same input may lie apart, of the largest: kernels of some GPUs add up in any order."""
@@ -65,26 +60,8 @@ def require_answers(workload: Workload, model: nn.Module, device: torch.device) 
             f"{workload.name}: the task's judge() fails on outputs of shape {list(output.shape)} and targets of shape "
             f"{list(targets.shape)} ({describe(error)}); let it take what the model gives"
         ) from error
-    if not isinstance(workload.task, HasMetric):
-        _require_better_where_the_loss_is_lower(workload, model, (inputs, targets), scores)
-
-
-def _require_better_where_the_loss_is_lower(workload: Workload, model: nn.Module, batch: Batch, scores: Tensor) -> None:
-    """WorkloadError if scores of which nobody says what they are rise with the loss, sample by sample, as errors do."""
-    if len(scores.unique()) < DISTINCT:
-        return
-    inputs, targets = batch
-    try:
-        # each sample twice: a network that squeezes takes two, and not one
-        pairs = [torch.tensor([place, place], device=targets.device) for place in range(len(targets))]
-        losses = torch.tensor([float(workload.task.loss(model, (inputs[pair], targets[pair]))) for pair in pairs])
-    except torch.OutOfMemoryError:
-        raise
-    except Exception:  # a loss may be one of train mode alone; before anything is tuned it is tried there
-        return
-    scores = scores.cpu()
-    against = (scores[:, None] > scores) & (losses[:, None] < losses)
-    if len(losses.unique()) >= DISTINCT and not bool(against.any()):
+    unsaid = not isinstance(workload.task, HasMetric)
+    if unsaid and order_of(workload.task, model, (inputs, targets), scores) == "lower":
         raise WorkloadError(
             f"{workload.name}: the task's judge() gives the higher scores the higher its loss() is, as if lower were "
             "better, and nobody says what they are; say it: metric = pruning.Metric('MSE', better='lower')"
