@@ -71,12 +71,12 @@ def load_network(
             tensor.data = tensor.data.new_zeros(tensors[name].shape)
     resize_layers(model, dense)
     set_numbers(model, sizes)
-    try:
-        model.load_state_dict({name: tensors[name] for name in tensors if name not in sizes.buffers})
-    except RuntimeError as error:
-        raise WorkloadError(f"the file's tensors do not fit {workload.name} ({describe(error)})") from error
-    for name in sizes.buffers:
-        model.get_buffer(name).copy_(tensors[name])
+    held = _held(model, sizes)
+    for name, tensor in held.items():
+        # not by load_state_dict: a class may ask it for the version of the tensors, which files do not hold
+        if tensor.shape == tensors[name].shape:
+            tensor.data.copy_(tensors[name])
+    _require_shared(workload.name, held, tensors)
     _require_rows(workload.name, model)
     expected = output_shape(dense, workload.example)
     try:
@@ -113,6 +113,16 @@ def _require_rows(name: str, model: nn.Module) -> None:
                     f"the file's tensors do not fit {name}: {path}.row_of names row {wrong} of {len(layer.weight)}; "
                     "export it again"
                 )
+
+
+def _require_shared(name: str, held: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> None:
+    """WorkloadError if a tensor of two names is another in the file under the one than under the other."""
+    for key, tensor in held.items():
+        if tensor.shape != tensors[key].shape or not torch.equal(tensor, tensors[key].to(tensor)):
+            raise WorkloadError(
+                f"the file's tensors do not fit {name}: {key} shares its values with another tensor of the network, "
+                "and in the file they differ; choose its own workload, or export it again"
+            )
 
 
 def _require_smaller(name: str, own: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> None:

@@ -1,6 +1,7 @@
 """How to use an exported file without this project: plain Python that runs as it is printed."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ def loading_snippet(record: Record, dense: nn.Module) -> str:
     lines = [made if on_cpu else f"{made}.cpu()", *_unwrapping(dense)]
     folded_imports, folding = _folding(dense)
     plain = plain_copy(dense)
-    if not folding and _shapes(plain) == _shapes(model) and record.sizes == NO_SIZES:
+    if not folding and record.sizes == NO_SIZES and _takes(plain, model.state_dict()):
         imports = ["from safetensors.torch import load_file", *imports]
         return _program(imports, [*lines, f'model.load_state_dict(load_file("{Safetensors.file}"))', *tail])
     read_imports, reading = _reading(record)
@@ -73,6 +74,15 @@ def _tail(example: Tensor) -> list[str]:
 
 def _shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:
     return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+
+
+def _takes(model: nn.Module, tensors: Mapping[str, Tensor]) -> bool:
+    """Whether load_state_dict takes the tensors: of other shapes, or where a class asks for a version, it does not."""
+    try:
+        model.load_state_dict(dict(tensors))
+    except Exception:  # a class may raise whatever it likes
+        return False
+    return True
 
 
 def _is_fitted(model: nn.Module) -> bool:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from pruning.model.labels.dependencies import Alike, Dependencies
-from pruning.model.labels.tracing import OUTPUT, Axis
+from pruning.model.labels.tracing import Axis
 from pruning.model.layer_table import Weight, owning_layer, prunable_weights
 from pruning.model.layer_types import has_channels
 from pruning.model.units import Slice, UnitGroup
@@ -91,7 +91,7 @@ def _why_not(found: Dependencies, alike: Alike, frozen: set[str], ranked: Sequen
     if all_of_them or (where and not consumed):
         return f"its units fall only all together{f', for they meet in {where}' if where else ''}{STAY}"
     if not consumed:
-        return OUTPUT
+        return f"no weights read its units one by one, as where they choose an expert{STAY}"
     if still := [axis.param for axis in alike.index if axis in found.written and axis.param in frozen]:
         layer = still[0].rpartition(".")[0]
         return f"its units are pruned together with those of {layer}, which is frozen: set requires_grad to True there"

@@ -149,6 +149,17 @@ class Forgetful(Fitted):
         return model
 
 
+class Versioned(Scaled):
+    """Asks whoever loads it for the version of the tensors, which a plain dict of them does not say."""
+
+    _version = 2
+
+    def _load_from_state_dict(self, tensors, prefix, metadata, *others):
+        if metadata.get("version") != 2:
+            raise ValueError("version should be set")
+        super()._load_from_state_dict(tensors, prefix, metadata, *others)
+
+
 def old_weight_norm():
     return Chain(nn.utils.weight_norm, nn.utils.weight_norm)
 
@@ -180,6 +191,8 @@ CASES: dict[str, tuple[str, str, tuple[int, ...], str]] = {
     "DataParallel": ("parallel", "channels", IMAGE, "a third"),
     "numbers of its own": ("Gated", "channels", VECTOR, "a third"),
     "a parameter of its own": ("Scaled", "channels", VECTOR, "a third"),
+    "a class with a version": ("Versioned", "channels", VECTOR, "a third"),
+    "a class with a version, masked": ("Versioned", "channels", VECTOR, "nothing"),
     "a buffer in no state dict": ("Blurred", "channels", IMAGE, "a third"),
     "made by its own class": ("Fitted", "channels", VECTOR, "a third"),
     "not made by its own class": ("Forgetful", "channels", VECTOR, "a third"),
