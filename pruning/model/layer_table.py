@@ -220,7 +220,7 @@ def _why_not(module: nn.Module, matrix: str) -> str:
     if is_a(module, NORMS):
         return "a norm has no units of its own: it is pruned with the channels that it follows"
     if matrix not in _matrices(module):
-        return f"no weight matrix: the scales and biases of {kind} stay"
+        return "no weight matrix: scales and biases are pruned with the units that they belong to"
     weight = module.get_parameter(matrix)
     if not weight.is_floating_point():
         return f"its values are {weight.dtype}, and only real floating-point numbers can be ranked: they stay"

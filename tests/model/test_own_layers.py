@@ -34,7 +34,8 @@ def test_layers_take_part_and_what_hangs_beside_them_only_if_it_is_asked_for():
     model = seeded(OwnLayers)
     assert names(model) == list(LAYERS) and names(model, bare_parameters=True) == [*BARE, *LAYERS]
     assert {name for name, why_not in reasons(model, 6).items() if why_not == STAYS} == BARE.keys()
-    assert reasons(model, 6)["scale"] == "no weight matrix: the scales and biases of OwnLayers stay"
+    with_units = "no weight matrix: scales and biases are pruned with the units that they belong to"
+    assert reasons(model, 6)["scale"] == with_units
 
 
 class Holding(nn.Module):
@@ -97,7 +98,7 @@ def test_an_own_scale_is_no_matrix(values):
     scale = Holding(weight=values)
     scale.head = nn.Identity()  # then its parameters are those of a layer
     assert names(nn.Sequential(scale)) == []
-    assert "scales and biases of Holding stay" in reasons(nn.Sequential(scale), 6)["0"]
+    assert "scales and biases are pruned with" in reasons(nn.Sequential(scale), 6)["0"]
 
 
 def test_a_linear_layer_with_one_output_is_a_matrix():
