@@ -47,8 +47,12 @@ class GraphWalk:
         """Why the network cannot be followed; empty if it can."""
         self._model, self._work = model, work
         self.example = example
+        before = set(vars(model))
         try:
             self._traced = fx.symbolic_trace(model)
+            # a tensor that forward makes of numbers becomes an attribute of what was traced
+            for name in vars(model).keys() - before:
+                setattr(work, name, vars(model).pop(name))
         except Exception as error:  # whatever a stranger's forward raises on symbols
             self._traced = None
             self.why_not = f"the network's forward cannot be traced ({describe(error)})"

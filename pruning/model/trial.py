@@ -31,6 +31,8 @@ SAMPLES = 2
 """Inputs by lot that two networks are compared on."""
 SEEN_BYTES = 2**28
 """Of what modules give, at most so much is kept to be compared."""
+PRECISE = 2 * 10**8
+"""Networks of more parameters are compared in float32: in float64 one and its copies would fill a computer's memory."""
 CANDIDATES = 6
 """So many numbers of one's own at most are tried in all combinations."""
 
@@ -198,20 +200,36 @@ def _went_wrong(model: nn.Module, example: Tensor, groups: Sequence[UnitGroup]) 
 
 def why_not_removed(model: nn.Module, example: Tensor, groups: Sequence[UnitGroup], keeps: Sequence[Keep]) -> str:
     """Remove what does not stay, in each of these ways: a sentence if that differs from setting it to zero."""
-    lots, smaller = torch.Generator().manual_seed(1), model
+    lots = torch.Generator().manual_seed(1)
+    model, example = _precise(model, example)
+    smaller = model
     try:
+        shape = output_shape(model, example)
         for keep in keeps:
             smaller = without_units(model, groups, keep)
-            if output_shape(smaller, example) != output_shape(model, example):
+            if output_shape(smaller, example) != shape:
                 return _OUTPUT
             inputs = _within(model, example, lots)
-            if not compute_the_same(masked_copy(model, groups, keep), smaller, inputs):
+            if not _compared(masked_copy(model, groups, keep), smaller, inputs):
                 return _OTHERWISE
     except Exception as error:  # whatever a stranger's forward raises on tensors that no longer fit
         return _why_it_does_not_run(error)
     if not _runs_in_train_mode(smaller, example) and _runs_in_train_mode(model, example):
         return _TRAINING
     return ""
+
+
+def _precise(model: nn.Module, example: Tensor) -> tuple[nn.Module, Tensor]:
+    """The model and the example in float64; as they are where they do not run so, and where the model is large."""
+    if sum(parameter.numel() for parameter in model.parameters()) > PRECISE:
+        return model, example
+    try:
+        precise = copy.deepcopy(model).double()
+        values = example.double() if example.is_floating_point() else example
+        output_shape(precise, values)
+    except Exception:  # the device has no float64, or a forward makes tensors of another type
+        return model, example
+    return precise, values
 
 
 def _runs_in_train_mode(model: nn.Module, example: Tensor) -> bool:
@@ -250,11 +268,10 @@ def compute_the_same(masked: nn.Module, smaller: nn.Module, inputs: Tensor) -> b
 
     In float64 where they can.
     """
-    try:
-        values = inputs.double() if inputs.is_floating_point() else inputs
-        return _compared(copy.deepcopy(masked).double(), copy.deepcopy(smaller).double(), values)
-    except Exception:  # the device has no float64, or a forward makes tensors of another type
+    (first, values), (second, _) = _precise(masked, inputs), _precise(smaller, inputs)
+    if first is masked or second is smaller:  # one of them does not run so
         return _compared(masked, smaller, inputs)
+    return _compared(first, second, values)
 
 
 @torch.no_grad()

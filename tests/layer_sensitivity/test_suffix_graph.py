@@ -101,9 +101,21 @@ class Viewing(nn.Module):
         return self.head(hidden + seen)
 
 
+class Counting(nn.Module):
+    """Makes a tensor of numbers between its layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entry, self.head = nn.Linear(6, 6), nn.Linear(6, 3)
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        return self.head(F.relu(self.entry(vectors)) * torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0, 6.0]))
+
+
 SHAPES = {
     "chain": mlp, "called twice": CalledTwice, "shared weight": Tied, "in place": InPlace, "dropout": Dropping,
     "recurrent": Recurrent, "loose parameter": Loose, "own layers": OwnLayers,
+    "numbers": Counting,
 }  # fmt: skip
 
 
@@ -217,3 +229,10 @@ def test_trying_a_tail_leaves_the_networks_as_they_were():
     GraphWalk(model, work, inputs).suffix(["stem.weight"], zeroed(model, "stem.weight", 0))
     for one in (model, work):
         assert all(torch.equal(tensor, before[name]) for name, tensor in one.state_dict().items())
+
+
+def test_following_a_network_adds_nothing_to_it():
+    model = seeded(Counting)
+    before = set(vars(model))
+    GraphWalk(model, copy.deepcopy(model), samples((6,), 8, 0).inputs)
+    assert set(vars(model)) == before

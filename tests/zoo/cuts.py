@@ -75,6 +75,11 @@ def says_so(result: PruningResult) -> bool:
     return any("differ" in note for note in result.notes)
 
 
+def only_zeroed(result: PruningResult) -> bool:
+    """Whether the run says that what it pruned is set to zero and not removed."""
+    return any("set to zero and not removed" in note for note in result.notes)
+
+
 def lost(result: PruningResult) -> float:
     """The share of the parameters that the cut took away."""
     return 1 - result.stages["tuned"].parameters / result.stages["dense"].parameters

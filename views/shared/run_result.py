@@ -115,8 +115,9 @@ def _downloads(run: str, events: list[Event], metric: Metric, key: str) -> None:
                 st.caption(_("{name} is no longer there").format(name=file.name))
                 continue
             label = _("report") if kind == "report" else LABELS.get(kind, kind)
-            # code imports it by its name
-            name = {"recipe": f"{run}.recipe.json", "narrow_layers": file.name}.get(kind, f"{run}{file.suffix}")
+            # the lines that the report prints read and import these by their names
+            by_name = kind in ("safetensors", "narrow_layers")
+            name = file.name if by_name else f"{run}.recipe.json" if kind == "recipe" else f"{run}{file.suffix}"
             st.download_button(
                 label, data=file.read_bytes, file_name=name,
                 mime=MIME.get(kind), key=f"{key}_{kind}", on_click="ignore",
