@@ -26,6 +26,8 @@ METRICS = {"higher": Metric("score"), "lower": Metric("error", better="lower")}
 @torch.no_grad()
 def order_of(task: Task, model: nn.Module, batch: Batch, scores: Tensor) -> Literal["higher", "lower"] | None:
     """Which scores are the better ones, if every pair of samples says the same; `scores` are those of the batch [b]."""
+    if len(scores.unique()) < DISTINCT:
+        return None
     inputs, targets = batch
     try:
         # each sample twice: a network that squeezes takes two, and not one
@@ -36,7 +38,7 @@ def order_of(task: Task, model: nn.Module, batch: Batch, scores: Tensor) -> Lite
     except Exception:  # a loss may be one of train mode alone; before anything is tuned it is tried there
         return None
     scores = scores.cpu()
-    if min(len(scores.unique()), len(losses.unique())) < DISTINCT:
+    if len(losses.unique()) < DISTINCT:
         return None
     higher, worse = scores[:, None] > scores, losses[:, None] > losses
     apart = (scores[:, None] != scores) & (losses[:, None] != losses)

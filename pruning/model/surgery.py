@@ -123,6 +123,12 @@ def largest_difference(first: Tensor, second: Tensor) -> float:
     return float((first - second).masked_fill(same, 0.0).abs().nan_to_num(torch.inf, torch.inf).max())
 
 
+def magnitude(output: Tensor) -> float:
+    """The largest finite |value|; 0 where there is none."""
+    finite = output[output.isfinite()]
+    return float(finite.abs().max()) if len(finite) else 0.0
+
+
 @torch.no_grad()
 def output_shape(model: nn.Module, example: Tensor) -> list[int]:
     with evaluating(model):

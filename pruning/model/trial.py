@@ -13,7 +13,7 @@ from pruning.model.labels.tracing import taken_apart
 from pruning.model.narrow_layers import Skipped
 from pruning.model.patching import evaluating, hooked, training_tried
 from pruning.model.replayed import Statistics
-from pruning.model.surgery import largest_difference, masked_copy, output_shape, without_units
+from pruning.model.surgery import largest_difference, magnitude, masked_copy, output_shape, without_units
 from pruning.model.units import Keep, SizeAttribute, Slice, UnitGroup
 
 _OUTPUT = "its units are the model's output: they always stay"
@@ -314,7 +314,7 @@ def _same(found: dict[str, list[Tensor]], expected: dict[str, list[Tensor]]) -> 
     """
     if any(bool(output.isnan().any()) or not bool(output.isfinite().any()) for output in expected.get("", [])):
         return False
-    whole = max((_size(output) for output in expected.get("", [])), default=0.0)
+    whole = max((magnitude(output) for output in expected.get("", [])), default=0.0)
     for name, outputs in expected.items():
         others = found.get(name, [])
         if len(others) != len(outputs):
@@ -322,12 +322,7 @@ def _same(found: dict[str, list[Tensor]], expected: dict[str, list[Tensor]]) -> 
         for output, other in zip(outputs, others, strict=True):
             if output.shape != other.shape:
                 continue
-            rounding = ROUNDING.get(output.dtype, 1e-2) * max(_size(output), 1e-3 * whole)
+            rounding = ROUNDING.get(output.dtype, 1e-2) * max(magnitude(output), 1e-3 * whole)
             if not largest_difference(other, output) <= rounding:
                 return False
     return True
-
-
-def _size(output: Tensor) -> float:
-    finite = output[output.isfinite()]
-    return float(finite.abs().max()) if len(finite) else 0.0

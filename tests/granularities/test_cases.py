@@ -7,8 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pruning.granularities import Channels, Heads
+from pruning.granularities import Channels, Heads, RNNUnits
+from tests.architectures import ARCHITECTURES, inputs_of, made
 from tests.granularities.owned import normal, owned, smaller_as_masked
+from tests.junk import check_junk_is_never_read
 from tests.networks import seeded
 
 WIDTH = 8
@@ -225,6 +227,17 @@ def test_which_channels_there_are_and_that_removed_is_masked(make, inputs, expec
     assert {group.name: (group.members, group.units) for group in groups} == expected
     smaller = smaller_as_masked(model, inputs, Channels())
     assert smaller(inputs).shape == model(inputs).shape
+
+
+@pytest.mark.parametrize("make, inputs, expected", CASES.values(), ids=CASES)
+def test_junk_in_what_reads_pruned_channels_changes_nothing(make, inputs, expected):
+    assert check_junk_is_never_read(seeded(make), inputs, Channels()) >= len(expected)
+
+
+@pytest.mark.parametrize("granularity", [Channels(), Heads(), RNNUnits()], ids=lambda each: type(each).__name__)
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_junk_in_what_reads_pruned_units_changes_nothing_in_any_architecture(name, granularity):
+    check_junk_is_never_read(made(name), inputs_of(name, 4), granularity)
 
 
 HEADS = {

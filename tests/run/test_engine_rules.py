@@ -104,6 +104,27 @@ def test_outputs_that_change_with_removal_are_said():
     warnings = [event.sentence for event in events if isinstance(event, Warned)]
     assert all(check.max_difference > 0.01 for check in checks) and len(checks) == len(warnings) == 2
     assert "masked and with units removed differ by up to" in warnings[0]
+    assert "for norms and means are taken over the units that are left; the scores" in warnings[0]
+
+
+def test_outputs_that_change_for_another_reason_are_said_however_small_they_are(monkeypatch):
+    class Small(nn.Module):
+        """What it gives is less than a thousandth; without a unit it is half of that."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.hidden, self.head = nn.Linear(6, 8), nn.Linear(8, 3)
+
+        def forward(self, vectors):
+            scale = 1e-5 if self.hidden.out_features == 8 else 5e-6
+            return self.head(torch.relu(self.hidden(vectors))) * scale
+
+    monkeypatch.setattr("pruning.model.trial.tried", lambda *_: (_[2], {}))  # as if the trial did not see it
+    events, _ = carried_out(
+        workload(lambda: seeded(Small), VECTOR), Recipe("m", Magnitude(), Channels(), tuning=CUT_ONLY)
+    )
+    warnings = [event.sentence for event in events if isinstance(event, Warned)]
+    assert "removed differ by up to" in warnings[0] and "for more differs than norms; the scores" in warnings[0]
 
 
 def test_an_unknown_layer_in_keep_whole_is_named():

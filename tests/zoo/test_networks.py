@@ -12,9 +12,11 @@ import pruning
 from pruning.cli.inspection import layer_rows
 from pruning.errors import PruningError
 from pruning.exporters.workload_source import Called
+from pruning.granularities import Channels, Heads, RNNUnits
 from pruning.model.costs import costs
 from pruning.model.preparation import open_model
 from pruning.selection.amounts import PerLayer
+from tests.junk import check_junk_is_never_read
 from tests.zoo.cuts import (
     CPU,
     SAMPLES,
@@ -36,6 +38,8 @@ TOLERANCE = 1e-5
 """How far masked and removed may lie apart, as a share of the largest output, where nobody says so."""
 ROUNDING = 1e-9
 """The same in float64, where norms do not look at their units."""
+
+ONLY_FLOAT32 = ("transformers/mixtral",)
 
 # all tests of a network in one process, which keeps its cuts
 NAMES = [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in NETWORKS]
@@ -75,6 +79,15 @@ def test_masked_is_removed_and_the_file_is_the_network(name, granularity, tmp_pa
         assert difference_without_statistics(result) <= ROUNDING
     assert lost(result) > 0 or only_zeroed(result) or not result.recipe.granularity.removable
     assert differences_of_files(result, tmp_path) == []
+
+
+@each_network
+@pytest.mark.parametrize("granularity", [Channels(), Heads(), RNNUnits()], ids=lambda each: type(each).__name__)
+def test_junk_in_what_reads_pruned_units_changes_nothing(name, granularity):
+    model, inputs = open_model(workload(name), CPU), workload(name).test.batch(torch.arange(2), CPU)[0]
+    if name in ONLY_FLOAT32:
+        pytest.skip("its code does not run in float64")
+    check_junk_is_never_read(model, inputs, granularity)
 
 
 @each_network
