@@ -75,9 +75,9 @@ def _rms_norm(values: Tensor, args: Any, before: Any) -> Any:
 
 def _group_norm(values: Tensor, args: Any, before: Any) -> Any:
     """Only one group of all channels has the same statistics before and after."""
-    if args[6] != 1:
-        return None
     _, mean, deviation = before
+    if args[6] != 1 or mean.numel() != len(values):
+        return None
     shape = [len(values), *[1] * (values.dim() - 1)]
     scaled = (values - mean.reshape(shape)) * deviation.reshape(shape)
     owned = [-1, *[1] * (values.dim() - 2)]

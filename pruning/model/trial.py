@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pruning.errors import describe
-from pruning.model.labels.tracing import taken_apart
+from pruning.model.labels.tracing import attention_taken_apart
 from pruning.model.narrow_layers import Skipped
 from pruning.model.patching import evaluating, hooked, training_tried
 from pruning.model.replayed import Statistics
@@ -27,6 +27,8 @@ _TRAINING = (
 )
 ROUNDING = {torch.float64: 1e-8, torch.float32: 1e-4}
 """Of the largest number in what a module gives: what two networks that compute the same may differ by."""
+QUICK = 1e-5
+"""The same where float64 need not be asked."""
 SAMPLES = 2
 """Inputs by lot that two networks are compared on."""
 SEEN_BYTES = 2**28
@@ -61,16 +63,16 @@ _Known = dict[tuple[tuple[type[nn.Module], str, int], ...], frozenset[tuple[str,
 
 def _running(model: nn.Module, example: Tensor, group: UnitGroup, known: _Known) -> tuple[UnitGroup, str]:
     """The group with the sizes without which the network does not run; or a sentence."""
+    candidates = _candidates(model, group)
+    alike = tuple((type(model.get_submodule(size.module)), size.name, size.index) for size in candidates)
+    # blocks of one class are alike: what was right in the first is taken for right in the others, and all are tried
+    # together in the end
+    if right := tuple(size for size in candidates if (size.name, size.index) in known.get(alike, ())):
+        return replace(group, sizes=right), ""
     why_not = _does_not_run(model, example, group)
     if not why_not:
         return group, ""
-    candidates = _candidates(model, group)
-    alike = tuple((type(model.get_submodule(size.module)), size.name, size.index) for size in candidates)
-    attempts = _combinations(candidates)
-    if alike in known:  # blocks of one class are alike: what was right in the first is tried first in the others
-        right = tuple(size for size in candidates if (size.name, size.index) in known[alike])
-        attempts = itertools.chain([right], attempts) if right else iter(())
-    for sizes in attempts:
+    for sizes in _combinations(candidates) if alike not in known else ():
         changed = replace(group, sizes=sizes)
         if not _does_not_run(model, example, changed) and not _went_wrong(model, example, [changed]):
             known[alike] = frozenset((size.name, size.index) for size in sizes)
@@ -84,11 +86,11 @@ def _right(model: nn.Module, example: Tensor, group: UnitGroup) -> tuple[UnitGro
     why_not = _went_wrong(model, example, [group])
     if not why_not:
         return group, ""
-    for sizes in _combinations(_candidates(model, group)):
+    for sizes in itertools.chain([()], _combinations(_candidates(model, group))):
         changed = replace(group, sizes=sizes)
         if not _does_not_run(model, example, changed) and not _went_wrong(model, example, [changed]):
             return changed, ""
-    return group, why_not
+    return replace(group, sizes=()), why_not
 
 
 def _combinations(candidates: Sequence[SizeAttribute]) -> Iterator[tuple[SizeAttribute, ...]]:
@@ -200,18 +202,12 @@ def _went_wrong(model: nn.Module, example: Tensor, groups: Sequence[UnitGroup]) 
 
 def why_not_removed(model: nn.Module, example: Tensor, groups: Sequence[UnitGroup], keeps: Sequence[Keep]) -> str:
     """Remove what does not stay, in each of these ways: a sentence if that differs from setting it to zero."""
-    lots = torch.Generator().manual_seed(1)
-    model, example = _precise(model, example)
-    smaller = model
+    lots, smaller = torch.Generator().manual_seed(1), model
     try:
-        shape = output_shape(model, example)
         for keep in keeps:
             smaller = without_units(model, groups, keep)
-            if output_shape(smaller, example) != shape:
-                return _OUTPUT
-            inputs = _within(model, example, lots)
-            if not _compared(masked_copy(model, groups, keep), smaller, inputs):
-                return _OTHERWISE
+            if not compute_the_same(masked_copy(model, groups, keep), smaller, _within(model, example, lots)):
+                return _OUTPUT if output_shape(smaller, example) != output_shape(model, example) else _OTHERWISE
     except Exception as error:  # whatever a stranger's forward raises on tensors that no longer fit
         return _why_it_does_not_run(error)
     if not _runs_in_train_mode(smaller, example) and _runs_in_train_mode(model, example):
@@ -266,8 +262,10 @@ def _within(model: nn.Module, example: Tensor, lots: torch.Generator) -> Tensor:
 def compute_the_same(masked: nn.Module, smaller: nn.Module, inputs: Tensor) -> bool:
     """Whether two networks compute the same but for rounding, the second with the statistics of the first.
 
-    In float64 where they can.
+    In float64 where they can, unless they are as alike without as two sums in another order.
     """
+    if _compared(masked, smaller, inputs, QUICK):
+        return True
     (first, values), (second, _) = _precise(masked, inputs), _precise(smaller, inputs)
     if first is masked or second is smaller:  # one of them does not run so
         return _compared(masked, smaller, inputs)
@@ -275,16 +273,16 @@ def compute_the_same(masked: nn.Module, smaller: nn.Module, inputs: Tensor) -> b
 
 
 @torch.no_grad()
-def _compared(masked: nn.Module, smaller: nn.Module, inputs: Tensor) -> bool:
+def _compared(masked: nn.Module, smaller: nn.Module, inputs: Tensor, at_most: float = 1.0) -> bool:
     statistics = Statistics()
-    with taken_apart(), evaluating(masked), evaluating(smaller):
+    with attention_taken_apart(), evaluating(masked), evaluating(smaller):
         with statistics:
             expected = _seen(masked, inputs)
-        if _same(_seen(smaller, inputs), expected):
-            return True
         statistics.replaying = True
         with statistics:
-            return _same(_seen(smaller, inputs), expected)
+            if _same(_seen(smaller, inputs), expected, at_most):
+                return True
+        return _same(_seen(smaller, inputs), expected, at_most)
 
 
 def _seen(model: nn.Module, inputs: Tensor) -> dict[str, list[Tensor]]:
@@ -307,10 +305,10 @@ def _seen(model: nn.Module, inputs: Tensor) -> dict[str, list[Tensor]]:
     return seen
 
 
-def _same(found: dict[str, list[Tensor]], expected: dict[str, list[Tensor]]) -> bool:
+def _same(found: dict[str, list[Tensor]], expected: dict[str, list[Tensor]], at_most: float) -> bool:
     """Whether outputs of the same shape differ by rounding alone; of modules that are called as often in both.
 
-    A network's output that is no number tells nothing: then they are not the same.
+    The network's own have to be of the same shape. If its output is no number it tells nothing: they are not the same.
     """
     if any(bool(output.isnan().any()) or not bool(output.isfinite().any()) for output in expected.get("", [])):
         return False
@@ -321,8 +319,10 @@ def _same(found: dict[str, list[Tensor]], expected: dict[str, list[Tensor]]) -> 
             continue
         for output, other in zip(outputs, others, strict=True):
             if output.shape != other.shape:
+                if not name:
+                    return False
                 continue
-            rounding = ROUNDING.get(output.dtype, 1e-2) * max(magnitude(output), 1e-3 * whole)
+            rounding = min(ROUNDING.get(output.dtype, 1e-2), at_most) * max(magnitude(output), 1e-3 * whole)
             if not largest_difference(other, output) <= rounding:
                 return False
     return True

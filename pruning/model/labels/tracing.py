@@ -1,7 +1,7 @@
 """Runs a network with labels: a mode of torch that sees every operation."""
 
 from collections.abc import Generator, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -197,17 +197,23 @@ Tracer.__torch_dispatch__ = getattr(Tracer.__torch_dispatch__, "__wrapped__", Tr
 
 
 @contextmanager
-def taken_apart() -> Generator[None]:
-    """Attention, recurrent layers and transformer layers as single operations that the rules know."""
+def attention_taken_apart() -> Generator[None]:
+    """Attention and transformer layers as single operations that the rules know."""
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
-        with ExitStack() as stack:
-            stack.enter_context(torch.backends.mkldnn.flags(enabled=False, allow_tf32=None))  # type: ignore[arg-type]
-            stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+        with sdpa_kernel(SDPBackend.MATH):
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
+
+
+@contextmanager
+def taken_apart() -> Generator[None]:
+    """Recurrent layers too."""
+    flags = torch.backends.mkldnn.flags(enabled=False, allow_tf32=None)  # type: ignore[arg-type]
+    with attention_taken_apart(), flags:
+        yield
 
 
 @contextmanager
