@@ -19,6 +19,7 @@ from tests.model.labels.between import (
 
 EACH = single([0], [1], [2], [3])
 PAIRS = [([0, 2], [0]), ([1, 3], [1])]
+PAIRS_READ_BY_NOBODY = [([0, 2], []), ([1, 3], [])]
 # units that fall only all together never fall: who reads them is not followed any further
 ALL = [([0, 1, 2, 3], [])]
 
@@ -37,6 +38,11 @@ def scaled_half(made, _values):
 
 def copied(made, _values):
     return torch.empty(1, 4).copy_(made)
+
+
+def turned(made, _values):
+    by = torch.polar(torch.ones(2), torch.tensor([0.5, 1.0]))
+    return torch.view_as_real(torch.view_as_complex(made.view(1, 2, 2)) * by).flatten(1)
 
 
 def squeezed(made, _values):
@@ -75,6 +81,10 @@ OF_VECTORS = {
     "changed in place through a view": (scaled_half, [([0, 2], [0, 2]), ([1, 3], [1, 3])]),
     "copied": (copied, EACH),
     "reshaped in place": (squeezed, EACH),
+    "turned in pairs, as complex numbers": (turned, [([0, 1], [0, 1]), ([2, 3], [2, 3])]),
+    "a matrix times the vector": (lambda h, _: torch.mv(torch.ones(3, 4), h[0])[None], single([], [], [], [])),
+    "the vector times itself": (lambda h, _: torch.dot(h[0, :2], h[0, 2:]).reshape(1, 1), PAIRS_READ_BY_NOBODY),
+    "distances to points": (lambda h, _: torch.cdist(h, torch.ones(3, 4)), single([], [], [], [])),
     "einsum": (lambda h, _: torch.einsum("bi,ij->bj", h, torch.ones(4, 2)), single([], [], [], [])),
 }
 
@@ -285,3 +295,20 @@ def test_a_tied_weight_is_one_tensor():
     }  # fmt: skip
     # but columns of the first read the input, which has no units
     assert len(locked_rows(found)) == 4 and "values that no layer makes" in locked_rows(found)[0]
+
+
+def test_experts_that_share_out_the_rows_read_and_make_the_same_units():
+    class Experts(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weights = nn.Parameter(torch.randn(2, 4, 8))  # [experts, in, out]
+
+        def forward(self, rows):
+            return torch._grouped_mm(rows, self.weights, offs=torch.tensor([0, 1], dtype=torch.int32))
+
+    found = followed(nn.Linear(3, 4), Experts(), nn.Linear(8, 2), VECTORS)
+    for row, part in enumerate(parts_of(found, "first.weight")):
+        assert part == {("first.weight", 0): [row], ("first.bias", 0): [row], ("between.weights", 1): [row]}
+    for unit, part in enumerate(parts_of(found, "between.weights", 2)):
+        assert part == {("between.weights", 2): [unit], ("last.weight", 1): [unit]}
+    assert locked_rows(found) == {}
