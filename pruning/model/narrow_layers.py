@@ -146,6 +146,13 @@ class _NarrowRecurrent(nn.RNNBase):
             found.append(of_all.squeeze(1) if isinstance(of_all, Tensor) and not batched else of_all)
         return tuple(found) if self.mode == "LSTM" else found[0]
 
+    def extra_repr(self) -> str:
+        ends = [
+            f"l{layer}{end}" for layer in range(self.num_layers) for end in ("", "_reverse")[: 1 + self.bidirectional]
+        ]
+        units = [str(getattr(self, f"weight_hh_{end}").shape[1]) for end in ends]
+        return f"{self.input_size}, units={', '.join(units)}"
+
     def flatten_parameters(self) -> None:
         """There is no one block of memory for layers that differ."""
 

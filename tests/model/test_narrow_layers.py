@@ -150,6 +150,12 @@ def test_layers_that_differ_give_their_last_states_as_a_tuple():
     assert torch.equal(output[:, -1], last[1])
 
 
+def test_layers_that_differ_say_how_many_units_each_has():
+    layer = narrow(nn.LSTM(3, 4, 2, bidirectional=True))
+    layer.weight_hh_l0_reverse.data = layer.weight_hh_l0_reverse.data[:8, :2]
+    assert repr(layer) == "NarrowLSTM(3, units=4, 2, 4, 4)"
+
+
 def test_packed_sequences_are_refused_with_the_way_out():
     packed = nn.utils.rnn.pack_padded_sequence(QUERY, torch.tensor([5, 4]), batch_first=True)
     with pytest.raises(TypeError, match=r"packed sequences are not supported .*: pad instead"):
