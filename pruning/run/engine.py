@@ -122,6 +122,20 @@ def _measure_cut(context: RunContext, target: Decision) -> Generator[Event, None
     return measure_stage(cut, context.workload, context.device, sizes_between(context.model, cut))
 
 
+def _because_of_norms(stage: StageName, apart: str) -> str:
+    return (
+        f"{stage}: outputs with units masked and with units removed differ by up to {apart}, for norms and means are "
+        "taken over the units that are left; the scores shown are those of the smaller network"
+    )
+
+
+def _because_of_more(stage: StageName, apart: str) -> str:
+    return (
+        f"{stage}: outputs with units masked and with units removed differ by up to {apart}, for more differs than "
+        "norms; the scores shown are those of the smaller network"
+    )
+
+
 ROUNDING = 1e-4
 """Of the largest output: what rounding alone may make of two networks that compute the same in float32."""
 
@@ -141,10 +155,7 @@ def _removed(stage: StageName, context: RunContext, model: nn.Module, keep: Keep
     if zeroed and stage == "pruned":  # once, before any training
         yield Warned(zeroed)
     if not difference <= ROUNDING * magnitude(expected):
+        apart = f"{difference:.3g}"
         by_norms = compute_the_same(model, smaller, inputs[:2])
-        why = "norms and means are taken over the units that are left" if by_norms else "more differs than norms"
-        yield Warned(
-            f"{stage}: outputs with units masked and with units removed differ by up to {difference:.3g}, for {why}; "
-            "the scores shown are those of the smaller network"
-        )
+        yield Warned(_because_of_norms(stage, apart) if by_norms else _because_of_more(stage, apart))
     return smaller
