@@ -69,9 +69,10 @@ def _removable(model: nn.Module, example: Tensor, groups: list[UnitGroup]) -> li
     candidates = [group for group in coupled if group.params in own and group.units == own[group.params].units]
     removable, whole = tried(model, example, candidates)
     fitting = {group.name: group for group in removable}
+    followed = {group.name: group for group in candidates}  # it may own more, such as a state that is learnt
     together = "its units fall only together with those of other layers"
     zeroed = [
-        only_zeroed(group, whole.get(group.name, reasons.get(group.name, together)))
+        only_zeroed(followed.get(group.name, group), whole.get(group.name, reasons.get(group.name, together)))
         for group in groups
         if group.name not in fitting
     ]

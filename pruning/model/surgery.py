@@ -118,7 +118,12 @@ def masked_copy(model: nn.Module, groups: Sequence[UnitGroup], keep: Keep) -> nn
 
 
 def largest_difference(first: Tensor, second: Tensor) -> float:
-    """The largest |first - second|; 0 where both are the same infinity, infinite where one alone is not a number."""
+    """The largest |first - second|; 0 where both are the same infinity, infinite where one alone is not a number.
+
+    0 where there are no values, as of an expert that nothing is given to.
+    """
+    if not first.numel():
+        return 0.0
     same = first == second
     return float((first - second).masked_fill(same, 0.0).abs().nan_to_num(torch.inf, torch.inf).max())
 

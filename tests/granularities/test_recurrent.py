@@ -247,3 +247,25 @@ def test_layers_that_differ_in_their_units_become_a_class_of_ours():
     groups, _ = RNNUnits().sorted_out(model, STEPS[:1])
     keep = {groups[0].name: torch.arange(4) > 0, groups[1].name: torch.arange(4) > 1}
     assert type(remove_units(model, STEPS[:1], groups, keep).cell) is NarrowLSTM
+
+
+def test_a_learnt_state_is_zero_with_its_unit_also_where_units_can_only_be_set_to_zero():
+    class Learnt(nn.Module):
+        """Its code has the number of its units written in, so that none can be removed."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.gru, self.head = nn.GRU(3, 4, batch_first=True), nn.Linear(4, 3)
+            self.begun = nn.Parameter(torch.ones(1, 1, 4))
+
+        def forward(self, steps):
+            states, _ = self.gru(steps, self.begun.expand(-1, len(steps), -1).contiguous())
+            return self.head(states.reshape(len(steps), 6, 4)[:, -1])
+
+    model = seeded(Learnt).double()
+    (group,), _ = RNNUnits().sorted_out(model, STEPS[:1].double())
+    assert group.fixed and "begun" in {piece.param for piece in group.pieces}
+    masked = masked_copy(model, [group], {group.name: torch.tensor([True, False, True, True])})
+    steps = STEPS.double()
+    states, _ = masked.gru(steps, masked.begun.expand(-1, len(steps), -1).contiguous())
+    assert not states[:, :, 1].any() and states[:, :, 0].all()

@@ -320,6 +320,7 @@ def test_values_that_are_the_same_infinity_do_not_differ():
     assert largest_difference(low, torch.tensor([1.5, -torch.inf, 3.0])) == 0.5
     assert largest_difference(low, torch.tensor([1.0, torch.inf, 3.0])) == torch.inf
     assert largest_difference(low, torch.tensor([1.0, torch.nan, 3.0])) == torch.inf
+    assert largest_difference(torch.zeros(0, 3), torch.zeros(0, 3)) == 0.0
 
 
 class GroupedQuery(nn.Module):
