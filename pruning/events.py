@@ -13,7 +13,7 @@ import msgspec
 from pruning.errors import JobError, WorkloadError
 from pruning.metric import ACCURACY, Metric
 
-StageName = Literal["dense", "pruned", "tuned", "exported"]
+StageName = Literal["dense", "pruned", "repaired", "tuned", "exported"]
 SplitName = Literal["validation", "test"]
 
 
@@ -115,6 +115,26 @@ class Measured:
 
 
 @dataclass(frozen=True)
+class Repaired:
+    """The cut network was put right without training. `repair` names the way, `score` is the validation score before.
+
+    `before` and `after` say how far its outputs lay from the dense network's, on inputs that the repair did not see:
+    mean square, as a share of their variance. Where it came no nearer it is as the cut left it, and `helped` is false.
+    `left` are layers that were left as they are, with the reasons.
+    """
+
+    round: int
+    repair: str
+    score: float
+    before: float
+    after: float
+    helped: bool
+    # a clock reads otherwise each time: equal repairs are equal all the same
+    seconds: float = field(compare=False)
+    left: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True)
 class SurgeryChecked:
     """Units were removed. `max_difference` is the largest |masked − removed| output on 256 validation samples.
 
@@ -182,6 +202,7 @@ Event = (
     | Warned
     | TuningStep
     | Measured
+    | Repaired
     | SurgeryChecked
     | Exported
     | Verified
@@ -197,6 +218,7 @@ EVENTS: dict[str, type[Event]] = {
     "warned": Warned,
     "tuning_step": TuningStep,
     "measured": Measured,
+    "repaired": Repaired,
     "surgery_checked": SurgeryChecked,
     "exported": Exported,
     "verified": Verified,

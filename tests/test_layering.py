@@ -18,7 +18,7 @@ FLOORS = (
     ("metric",),
     ("events", "files", "options", "workload"),
     ("model",),
-    ("criteria", "evaluation", "granularities", "selection", "training"),
+    ("criteria", "evaluation", "granularities", "repair", "selection", "training"),
     ("recipe",),
     ("pipeline",),
     ("layer_sensitivity",),

@@ -8,6 +8,7 @@ from pruning.criteria import CRITERIA, Criterion
 from pruning.errors import RecipeError
 from pruning.granularities import GRANULARITIES, Granularity
 from pruning.recipe.recipe import Recipe
+from pruning.repair import REPAIRS, Repair
 from pruning.selection.amounts import Amount, Sparsity
 from pruning.selection.scopes import SCOPES, Scope
 from pruning.training.schedules import SCHEDULES, Schedule
@@ -30,6 +31,7 @@ def recipe_of(
     tuning: Tuning | None = None,
     keep_whole: Collection[str] | None = None,
     seed: int | None = None,
+    repair: str | Repair | None = None,
 ) -> Recipe:
     """The recipe, its other fields by default. RecipeError where two arguments say the same thing."""
     given = {
@@ -43,6 +45,7 @@ def recipe_of(
         "tuning": tuning,
         "keep_whole": keep_whole,
         "seed": seed,
+        "repair": repair,
     }
     if recipe is not None:
         if beside := [name for name, value in given.items() if value is not None]:
@@ -58,6 +61,7 @@ def recipe_of(
         "granularity": None if granularity is None else choice("granularity", granularity, GRANULARITIES),
         "scope": None if scope is None else choice("scope", scope, SCOPES),
         "schedule": None if schedule is None else choice("schedule", schedule, SCHEDULES),
+        "repair": None if repair is None else choice("repair", repair, REPAIRS),
         "amount": amount if sparsity is None else Sparsity(sparsity),
         "tuning": tuning if epochs is None else Tuning(epochs=epochs),
         "keep_whole": keep_whole,

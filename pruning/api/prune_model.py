@@ -17,6 +17,7 @@ from pruning.events import Event, StageMeasured, TuningStep, Warned
 from pruning.granularities import Granularity
 from pruning.model.devices import default_device
 from pruning.recipe.recipe import Recipe
+from pruning.repair import Repair
 from pruning.reporting.run_summary import progress as run_progress
 from pruning.run.experiment import prune_within_memory
 from pruning.run.interruption import stop_on_interrupt
@@ -49,6 +50,7 @@ def prune(
     task: Task | None = None,
     device: str | torch.device | None = None,
     progress: bool = True,
+    repair: str | Repair | None = None,
 ) -> PruningResult:
     """Prune a trained model, fine-tune it, and measure it before, between and after.
 
@@ -79,6 +81,7 @@ def prune(
         task: Loss and score of the model. If it is left out, the model classifies: cross entropy and accuracy.
         device: Where to compute; the accelerator if there is one.
         progress: Whether a progress bar is shown, if tqdm is installed.
+        repair: How the model is put right after each cut, without labels: "least_squares", "batchnorm", "block", ...
 
     Returns:
         The pruned model in eval mode with its stages; it draws itself in a notebook, and `save` writes verified files.
@@ -121,6 +124,7 @@ def prune(
         tuning=tuning,
         keep_whole=keep_whole,
         seed=seed,
+        repair=repair,
     )
     # what is written down is what was done: another workload makes another recipe, with another name
     asked = replace(asked, workload=workload.name)

@@ -1,4 +1,4 @@
-"""`choices`: the five tables."""
+"""`choices`: the six tables."""
 
 import json
 

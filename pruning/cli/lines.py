@@ -6,6 +6,7 @@ from pruning.events import (
     Finished,
     Masked,
     Measured,
+    Repaired,
     StageMeasured,
     Started,
     SurgeryChecked,
@@ -32,6 +33,8 @@ def event_line(event: Event, metric: Metric = ACCURACY) -> str:
             return f"round {event.round + 1}: {units}{share_of_all(event.values)}"
         case Measured():
             return f"  after {count(event.step)} steps: {named(metric)}{score_text(event.score, metric)} {event.split}"
+        case Repaired():
+            return _repaired(event)
         case SurgeryChecked():
             removed, apart = percent(event.removed_parameters), significant(event.max_difference, 2)
             return f"{event.stage}: {removed} of the parameters removed; masked and removed outputs differ by {apart}"
@@ -52,3 +55,12 @@ def event_line(event: Event, metric: Metric = ACCURACY) -> str:
 def named(metric: Metric) -> str:
     """The name of a score that is not in percent, to stand before it."""
     return "" if metric.percent else f"{metric.name} "
+
+
+def _repaired(event: Repaired) -> str:
+    before, after = significant(event.before, 2), significant(event.after, 2)
+    done = f"outputs were {before} of their variance from the dense network's and are {after}"
+    if not event.helped:
+        done = f"it did not help (from {before} of the outputs' variance to {after}), the network is as the cut left it"
+    stay = f"; {len(event.left)} layers were left as they are" if event.left else ""
+    return f"round {event.round + 1}, repair {event.repair}: {done}{stay} ({duration(event.seconds)})"

@@ -85,7 +85,9 @@ def read_recipe(file: Path) -> Recipe:
 
 def summary(result: RunResult) -> dict[str, Any]:
     """What `--json` prints. A stage that there is not is null."""
-    stages = {name: result.stages.get(name) for name in STAGES}
+    # not every run repairs; that the others are null says that it did not come so far
+    names = [name for name in STAGES if name != "repaired" or name in result.stages]
+    stages = {name: result.stages.get(name) for name in names}
     return {
         "run": result.run,
         "workload": result.workload,

@@ -68,7 +68,7 @@ def contents(record: Record) -> dict[str, Any]:
     events = run_summary.latest(record.events)
     stages = run_summary.stages_of(events)
     started = next((event for event in events if isinstance(event, Started)), None)
-    last = next((name for name in ("exported", "tuned", "pruned") if name in stages), "dense")
+    last = next((name for name in ("exported", "tuned", "repaired", "pruned") if name in stages), "dense")
     names = started.classes if started else ()
     before, built, metric = stages.get("dense"), record.workload.build(), metric_of(record.workload.task)
     surgery = _newest(events, SurgeryChecked)

@@ -1,4 +1,4 @@
-"""Everything that can be chosen in a recipe: one table of the five tables, each with the question that it answers.
+"""Everything that can be chosen in a recipe: one table of the six tables, each with the question that it answers.
 
 The recipe, its JSON, the page, the command line and the documentation read it. The rows are looked up when they are
 asked for: a class that somebody adds to a table at run time counts everywhere.
@@ -12,6 +12,7 @@ from pruning.criteria import CRITERIA, Criterion
 from pruning.errors import RecipeError
 from pruning.granularities import GRANULARITIES, Granularity
 from pruning.options.constraints import Between, field_types, ranges
+from pruning.repair import REPAIRS, Repair
 from pruning.selection.amounts import AMOUNTS, Amount, PerLayer, Rest
 from pruning.selection.scopes import SCOPES, Scope
 from pruning.training.schedules import SCHEDULES, Schedule
@@ -32,6 +33,7 @@ CHOICES: dict[str, Choice] = {
     "scope": Choice("Who competes with whom?", Scope, SCOPES),
     "amount": Choice("How much is pruned?", Amount, AMOUNTS),
     "schedule": Choice("In how many rounds, along which curve, how often?", Schedule, SCHEDULES),
+    "repair": Choice("How is a cut network put right before any training?", Repair, REPAIRS),
 }
 
 _WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}

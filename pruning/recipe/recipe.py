@@ -11,6 +11,7 @@ from pruning.granularities import Granularity, Weights
 from pruning.options.constraints import Between, check
 from pruning.recipe.compatibility import incompatibility, wrong_value
 from pruning.recipe.serialization import from_plain, short, to_plain
+from pruning.repair import NoRepair, Repair
 from pruning.selection.amounts import Amount, PerLayer, Sparsity
 from pruning.selection.scopes import Global, Scope
 from pruning.training.schedules import OneShot, Schedule
@@ -33,6 +34,7 @@ class Recipe:
         tuning: How the network is fine-tuned after each round.
         keep_whole: Names of layers that lose nothing, in any collection; kept as a set.
         seed: Decides every random choice, from 0.
+        repair: How the network is put right after each cut, without training.
 
     Raises:
         RecipeError: A value is out of its range, or two choices do not go together.
@@ -52,6 +54,7 @@ class Recipe:
     tuning: Tuning = field(default_factory=Tuning)
     keep_whole: frozenset[str] = frozenset()
     seed: Annotated[int, Between(0, 2**31 - 1)] = 0
+    repair: Repair = field(default_factory=NoRepair)
 
     def __post_init__(self) -> None:
         if isinstance(self.keep_whole, str):
@@ -72,8 +75,14 @@ class Recipe:
 
 
 def to_dict(recipe: Recipe) -> dict[str, Any]:
-    """JSON-able dict with `version` first, then the fields in their order."""
-    return {"version": VERSION, **to_plain(recipe)}
+    """JSON-able dict with `version` first, then the fields in their order.
+
+    A recipe without a repair says nothing of it: its JSON and its name are what they were before there were any.
+    """
+    values = {"version": VERSION, **to_plain(recipe)}
+    if isinstance(recipe.repair, NoRepair):
+        del values["repair"]
+    return values
 
 
 def to_json(recipe: Recipe) -> str:

@@ -1,4 +1,4 @@
-"""The five tables as plain values: what each kind is, where it comes from, what it costs and what it takes."""
+"""The six tables as plain values: what each kind is, where it comes from, what it costs and what it takes."""
 
 import json
 from dataclasses import MISSING, Field, asdict, dataclass, fields
@@ -79,7 +79,7 @@ def field_infos(made: type[Any]) -> tuple[FieldInfo, ...]:
 
 
 def markdown() -> str:
-    """The five tables as a page of documentation."""
+    """The six tables as a page of documentation."""
     parts = [
         "# Choices",
         "What a recipe can say, read from the code by `python -m pruning choices --markdown`. In JSON a choice is an "

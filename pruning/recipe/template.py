@@ -11,6 +11,7 @@ from pruning.options.docstrings import first_paragraph
 from pruning.recipe.catalog import CHOICES
 from pruning.recipe.recipe import Recipe, to_dict
 from pruning.recipe.reference import FieldInfo, field_infos
+from pruning.recipe.serialization import to_plain
 from pruning.selection.amounts import Sparsity
 from pruning.training.schedules import Polynomial
 from pruning.training.tuning import Tuning
@@ -42,7 +43,8 @@ def commented(recipe: Recipe, model: nn.Module) -> str:
     }
     how = "Carry out: python -m pruning run THIS_FILE --out DIR. Keys that start with // are comments and are skipped."
     out: dict[str, Any] = {"//": how}
-    for field, value in to_dict(recipe).items():
+    # a recipe without a repair says nothing of it: here a reader sees that there could be one
+    for field, value in {**to_dict(recipe), "repair": to_plain(recipe.repair)}.items():
         out |= {f"// {field}": about[field], field: value}
     return json.dumps(out, indent=2, ensure_ascii=False, allow_nan=False)
 

@@ -27,6 +27,7 @@ MAGNITUDES = "Cividis"
 STAGES: Mapping[str, Style] = {
     "dense": Style(BLUE, "dash", "circle"),
     "pruned": Style(ORANGE, "dot", "x"),
+    "repaired": Style(SKY, "longdash", "triangle-up"),
     "tuned": Style(GREEN, "solid", "square"),
     "exported": Style(PINK, "dashdot", "diamond-open"),
 }

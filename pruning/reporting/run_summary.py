@@ -18,7 +18,7 @@ from pruning.events import (
 from pruning.metric import ACCURACY, Metric
 from pruning.reporting.formatting import change_text, count, percent, relative, score_label, score_text, si, significant
 
-STAGES = ("dense", "pruned", "tuned", "exported")
+STAGES = ("dense", "pruned", "repaired", "tuned", "exported")
 
 SAMPLES_A_STEP = 200.0
 """An estimate: to score both splits takes the time of one training step for every 200 test samples."""

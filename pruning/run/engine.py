@@ -21,6 +21,7 @@ from pruning.model.units import Keep
 from pruning.pipeline.eligibility import chosen_groups
 from pruning.pipeline.one_shot import Decision, RankedUnits
 from pruning.recipe.recipe import Recipe
+from pruning.repair import NoRepair
 from pruning.run.rounds import (
     Plan,
     RunContext,
@@ -109,16 +110,23 @@ def _planned(context: RunContext) -> Generator[Event, None, tuple[Plan, RankedUn
     yield StageMeasured("dense", dense)
     if sentence := guessing(dense.score, dense.samples, len(classes), metric):
         yield Warned(sentence)
-    pruned = yield from _measure_cut(context, target)
-    yield StageMeasured("pruned", pruned)
-    return Plan(rounds, {"dense": dense, "pruned": pruned}, ranked.ranking.divisors), ranked
-
-
-def _measure_cut(context: RunContext, target: Decision) -> Generator[Event, None, Stage]:
-    """The stage of the whole amount taken at once, before any tuning: what the preview showed."""
+    stages: dict[str, Stage] = {"dense": dense}
     cut = target.masked_copy(context.model)
+    names: tuple[StageName, ...] = ("pruned",) if isinstance(recipe.repair, NoRepair) else ("pruned", "repaired")
+    for stage in names:
+        if stage == "repaired":
+            yield context.repaired(cut, context.model, target.masks, 0, stages["pruned"].validation)
+        stages[stage] = yield from _measure_cut(stage, context, cut, target)
+        yield StageMeasured(stage, stages[stage])
+    return Plan(rounds, stages, ranked.ranking.divisors), ranked
+
+
+def _measure_cut(
+    stage: StageName, context: RunContext, cut: nn.Module, target: Decision
+) -> Generator[Event, None, Stage]:
+    """The stage of the whole amount taken at once, before any tuning: what the preview showed, or that repaired."""
     if target.removable:
-        cut = yield from _removed("pruned", context, cut, target.keep)
+        cut = yield from _removed(stage, context, cut, target.keep)
     return measure_stage(cut, context.workload, context.device, sizes_between(context.model, cut))
 
 

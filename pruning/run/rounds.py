@@ -1,5 +1,6 @@
 """The rounds of a run: prune, measure, fine-tune, and again. `RunState` says how far a run is: checkpoints hold it."""
 
+import copy
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -12,12 +13,16 @@ from pruning.criteria import unit_scores
 from pruning.criteria.calibration import Calibration
 from pruning.errors import PruningError
 from pruning.evaluation.accuracy import Evaluator
-from pruning.events import Event, Masked, Measured, Stage, TuningStep, Warned
+from pruning.events import Event, Masked, Measured, Repaired, Stage, TuningStep, Warned
 from pruning.model.costs import CostModel
 from pruning.model.devices import Randomness
 from pruning.model.units import Keep, Masks, UnitGroup, apply_masks, masks_of
 from pruning.pipeline.one_shot import Decision, RankedUnits, rank_units
+from pruning.recipe.catalog import kind_of
 from pruning.recipe.recipe import Recipe
+from pruning.repair import NoRepair
+from pruning.repair.mended import mended
+from pruning.repair.repair import Cut
 from pruning.reporting.formatting import worse_than_allowed
 from pruning.training.fine_tuning import Training
 from pruning.training.schedules import Round
@@ -57,6 +62,16 @@ class RunContext:
         """The score on all validation samples, in round `number` after `step` optimiser steps."""
         score = Evaluator(self.workload.validation, self.workload.task, self.device).score(self.model)
         return Measured(number, step, "validation", score, pruned_share(keep))
+
+    def repaired(self, model: nn.Module, before: nn.Module, masks: Masks, number: int, score: float) -> Repaired:
+        """Put the cut model right in place, in round `number`; `before` is the network before the cut.
+
+        `score` is what the cut model scores on the validation split.
+        """
+        repair, seed = self.recipe.repair, self.recipe.seed
+        done = mended(repair, Cut(model, before, masks), self.workload, self.device, seed)
+        left = dict(done.left)
+        return Repaired(number, kind_of(repair), score, done.before, done.after, done.helped, done.seconds, left)
 
     def tensors(self) -> dict[str, Tensor]:
         """The parameters and buffers of the model by name, not copies. A state dict would leave some buffers out."""
@@ -250,7 +265,7 @@ def _finish(context: RunContext, plan: Plan, current: CurrentRound, save: Save) 
     cut, training, score = current.cut, current.training, current.score
     if score is None:
         yield from _report_masked(cut.reported)
-        apply_masks(context.model, current.masks)
+        yield from _cut_and_repaired(context, cut, current.masks)
         score = yield from _validate(context, plan, current, cut.done, save)
     begun = cut.done if context.recipe.schedule.continuous else 0  # steps that this training took in earlier rounds
     left = begun + plan.rounds[cut.number].steps - training.done
@@ -262,6 +277,18 @@ def _finish(context: RunContext, plan: Plan, current: CurrentRound, save: Save) 
             if (step.step + 1) % training.per_epoch == 0:
                 score = yield from _validate(context, plan, current, after, save)
     return score
+
+
+def _cut_and_repaired(context: RunContext, cut: RoundCut, masks: Masks) -> Generator[Event, None, None]:
+    """Set the pruned values to zero; with a repair, measure that and put the network right."""
+    repair = context.recipe.repair
+    if isinstance(repair, NoRepair):
+        apply_masks(context.model, masks)
+        return
+    before = copy.deepcopy(context.model)
+    apply_masks(context.model, masks)
+    score = context.validated(cut.number, cut.done, cut.keep).score
+    yield context.repaired(context.model, before, masks, cut.number, score)
 
 
 def _validate(

@@ -34,6 +34,7 @@ from pruning.exporters.verification import score_file
 from pruning.exporters.workload_source import Called
 from pruning.granularities import Channels, Heads, Weights
 from pruning.recipe.recipe import Recipe, from_json
+from pruning.repair import Block, LeastSquares
 from pruning.run import checkpoints
 from pruning.run import experiment as runs
 from pruning.run.checkpoints import FILE, Checkpoint, CheckpointError
@@ -138,6 +139,14 @@ CASES: dict[str, tuple[Workload, Recipe]] = {
         Recipe("m", Magnitude(), Weights(), WithinLayer(), Sparsity(0.9), Until(0.05, 4), TWO_EPOCHS),
     ),
     "building and evaluating draw": (drawing(), Recipe("m", schedule=Polynomial(2), tuning=TWO_EPOCHS)),
+    "repaired, weights": (
+        tiny("mlp"),
+        Recipe("m", schedule=Polynomial(2), tuning=TWO_EPOCHS, repair=LeastSquares(samples=64)),
+    ),
+    "repaired in blocks, channels": (
+        tiny("residual"),
+        Recipe("m", Taylor(), Channels(), tuning=TWO_EPOCHS, schedule=Polynomial(2), repair=Block(samples=64, steps=5)),
+    ),
     "cut only": (tiny("conv"), Recipe("m", schedule=Polynomial(3), tuning=Tuning(epochs=0))),
 }
 

@@ -95,6 +95,7 @@ def load(recipe: Recipe) -> None:
         "scope": recipe.scope,
         "amount": amount.rest if isinstance(amount, PerLayer) else amount,
         "schedule": recipe.schedule,
+        "repair": recipe.repair,
     }
     for choice, value in values.items():
         forms.load(choice, rows(choice), value)
@@ -120,7 +121,7 @@ def choose() -> Choice:
         except PruningError as error:
             problem.error(str(error))
             choice = Choice(shared_state().last_recipe or start(), str(error))
-        fine_tuning()
+        healing()
     st.query_params["recipe"] = to_json(choice.recipe)
     return choice
 
@@ -219,7 +220,13 @@ def _clear() -> None:
     shared_state().overrides = {}
 
 
-def fine_tuning() -> None:
+def healing() -> None:
+    """What happens after each cut: a repair without training, then fine-tuning."""
+    st.subheader(_("Repair"))
+    made = _choice("repair")
+    if made.formula:
+        st.caption(f"{made.formula} · {made.source} · {made.cost}")
+    forms.draw(_prefix("repair"), made)
     st.subheader(_("Fine-tuning"))
     forms.draw(_prefix("schedule"), _choice("schedule"))
     forms.draw("tuning", Tuning, only=OFTEN)
@@ -246,4 +253,5 @@ def _recipe(amount: Any = None) -> Recipe:
         tuning=forms.read("tuning", Tuning),
         keep_whole=frozenset(state.whole),
         seed=st.session_state.seed,
+        repair=_read("repair"),
     )

@@ -10,6 +10,7 @@ from pruning.execution.store.records import RunRow
 from pruning.metric import ACCURACY, Metric
 from pruning.reporting.formatting import change_text, score_text
 from pruning.reporting.run_summary import (
+    STAGES,
     ClassChange,
     StageRow,
     metric_of_run,
@@ -65,7 +66,7 @@ def draw(run: str, name: str, events: list[Event], key: str = "download") -> Non
 
 def stages_html(stages: dict[str, Stage], metric: Metric = ACCURACY) -> str:
     """The table: a column a stage, numbers right-aligned, changes signed."""
-    names = [name for name in ("dense", "pruned", "tuned", "exported") if name in stages]
+    names = [name for name in STAGES if name in stages]
     head = "".join(f"<th scope='col'>{escape(_(name))}</th>" for name in names)
     rows = "".join(_row(row) for row in stage_rows(stages, metric))
     return f"<div class='scroll'><table class='result'><tr><th></th>{head}</tr>{rows}</table></div>"

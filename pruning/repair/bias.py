@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from pruning.options.constraints import Between, check
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from pruning.repair.repair import Cut
+
+
+@dataclass(frozen=True)
+class Bias:
+    """Each unit's mean is put back to what it was before the cut, by its bias.
+
+    (Bias correction: Nagel et al. 2019, arXiv 1906.04721.) Layer after layer, each on what the mended layers before it
+    give: Linear, convolutions and BatchNorm. A layer without a bias stays as it is; a BatchNorm behind it has one.
+    """
+
+    samples: Annotated[int, Between(8, 65536)] = 1024
+    """Training inputs looked at, without their labels; fewer where they would not fit into a gigabyte."""
+
+    formula: ClassVar[str] = "b ← b + mean(y before the cut) − mean(y)"
+    source: ClassVar[str] = "Nagel 2019"
+    cost: ClassVar[str] = "a pass of each network"
+
+    def __post_init__(self) -> None:
+        check(self, "repair")
+
+    def mend(self, cut: Cut, inputs: Tensor, seed: int) -> Mapping[str, str]:
+        from pruning.repair.outputs import put_back
+
+        return put_back(cut, inputs, spread=False)

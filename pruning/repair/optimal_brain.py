@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from pruning.options.constraints import Between, check
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from pruning.repair.repair import Cut
+
+
+@dataclass(frozen=True)
+class OptimalBrain:
+    """The weights before the cut are set to zero column by column, and the columns after each make up for it.
+
+    (Hassibi and Stork 1993; Frantar and Alistarh 2022, arXiv 2208.11580, and 2023, arXiv 2301.00774, SparseGPT.) H =
+    XᵀX of what the layer reads in the cut network: what a pruned weight gave is added to the weights behind it, by the
+    inverse of H. One inverse serves all rows, where least squares solves a system for each.
+    """
+
+    samples: Annotated[int, Between(8, 65536)] = 1024
+    """Training inputs looked at, without their labels; fewer where they would not fit into a gigabyte."""
+    damping: Annotated[float, Between(1e-6, 1.0)] = 0.01
+    """Added to the diagonal of H, as a share of its mean."""
+
+    formula: ClassVar[str] = "w ← w − wⱼ / [H⁻¹]ⱼⱼ · [H⁻¹]ⱼ"
+    source: ClassVar[str] = "Hassibi 1993, Frantar 2022 and 2023"
+    cost: ClassVar[str] = "a pass of each network, and an inverse of [in, in] for each layer"
+
+    def __post_init__(self) -> None:
+        check(self, "repair")
+
+    def mend(self, cut: Cut, inputs: Tensor, seed: int) -> Mapping[str, str]:
+        import torch
+
+        from pruning.repair.columns import compensated
+        from pruning.repair.layer_by_layer import Sight, biases, matrices, precise, walk
+
+        def mend(sight: Sight) -> str:
+            layer: Any = cut.model.get_submodule(sight.name)
+            dense: Any = cut.dense.get_submodule(sight.name)
+            new, old = matrices(layer, layer.weight.detach()).clone(), matrices(dense, dense.weight.detach())
+            masked = cut.masks.get(f"{sight.name}.weight")
+            if masked is None:
+                return ""
+            live = matrices(layer, masked.to(new.device))
+            assert sight.before is not None
+            seen_before = sight.before
+            for group in range(len(new)):
+                before = precise(old[group])
+                alive = live[group].to(before.device)
+                rows = alive.any(dim=1)
+                # what units that are gone gave is seen in the dense network alone
+                read = precise(torch.where(live[group].any(dim=0), sight.inputs[group], seen_before[group]))
+                if layer.bias is not None:  # the bias stays, and makes up for all that is pruned before it
+                    read = torch.cat([read, torch.ones_like(read[:, :1])], dim=1)
+                    before = torch.cat([before, precise(biases(dense, dense.bias.detach())[group])[:, None]], dim=1)
+                    alive = torch.cat([alive, rows[:, None]], dim=1)
+                found = compensated(read.T @ read / len(read), before, alive, self.damping)
+                found[~rows] = 0
+                if layer.bias is not None:
+                    biases(layer, layer.bias.data)[group][rows.to(new.device)] = found[rows, -1].to(new)
+                    found = found[:, :-1]
+                new[group].copy_(found)
+            layer.weight.data.copy_(new.reshape(layer.weight.shape))
+            return ""
+
+        return walk(cut, inputs, seed, mend, and_before=True)
