@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from pruning.criteria.calibration import Calibration, input_sums, precise
 from pruning.errors import WorkloadError
 from pruning.model.layer_types import is_convolution
+from pruning.model.padding import sides
 
 HESSIAN_BYTES = 512 * 2**20
 """All X Xᵀ that are gathered in one pass over the data; a layer that needs more has a pass of its own."""
@@ -128,14 +129,7 @@ def _hessian(layer: nn.Module, inputs: Tensor) -> Tensor:
 
 def _patches(layer: nn.Conv1d | nn.Conv2d | nn.Conv3d, inputs: Tensor) -> Tensor:
     """What each place of the output reads: [groups, in / groups · kernel, samples · places]."""
-    sides: list[int] = []
-    for dim in reversed(range(len(layer.kernel_size))):
-        if isinstance(layer.padding, str):
-            both = layer.dilation[dim] * (layer.kernel_size[dim] - 1) if layer.padding == "same" else 0
-            sides += [both // 2, both - both // 2]
-        else:
-            sides += [layer.padding[dim]] * 2
-    unfolded = F.pad(inputs, sides)
+    unfolded = F.pad(inputs, sides(layer))
     dims = len(layer.kernel_size)
     for dim, (size, stride, dilation) in enumerate(zip(layer.kernel_size, layer.stride, layer.dilation, strict=True)):
         unfolded = unfolded.unfold(2 + dim, dilation * (size - 1) + 1, stride)[..., ::dilation]

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pruning.model.padding import sides
+
 BYTES = 64 * 2**20
 """Unfolded patches at a time."""
 
@@ -18,7 +20,7 @@ def patches_at(layer: Any, values: Tensor, chosen: Tensor) -> Tensor:
         [groups, n x few, in / groups x kernel], the last as the weight has it.
     """
     kernel, stride, dilation = layer.kernel_size, layer.stride, layer.dilation
-    padded = F.pad(values, _sides(layer))
+    padded = F.pad(values, sides(layer))
     reads = values.shape[1] // layer.groups * math.prod(kernel)
     positions = math.prod(_lengths(padded, kernel, stride, dilation))
     each = max(1, BYTES // max(1, positions * reads * layer.groups * values.element_size()))
@@ -36,18 +38,6 @@ def patches_at(layer: Any, values: Tensor, chosen: Tensor) -> Tensor:
         coordinates = torch.unravel_index(at, places.shape[1 : 1 + dims])
         found.append(places[(sample, *coordinates)].reshape(at.numel(), layer.groups, reads).transpose(0, 1))
     return torch.cat(found, dim=1)
-
-
-def _sides(layer: Any) -> list[int]:
-    """Padding as F.pad takes it: the last dimension first."""
-    sides: list[int] = []
-    for dim in reversed(range(len(layer.kernel_size))):
-        if isinstance(layer.padding, str):
-            both = layer.dilation[dim] * (layer.kernel_size[dim] - 1) if layer.padding == "same" else 0
-            sides += [both // 2, both - both // 2]
-        else:
-            sides += [layer.padding[dim]] * 2
-    return sides
 
 
 def _lengths(padded: Tensor, kernel: tuple[int, ...], stride: tuple[int, ...], dilation: tuple[int, ...]) -> list[int]:

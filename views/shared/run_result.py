@@ -24,7 +24,7 @@ from views.shared.run_events import events_of, name_of
 CSS = """<style>
 .result { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: 14px; }
 .result th, .result td { padding: 4px 10px; text-align: right; border-bottom: 1px solid #8884; white-space: nowrap; }
-.result th:first-child, .result td:first-child { text-align: left; }
+.result th:first-child, .result td:first-child { text-align: left; white-space: normal; }
 .result th { font-weight: 600; }
 .result .change { font-size: 12px; opacity: .8; display: block; }
 .scroll { overflow-x: auto; }
