@@ -288,7 +288,23 @@ def _cut_and_repaired(context: RunContext, cut: RoundCut, masks: Masks) -> Gener
     before = copy.deepcopy(context.model)
     apply_masks(context.model, masks)
     score = context.validated(cut.number, cut.done, cut.keep).score
-    yield context.repaired(context.model, before, masks, cut.number, score)
+    repaired = context.repaired(context.model, before, masks, cut.number, score)
+    yield repaired
+    yield from _said_of(repaired)
+
+
+def _said_of(repaired: Repaired) -> Generator[Event, None, None]:
+    """A word where the repair did not help, and once where it left layers as they are."""
+    if not repaired.helped:
+        yield Warned(
+            f"round {repaired.round + 1}: the repair {repaired.repair} brought the outputs no nearer to those before "
+            "the cut, on inputs that it had not seen: the network is as the cut left it"
+        )
+    elif repaired.left and not repaired.round:
+        name, why = next(iter(repaired.left.items()))
+        others = f", and {len(repaired.left) - 1} others too" if len(repaired.left) > 1 else ""
+        what, reason = name or "the network", why.partition(":")[0]
+        yield Warned(f"the repair {repaired.repair} leaves {what} as it is, for {reason}{others}")
 
 
 def _validate(

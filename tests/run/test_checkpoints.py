@@ -140,7 +140,7 @@ CASES: dict[str, tuple[Workload, Recipe]] = {
     ),
     "building and evaluating draw": (drawing(), Recipe("m", schedule=Polynomial(2), tuning=TWO_EPOCHS)),
     "repaired, weights": (
-        tiny("mlp"),
+        tiny("conv"),
         Recipe("m", schedule=Polynomial(2), tuning=TWO_EPOCHS, repair=LeastSquares(samples=64)),
     ),
     "repaired in blocks, channels": (

@@ -15,6 +15,7 @@ from pruning.events import (
     Event,
     Masked,
     Measured,
+    Repaired,
     StageMeasured,
     Started,
     SurgeryChecked,
@@ -23,12 +24,13 @@ from pruning.events import (
 )
 from pruning.granularities import Channels, Weights
 from pruning.recipe.recipe import Recipe
+from pruning.repair import BatchNorm, LeastSquares
 from pruning.selection.amounts import PerLayer, Sparsity
 from pruning.selection.scopes import Global, WithinLayer
 from pruning.training.schedules import Polynomial
 from pruning.training.tuning import Tuning
 from pruning.workload import TensorSplit
-from tests.networks import NETWORKS, carried_out, tiny
+from tests.networks import NETWORKS, carried_out, taught, tiny
 
 QUICK = Tuning(epochs=2, batch_size=64, learning_rate=0.01)
 CUT_ONLY = Tuning(epochs=0)
@@ -192,3 +194,25 @@ def test_a_layer_kept_whole_and_a_share_by_hand_are_obeyed():
     pruned = {name: int((~stays).sum()) for name, stays in result.keep.items()}
     assert pruned == {"3": 90, "7": 54}
     assert int((result.model[0].weight == 0).sum()) == 0
+
+
+def test_a_repair_is_a_stage_and_comes_after_every_cut_and_before_its_tuning():
+    recipe = Recipe("m", amount=Sparsity(0.4), schedule=Polynomial(2), tuning=QUICK, repair=LeastSquares(samples=64))
+    events, result = carried_out(taught("conv"), recipe)
+    assert list(result.stages) == ["dense", "pruned", "repaired", "tuned"]
+    names = [type(event).__name__ for event in events]
+    for place, name in enumerate(names):
+        if name == "Masked":
+            assert names[place + 1 : place + 3] == ["Repaired", "Measured"]
+    repairs = [event for event in events if isinstance(event, Repaired)]
+    assert [event.round for event in repairs] == [0, 0, 1] and all(event.repair == "least_squares" for event in repairs)
+    assert repairs[0].score == result.stages["pruned"].validation and all(event.helped for event in repairs)
+    assert all(event.after < event.before for event in repairs)
+
+
+def test_a_repair_that_has_nothing_to_work_with_says_so_and_leaves_the_cut():
+    recipe = Recipe("m", amount=Sparsity(0.4), tuning=CUT_ONLY, repair=BatchNorm(samples=64))
+    events, result = carried_out(taught("mlp"), recipe)
+    (said,) = [event.sentence for event in events if isinstance(event, Warned)]
+    assert said.startswith("round 1: the repair batchnorm brought the outputs no nearer to those before the cut")
+    assert result.stages["repaired"] == result.stages["pruned"]
