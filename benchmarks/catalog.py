@@ -31,6 +31,12 @@ BENCHMARKS: dict[str, Benchmark] = {
         "of two epochs. `resnet`: `fashion_resnet`, 50 % of the channels by Taylor scores, three rounds of one epoch. "
         "Accuracy on the test split.",
     ),
+    "repair": Benchmark(
+        "benchmarks.repair",
+        "Cut networks put right without labels and without training on the task: six cuts with each repair, the mean "
+        "of three seeds, accuracy on 10 000 validation samples. Then 500 cuts by lot of `fashion_cnn` and "
+        "`lenet_300_100` (weights or channels, magnitude or random, 5 to 97 %), each with a repair by lot.",
+    ),
     "live": Benchmark(
         "benchmarks.live",
         "The Lab in Chromium: `fashion_cnn`, weights. From the release of the slider at a position that was not seen "
