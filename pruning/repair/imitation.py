@@ -30,18 +30,18 @@ def imitate(
     """Change the parameters in place until `forward(inputs)` is near what is `wanted`, in mean square.
 
     The learning rate falls to 0 along half a cosine. What is masked stays 0. Steps that lead away are taken back.
+    Frozen parameters stay as they are.
     """
+    parameters = [(name, parameter) for name, parameter in parameters if parameter.requires_grad]
+    if not parameters:
+        return
     lots = torch.Generator().manual_seed(seed)
     few = slice(0, LOOKED_AT)
-    before, kept = (
-        _error(forward, inputs[few], wanted[few]),
-        [parameter.detach().clone() for _, parameter in parameters],
-    )
-    asked = [(parameter, parameter.requires_grad) for _, parameter in parameters]
-    for parameter, _ in asked:
-        parameter.requires_grad_(True)
+    before = _error(forward, inputs[few], wanted[few])
+    kept = [parameter.detach().clone() for _, parameter in parameters]
+    learning = [parameter for _, parameter in parameters]
     live = [(p, masks[name].to(p.device)) for name, p in parameters if name in masks]
-    optimiser = torch.optim.Adam([parameter for _, parameter in parameters], lr=learning_rate)
+    optimiser = torch.optim.Adam(learning, lr=learning_rate)
     cycle = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     scale = wanted.float().var().clamp(min=1e-12)
     try:
@@ -55,10 +55,8 @@ def imitate(
                 place += BATCH
                 loss = (forward(inputs[chosen]) - wanted[chosen]).square().mean() / scale
                 # not backward(), which would give all other parameters gradients too
-                learning = [parameter for parameter, _ in asked]
-                for parameter, slope in zip(
-                    learning, torch.autograd.grad(loss, learning, allow_unused=True), strict=True
-                ):
+                slopes = torch.autograd.grad(loss, learning, allow_unused=True)
+                for parameter, slope in zip(learning, slopes, strict=True):
                     parameter.grad = slope
                 for parameter, stays in live:
                     if parameter.grad is not None:
@@ -66,12 +64,11 @@ def imitate(
                 optimiser.step()
                 cycle.step()
     finally:
-        for parameter, asks in asked:
+        for parameter in learning:
             parameter.grad = None
-            parameter.requires_grad_(asks)
     if not _error(forward, inputs[few], wanted[few]) < before:
         with torch.no_grad():
-            for (_, parameter), values in zip(parameters, kept, strict=True):
+            for parameter, values in zip(learning, kept, strict=True):
                 parameter.copy_(values)
 
 

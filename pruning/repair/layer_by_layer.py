@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from pruning.model.layer_types import has_channels, is_convolution
+from pruning.model.parameter_sharing import shared_parameters
 from pruning.model.patching import Hook, PreHook, evaluating, hooked
 from pruning.repair.patches import patches_at
 from pruning.repair.repair import Cut
@@ -26,6 +27,8 @@ BATCH = 128
 """Samples in a pass of the dense network."""
 TWICE = "it is called several times in one pass: it stays as it is"
 NEVER = "the network never calls it, but reads its weight by itself: it stays as it is"
+FROZEN = "it is frozen: it stays as it is"
+SHARED = "it shares its weight with another layer: it stays as it is"
 PADDED = "only padding with zeros is known: it stays as it is"
 
 
@@ -58,8 +61,11 @@ def walk(cut: Cut, inputs: Tensor, seed: int, mend: Callable[[Sight], str], and_
     layers = {name: module for name, module in cut.model.named_modules() if has_channels(module)}
     places = {name: _Places(name, seed, len(inputs)) for name in layers}
     left = {name: PADDED for name, layer in layers.items() if getattr(layer, "padding_mode", "zeros") != "zeros"}
+    shared = shared_parameters(cut.model)
+    left |= {name: SHARED for name in layers if f"{name}.weight" in shared}
+    left |= {name: FROZEN for name, layer in layers.items() if not layer.weight.requires_grad}
     targets = _targets(cut.dense, {name: places[name] for name in layers if name not in left}, inputs, and_before)
-    left |= {name: TWICE if found == 2 else NEVER for name, found in targets.calls.items() if found != 1}
+    left = {name: TWICE if found == 2 else NEVER for name, found in targets.calls.items() if found != 1} | left
 
     def before(name: str) -> PreHook:
         def hook(module: nn.Module, args: tuple[Tensor, ...], named: dict[str, Tensor]) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from pruning.model.layer_types import has_channels, is_a
 from pruning.model.patching import Hook, evaluating, hooked
-from pruning.repair.layer_by_layer import BATCH, TWICE, precise
+from pruning.repair.layer_by_layer import BATCH, FROZEN, TWICE, precise
 from pruning.repair.repair import Cut
 
 BATCHNORMS = ("BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "SyncBatchNorm")
@@ -30,6 +30,7 @@ def put_back(cut: Cut, inputs: Tensor, spread: bool) -> Mapping[str, str]:
         name: module for name, module in cut.model.named_modules() if has_channels(module) or is_a(module, BATCHNORMS)
     }
     left = {name: NO_BIAS for name, layer in layers.items() if getattr(layer, "bias", None) is None}
+    left |= {name: FROZEN for name, layer in layers.items() if not all(p.requires_grad for p in layer.parameters())}
     wanted = _means(cut.dense, [name for name in layers if name not in left], inputs)
     left |= {name: TWICE for name in layers if name not in left and name not in wanted}
 

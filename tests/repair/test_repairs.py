@@ -24,7 +24,7 @@ from pruning.repair import (
 from pruning.repair.mended import distance, mended
 from pruning.repair.repair import Cut
 from pruning.workload import Workload
-from tests.networks import CPU, NETWORKS, VECTOR, seeded, taught, workload
+from tests.networks import CPU, NETWORKS, VECTOR, Tied, seeded, taught, workload
 
 FEW = {"none": NoRepair(), **{kind: made(samples=64) for kind, made in REPAIRS.items() if kind != "none"}}
 FEW |= {"block": Block(samples=64, steps=20), "norms_and_biases": NormsAndBiases(samples=64, steps=20)}
@@ -152,6 +152,26 @@ def test_only_norms_and_biases_move():
     NormsAndBiases(samples=64, steps=5).mend(cut, inputs[:64], 0)
     moved = {name for name, values in cut.model.named_parameters() if not torch.equal(values, before[name])}
     assert moved and all(cut.model.get_parameter(name).dim() == 1 for name in moved)
+
+
+@pytest.mark.parametrize("kind", ["least_squares", "optimal_brain", "block"])
+def test_frozen_and_shared_weights_stay_as_they_are(kind):
+    cut, inputs = cut_of("mlp", "weights")
+    cut.model[2].weight.requires_grad_(False)
+    before = cut.model[2].weight.detach().clone()
+    assert "it is frozen" in FEW[kind].mend(cut, inputs[:64], 0)["2"]
+    assert torch.equal(cut.model[2].weight, before)
+    tied = seeded(Tied)
+    left = FEW[kind].mend(Cut(copy.deepcopy(tied), tied, {}), inputs[:64], 0)
+    assert {name for name, why in left.items() if "shares its weight" in why} == {"first", "second"}
+
+
+def test_means_of_frozen_layers_are_not_put_back():
+    cut, inputs = cut_of("mlp", "weights")
+    cut.model[2].requires_grad_(False)
+    before = copy.deepcopy(cut.model[2].state_dict())
+    assert list(Rescale(samples=64).mend(cut, inputs[:64], 0)) == ["2"]
+    assert all(torch.equal(tensor, before[name]) for name, tensor in cut.model[2].state_dict().items())
 
 
 # -- carried out, and taken back
