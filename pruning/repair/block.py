@@ -11,6 +11,15 @@ if TYPE_CHECKING:
 
     from pruning.repair.repair import Cut
 
+FEWEST, MOST = 80, 400
+WORK = 800_000_000
+"""Multiply-accumulates of a sample times steps: some seconds on two cores."""
+
+
+def steps_of(macs: int) -> int:
+    """As many steps as a network of so many multiply-accumulates a sample takes in some seconds, 80 to 400."""
+    return min(max(WORK // max(macs, 1), FEWEST), MOST)
+
 
 @dataclass(frozen=True)
 class Block:
@@ -24,8 +33,10 @@ class Block:
 
     samples: Annotated[int, Between(8, 65536)] = 2048
     """Training inputs looked at, without their labels; fewer where they would not fit into a gigabyte."""
-    steps: Annotated[int, Between(1, 10000)] = 80
-    """Optimiser steps of the whole network; each block takes a fifth of them."""
+    steps: Annotated[int, Between(1, 10000)] | None = None
+    """Optimiser steps of the whole network; each block takes a fifth of them. Left empty, or null in JSON: 80 to 400,
+    the more the smaller the network.
+    """
     learning_rate: Annotated[float, Between(1e-6, 1.0)] = 0.001
     """The first learning rate of Adam."""
 
@@ -37,13 +48,15 @@ class Block:
         check(self, "repair")
 
     def mend(self, cut: Cut, inputs: Tensor, seed: int) -> Mapping[str, str]:
+        from pruning.model.macs import macs_of
         from pruning.repair.imitation import imitate, imitate_blocks, outputs_of
         from pruning.repair.least_squares import LeastSquares
 
         few = LeastSquares().samples
+        steps = self.steps or steps_of(macs_of(cut.dense, inputs[:1]).total)
         left = dict(LeastSquares().mend(cut, inputs[:few], seed))
-        left |= imitate_blocks(cut, inputs[:few], max(1, self.steps // 5), self.learning_rate, seed)
+        left |= imitate_blocks(cut, inputs[:few], max(1, steps // 5), self.learning_rate, seed)
         wanted = outputs_of(cut.dense, inputs)
         everything = list(cut.model.named_parameters())
-        imitate(cut.model, inputs, wanted, everything, cut.masks, self.steps, self.learning_rate, seed)
+        imitate(cut.model, inputs, wanted, everything, cut.masks, steps, self.learning_rate, seed)
         return left

@@ -53,7 +53,8 @@ class Sight:
 def walk(cut: Cut, inputs: Tensor, seed: int, mend: Callable[[Sight], str], and_before: bool = False) -> dict[str, str]:
     """Call `mend` for each Linear and convolution in the order in which they compute; it changes the layer in place.
 
-    `and_before` says whether it also wants to see what layers read in the dense network.
+    Layers that compute before anything differs from the dense network give what they gave: they are not looked at.
+    `and_before` says whether `mend` also wants to see what layers read in the dense network.
 
     Returns:
         Layer name -> why it was left as it is, as `mend` or this walk says.
@@ -66,9 +67,12 @@ def walk(cut: Cut, inputs: Tensor, seed: int, mend: Callable[[Sight], str], and_
     left |= {name: FROZEN for name, layer in layers.items() if not layer.weight.requires_grad}
     targets = _targets(cut.dense, {name: places[name] for name in layers if name not in left}, inputs, and_before)
     left = {name: TWICE if found == 2 else NEVER for name, found in targets.calls.items() if found != 1} | left
+    cuts = _Difference(cut, inputs)
 
     def before(name: str) -> PreHook:
         def hook(module: nn.Module, args: tuple[Tensor, ...], named: dict[str, Tensor]) -> None:
+            if not cuts.reached:
+                return
             values = args[0] if args else next(iter(named.values()))
             seen = places[name].read(module, values, 0)
             if why_not := mend(Sight(name, seen, targets.inputs.pop(name, None), targets.outputs.pop(name))):
@@ -76,9 +80,42 @@ def walk(cut: Cut, inputs: Tensor, seed: int, mend: Callable[[Sight], str], and_
 
         return hook
 
-    with evaluating(cut.model), hooked([(layers[name], before(name)) for name in layers if name not in left]):
+    # the first cut layer is mended too: what says that it is reached comes first
+    hooks = [*cuts.hooks(), *((layers[name], before(name)) for name in layers if name not in left)]
+    with evaluating(cut.model), hooked(hooks):
         cut.model(inputs)
     return left
+
+
+class _Difference:
+    """Where in a pass the cut network begins to differ from the dense one: at the first module that has other values."""
+
+    def __init__(self, cut: Cut, inputs: Tensor) -> None:
+        self._modules = [module for name, module in cut.model.named_modules() if _differs(cut, name, module)]
+        called = set[nn.Module]()
+
+        def note(module: nn.Module, _args: tuple[Tensor, ...], _named: dict[str, Tensor]) -> None:
+            called.add(module)
+
+        with evaluating(cut.model), hooked([(module, note) for module in self._modules]):
+            cut.model(inputs[:1])
+        # a module that is not called has its values read by another, nobody knows by which
+        self.reached = len(called) < len(self._modules)
+
+    def hooks(self) -> list[tuple[nn.Module, PreHook]]:
+        def reach(_module: nn.Module, _args: tuple[Tensor, ...], _named: dict[str, Tensor]) -> None:
+            self.reached = True
+
+        return [(module, reach) for module in self._modules]
+
+
+def _differs(cut: Cut, name: str, module: nn.Module) -> bool:
+    """Whether the module holds other values than the dense network's."""
+    dense = cut.dense.get_submodule(name)
+    own = [each for each, _ in (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False))]
+    if has_channels(module):
+        own.append("weight")  # which may be made of parameters of another module
+    return any(not torch.equal(getattr(module, each), getattr(dense, each)) for each in own)
 
 
 class _Places:

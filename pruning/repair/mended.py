@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
 
 from pruning.model.patching import evaluating
+from pruning.model.units import Masks
 from pruning.repair.layer_by_layer import BATCH, precise, samples_that_fit
 from pruning.repair.repair import Cut, Repair
 from pruning.workload import Workload
 
-HELD_OUT = 512
+HELD_OUT = 1024
 """Further training inputs, on which it is looked at whether the repair has helped."""
 
 
@@ -38,36 +39,91 @@ class Mended:
     left: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
-def mended(repair: Repair, cut: Cut, workload: Workload, device: torch.device, seed: int) -> Mended:
-    """Repair the cut network in place, in evaluation mode, on training inputs by lot; their labels are not looked at.
+@dataclass(frozen=True)
+class Likeness:
+    """How much a network's outputs are like the dense network's, on the same inputs.
 
-    The network is as the cut left it where that brings its outputs no nearer to the dense network's, on inputs that
-    the repair has not seen.
+    Attributes:
+        distance: The mean square of their difference, as a share of the variance of the dense network's.
+        answers: The share of inputs for which both hold the same class to be likeliest; None where outputs are no
+            scores of classes.
     """
+
+    distance: float
+    answers: float | None
+
+    def nearer_than(self, other: Likeness) -> bool:
+        """Whether the distance is smaller and no answer was lost for it: outputs that all shrink to their mean come
+        nearer too.
+        """
+        fewer = self.answers is not None and other.answers is not None and self.answers < other.answers
+        return self.distance < other.distance and not fewer
+
+
+class Mender:
+    """Repairs cuts of one dense network, all on the same training inputs by lot; their labels are not looked at."""
+
+    def __init__(self, repair: Repair, dense: nn.Module, workload: Workload, device: torch.device, seed: int) -> None:
+        self.dense = dense
+        self._repair, self._seed = repair, seed
+        train = workload.train
+        order = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))
+        example = workload.example.to(device)
+        few = samples_that_fit(dense, example, HELD_OUT, memory=2**28)  # whose outputs are kept
+        unseen = order[: min(few, max(1, len(order) // 5))]
+        self._held_out = train.batch(unseen, device)[0]
+        fit = samples_that_fit(dense, example, repair.samples)
+        self._looked_at = train.batch(order[len(unseen) : len(unseen) + fit], device)[0]
+        self._wanted = _outputs(dense, self._held_out)
+        self._classes = len(workload.task.classes)
+
+    def mend(self, model: nn.Module, masks: Masks) -> Mended:
+        """Repair the cut network in place, in evaluation mode.
+
+        It is as the cut left it where that makes it no more like the dense network, on inputs that the repair has not
+        seen.
+        """
+        begun = time.perf_counter()
+        kept = {name: tensor.detach().clone() for name, tensor in _tensors(model).items()}
+        before = self.likeness(model)
+        with evaluating(model), evaluating(self.dense):
+            left = self._repair.mend(Cut(model, self.dense, masks), self._looked_at, self._seed)
+        after = self.likeness(model)
+        helped = after.nearer_than(before)
+        if not helped:
+            with torch.no_grad():
+                for name, tensor in _tensors(model).items():
+                    tensor.copy_(kept[name])
+        return Mended(before.distance, after.distance, helped, time.perf_counter() - begun, left)
+
+    def likeness(self, model: nn.Module) -> Likeness:
+        """How like the dense network it is, on inputs that no repair has seen."""
+        found, wanted = _outputs(model, self._held_out), self._wanted
+        if self._classes < 2 or wanted.shape[1:] != (self._classes,):
+            return Likeness(_distance(found, wanted), None)
+        same = (found.argmax(dim=1) == wanted.argmax(dim=1)).double().mean()
+        return Likeness(_distance(found, wanted), float(same))
+
+
+def mended(repair: Repair, cut: Cut, workload: Workload, device: torch.device, seed: int) -> Mended:
+    """Repair one cut network in place, as a `Mender` does; the seconds count what that takes to begin."""
     begun = time.perf_counter()
-    train = workload.train
-    order = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))
-    unseen = order[: min(HELD_OUT, max(1, len(order) // 5))]
-    held_out = train.batch(unseen, device)[0]
-    fit = samples_that_fit(cut.dense, workload.example.to(device), repair.samples)
-    looked_at = train.batch(order[len(unseen) : len(unseen) + fit], device)[0]
-    kept = {name: tensor.detach().clone() for name, tensor in _tensors(cut.model).items()}
-    before = distance(cut.model, cut.dense, held_out)
-    with evaluating(cut.model), evaluating(cut.dense):
-        left = repair.mend(cut, looked_at, seed)
-    after = distance(cut.model, cut.dense, held_out)
-    helped = after < before
-    if not helped:
-        with torch.no_grad():
-            for name, tensor in _tensors(cut.model).items():
-                tensor.copy_(kept[name])
-    return Mended(before, after, helped, time.perf_counter() - begun, left)
+    done = Mender(repair, cut.dense, workload, device, seed).mend(cut.model, cut.masks)
+    return replace(done, seconds=time.perf_counter() - begun)
+
+
+def distance(model: nn.Module, dense: nn.Module, inputs: Tensor) -> float:
+    """The mean square of the difference of their outputs, as a share of the variance of the dense network's."""
+    return _distance(_outputs(model, inputs), _outputs(dense, inputs))
 
 
 @torch.no_grad()
-def distance(model: nn.Module, dense: nn.Module, inputs: Tensor) -> float:
-    """The mean square of the difference of their outputs, as a share of the variance of the dense network's."""
-    found, wanted = (precise(torch.cat([each(batch) for batch in inputs.split(BATCH)])) for each in (model, dense))
+def _outputs(model: nn.Module, inputs: Tensor) -> Tensor:
+    with evaluating(model):
+        return precise(torch.cat([model(batch) for batch in inputs.split(BATCH)]))
+
+
+def _distance(found: Tensor, wanted: Tensor) -> float:
     finite = wanted.isfinite()
     spread = float(wanted[finite].var().clamp(min=1e-30))
     return float((found - wanted)[finite].square().mean()) / spread

@@ -297,8 +297,8 @@ def _said_of(repaired: Repaired) -> Generator[Event, None, None]:
     """A word where the repair did not help, and once where it left layers as they are."""
     if not repaired.helped:
         yield Warned(
-            f"round {repaired.round + 1}: the repair {repaired.repair} brought the outputs no nearer to those before "
-            "the cut, on inputs that it had not seen: the network is as the cut left it"
+            f"round {repaired.round + 1}: the repair {repaired.repair} brought the network no nearer to the one "
+            "before the cut, on inputs that it had not seen: the network is as the cut left it"
         )
     elif repaired.left and not repaired.round:
         name, why = next(iter(repaired.left.items()))

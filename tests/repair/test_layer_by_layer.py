@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from pruning.model.layer_types import has_channels
 from pruning.model.units import apply_masks
 from pruning.repair import layer_by_layer
 from pruning.repair.layer_by_layer import NEVER, PADDED, TWICE, Sight, biases, matrices, samples_that_fit, walk
@@ -35,12 +36,14 @@ def test_what_is_read_times_the_weight_is_what_is_given(monkeypatch, name, rows)
     model = seeded(lambda: nn.Sequential(make()))
     seen: list[Sight] = []
     inputs = torch.randn(10, *shape)
-    assert walk(Cut(model, copy.deepcopy(model), {}), inputs, 0, lambda sight: seen.append(sight) or "", True) == {}
+    dense = copy.deepcopy(model)
+    model[0].weight.data.flatten()[0] = 0
+    assert walk(Cut(model, dense, {}), inputs, 0, lambda sight: seen.append(sight) or "", True) == {}
     (sight,) = seen
-    weight = matrices(model[0], model[0].weight)
+    weight = matrices(dense[0], dense[0].weight)
     found = sight.inputs @ weight.transpose(1, 2)
-    if model[0].bias is not None:
-        found = found + biases(model[0], model[0].bias)[:, None]
+    if dense[0].bias is not None:
+        found = found + biases(dense[0], dense[0].bias)[:, None]
     assert sight.inputs.shape[1] <= max(rows, 10) and torch.allclose(found, sight.outputs, atol=1e-5)
     assert torch.equal(sight.before, sight.inputs)
 
@@ -50,6 +53,7 @@ def test_layers_come_in_the_order_in_which_they_compute_and_see_the_mended_ones_
     make, shape = NETWORKS[name]
     model = seeded(make)
     dense, inputs = copy.deepcopy(model), torch.randn(6, *shape)
+    model.get_submodule(order_of(dense, inputs)[0]).weight.data.flatten()[0] = 0
     names: list[str] = []
 
     def double(sight: Sight) -> str:
@@ -59,16 +63,57 @@ def test_layers_come_in_the_order_in_which_they_compute_and_see_the_mended_ones_
         return "" if len(names) > 1 else "why not"
 
     left = walk(Cut(model, dense, {}), inputs, 0, double)
-    order: list[str] = []
-    for each, module in dense.named_modules():
-        module.register_forward_hook(lambda _m, _a, _o, each=each: order.append(each))
-    dense(inputs)
-    assert names == [each for each in order if each in names] and left == {names[0]: "why not"}
+    assert names == [each for each in order_of(dense, inputs) if each in names] and left == {names[0]: "why not"}
     assert not model.training and not any(module._forward_pre_hooks for module in model.modules())
     # the second layer read what the doubled first gave
     seen: list[Sight] = []
-    walk(Cut(model, copy.deepcopy(model), {}), inputs, 0, lambda sight: seen.append(sight) or "")
-    assert len(seen) == len(names)
+    walk(Cut(model, dense, {}), inputs, 0, lambda sight: seen.append(sight) or "")
+    assert [sight.name for sight in seen] == names
+
+
+@pytest.mark.parametrize("name", [name for name in NETWORKS if name != "mlp"])
+def test_layers_before_the_first_cut_are_not_looked_at(name):
+    make, shape = NETWORKS[name]
+    model = seeded(make)
+    dense, inputs = copy.deepcopy(model), torch.randn(6, *shape)
+    seen: list[str] = []
+    walk(Cut(model, dense, {}), inputs, 0, lambda sight: seen.append(sight.name) or "")
+    assert not seen
+    order = order_of(dense, inputs)
+    model.get_submodule(order[1]).weight.data.flatten()[0] = 0
+    walk(Cut(model, dense, {}), inputs, 0, lambda sight: seen.append(sight.name) or "")
+    assert seen == order[1:]
+
+
+def test_values_that_are_read_without_calling_their_module_may_be_read_anywhere():
+    class Reads(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.unseen = nn.Linear(6, 6), nn.Linear(6, 6)
+
+        def forward(self, vectors):
+            return self.first(F.linear(vectors, self.unseen.weight))
+
+    model = seeded(Reads)
+    dense = copy.deepcopy(model)
+    model.unseen.weight.data[0] = 0
+    seen: list[str] = []
+    walk(Cut(model, dense, {}), torch.randn(6, 6), 0, lambda sight: seen.append(sight.name) or "")
+    assert seen == ["first"]
+
+
+def order_of(model: nn.Module, inputs: torch.Tensor) -> list[str]:
+    """The layers in the order in which they compute."""
+    order: list[str] = []
+    handles = [
+        module.register_forward_hook(lambda _m, _a, _o, each=each: order.append(each))
+        for each, module in model.named_modules()
+        if has_channels(module)
+    ]
+    model(inputs)
+    for handle in handles:
+        handle.remove()
+    return order
 
 
 def test_a_layer_that_cannot_be_looked_at_says_why():

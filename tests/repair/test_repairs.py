@@ -21,7 +21,8 @@ from pruning.repair import (
     OptimalBrain,
     Rescale,
 )
-from pruning.repair.mended import distance, mended
+from pruning.repair.block import steps_of
+from pruning.repair.mended import Likeness, distance, mended
 from pruning.repair.repair import Cut
 from pruning.workload import Workload
 from tests.networks import CPU, NETWORKS, VECTOR, Tied, seeded, taught, workload
@@ -217,7 +218,45 @@ def test_a_repair_is_looked_at_on_inputs_that_it_has_not_seen():
 
 
 def test_a_repair_that_helps_stays():
-    cut, _ = cut_of("mlp", "weights")
-    done = mended(LeastSquares(), cut, taught("mlp"), CPU, 0)
+    work = workload(lambda: seeded(wide), VECTOR, count=600)
+    cut, _ = cut_of(work, "weights")
+    done = mended(LeastSquares(), cut, work, CPU, 0)
     assert done.helped and 0 <= done.after < done.before and done.seconds > 0
-    assert distance(cut.model, cut.dense, taught("mlp").validation.inputs) < done.before
+    assert distance(cut.model, cut.dense, work.validation.inputs) < done.before
+
+
+def test_a_repair_that_brings_outputs_nearer_and_loses_answers_is_taken_back():
+    class Shrinking(Spoiling):
+        def mend(self, cut, inputs, seed):
+            with torch.no_grad():  # to the mean, where for all inputs the class is likeliest that hardly ever is
+                given = cut.dense(inputs)
+                rarest = given.argmax(1).bincount(minlength=3).argmin()
+                cut.model[-1].weight.mul_(0)
+                cut.model[-1].bias.copy_(given.mean(0))
+                cut.model[-1].bias[rarest] = given.mean(0).max() + 0.01
+            return {}
+
+    work = workload(lambda: seeded(wide), VECTOR, count=600)
+    cut, _ = cut_of(work, "weights", 0.7)
+    before = copy.deepcopy(cut.model.state_dict())
+    done = mended(Shrinking(), cut, work, CPU, 0)
+    assert done.after < done.before and not done.helped
+    assert all(torch.equal(tensor, before[name]) for name, tensor in cut.model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    "one, other, nearer",
+    [
+        (Likeness(0.1, 0.5), Likeness(0.2, 0.5), True),
+        (Likeness(0.1, 0.4), Likeness(0.2, 0.5), False),
+        (Likeness(0.2, 0.9), Likeness(0.2, 0.5), False),
+        (Likeness(0.1, None), Likeness(0.2, None), True),
+        (Likeness(float("nan"), 0.9), Likeness(0.2, 0.5), False),
+    ],
+)
+def test_nearer_is_a_smaller_distance_for_which_no_answer_was_lost(one, other, nearer):
+    assert one.nearer_than(other) == nearer
+
+
+def test_a_small_network_takes_more_steps_of_imitation():
+    assert [steps_of(macs) for macs in (0, 1_000_000, 5_000_000, 9_900_000, 10**9)] == [400, 400, 160, 80, 80]

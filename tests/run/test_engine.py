@@ -214,5 +214,5 @@ def test_a_repair_that_has_nothing_to_work_with_says_so_and_leaves_the_cut():
     recipe = Recipe("m", amount=Sparsity(0.4), tuning=CUT_ONLY, repair=BatchNorm(samples=64))
     events, result = carried_out(taught("mlp"), recipe)
     (said,) = [event.sentence for event in events if isinstance(event, Warned)]
-    assert said.startswith("round 1: the repair batchnorm brought the outputs no nearer to those before the cut")
+    assert said.startswith("round 1: the repair batchnorm brought the network no nearer to the one before the cut")
     assert result.stages["repaired"] == result.stages["pruned"]
