@@ -88,7 +88,7 @@ def walk(cut: Cut, inputs: Tensor, seed: int, mend: Callable[[Sight], str], and_
 
 
 class _Difference:
-    """Where in a pass the cut network begins to differ from the dense one: at the first module that has other values."""
+    """Where in a pass the cut network begins to differ from the dense one: at the first module with other values."""
 
     def __init__(self, cut: Cut, inputs: Tensor) -> None:
         self._modules = [module for name, module in cut.model.named_modules() if _differs(cut, name, module)]

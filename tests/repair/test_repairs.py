@@ -228,20 +228,21 @@ def test_a_repair_that_helps_stays():
 def test_a_repair_that_brings_outputs_nearer_and_loses_answers_is_taken_back():
     class Shrinking(Spoiling):
         def mend(self, cut, inputs, seed):
-            with torch.no_grad():  # to the mean, where for all inputs the class is likeliest that hardly ever is
-                given = cut.dense(inputs)
-                rarest = given.argmax(1).bincount(minlength=3).argmin()
+            with torch.no_grad():
                 cut.model[-1].weight.mul_(0)
-                cut.model[-1].bias.copy_(given.mean(0))
-                cut.model[-1].bias[rarest] = given.mean(0).max() + 0.01
+                cut.model[-1].bias.mul_(0)
             return {}
 
     work = workload(lambda: seeded(wide), VECTOR, count=600)
-    cut, _ = cut_of(work, "weights", 0.7)
-    before = copy.deepcopy(cut.model.state_dict())
-    done = mended(Shrinking(), cut, work, CPU, 0)
-    assert done.after < done.before and not done.helped
-    assert all(torch.equal(tensor, before[name]) for name, tensor in cut.model.state_dict().items())
+    dense = open_model(work, CPU)
+    model = copy.deepcopy(dense)
+    with torch.no_grad():  # all answers are right, and outputs twice as far from the dense ones as zeros are
+        model[-1].weight.mul_(3)
+        model[-1].bias.mul_(3)
+    before = copy.deepcopy(model.state_dict())
+    done = mended(Shrinking(), Cut(model, dense, {}), work, CPU, 0)
+    assert done.after == pytest.approx(done.before / 4) and not done.helped
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
 
 @pytest.mark.parametrize(
