@@ -22,6 +22,7 @@ from pruning.layer_sensitivity.analysis import map_sensitivity
 from pruning.layer_sensitivity.result import LEVELS, Sensitivity, largest_cuts, suggested
 from pruning.model.devices import default_device
 from pruning.recipe.recipe import Recipe
+from pruning.repair import REPAIRS, Repair
 from pruning.reporting.formatting import bare_change, changes_of, count, percent, score_text
 from pruning.run.interruption import stop_on_interrupt
 from pruning.workload import Task, Workload
@@ -108,8 +109,9 @@ class SensitivityMap:
 
     def _headline(self) -> str:
         done = "" if self.map.done else ", unfinished"
+        repaired = "" if self.map.repair == "none" else f" and repaired by {self.map.repair}"
         return (
-            f"Change of {changes_of(self.map.metric)}, each layer pruned alone; dense "
+            f"Change of {changes_of(self.map.metric)}, each layer pruned alone{repaired}; dense "
             f"{score_text(self.map.dense, self.map.metric)} of {count(self.map.total)} samples{done}"
         )
 
@@ -123,6 +125,7 @@ def sensitivity(
     *,
     criterion: str | Criterion = "magnitude",
     granularity: str | Granularity = "weights",
+    repair: str | Repair = "none",
     levels: Sequence[float] = LEVELS,
     half_width: float | None = None,
     max_drop: float | None = None,
@@ -141,6 +144,9 @@ def sensitivity(
             them.
         criterion: What says which units are pruned first, by name or as an object.
         granularity: What is pruned together, by name or as an object.
+        repair: How each cut is put right, without labels, before it is evaluated, by name or as an object. The map then
+            says what a layer costs after repair, and takes as many repairs as it has cells. Inputs come from `data`,
+            or of a Workload from its training split.
         levels: Shares of a layer's units that are pruned, each above 0 and below 1.
         half_width: How narrow the 95 % interval of each cell becomes, in the unit of the score (of accuracy in [0, 1]);
             0 evaluates all samples. If it is left out: 0.01 of accuracy, and of a score without bounds a round number
@@ -156,7 +162,7 @@ def sensitivity(
         The map, which draws itself in a notebook.
 
     Raises:
-        RecipeError: There is no such criterion or granularity, or a level is not between 0 and 1.
+        RecipeError: There is no such criterion, granularity or repair, or a level is not between 0 and 1.
         WorkloadError: The model or the data cannot be used.
 
     Examples:
@@ -181,6 +187,7 @@ def sensitivity(
         criterion=listed(choice("criterion", criterion, CRITERIA)),
         granularity=choice("granularity", granularity, GRANULARITIES),
         seed=seed,
+        repair=choice("repair", repair, REPAIRS),
     )
     place = default_device() if device is None else torch.device(device)
     if half_width is None or max_drop is None:

@@ -123,6 +123,9 @@ def make_app(catalogue: "Callable[[], Catalogue]", start_page: Callable[[int, bo
             str, typer.Option(help="What says which units are pruned first; see `choices`.")
         ] = "magnitude",
         granularity: Annotated[str, typer.Option(help="What lives or dies together; see `choices`.")] = "weights",
+        repair: Annotated[
+            str, typer.Option(help="How each cut is put right before it is evaluated; see `choices`.")
+        ] = "none",
         levels: Annotated[
             str | None, typer.Option(help="Shares that are pruned, such as 0.5,0.9; eleven if left out.")
         ] = None,
@@ -143,7 +146,7 @@ def make_app(catalogue: "Callable[[], Catalogue]", start_page: Callable[[int, bo
 
             workload = catalogue().open(model)
             place = device_of(device)
-            question = asked(workload, criterion, granularity, levels, max_drop, exact, place)
+            question = asked(workload, criterion, granularity, repair, levels, max_drop, exact, place)
             sensitivity(workload, question, out.resolve(), place, as_json)
 
     return app

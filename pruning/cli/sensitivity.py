@@ -61,6 +61,7 @@ def asked(
     workload: Workload,
     criterion: str,
     granularity: str,
+    repair: str,
     levels: str | None,
     max_drop: float | None,
     exact: bool,
@@ -68,7 +69,7 @@ def asked(
 ) -> Asked:
     """The options, checked. RecipeError names the one that is wrong, its value, and what could stand there."""
     limit = None if max_drop is None else _limit(max_drop, metric_of(workload.task))
-    kinds = {"criterion": {"kind": criterion}, "granularity": {"kind": granularity}}
+    kinds = {"criterion": {"kind": criterion}, "granularity": {"kind": granularity}, "repair": {"kind": repair}}
     recipe, chosen = from_dict({"version": 1, "workload": workload.name, **kinds}), read_levels(levels)
     small = 0.0 if exact and limit is not None else small_change(workload, device)
     return Asked(recipe, chosen, 0.0 if exact else small, small if limit is None else limit)
@@ -134,7 +135,8 @@ def write(sensed: Sensitivity, question: Asked, out: Path) -> dict[str, str]:
     """The three files; `done` in the JSON, and a comment in the recipe, tell an unfinished map. Kind -> path."""
     recipe = suggested(sensed, question.recipe, question.max_drop)
     about = (
-        f"Largest cut of each layer that costs it at most {limit_text(question.max_drop, sensed.metric)}, alone. "
+        f"Largest cut of each layer that costs it at most {limit_text(question.max_drop, sensed.metric)}, "
+        f"alone{_repaired(sensed)}. "
         + ("" if sensed.done else "UNFINISHED: the map was stopped, larger cuts may be possible. ")
     )
     noted = {"//": about + "Carry out: python -m pruning run THIS_FILE --out DIR", **to_dict(recipe)}
@@ -206,12 +208,17 @@ def _print(sensed: Sensitivity, question: Asked, console: Console) -> None:
     for name, why in sensed.left_out.items():
         console.print(f"{name} stays whole: {why}", markup=False, highlight=False, soft_wrap=True)
     console.print(
-        f"Changes of {changes_of(metric)} on {count(sensed.total)} validation samples, {intervals_of(metric)}; dense: "
-        f"{score_text(sensed.dense, metric)}. Largest cut: costs at most {limit_text(question.max_drop, metric)} "
+        f"Changes of {changes_of(metric)}{_repaired(sensed)} on {count(sensed.total)} validation samples, "
+        f"{intervals_of(metric)}; dense: {score_text(sensed.dense, metric)}. "
+        f"Largest cut: costs at most {limit_text(question.max_drop, metric)} "
         "at the far end of its interval. "
         f"{count(sensed.spent)} samples in {duration(sensed.seconds)}.",
         highlight=False,
     )
+
+
+def _repaired(sensed: Sensitivity) -> str:
+    return "" if sensed.repair == "none" else f" after repair by {sensed.repair}"
 
 
 def _name(row: SensitivityRow) -> str:

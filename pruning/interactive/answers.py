@@ -12,7 +12,7 @@ from pruning.criteria import ANY, scores_weight
 from pruning.errors import PruningError, RecipeError
 from pruning.granularities import Weights
 from pruning.interactive.histograms import Rows
-from pruning.interactive.responses import CELLS, AccuracyPreview, Axis, CutPreview, Heatmap, UnitsView
+from pruning.interactive.responses import CELLS, AccuracyPreview, Axis, CutPreview, Heatmap, RepairPreview, UnitsView
 from pruning.interactive.session import Opened, PreviewSession
 from pruning.model.costs import gzip_size, model_file, nonzero_after
 from pruning.model.layer_table import owning_layer
@@ -71,6 +71,13 @@ def accuracy_preview(session: PreviewSession, recipe: Recipe, seconds: float) ->
         sizes = sizes_between(session.opened(recipe.workload).model, trial.model)
         trial.gzip_bytes = gzip_size(model_file(trial.model, sizes))
     return AccuracyPreview(trial.comparison.advance(trial.model, seconds), trial.gzip_bytes)
+
+
+def repair_preview(session: PreviewSession, recipe: Recipe, seconds: float) -> RepairPreview:
+    """Repair the cut, if that has not been done, and evaluate it on more of the validation split."""
+    trial = session.repaired(recipe)
+    done = trial.mended
+    return RepairPreview(trial.comparison.advance(trial.model, seconds), done.helped, done.seconds, dict(done.left))
 
 
 def pooled_heatmap(

@@ -13,7 +13,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from pruning.errors import PruningError
-from pruning.interactive.responses import AccuracyPreview, Axis, CutPreview, Heatmap, ModelView, UnitsView
+from pruning.interactive.responses import (
+    AccuracyPreview,
+    Axis,
+    CutPreview,
+    Heatmap,
+    ModelView,
+    RepairPreview,
+    UnitsView,
+)
 from pruning.layer_sensitivity.result import Sensitivity
 from pruning.pipeline.comparison import Agreement, Compared, Effort
 from pruning.recipe.recipe import Recipe
@@ -55,6 +63,13 @@ def estimate(session: PreviewSession, recipe: Recipe, seconds: float) -> Accurac
     return accuracy_preview(session, recipe, seconds)
 
 
+def estimate_repaired(session: PreviewSession, recipe: Recipe, seconds: float) -> RepairPreview:
+    """As `estimate`, of the cut after the recipe's repair. The first call also repairs, which takes what it takes."""
+    from pruning.interactive.answers import repair_preview
+
+    return repair_preview(session, recipe, seconds)
+
+
 def heatmap(session: PreviewSession, recipe: Recipe, layer: str, window: tuple[int, int, int, int] | None) -> Heatmap:
     """Importance of the layer's weights in a window (top, bottom, left, right), pooled to at most 128 x 128 cells."""
     from pruning.interactive.answers import pooled_heatmap
@@ -71,10 +86,11 @@ def sensitivity(
     part: tuple[int, int] = (0, 1),
     max_drop: float | None = None,
 ) -> Sensitivity:
-    """Sharpen the map of the recipe's criterion and granularity for about so many seconds, from where it was left.
+    """Sharpen the map of the recipe's criterion, granularity and repair, from where it was left.
 
-    `half_width` is how narrow each cell's 95 % interval shall be, in the unit of the score; 0 evaluates all samples.
-    `part` (i, n) takes every nth row from row i on: n workers make a map together. `max_drop` as in `Sensing.advance`.
+    It takes about so many `seconds`, with a repair at least as long as one takes. `half_width` is how narrow each
+    cell's 95 % interval shall be, in the unit of the score; 0 evaluates all samples. `part` (i, n) takes every nth row
+    from row i on: n workers make a map together. `max_drop` as in `SensitivityAnalysis.advance`.
     """
     return session.sensing(recipe, levels, part).advance(seconds, half_width, max_drop)
 

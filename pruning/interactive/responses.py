@@ -1,5 +1,6 @@
 """What the page gets while a person moves a slider: plain values that can be pickled."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -92,6 +93,20 @@ class AccuracyPreview:
 
     estimate: Estimate
     gzip_bytes: int | None
+
+
+@dataclass(frozen=True)
+class RepairPreview:
+    """How a repaired cut scores on the validation split so far, and what the repair did in how many seconds.
+
+    `helped` is false where it was taken back: the cut is then as it was. `left` are layers that it left as they are,
+    with the reasons.
+    """
+
+    estimate: Estimate
+    helped: bool
+    seconds: float
+    left: Mapping[str, str]
 
 
 @dataclass(frozen=True, eq=False)

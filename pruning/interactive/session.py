@@ -20,17 +20,22 @@ from pruning.granularities import Granularity
 from pruning.interactive.histograms import Bins, binned
 from pruning.interactive.responses import Axis, ModelView
 from pruning.layer_sensitivity.analysis import SensitivityAnalysis
+from pruning.layer_sensitivity.repaired import RepairedSensitivity
 from pruning.model.costs import CostModel, cost_model, costs
 from pruning.model.devices import device_name
 from pruning.model.layer_table import layer_table, prunable_weights
 from pruning.model.memory import bytes_of
 from pruning.model.preparation import open_model
+from pruning.model.surgery import remove_units
 from pruning.model.units import UnitGroup
 from pruning.pipeline.comparison import Agreement, Effort
 from pruning.pipeline.criteria_comparison import agreement_of, timed_scores
 from pruning.pipeline.eligibility import allowed_groups, scorable_groups
 from pruning.pipeline.one_shot import Decision, RankedUnits
+from pruning.recipe.catalog import kind_of
 from pruning.recipe.recipe import Recipe
+from pruning.repair import NoRepair, Repair
+from pruning.repair.mended import Mended, Mender
 from pruning.selection.amounts import PerLayer
 from pruning.selection.ranking import Ranking, rank
 from pruning.selection.scopes import Scope
@@ -60,6 +65,15 @@ class Trial:
     gzip_bytes: int | None = None
 
 
+@dataclass(eq=False)
+class RepairedTrial:
+    """A repaired cut that is being evaluated, and what the repair did."""
+
+    model: nn.Module
+    comparison: ProgressiveEvaluation
+    mended: Mended
+
+
 CACHE_BYTES = 2 * 2**30
 MOST_MACS = 5 * 10**11  # multiply-accumulates of scoring that a page waits for: about a minute on two cores
 
@@ -83,6 +97,8 @@ class PreviewSession:
         self.ranges = self._kept(self._range)
         self.agreements = self._kept(self._agreement)
         self._trials = self._kept(self._trial)
+        self._menders = self._kept(self._mender)
+        self._repaired_trials = self._kept(self._repaired_trial)
         self._sensings = self._kept(self._sensing)
 
     def _kept(self, compute: Callable[_P, _T]) -> Callable[_P, _T]:
@@ -205,25 +221,46 @@ class PreviewSession:
         model = self.decision(recipe).pruned_copy(opened.model, opened.workload.example.to(self.device))
         return Trial(model, ProgressiveEvaluation(opened.known, opened.validation))
 
-    def sensing(self, recipe: Recipe, levels: tuple[float, ...], part: tuple[int, int]) -> SensitivityAnalysis:
-        """The sensitivity map of the recipe's criterion and granularity, as far as it has been made."""
-        return self._sensings(recipe.workload, recipe.criterion, recipe.granularity, recipe.seed, levels, part)
+    def _mender(self, name: str, repair: Repair, seed: int) -> Mender:
+        opened = self.opened(name)
+        return Mender(repair, opened.model, opened.workload, self.device, seed)
+
+    def repaired(self, recipe: Recipe) -> RepairedTrial:
+        """The recipe's cut, repaired and evaluated as far as it has been: one for all recipes that cut and repair
+        alike.
+        """
+        return self._repaired_trials(replace(_selection(recipe), repair=recipe.repair))
+
+    def _repaired_trial(self, recipe: Recipe) -> RepairedTrial:
+        opened, decision = self.opened(recipe.workload), self.decision(recipe)
+        model = decision.masked_copy(opened.model)
+        done = self._menders(recipe.workload, recipe.repair, recipe.seed).mend(model, decision.masks)
+        if decision.removable:
+            model = remove_units(model, opened.workload.example.to(self.device), decision.groups, decision.keep)
+        return RepairedTrial(model, ProgressiveEvaluation(opened.known, opened.validation), done)
+
+    def sensing(
+        self, recipe: Recipe, levels: tuple[float, ...], part: tuple[int, int]
+    ) -> SensitivityAnalysis | RepairedSensitivity:
+        """The sensitivity map of the recipe's criterion, granularity and repair, as far as it has been made."""
+        chosen = Recipe(recipe.workload, recipe.criterion, recipe.granularity, seed=recipe.seed, repair=recipe.repair)
+        return self._sensings(chosen, levels, part)
 
     def _sensing(
-        self,
-        name: str,
-        criterion: Criterion,
-        granularity: Granularity,
-        seed: int,
-        levels: tuple[float, ...],
-        part: tuple[int, int],
-    ) -> SensitivityAnalysis:
-        opened = self.opened(name)
-        groups, scores = self.scores(name, criterion, granularity, seed)
-        _, left_out = self.sorted_out(name, criterion, granularity)
+        self, recipe: Recipe, levels: tuple[float, ...], part: tuple[int, int]
+    ) -> SensitivityAnalysis | RepairedSensitivity:
+        name, opened = recipe.workload, self.opened(recipe.workload)
+        groups, scores = self.scores(name, recipe.criterion, recipe.granularity, recipe.seed)
+        _, left_out = self.sorted_out(name, recipe.criterion, recipe.granularity)
         first, step = part
-        mine = groups[first::step]
-        sensing = SensitivityAnalysis(opened.model, mine, scores, levels, opened.known, opened.validation, left_out)
+        mine, known, validation = groups[first::step], opened.known, opened.validation
+        if isinstance(recipe.repair, NoRepair):
+            sensing = SensitivityAnalysis(opened.model, mine, scores, levels, known, validation, left_out)
+        else:
+            mender, kind = self._menders(name, recipe.repair, recipe.seed), kind_of(recipe.repair)
+            sensing = RepairedSensitivity(
+                opened.model, mine, scores, levels, known, validation, mender, kind, opened.cost, left_out
+            )
         if sensing.most_bytes > CACHE_BYTES:  # the cache would not keep it, and every question would begin it anew
             raise PatienceError(
                 f"a sensitivity map of {name} takes up to {sensing.most_bytes / 2**30:.1f} GiB of memory and a page's "
@@ -249,4 +286,4 @@ def _selection(recipe: Recipe) -> Recipe:
     """The recipe without what does not change which units are pruned in one shot: equal selections share their
     caches.
     """
-    return replace(recipe, schedule=OneShot(), tuning=Tuning())
+    return replace(recipe, schedule=OneShot(), tuning=Tuning(), repair=NoRepair())

@@ -25,6 +25,7 @@ from pruning.evaluation.sequential_bounds import FIRST_LOOK, AtAllLooks, Interva
 from pruning.layer_sensitivity.activation_cache import CACHE_BYTES, ActivationCache, CachedBatch
 from pruning.layer_sensitivity.cell_progress import CellProgress, Computation, Goal, RowProgress
 from pruning.layer_sensitivity.layer_cuts import KEPT_BYTES, CutModel, LayerCut, bytes_of_largest
+from pruning.layer_sensitivity.repaired import RepairedSensitivity
 from pruning.layer_sensitivity.result import LEVELS, Sensitivity, SensitivityCell, SensitivityRow
 from pruning.layer_sensitivity.suffix_graph import GraphWalk
 from pruning.metric import Metric
@@ -33,7 +34,10 @@ from pruning.model.devices import default_device, full_precision
 from pruning.model.preparation import open_model
 from pruning.model.units import UnitGroup
 from pruning.pipeline.eligibility import scorable_groups
+from pruning.recipe.catalog import kind_of
 from pruning.recipe.recipe import Recipe
+from pruning.repair import NoRepair
+from pruning.repair.mended import Mender
 from pruning.workload import Workload, metric_of, sample_scores
 
 CACHED_BYTES = 5 * 2**20  # of a batch's largest activations: those of two cores' caches
@@ -289,12 +293,31 @@ class SensitivityAnalysis:
 def analysis_of(
     workload: Workload, recipe: Recipe, levels: tuple[float, ...], device: torch.device
 ) -> SensitivityAnalysis:
-    """The map of the recipe's criterion and granularity, not begun."""
+    """The map of the recipe's criterion and granularity, without its repair, not begun."""
+    model, groups, scores, left_out = _scored(workload, recipe, device)
+    validation = Evaluator(workload.validation, workload.task, device)
+    return SensitivityAnalysis(model, groups, scores, levels, None, validation, left_out)
+
+
+def repaired_analysis_of(
+    workload: Workload, recipe: Recipe, levels: tuple[float, ...], device: torch.device
+) -> RepairedSensitivity:
+    """The map of the recipe's criterion, granularity and repair, not begun."""
+    model, groups, scores, left_out = _scored(workload, recipe, device)
+    validation = Evaluator(workload.validation, workload.task, device)
+    mender = Mender(recipe.repair, model, workload, device, recipe.seed)
+    cost, kind = cost_model(model, workload.example.to(device)), kind_of(recipe.repair)
+    return RepairedSensitivity(model, groups, scores, levels, None, validation, mender, kind, cost, left_out)
+
+
+def _scored(
+    workload: Workload, recipe: Recipe, device: torch.device
+) -> tuple[nn.Module, list[UnitGroup], dict[str, Tensor], dict[str, str]]:
+    """The dense network, the groups that have rows, their units' scores, and the layers that have none, with why."""
     model = open_model(workload, device)
     groups, left_out = scorable_groups(recipe.criterion, recipe.granularity, model, workload.example.to(device))
     scores = unit_scores(recipe.criterion, model, groups, Calibration(workload, device, recipe.seed))
-    validation = Evaluator(workload.validation, workload.task, device)
-    return SensitivityAnalysis(model, groups, scores, levels, None, validation, left_out)
+    return model, groups, scores, left_out
 
 
 def map_sensitivity(
@@ -305,14 +328,15 @@ def map_sensitivity(
     device: torch.device | None = None,
     max_drop: float | None = None,
 ) -> Generator[Sensitivity, None, Sensitivity]:
-    """Make the whole map of the recipe's criterion and granularity; yields it about every 0.2 s as it sharpens.
+    """Make the whole map of the recipe's criterion, granularity and repair; yields it about every 0.2 s as it sharpens.
 
     Each interval becomes as narrow as `half_width`, a small change of the score where that is None. With `max_drop` the
     cells which decide what is each row's largest cut within it are evaluated until they have decided.
     """
     device = device or default_device()
     half_width = small_change(workload, device) if half_width is None else half_width
-    analysis = analysis_of(workload, recipe, levels, device)
+    begun = analysis_of if isinstance(recipe.repair, NoRepair) else repaired_analysis_of
+    analysis = begun(workload, recipe, levels, device)
     while not (sensed := analysis.advance(0.2, half_width, max_drop)).done:
         yield sensed
     return sensed

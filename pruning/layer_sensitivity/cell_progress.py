@@ -1,7 +1,9 @@
 """How far the cuts of a sensitivity map have come: plain state, and what may be asked of it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Protocol, TypeVar
 
 from torch import Tensor
 
@@ -23,6 +25,16 @@ class Computation(Enum):
     FREE = "as in a full evaluation by now; incremental layers may be used for what follows"
     INCREMENTAL = "some by incremental layers, which round differently in the last digits"
     EXACT = "as in a full evaluation; incremental layers may not be used any more"
+
+
+class Estimated(Protocol):
+    """Whatever has an estimate."""
+
+    @property
+    def estimate(self) -> Estimate: ...
+
+
+Cell = TypeVar("Cell", bound=Estimated)
 
 
 @dataclass(eq=False)
@@ -64,14 +76,19 @@ class RowProgress:
         return chance is not None and any(_at_chance(each.estimate, chance) for each in smaller)
 
     def deciding(self, max_drop: float, metric: Metric) -> CellProgress | None:
-        """The cell that must be known better to know the row's largest cut within the limit; None if it is known.
+        """The cell that must be known better to know the row's largest cut within the limit; None if it is known."""
+        return deciding(self.cells, max_drop, metric)
 
-        It is the smallest cut that is not sure to cost at most `max_drop`, unless that one surely costs more.
-        """
-        first = next((cell for cell in self.cells if not highest_drop(cell.estimate, metric) <= max_drop), None)
-        if first is None or metric.drop(first.estimate.change) - first.estimate.half_width > max_drop:
-            return None
-        return first
+
+def deciding(cells: Sequence[Cell], max_drop: float, metric: Metric) -> Cell | None:
+    """Of a row's cells, the shallowest first, that which must be known better to know its largest cut within the limit.
+
+    It is the smallest cut that is not sure to cost at most `max_drop`, unless that one surely costs more.
+    """
+    first = next((cell for cell in cells if not highest_drop(cell.estimate, metric) <= max_drop), None)
+    if first is None or metric.drop(first.estimate.change) - first.estimate.half_width > max_drop:
+        return None
+    return first
 
 
 def _at_chance(estimate: Estimate, chance: float) -> bool:

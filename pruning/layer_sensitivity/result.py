@@ -55,7 +55,7 @@ class Sensitivity:
     `half_width` is how narrow the cells' 95 % intervals are asked to be, in the unit of the `metric`; 0 asks for all
     samples. `spent` of about `planned` samples have gone through the network; `left_out` says of layers without a row
     why. Where there is a `max_drop`, cells are evaluated further until it is known which is each row's largest cut that
-    costs no more.
+    costs no more. `repair` names how each cut was repaired before it was evaluated, "none" where it was not.
     """
 
     rows: tuple[SensitivityRow, ...]
@@ -69,6 +69,7 @@ class Sensitivity:
     left_out: Mapping[str, str] = field(default_factory=dict[str, str])
     max_drop: float | None = None
     metric: Metric = ACCURACY
+    repair: str = "none"
 
     @property
     def done(self) -> bool:

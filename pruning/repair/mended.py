@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor, nn
 
+from pruning.model.memory import bytes_of
 from pruning.model.patching import evaluating
 from pruning.model.units import Masks
 from pruning.repair.layer_by_layer import BATCH, precise, samples_that_fit
@@ -76,6 +77,11 @@ class Mender:
         self._looked_at = train.batch(order[len(unseen) : len(unseen) + fit], device)[0]
         self._wanted = _outputs(dense, self._held_out)
         self._classes = len(workload.task.classes)
+
+    @property
+    def most_bytes(self) -> int:
+        """Of memory: the inputs, and what the dense network gives for those held out."""
+        return sum(bytes_of(tensor) for tensor in (self._held_out, self._looked_at, self._wanted))
 
     def mend(self, model: nn.Module, masks: Masks) -> Mended:
         """Repair the cut network in place, in evaluation mode.

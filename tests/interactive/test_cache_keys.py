@@ -14,14 +14,24 @@ import torch
 from pruning.criteria import Magnitude, Random, unit_scores
 from pruning.criteria.calibration import Calibration
 from pruning.granularities import Channels
-from pruning.interactive.queries import estimate, heatmap, look, open_workload, score_range, sensitivity, units
+from pruning.interactive.queries import (
+    estimate,
+    estimate_repaired,
+    heatmap,
+    look,
+    open_workload,
+    score_range,
+    sensitivity,
+    units,
+)
 from pruning.interactive.session import PreviewSession
-from pruning.layer_sensitivity.analysis import analysis_of
+from pruning.layer_sensitivity.analysis import analysis_of, repaired_analysis_of
 from pruning.model.costs import cost_model
 from pruning.model.preparation import open_model
 from pruning.pipeline.eligibility import chosen_groups
 from pruning.pipeline.one_shot import rank_units
 from pruning.recipe.recipe import Recipe
+from pruning.repair import LeastSquares
 from pruning.selection.amounts import PerLayer, Sparsity
 from pruning.selection.scopes import Global, WithinLayer
 from pruning.workload import Workload
@@ -44,6 +54,7 @@ CHANGES = {
     "a layer that is emptied": {"amount": PerLayer({"0": 1.0}, Sparsity(0.5))},
     "keep_whole": {"keep_whole": frozenset({"0"})},
     "seed": {"seed": 5},
+    "repair": {"repair": LeastSquares(samples=32)},
 }
 
 
@@ -66,12 +77,14 @@ def answers(bench: PreviewSession, recipe: Recipe) -> dict[str, Any]:
     """To every question that a page asks of a recipe; whatever is estimated, to its end."""
     layers = [layer.name for layer in open_workload(bench, recipe.workload).layers if layer.shape][:1]
     estimate(bench, recipe, 60.0)
+    estimate_repaired(bench, recipe, 60.0)
     return {
         "model": plain(open_workload(bench, recipe.workload)),
         "scores": plain(look(bench, recipe, "score")),
         "weights": plain(look(bench, recipe, "sigma")),
         "range": plain(score_range(bench, recipe)),
         "estimate": plain(estimate(bench, recipe, 60.0)),
+        "repaired": plain(estimate_repaired(bench, recipe, 60.0)),
         "units": plain(units(bench, recipe, layers)),
         "heatmap": plain(heatmap(bench, recipe, layers[0], None)),
         "map": plain(sensitivity(bench, recipe, LEVELS, 0.0, 60.0)),
@@ -100,7 +113,8 @@ def test_decisions_and_maps_are_those_that_are_made_without_a_session(change: st
     found = bench.decision(recipe).keep
     assert found.keys() == keep.keys() and all(torch.equal(found[name], keep[name]) for name in keep)
     sensitivity(bench, FIRST, LEVELS, 0.0, 60.0)
-    whole = analysis_of(work, recipe, LEVELS, CPU).advance(60.0, 0.0)
+    begun = repaired_analysis_of if change == "repair" else analysis_of
+    whole = begun(work, recipe, LEVELS, CPU).advance(60.0, 0.0)
     assert plain(sensitivity(bench, recipe, LEVELS, 0.0, 60.0).rows) == plain(whole.rows)
 
 

@@ -11,7 +11,16 @@ from pruning.criteria import CRITERIA, Largest, Magnitude, Random, Taylor
 from pruning.errors import PatienceError, PruningError, RecipeError
 from pruning.evaluation.accuracy import Evaluator
 from pruning.granularities import GRANULARITIES, Channels, Weights
-from pruning.interactive.queries import allocation, estimate, look, open_workload, score_range, sensitivity, units
+from pruning.interactive.queries import (
+    allocation,
+    estimate,
+    estimate_repaired,
+    look,
+    open_workload,
+    score_range,
+    sensitivity,
+    units,
+)
 from pruning.interactive.responses import BINS
 from pruning.interactive.session import PreviewSession
 from pruning.layer_sensitivity.result import merged
@@ -21,6 +30,7 @@ from pruning.model.module_sizes import sizes_between
 from pruning.model.units import masks_of
 from pruning.recipe.compatibility import fits
 from pruning.recipe.recipe import Recipe
+from pruning.repair import LeastSquares
 from pruning.selection.allocation import erk
 from pruning.selection.amounts import Budget, PerLayer, RelativeThreshold, Sparsity, Threshold
 from pruning.selection.ranking import select
@@ -386,6 +396,37 @@ def test_shares_of_layers_by_rule_are_a_start_for_ones_own():
     assert shares == erk(groups, shapes, 0.7)
     assert look(BENCH, replace(recipe, amount=PerLayer(shares)), "score").pruned == round(0.7 * 62)
     assert allocation(BENCH, replace(recipe, keep_whole=("0",)), "uniform", 0.7).keys() == {"2", "4"}
+
+
+@pytest.mark.parametrize("granularity", ["weights", "channels"])
+def test_a_repaired_cut_scores_what_the_run_measures_of_it(granularity):
+    recipe = made(
+        "conv_bn",
+        "magnitude",
+        granularity,
+        amount=Sparsity(0.4),
+        repair=LeastSquares(samples=64),
+        tuning=Tuning(epochs=0),
+    )
+    seen = estimate_repaired(BENCH, recipe, 60.0)
+    _, result = carried_out(tiny("conv_bn", count=700), recipe)
+    assert seen.estimate.measured and seen.estimate.score == pytest.approx(result.stages["repaired"].validation)
+    assert seen.seconds > 0 and seen.helped and seen.left == {}
+    assert estimate_repaired(BENCH, recipe, 0.0).estimate == seen.estimate
+
+
+def test_a_repaired_cut_is_evaluated_on_more_samples_at_every_call():
+    bench = PreviewSession({"conv_bn": lambda: tiny("conv_bn", count=5000)}, CPU)
+    recipe = made("conv_bn", "magnitude", "weights", amount=Sparsity(0.4), repair=LeastSquares(samples=64))
+    first = estimate_repaired(bench, recipe, 0.0)
+    assert first.estimate.samples < 5000 and first.estimate.half_width > 0
+    assert estimate_repaired(bench, recipe, 0.0).estimate.samples > first.estimate.samples
+
+
+def test_one_decision_serves_all_repairs():
+    recipe = made("mlp", "magnitude", "weights", amount=Sparsity(0.4))
+    assert BENCH.decision(recipe) is BENCH.decision(replace(recipe, repair=LeastSquares()))
+    assert BENCH.trial(recipe) is BENCH.trial(replace(recipe, repair=LeastSquares()))
 
 
 def test_units_are_shown_as_they_lie_each_group_once():

@@ -99,6 +99,7 @@ def backend(tmp_path: Path, lab: PreviewSession, monkeypatch: pytest.MonkeyPatch
         "shared.run_panel",
         "shared.run_events",
         "shared.run_queue",
+        "shared.repairs",
         "runs.detail",
     ):
         monkeypatch.setattr(f"views.{module}.backend", lambda: made)

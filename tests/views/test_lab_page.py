@@ -1,15 +1,18 @@
 """The Lab page: what the controls say is what the recipe says and what the page shows."""
 
 import json
+from concurrent.futures import Future
 from dataclasses import replace
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from pruning.criteria import Ablation, Taylor
+from pruning.errors import PruningError
 from pruning.granularities import Channels, Heads, Kernels, Layers
-from pruning.interactive.queries import look, open_workload, score_range
+from pruning.interactive.queries import estimate, estimate_repaired, look, open_workload, score_range
 from pruning.recipe.recipe import Recipe, from_json, to_json
+from pruning.repair import LeastSquares
 from pruning.reporting.formatting import THIN, count, percent, si
 from pruning.run import experiment
 from pruning.selection.amounts import PerLayer, Sparsity, Threshold
@@ -84,6 +87,46 @@ def test_slider_moves_sizes_and_accuracy(app: AppTest, backend: InProcess) -> No
     assert now.pruned == sum(round(0.9 * units) for units in (784 * 128, 128 * 10))
     settled(app)
     assert "measured" in strip(app)
+
+
+def test_a_repaired_cut_is_shown_beside_the_cut(app: AppTest, backend: InProcess) -> None:
+    opened(app, replace(QUICK, amount=Sparsity(0.95)))
+    settled(app)
+    assert "repaired" not in strip(app)
+    app.selectbox(key="repair").set_value("least_squares").run()
+    assert "as cut" in strip(app) and "repairing" in strip(app)
+    for _ in range(40):
+        if "without labels" in strip(app) and strip(app).count("measured") > 2:
+            break
+        app.run()
+    recipe = from_json(app.query_params["recipe"])
+    seen = estimate_repaired(backend.lab, recipe, 0.0)
+    assert seen.estimate.measured and seen.helped
+    assert percent(seen.estimate.score, 2) in strip(app)
+    assert percent(estimate(backend.lab, recipe, 0.0).estimate.score, 2) in strip(app)
+
+
+def test_what_a_repair_reaches_without_training_is_said(app: AppTest, backend: InProcess) -> None:
+    opened(app, replace(QUICK, amount=Sparsity(0.5), repair=LeastSquares()))
+    for _ in range(40):
+        if any("may need no training" in caption.value for caption in app.caption):
+            break
+        app.run()
+    seen = estimate_repaired(backend.lab, from_json(app.query_params["recipe"]), 0.0)
+    assert seen.estimate.measured and seen.estimate.change >= -0.01
+    assert any("within 1 point of the dense network" in caption.value for caption in app.caption)
+
+
+def test_a_repair_that_fails_is_a_sentence_beside_the_cut(
+    app: AppTest, backend: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer: Future[None] = Future()
+    answer.set_exception(PruningError("the worker was lost; move the slider"))
+    monkeypatch.setattr(backend, "fan_out", lambda *_: [answer])
+    opened(app, replace(QUICK, repair=LeastSquares()))
+    for _ in range(10):
+        app.run()
+    assert "the worker was lost; move the slider" in strip(app) and "measured" in strip(app)
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from pruning.layer_sensitivity.result import (
 )
 from pruning.metric import Metric
 from pruning.recipe.recipe import Recipe, from_json, to_json
+from pruning.repair import LeastSquares
 from pruning.selection.amounts import PerLayer, Sparsity
 from tests.views.conftest import InProcess
 from tests.views.test_lab_page import QUICK
@@ -223,7 +224,25 @@ def test_a_layer_that_is_kept_whole_is_in_the_map_and_not_in_the_suggestion(app:
     assert not app.exception and not app.error
 
 
-def test_amount_and_healing_do_not_begin_another_map(app: AppTest) -> None:
+def test_with_a_repair_the_map_is_of_repaired_cuts(app: AppTest, backend: InProcess) -> None:
+    finished(opened(app))
+    before = map_of(app)
+    app.selectbox(key="repair").set_value("least_squares").run()
+    finished(app)
+    assert map_of(app) != before
+    assert any("repaired by least_squares" in caption.value for caption in app.caption)
+    recipe = replace(CHANNELS, repair=LeastSquares())
+    expected = sensitivity(backend.lab, recipe, LEVELS, 0.01, 0.0)
+    assert expected.repair == "least_squares"
+    shown = [
+        text.split("±")[0].replace("&nbsp;", "").strip().replace("−", "-") for _, text in cells_of(map_of(app))["fc1"]
+    ]
+    assert [float(text) for text in shown] == pytest.approx(
+        [100 * cell.estimate.change for cell in expected.rows[0].cells], abs=0.6
+    )
+
+
+def test_amount_and_tuning_do_not_begin_another_map(app: AppTest) -> None:
     finished(opened(app))
     before = map_of(app)
     app.slider(key="amount.sparsity.share").set_value(90.0).run()

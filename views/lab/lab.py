@@ -7,10 +7,13 @@ from pruning.errors import PruningError, RecipeError, SurgeryError
 from pruning.interactive.queries import estimate, look, open_workload
 from pruning.interactive.responses import AccuracyPreview, CutPreview, ModelView
 from pruning.recipe.recipe import Recipe
+from pruning.repair import NoRepair
+from pruning.reporting.formatting import limit_text
 from views.lab import layer_panel, run_button, units_panel
 from views.lab.state import lab_state
 from views.shared import recipe_sidebar, run_panel, run_result, strip
 from views.shared.language import _
+from views.shared.repairs import ask_more, known_repair
 from views.shared.server import ask, open_elsewhere
 from views.shared.state import shared_state
 
@@ -52,7 +55,7 @@ def _network(choice: recipe_sidebar.Choice, top: DeltaGenerator, middle: DeltaGe
             st.caption(_("note: {sentence}").format(sentence=now.zeroed))
         if choice.problem:
             waiting = _("not measured: the choices do not fit together")
-            strip.show([strip.score(model, None, waiting), *strip.sizes(model, now, None)], stale=True)
+            strip.show(_tiles(model, now, choice.recipe, None, waiting), stale=True)
         else:
             _score(model, now, choice.recipe)
         if model.at_chance:
@@ -68,27 +71,61 @@ def _network(choice: recipe_sidebar.Choice, top: DeltaGenerator, middle: DeltaGe
 
 
 def _score(model: ModelView, now: CutPreview, recipe: Recipe) -> None:
-    """The strip: sizes at once, then the score, first from a few samples and then from more until all are seen."""
+    """The strip: sizes at once, then the score, first from a few samples and then from more until all are seen.
+
+    With a repair the repaired network's score stands beside it, as soon as the cut stays the same for a moment.
+    """
     place = st.empty()
     with place:
         waiting = _("evaluating the first samples")
-        strip.show([strip.score(model, None, waiting), *strip.sizes(model, now, None)])
+        strip.show(_tiles(model, now, recipe, None, waiting))
     try:
         first = ask(estimate, recipe, FIRST_S)
     except PruningError as error:
         st.error(str(error))
         return
-    if first.estimate.measured and first.gzip_bytes is not None:
+    if _complete(first, recipe):
         with place:
-            _strip(model, now, first)
+            strip.show(_tiles(model, now, recipe, first))
+        _said_of_repair(model, recipe)
         open_elsewhere(recipe.workload)  # not before: it would take the first measurement's time
         return
     with place.container():
         st.fragment(_sharpen, run_every=POLL_S, key="strip")(model, now, recipe, first)
 
 
-def _strip(model: ModelView, now: CutPreview, outcome: AccuracyPreview) -> None:
-    strip.show([strip.score(model, outcome), *strip.sizes(model, now, outcome)])
+def _tiles(
+    model: ModelView, now: CutPreview, recipe: Recipe, outcome: AccuracyPreview | None, waiting: str = ""
+) -> list[strip.Tile]:
+    sizes = strip.sizes(model, now, outcome)
+    if isinstance(recipe.repair, NoRepair):
+        return [strip.score(model, outcome, waiting), *sizes]
+    known = known_repair(recipe)
+    words = known.problem or _("repairing, once the slider rests")
+    return [strip.score(model, outcome, waiting, _("as cut")), strip.repaired(model, known.outcome, words), *sizes]
+
+
+def _complete(outcome: AccuracyPreview, recipe: Recipe) -> bool:
+    """Whether there is nothing more to be known of the cut, nor of its repair."""
+    return outcome.estimate.measured and outcome.gzip_bytes is not None and known_repair(recipe).complete
+
+
+def _said_of_repair(model: ModelView, recipe: Recipe) -> None:
+    """What a repair left as it was, and whether it does without training. One line, whatever it says."""
+    outcome = known_repair(recipe).outcome
+    if outcome is None or isinstance(recipe.repair, NoRepair):
+        return
+    metric, words = model.metric, ""
+    if outcome.helped and metric.drop(outcome.estimate.change) <= metric.tolerance(model.score):
+        words = _(
+            "Repaired, it scores within {limit} of the dense network: it may need no training (epochs 0)."
+        ).format(limit=limit_text(metric.tolerance(model.score), metric))
+    if outcome.left:
+        name, why = next(iter(outcome.left.items()))
+        left = _("Not repaired: {layer}: {why}").format(layer=name or recipe.workload, why=why)
+        more = _(" (and {n} others)").format(n=len(outcome.left) - 1) if len(outcome.left) > 1 else ""
+        words = f"{words} {left}{more}".strip()
+    st.caption(words or "\u00a0")
 
 
 def _sharpen(model: ModelView, now: CutPreview, recipe: Recipe, first: AccuracyPreview) -> None:
@@ -96,12 +133,14 @@ def _sharpen(model: ModelView, now: CutPreview, recipe: Recipe, first: AccuracyP
     state = lab_state()
     started, state.measuring = state.measuring == recipe, recipe
     try:
-        outcome = ask(estimate, recipe, NEXT_S) if started else first
+        outcome = ask(estimate, recipe, NEXT_S) if started and not first.estimate.measured else first
     except PruningError as error:
         st.error(str(error))
         return
-    _strip(model, now, outcome)
-    if outcome.estimate.measured and outcome.gzip_bytes is not None:
+    if started:
+        ask_more(recipe)
+    strip.show(_tiles(model, now, recipe, outcome))
+    if _complete(outcome, recipe):
         state.measuring = None
         st.rerun()
 

@@ -16,7 +16,7 @@ TIMED_S = 1.0  # after so much measuring the time left is shown
 
 def question_of(recipe: Recipe, half_width: float, max_drop: float) -> Question:
     """Another scope, amount or tuning does not make another map."""
-    same = Recipe(recipe.workload, recipe.criterion, recipe.granularity, seed=recipe.seed)
+    same = Recipe(recipe.workload, recipe.criterion, recipe.granularity, seed=recipe.seed, repair=recipe.repair)
     return Question(same, half_width, max_drop)
 
 

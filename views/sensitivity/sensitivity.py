@@ -10,7 +10,9 @@ from pruning.errors import PruningError
 from pruning.interactive.queries import open_workload
 from pruning.interactive.responses import ModelView
 from pruning.layer_sensitivity.result import Sensitivity
+from pruning.recipe.catalog import kind_of
 from pruning.recipe.recipe import Recipe
+from pruning.repair import NoRepair
 from pruning.reporting.formatting import count, duration, limit_text
 from pruning.reporting.plots_sensitivity import MOST_CURVES, curve_points
 from views.sensitivity import asking as sensitivity_asking
@@ -34,9 +36,14 @@ def page() -> None:
     st.subheader(_("Sensitivity"))
     st.caption(
         _(
-            "Each layer is cut alone, to each level, and evaluated on the validation split: what does it cost? Criterion and units on the left matter here; scope, amount and fine-tuning do not."
+            "Each layer is cut alone, to each level, and evaluated on the validation split: what does it cost? Criterion, units and repair on the left matter here; scope, amount and fine-tuning do not."
         )
     )
+    if not isinstance(choice.recipe.repair, NoRepair):
+        words = _(
+            "Every cut is repaired by {repair} before it is evaluated: the map says what a layer costs after repair."
+        )
+        st.caption(words.format(repair=kind_of(choice.recipe.repair)))
     if choice.problem:
         st.warning(_("The choices on the left do not fit together; the map is of the last that did."))
     try:
@@ -109,7 +116,7 @@ def _open(model: ModelView, known: KnownMap, recipe: Recipe) -> bool:
     """Whether there is more to be asked, of the map or of the suggestion."""
     if known.going_on or known.map is None or not known.map.rows:
         return known.going_on
-    return not sensitivity_suggestion.together(sensitivity_suggestion.suggestion(model, known.map, recipe)).complete
+    return not sensitivity_suggestion.complete(sensitivity_suggestion.suggestion(model, known.map, recipe))
 
 
 def _sharpen(model: ModelView, recipe: Recipe, question: Question, polling: bool, leaving: bool) -> None:

@@ -13,9 +13,10 @@ from pruning.interactive.responses import ModelView
 from pruning.layer_sensitivity.result import Sensitivity, SensitivityRow, suggested, to_csv, to_dict
 from pruning.metric import Metric
 from pruning.recipe.recipe import Recipe, to_json
+from pruning.repair import NoRepair
 from pruning.reporting.formatting import bare_change, bare_width, count, percent, unit_of
 from views.sensitivity.state import KnownSuggestion, cuts_of, sensitivity_state
-from views.shared import recipe_sidebar, strip
+from views.shared import recipe_sidebar, repairs, strip
 from views.shared.language import _
 from views.shared.server import ask
 
@@ -60,14 +61,24 @@ def together(recipe: Recipe) -> KnownSuggestion:
     return known if known is not None and known.recipe == recipe else KnownSuggestion(recipe)
 
 
+def complete(recipe: Recipe) -> bool:
+    """Whether there is nothing more to ask of the suggestion, nor of its repair."""
+    known = together(recipe)
+    nothing_cut = not any(cuts_of(recipe).values())
+    return known.complete and (bool(known.problem) or nothing_cut or repairs.known_repair(recipe).complete)
+
+
 def ask_more(recipe: Recipe) -> None:
     """Sizes at once, then more samples at every poll."""
     now = together(recipe)
-    if now.complete:
+    if complete(recipe):
         return
     try:
         seen = now.look or ask(look, recipe, "score")
-        outcome = ask(estimate, recipe, STEP_S) if any(cuts_of(recipe).values()) else None
+        cut = any(cuts_of(recipe).values())
+        outcome = ask(estimate, recipe, STEP_S) if cut else None
+        if cut:
+            repairs.ask_more(recipe)
         sensitivity_state().together = KnownSuggestion(recipe, seen, outcome)
     except PruningError as error:
         sensitivity_state().together = KnownSuggestion(recipe, problem=str(error))
@@ -94,8 +105,7 @@ def show(model: ModelView, sensed: Sensitivity, recipe: Recipe, cuts: Mapping[st
         st.error(now.problem)
     elif now.look is not None:
         waiting = _("evaluating the first samples") if any(cuts.values()) else _("nothing is cut")
-        tiles = [strip.score(model, now.outcome, waiting)]
-        strip.show([*tiles, *strip.sizes(model, now.look, now.outcome)])
+        strip.show([*_scores(model, now, waiting), *strip.sizes(model, now.look, now.outcome)])
     else:
         st.caption(_("evaluating the first samples"))
     together_cost = _(
@@ -108,6 +118,14 @@ def show(model: ModelView, sensed: Sensitivity, recipe: Recipe, cuts: Mapping[st
     )
     st.caption(together_cost if any(cuts.values()) else none_fits)  # one place for both: nothing below it moves
     _take_home(sensed, recipe, ready=any(cuts.values()))
+
+
+def _scores(model: ModelView, now: KnownSuggestion, waiting: str) -> list[strip.Tile]:
+    if isinstance(now.recipe.repair, NoRepair):
+        return [strip.score(model, now.outcome, waiting)]
+    known = repairs.known_repair(now.recipe)
+    words = known.problem or (_("repairing") if any(cuts_of(now.recipe).values()) else waiting)
+    return [strip.score(model, now.outcome, waiting, _("as cut")), strip.repaired(model, known.outcome, words)]
 
 
 def cuts_html(sensed: Sensitivity, cuts: Mapping[str, float]) -> str:

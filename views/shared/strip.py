@@ -5,13 +5,15 @@ from html import escape
 
 import streamlit as st
 
-from pruning.interactive.responses import AccuracyPreview, CutPreview, ModelView
+from pruning.evaluation.estimate import Estimate
+from pruning.interactive.responses import AccuracyPreview, CutPreview, ModelView, RepairPreview
 from pruning.metric import Metric
 from pruning.reporting.formatting import (
     bare_score,
     capitalised,
     change_text,
     count,
+    duration,
     percent,
     relative,
     score_text,
@@ -49,14 +51,32 @@ def show(tiles: list[Tile], stale: bool = False) -> None:
     st.html(CSS + f'<div class="strip{" old" if stale else ""}">{"".join(map(_tile, tiles))}</div>')
 
 
-def score(model: ModelView, outcome: AccuracyPreview | None, waiting: str = "") -> Tile:
-    """The score on the validation split: estimated with its interval, or measured; `waiting` says why there is none yet."""
-    metric = model.metric
-    label = _label(metric)
-    before = f'<span class="before">{score_text(model.score, metric, 1)} → </span>'
+def score(model: ModelView, outcome: AccuracyPreview | None, waiting: str = "", of: str = "") -> Tile:
+    """The score on the validation split: estimated with its interval, or measured; `waiting` says why there is none yet.
+
+    `of` says of what the score is, where another one stands beside it.
+    """
+    label = _label(model.metric, of)
     if outcome is None:
-        return Tile(label, before + '<span class="old">…</span>', (waiting,), 0.0)
-    seen = outcome.estimate
+        return Tile(label, _before(model) + '<span class="old">…</span>', (waiting, *([""] * bool(of))), 0.0)
+    return _scored(model, label, outcome.estimate, ("",) if of else ())
+
+
+def repaired(model: ModelView, outcome: RepairPreview | None, waiting: str) -> Tile:
+    """The same after repair, and how long that took."""
+    label = _label(model.metric, _("repaired"))
+    if outcome is None:
+        return Tile(label, _before(model) + '<span class="old">…</span>', (waiting, ""), 0.0)
+    took = _("without labels, in {time}").format(time=duration(outcome.seconds))
+    return _scored(model, label, outcome.estimate, (took if outcome.helped else _("did not help: left as cut"),))
+
+
+def _before(model: ModelView) -> str:
+    return f'<span class="before">{score_text(model.score, model.metric, 1)} → </span>'
+
+
+def _scored(model: ModelView, label: str, seen: Estimate, more: tuple[str, ...]) -> Tile:
+    metric, before = model.metric, _before(model)
     if seen.measured:
         text = score_text(seen.score, metric)
         value = f'{before}<span class="measured">{text}</span>'
@@ -68,12 +88,13 @@ def score(model: ModelView, outcome: AccuracyPreview | None, waiting: str = "") 
             score=text, half=half, n=count(seen.samples), total=count(seen.total)
         )
     change = _("change {change}").format(change=change_text(seen.change, metric, half_width=seen.half_width))
-    return Tile(label, value, (note, change), seen.samples / seen.total)
+    return Tile(label, value, (note, change, *more), seen.samples / seen.total)
 
 
-def _label(metric: Metric) -> str:
+def _label(metric: Metric, of: str) -> str:
     words = _("{metric} (validation)") if metric.better == "higher" else _("{metric} (validation), lower is better")
-    return words.format(metric=capitalised(_(metric.name)))
+    label = words.format(metric=capitalised(_(metric.name)))
+    return f"{label}, {of}" if of else label
 
 
 def sizes(model: ModelView, look: CutPreview, outcome: AccuracyPreview | None) -> list[Tile]:
