@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pruning.options.constraints import Between, check
 
@@ -19,8 +19,9 @@ class LeastSquares:
     (He et al. 2017, arXiv 1707.06168; Luo et al. 2017, arXiv 1707.06342; Hubara et al. 2021, arXiv 2102.08124.) Layer
     after layer in the order in which they compute: X is what the layer reads in the cut network, whose layers before it
     are mended already, Y what it gave in the dense one. Ridge regression towards the weights as they are, a row at a
-    time on its live columns, and the bias with them; exact, in float64. Linear and convolutions of any stride, groups
-    and dilation.
+    time on its live columns, and the bias with them; exact, in float64. Every product of what is read with a
+    parameter, whatever class makes it: Linear, convolutions of any stride, groups and dilation, transposed ones, the
+    projections of attention.
     """
 
     samples: Annotated[int, Between(8, 65536)] = 1024
@@ -38,30 +39,27 @@ class LeastSquares:
     def mend(self, cut: Cut, inputs: Tensor, seed: int) -> Mapping[str, str]:
         import torch
 
-        from pruning.repair.layer_by_layer import Sight, biases, matrices, precise, walk
+        from pruning.repair.layer_by_layer import Sight, precise, walk
         from pruning.repair.solving import solved
 
         def mend(sight: Sight) -> str:
-            layer: Any = cut.model.get_submodule(sight.name)
-            weight, bias = layer.weight, layer.bias
-            new = matrices(layer, weight.detach()).clone()  # where channels lie last, matrices are a copy anyway
-            live = matrices(layer, cut.masks.get(f"{sight.name}.weight", torch.ones_like(weight, dtype=torch.bool)))
+            new, bias = sight.weight, sight.bias
             for group in range(len(new)):
                 read, given = precise(sight.inputs[group]), precise(sight.outputs[group])
-                before, alive = precise(new[group]), live[group].to(read.device)
+                before, alive = precise(new[group]), sight.live[group].to(read.device)
                 rows = alive.any(dim=1)
                 if bias is not None:
                     read = torch.cat([read, torch.ones_like(read[:, :1])], dim=1)
-                    before = torch.cat([before, precise(biases(layer, bias.detach())[group])[:, None]], dim=1)
+                    before = torch.cat([before, precise(bias[group])[:, None]], dim=1)
                     alive = torch.cat([alive, rows[:, None]], dim=1)
                 found = before.clone()
                 gram, cross = read.T @ read / len(read), read.T @ given[:, rows] / len(read)
                 found[rows] = solved(gram, cross, before[rows], alive[rows], self.ridge)
                 if bias is not None:
-                    biases(layer, bias.data)[group].copy_(found[:, -1])
+                    bias[group].copy_(found[:, -1])
                     found = found[:, :-1]
                 new[group].copy_(found)
-            weight.data.copy_(new.reshape(weight.shape))
+            sight.product.write(new)
             return ""
 
         return walk(cut, inputs, seed, mend)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pruning.options.constraints import Between, check
 
@@ -37,35 +37,32 @@ class OptimalBrain:
         import torch
 
         from pruning.repair.columns import compensated
-        from pruning.repair.layer_by_layer import Sight, biases, matrices, precise, walk
+        from pruning.repair.layer_by_layer import Sight, precise, walk
 
         def mend(sight: Sight) -> str:
-            layer: Any = cut.model.get_submodule(sight.name)
-            dense: Any = cut.dense.get_submodule(sight.name)
-            new, old = matrices(layer, layer.weight.detach()).clone(), matrices(dense, dense.weight.detach())
-            masked = cut.masks.get(f"{sight.name}.weight")
-            if masked is None:
+            if bool(sight.live.all()):
                 return ""
-            live = matrices(layer, masked.to(new.device))
             assert sight.before is not None
-            seen_before = sight.before
+            new, bias = sight.weight, sight.bias
+            old = sight.dense.matrices(sight.dense.weight.detach())
+            old_bias = None if sight.dense.bias is None else sight.dense.bias.detach().view(len(new), -1)
             for group in range(len(new)):
                 before = precise(old[group])
-                alive = live[group].to(before.device)
+                alive = sight.live[group].to(before.device)
                 rows = alive.any(dim=1)
                 # what units that are gone gave is seen in the dense network alone
-                read = precise(torch.where(live[group].any(dim=0), sight.inputs[group], seen_before[group]))
-                if layer.bias is not None:  # the bias stays, and makes up for all that is pruned before it
+                read = precise(torch.where(sight.live[group].any(dim=0), sight.inputs[group], sight.before[group]))
+                if bias is not None and old_bias is not None:  # it stays, and makes up for all that is pruned before it
                     read = torch.cat([read, torch.ones_like(read[:, :1])], dim=1)
-                    before = torch.cat([before, precise(biases(dense, dense.bias.detach())[group])[:, None]], dim=1)
+                    before = torch.cat([before, precise(old_bias[group])[:, None]], dim=1)
                     alive = torch.cat([alive, rows[:, None]], dim=1)
                 found = compensated(read.T @ read / len(read), before, alive, self.damping)
                 found[~rows] = 0
-                if layer.bias is not None:
-                    biases(layer, layer.bias.data)[group][rows.to(new.device)] = found[rows, -1].to(new)
+                if bias is not None and old_bias is not None:
+                    bias[group][rows.to(new.device)] = found[rows, -1].to(new)
                     found = found[:, :-1]
                 new[group].copy_(found)
-            layer.weight.data.copy_(new.reshape(layer.weight.shape))
+            sight.product.write(new)
             return ""
 
         return walk(cut, inputs, seed, mend, and_before=True)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from pruning.model.layer_types import has_channels, is_a
 from pruning.model.patching import Hook, evaluating, hooked
-from pruning.repair.layer_by_layer import BATCH, FROZEN, TWICE, precise
+from pruning.repair.layer_by_layer import BATCH, FROZEN, NEVER, TWICE, precise
 from pruning.repair.repair import Cut
 
 BATCHNORMS = ("BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "SyncBatchNorm")
@@ -29,10 +29,13 @@ def put_back(cut: Cut, inputs: Tensor, spread: bool) -> Mapping[str, str]:
     layers = {
         name: module for name, module in cut.model.named_modules() if has_channels(module) or is_a(module, BATCHNORMS)
     }
-    left = {name: NO_BIAS for name, layer in layers.items() if getattr(layer, "bias", None) is None}
+    norms = any(is_a(module, BATCHNORMS) for module in layers.values())  # whose biases do it for the layers before
+    plain = [name for name, layer in layers.items() if getattr(layer, "bias", None) is None]
+    left = {} if norms else dict.fromkeys(plain, NO_BIAS)
     left |= {name: FROZEN for name, layer in layers.items() if not all(p.requires_grad for p in layer.parameters())}
-    wanted = _means(cut.dense, [name for name in layers if name not in left], inputs)
-    left |= {name: TWICE for name in layers if name not in left and name not in wanted}
+    looked_at = [name for name in layers if name not in left and name not in plain]
+    wanted, calls = _means(cut.dense, looked_at, inputs)
+    left |= {name: TWICE if calls[name] else NEVER for name in looked_at if name not in wanted}
 
     def after(name: str) -> Any:
         def hook(layer: Any, _args: tuple[Tensor, ...], output: Tensor) -> Tensor:
@@ -62,8 +65,10 @@ def put_back(cut: Cut, inputs: Tensor, spread: bool) -> Mapping[str, str]:
     return left
 
 
-def _means(dense: nn.Module, names: list[str], inputs: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
-    """Layer -> mean and standard deviation of each unit [units], of layers that are called once in a pass."""
+def _means(
+    dense: nn.Module, names: list[str], inputs: Tensor
+) -> tuple[dict[str, tuple[Tensor, Tensor]], dict[str, int]]:
+    """Layer -> mean and standard deviation of each unit [units], of layers that are called once in a pass; calls."""
     sums: dict[str, list[Tensor]] = {name: [] for name in names}
     calls = dict.fromkeys(names, 0)
 
@@ -88,7 +93,7 @@ def _means(dense: nn.Module, names: list[str], inputs: Tensor) -> dict[str, tupl
             total, squares, count = torch.stack(sums[name]).sum(0)
             mean = total / count
             found[name] = mean, (squares / count - mean.square()).clamp(min=0).sqrt()
-    return found
+    return found, calls
 
 
 def _of(values: Tensor) -> tuple[Tensor, Tensor]:

@@ -10,20 +10,55 @@ from torch import nn
 from pruning.model.layer_types import has_channels
 from pruning.model.units import apply_masks
 from pruning.repair import layer_by_layer
-from pruning.repair.layer_by_layer import NEVER, PADDED, TWICE, Sight, biases, matrices, samples_that_fit, walk
+from pruning.repair.layer_by_layer import NEVER, OTHERS, TWICE, Sight, samples_that_fit, walk
 from pruning.repair.repair import Cut
 from tests.networks import NETWORKS, seeded
+
+
+class Projections(nn.Module):
+    """Attention whose projections nobody calls as layers."""
+
+    def __init__(self, first: bool = True, **sizes: int) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(6, 2, batch_first=first, **sizes)
+        self.first = first
+
+    def forward(self, tokens):
+        return self.attention(tokens, tokens, tokens, need_weights=False)[0]
+
+
+class Stored(nn.Module):
+    """A weight [in, out], as GPT-2 has it, and none of torch's layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kernel, self.shift = nn.Parameter(torch.randn(6, 4)), nn.Parameter(torch.randn(4))
+
+    def forward(self, vectors):
+        return torch.addmm(self.shift, vectors, self.kernel)
+
 
 LAYERS = {
     "linear": (lambda: nn.Linear(6, 4), (6,)),
     "linear over steps": (lambda: nn.Linear(6, 4), (5, 6)),
+    "no bias, over steps": (lambda: nn.Linear(6, 4, bias=False), (5, 6)),
+    "one in, one out": (lambda: nn.Linear(1, 1), (1,)),
     "stride and padding": (lambda: nn.Conv2d(4, 6, 3, stride=2, padding=1), (4, 9, 8)),
     "groups, dilation, uneven kernel": (
         lambda: nn.Conv2d(4, 6, (3, 2), padding=(2, 1), dilation=2, groups=2), (4, 9, 8),
     ),
     "same padding": (lambda: nn.Conv1d(4, 6, 4, padding="same"), (4, 9)),
+    "circular padding": (lambda: nn.Conv2d(4, 6, 3, padding=1, padding_mode="circular"), (4, 7, 7)),
     "volumes": (lambda: nn.Conv3d(2, 4, 2), (2, 4, 3, 5)),
     "depthwise, no bias": (lambda: nn.Conv2d(4, 4, 3, groups=4, bias=False), (4, 6, 6)),
+    "transposed": (lambda: nn.ConvTranspose2d(4, 6, 3, stride=2, padding=1, output_padding=1), (4, 5, 4)),
+    "transposed, groups, dilation": (
+        lambda: nn.ConvTranspose2d(4, 6, (3, 2), stride=(1, 3), padding=(0, 2), dilation=(2, 1), groups=2), (4, 5, 4),
+    ),
+    "transposed in one dimension": (lambda: nn.ConvTranspose1d(4, 6, 4, stride=2, bias=False), (4, 9)),
+    "projections of attention": (Projections, (5, 6)),
+    "projections of attention, steps first": (lambda: Projections(first=False), (5, 6)),
+    "stored in by out": (Stored, (6,)),
 }  # fmt: skip
 
 
@@ -34,18 +69,30 @@ def test_what_is_read_times_the_weight_is_what_is_given(monkeypatch, name, rows)
     monkeypatch.setattr(layer_by_layer, "ROWS", rows)
     make, shape = LAYERS[name]
     model = seeded(lambda: nn.Sequential(make()))
+    dense = copy.deepcopy(model)
     seen: list[Sight] = []
     inputs = torch.randn(10, *shape)
-    dense = copy.deepcopy(model)
-    model[0].weight.data.flatten()[0] = 0
-    assert walk(Cut(model, dense, {}), inputs, 0, lambda sight: seen.append(sight) or "", True) == {}
-    (sight,) = seen
-    weight = matrices(dense[0], dense[0].weight)
-    found = sight.inputs @ weight.transpose(1, 2)
-    if dense[0].bias is not None:
-        found = found + biases(dense[0], dense[0].bias)[:, None]
-    assert sight.inputs.shape[1] <= max(rows, 10) and torch.allclose(found, sight.outputs, atol=1e-5)
-    assert torch.equal(sight.before, sight.inputs)
+    for parameter in model.parameters():
+        parameter.add_(parameter.dim() > 1)
+
+    def undone(sight: Sight) -> str:
+        """Mend it altogether: what comes behind then reads what it read before."""
+        weight, bias = sight.dense.matrices(sight.dense.weight), sight.dense.bias
+        sight.product.write(weight)
+        if sight.bias is not None and bias is not None:
+            sight.bias.copy_(bias.view(sight.bias.shape))
+        seen.append(sight)
+        return ""
+
+    assert walk(Cut(model, dense, {}), inputs, 0, undone, True) == {}
+    matrices = [parameter for parameter in dense.parameters() if parameter.dim() > 1]
+    assert len(seen) == len(matrices) and torch.equal(model(inputs), dense(inputs))
+    for sight in seen:
+        found = sight.inputs @ sight.weight.transpose(1, 2)
+        if sight.bias is not None:
+            found = found + sight.bias[:, None]
+        assert sight.inputs.shape[1] <= max(rows, 10) and torch.allclose(found, sight.outputs, atol=1e-5)
+        assert torch.equal(sight.before, sight.inputs)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -85,23 +132,6 @@ def test_layers_before_the_first_cut_are_not_looked_at(name):
     assert seen == order[1:]
 
 
-def test_values_that_are_read_without_calling_their_module_may_be_read_anywhere():
-    class Reads(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.first, self.unseen = nn.Linear(6, 6), nn.Linear(6, 6)
-
-        def forward(self, vectors):
-            return self.first(F.linear(vectors, self.unseen.weight))
-
-    model = seeded(Reads)
-    dense = copy.deepcopy(model)
-    model.unseen.weight.data[0] = 0
-    seen: list[str] = []
-    walk(Cut(model, dense, {}), torch.randn(6, 6), 0, lambda sight: seen.append(sight.name) or "")
-    assert seen == ["first"]
-
-
 def order_of(model: nn.Module, inputs: torch.Tensor) -> list[str]:
     """The layers in the order in which they compute."""
     order: list[str] = []
@@ -120,17 +150,72 @@ def test_a_layer_that_cannot_be_looked_at_says_why():
     class Odd(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.twice, self.unseen = nn.Linear(6, 6), nn.Linear(6, 6)
-            self.padded = nn.Conv1d(1, 2, 3, padding=1, padding_mode="circular")
+            self.twice, self.read, self.spare = nn.Linear(6, 6), nn.Linear(6, 6), nn.Linear(6, 6)
+            self.made = torch.nn.utils.parametrizations.weight_norm(nn.Linear(6, 12))
             self.head = nn.Linear(12, 3)
 
         def forward(self, vectors):
-            hidden = F.linear(self.twice(F.relu(self.twice(vectors))), self.unseen.weight)
-            return self.head(self.padded(hidden[:, None]).flatten(1))
+            hidden = F.linear(self.twice(F.relu(self.twice(vectors))), self.read.weight)
+            return self.head(self.made(hidden))
 
     model = seeded(Odd)
-    left = walk(Cut(model, copy.deepcopy(model), {}), torch.randn(8, 6), 0, lambda _: "")
-    assert left == {"twice": TWICE, "unseen": NEVER, "padded": PADDED}
+    dense, seen = copy.deepcopy(model), list[str]()
+    model.twice.weight.data[0] = 0
+    left = walk(Cut(model, dense, {}), torch.randn(8, 6), 0, lambda sight: seen.append(sight.name) or "")
+    assert seen == ["read", "head"]
+    assert left == {"twice": TWICE, "spare": NEVER}
+
+
+def test_a_bias_that_is_frozen_is_no_part_of_what_is_to_be_given():
+    model = seeded(lambda: nn.Sequential(nn.Linear(6, 4)))
+    model[0].bias.requires_grad_(False)
+    dense, seen = copy.deepcopy(model), list[Sight]()
+    model[0].weight.data[:, 0] = 0
+    inputs = torch.randn(8, 6)
+    assert walk(Cut(model, dense, {}), inputs, 0, lambda sight: seen.append(sight) or "") == {}
+    assert seen[0].bias is None and torch.allclose(seen[0].outputs[0], inputs @ dense[0].weight.T, atol=1e-6)
+
+
+def test_a_part_of_a_parameter_is_mended_by_itself():
+    """Attention over keys of another source: queries have a third of the weight, keys and values the rest."""
+
+    class Across(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.attention = nn.MultiheadAttention(6, 2, batch_first=True)
+
+        def forward(self, tokens):
+            source = tokens[:, :2]
+            return self.attention(tokens, source, source, need_weights=False)[0]
+
+    model = seeded(Across)
+    dense, seen = copy.deepcopy(model), list[Sight]()
+    masks = {"attention.in_proj_weight": torch.rand(18, 6) < 0.5}
+    apply_masks(model, masks)
+    walk(Cut(model, dense, masks), torch.randn(8, 5, 6), 0, lambda sight: seen.append(sight) or "")
+    parts = [sight for sight in seen if sight.name == "attention.in_proj_weight"]
+    assert len(parts) == 2
+    assert torch.equal(torch.cat([part.live[0] for part in parts]), masks["attention.in_proj_weight"])
+    assert torch.equal(torch.cat([part.weight[0] for part in parts]), model.attention.in_proj_weight)
+
+
+def test_an_expert_that_reads_other_inputs_than_before_says_so():
+    class Routed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.gate, self.experts = nn.Linear(6, 2), nn.Parameter(torch.randn(2, 6, 6))
+
+        def forward(self, vectors):
+            chosen = self.gate(vectors).argmax(1)
+            found = torch.zeros_like(vectors)
+            for expert in range(2):
+                found[chosen == expert] = vectors[chosen == expert] @ self.experts[expert]
+            return found
+
+    model = seeded(Routed)
+    dense = copy.deepcopy(model)
+    model.gate.bias.data[1] = -100.0
+    assert walk(Cut(model, dense, {}), torch.randn(40, 6), 0, lambda _: "") == {"experts": OTHERS}
 
 
 def test_samples_are_as_many_as_fit():

@@ -197,15 +197,21 @@ Tracer.__torch_dispatch__ = getattr(Tracer.__torch_dispatch__, "__wrapped__", Tr
 
 
 @contextmanager
-def attention_taken_apart() -> Generator[None]:
-    """Attention and transformer layers as single operations that the rules know."""
+def without_fast_path() -> Generator[None]:
+    """Torch's attention and transformer layers as the operations that their code names, not as one."""
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
-        with sdpa_kernel(SDPBackend.MATH):
-            yield
+        yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
+
+
+@contextmanager
+def attention_taken_apart() -> Generator[None]:
+    """Attention and transformer layers as single operations that the rules know."""
+    with without_fast_path(), sdpa_kernel(SDPBackend.MATH):
+        yield
 
 
 @contextmanager
