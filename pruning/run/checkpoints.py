@@ -19,7 +19,7 @@ from pruning.run.rounds import Plan, RoundCut, RoundStart, RunState
 from pruning.training.schedules import Round
 
 FILE = "run.checkpoint"
-VERSION = b"pruning checkpoint 4\n"
+VERSION = b"pruning checkpoint 5\n"
 """How the file begins; another number where the classes below, or those in `_KNOWN`, have changed."""
 
 

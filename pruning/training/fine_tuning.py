@@ -1,7 +1,7 @@
 """What happens between rounds: a training loop that keeps pruned values at zero and data on the device."""
 
-from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 from pruning.model.devices import drawn_by, mixed_precision
 from pruning.model.patching import training, training_tried
 from pruning.model.units import Masks
+from pruning.training.loss_terms import LossTerm, Moment
 from pruning.training.tuning import Tuning
 from pruning.workload import Batch, Split, Workload, shuffled
 
@@ -22,7 +23,10 @@ WHOLE_NUMBERS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 @dataclass(frozen=True)
 class Step:
-    """One optimiser step: epoch from 0, step from 0 of `steps` in the whole of the tuning, and the batch's loss."""
+    """One optimiser step: epoch from 0, step from 0 of `steps` in the whole of the tuning, and the batch's loss.
+
+    The loss is the task's with all that is added to it.
+    """
 
     epoch: int
     step: int
@@ -40,15 +44,24 @@ class Training:
     """One cycle of the learning rate over `total` optimiser steps, taken part by part with the masks of each part.
 
     The model is trained in place. Between parts it may be scored and cut further; its optimiser goes on as it was.
+    `terms` are added to the task's loss.
 
     Nothing is compiled: on a CPU `torch.compile` takes 50 s for the sample CNN, whose steps then take three times as
     long (its max pooling), and a training of a page lasts a minute.
     """
 
     def __init__(
-        self, model: nn.Module, workload: Workload, tuning: Tuning, total: int, device: torch.device, seed: int
+        self,
+        model: nn.Module,
+        workload: Workload,
+        tuning: Tuning,
+        total: int,
+        device: torch.device,
+        seed: int,
+        terms: Sequence[LossTerm] = (),
     ) -> None:
         self.model, self.workload, self.tuning, self.device, self.seed = model, workload, tuning, device, seed
+        self.terms = tuple(terms)
         self.total, self.done = total, 0
         self.per_epoch = steps_per_epoch(tuning, workload.train)
         self._optimiser = _optimiser(tuning, model)
@@ -80,6 +93,7 @@ class Training:
             "optimiser": self._optimiser.state_dict(),
             "cycle": self._cycle.state_dict(),
             "generator": self._generator.get_state() if between_epochs else self._epoch_began,
+            "terms": [dict(term.state()) for term in self.terms],
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
@@ -88,6 +102,8 @@ class Training:
         self._optimiser.load_state_dict(state["optimiser"])
         self._cycle.load_state_dict(state["cycle"])
         self._generator.set_state(state["generator"])
+        for term, its in zip(self.terms, state["terms"], strict=True):
+            term.load(its)
         self._behind = self.done % self.per_epoch
         if self._behind:
             self._batches = self._epoch()
@@ -112,12 +128,21 @@ class Training:
         try:
             with training_tried(self.model), mixed_precision(self.device), drawn_by(self.seed, self.device):
                 few = torch.arange(min(2, len(self.workload.train)))
-                self.workload.task.loss(self.model, self.workload.train.batch(few, self.device))
+                self._loss(self.workload.train.batch(few, self.device))
         except torch.OutOfMemoryError:
             raise
         except RuntimeError:
             return False
         return True
+
+    def _loss(self, batch: Batch) -> Tensor:
+        """The task's loss on the batch with all that is added to it."""
+        with ExitStack() as around:
+            for term in self.terms:
+                around.enter_context(term.around(self.model))
+            loss = self.workload.task.loss(self.model, batch)
+            moment = Moment(self.model, batch, loss, self.done, self.total)
+            return sum((term.added(moment) for term in self.terms), loss)
 
     def _steps(self, count: int, remask: Callable[[], None], every: int) -> Iterator[Step]:
         self._catch_up()
@@ -129,9 +154,11 @@ class Training:
                 self._batches = self._epoch()
             self._optimiser.zero_grad(set_to_none=True)
             with self._precision(), drawn_by(self.seed * 2**24 + step, self.device):
-                loss = self.workload.task.loss(self.model, next(self._batches))
+                loss = self._loss(next(self._batches))
             loss.backward()
             self._optimiser.step()
+            for term in self.terms:
+                term.after_step(self.model)
             remask()
             self._cycle.step()
             self.done += 1
@@ -140,12 +167,19 @@ class Training:
 
 
 def tune(
-    model: nn.Module, workload: Workload, tuning: Tuning, masks: Masks, device: torch.device, seed: int, every: int = 20
+    model: nn.Module,
+    workload: Workload,
+    tuning: Tuning,
+    masks: Masks,
+    device: torch.device,
+    seed: int,
+    every: int = 20,
+    terms: Sequence[LossTerm] = (),
 ) -> Iterator[Step]:
     """A training of `tuning.epochs` epochs under one set of masks, as `Training.steps`."""
     total = steps_per_epoch(tuning, workload.train) * tuning.epochs
     if total:
-        yield from Training(model, workload, tuning, total, device, seed).steps(total, masks, every)
+        yield from Training(model, workload, tuning, total, device, seed, terms).steps(total, masks, every)
 
 
 def masker(model: nn.Module, masks: Masks, device: torch.device) -> Callable[[], None]:

@@ -371,7 +371,7 @@ def keep_some(folder: Path) -> Path:
         (lambda content: b"", "damaged, or was written by another version"),
         (lambda content: content[:1000], "checkpoint is damaged"),
         (lambda content: content[:-1] + bytes([content[-1] ^ 1]), "checkpoint is damaged"),
-        (lambda content: content.replace(b"checkpoint 4", b"checkpoint 3", 1), "another version"),
+        (lambda content: content.replace(b"checkpoint 5", b"checkpoint 4", 1), "another version"),
     ],
 )
 def test_a_checkpoint_that_is_no_good_is_not_gone_on_from(harm, sentence, tmp_path):
