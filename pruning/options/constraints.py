@@ -34,6 +34,14 @@ class Between:
         return f"above {low} and at most {high}" if self.above else f"from {low} to {high}"
 
 
+@dataclass(frozen=True)
+class Later:
+    """The field came after files had been written: it is written only where it says something else than by default.
+
+    So a recipe that does not use it keeps its JSON and its name.
+    """
+
+
 Share = Annotated[float, Between(0.0, 1.0, step=0.005)]
 
 
@@ -46,6 +54,13 @@ def ranges(made: type[Any]) -> dict[str, Between]:
         if limits:
             found[name] = limits[0]
     return found
+
+
+@cache
+def later(made: type[Any]) -> frozenset[str]:
+    """Names of the fields that are written only where they say something else than by default."""
+    hints = get_type_hints(made, include_extras=True)
+    return frozenset(name for name, hint in hints.items() if any(isinstance(part, Later) for part in _parts(hint)))
 
 
 @cache

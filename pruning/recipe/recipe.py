@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pruning.criteria import Criterion, Magnitude
 from pruning.errors import RecipeError
 from pruning.granularities import Granularity, Weights
-from pruning.options.constraints import Between, check
+from pruning.options.constraints import Between, Later, check
 from pruning.recipe.compatibility import incompatibility, wrong_value
 from pruning.recipe.serialization import from_plain, short, to_plain
 from pruning.repair import NoRepair, Repair
@@ -54,7 +54,7 @@ class Recipe:
     tuning: Tuning = field(default_factory=Tuning)
     keep_whole: frozenset[str] = frozenset()
     seed: Annotated[int, Between(0, 2**31 - 1)] = 0
-    repair: Repair = field(default_factory=NoRepair)
+    repair: Annotated[Repair, Later()] = field(default_factory=NoRepair)
 
     def __post_init__(self) -> None:
         if isinstance(self.keep_whole, str):
@@ -77,12 +77,10 @@ class Recipe:
 def to_dict(recipe: Recipe) -> dict[str, Any]:
     """JSON-able dict with `version` first, then the fields in their order.
 
-    A recipe without a repair says nothing of it: its JSON and its name are what they were before there were any.
+    A recipe without a repair says nothing of it: its JSON and its name are what they were before there were any. So it
+    is with every field that came later.
     """
-    values = {"version": VERSION, **to_plain(recipe)}
-    if isinstance(recipe.repair, NoRepair):
-        del values["repair"]
-    return values
+    return {"version": VERSION, **to_plain(recipe)}
 
 
 def to_json(recipe: Recipe) -> str:

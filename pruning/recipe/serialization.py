@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 import msgspec
 
 from pruning.errors import RecipeError
-from pruning.options.constraints import Between, field_types, is_value, join, ranges
+from pruning.options.constraints import Between, field_types, is_value, join, later, ranges
 from pruning.recipe.catalog import in_words, is_row, kind_of, rows_of
 
 _T = TypeVar("_T")
@@ -26,13 +26,15 @@ def to_plain(value: Any, hint: Any = None) -> Any:
     """A choice, or a field's value of the type `hint`, as JSON has it: equal values give equal JSON.
 
     A choice is an object with its `kind` and its fields. Sets and mappings are sorted. A switch that is off unless
-    somebody turns it on is written only where it is on: files from before there was such a switch keep their names.
+    somebody turns it on is written only where it is on, and a field that came later only where it does not say what it
+    says by default: files from before there was such a field keep their names.
     """
     if is_value(value):
         kind = {"kind": kind_of(value)} if is_row(type(value)) or rows_of(hint) is not None else {}
         hints = field_types(type(value))
-        written = [f for f in fields(value) if not (f.default is False and getattr(value, f.name) is False)]
-        return kind | {f.name: to_plain(getattr(value, f.name), hints[f.name]) for f in written}
+        return kind | {
+            f.name: to_plain(getattr(value, f.name), hints[f.name]) for f in fields(value) if _said(value, f)
+        }
     if isinstance(value, Mapping):
         inner = get_args(hint)[1] if get_args(hint) else None
         return {key: to_plain(found, inner) for key, found in sorted(value.items())}  # type: ignore[arg-type]
@@ -99,6 +101,14 @@ def _read_choice(where: str, rows: Mapping[str, type[Any]], value: Any) -> Any:
     if not isinstance(kind, str) or kind not in rows:
         raise RecipeError(f"{where}.kind is {short(kind)}; use one of {', '.join(sorted(rows))}")
     return from_plain(rows[kind], given, where)
+
+
+def _said(value: Any, f: Field[Any]) -> bool:
+    """Whether a field is written: not where it is a switch that is off as usual, or came later and says the usual."""
+    found = getattr(value, f.name)
+    if f.name in later(type(value)):
+        return found != (f.default if f.default_factory is MISSING else f.default_factory())
+    return not (f.default is False and found is False)
 
 
 def _number(value: Any, hint: Any) -> Any:

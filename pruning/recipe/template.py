@@ -44,7 +44,8 @@ def commented(recipe: Recipe, model: nn.Module) -> str:
     how = "Carry out: python -m pruning run THIS_FILE --out DIR. Keys that start with // are comments and are skipped."
     out: dict[str, Any] = {"//": how}
     # a recipe without a repair says nothing of it: here a reader sees that there could be one
-    for field, value in {**to_dict(recipe), "repair": to_plain(recipe.repair)}.items():
+    unsaid = {field: to_plain(getattr(recipe, field)) for field in CHOICES}
+    for field, value in {**to_dict(recipe), **unsaid}.items():
         out |= {f"// {field}": about[field], field: value}
     return json.dumps(out, indent=2, ensure_ascii=False, allow_nan=False)
 

@@ -5,8 +5,9 @@ from typing import Annotated
 import pytest
 
 from pruning.errors import RecipeError
-from pruning.options.constraints import Between, Share, check, ranges
+from pruning.options.constraints import Between, Later, Share, check, later, ranges
 from pruning.recipe.catalog import CHOICES, takes
+from pruning.recipe.serialization import to_plain
 
 
 @dataclass(frozen=True)
@@ -93,3 +94,22 @@ def test_every_field_of_the_tables_that_has_a_range_checks_it_and_says_it(made, 
             made(**{name: {"a": value} if name == "shares" else value})
     assert str(limits) in takes(made, name)
     assert limits.low < limits.high and (limits.step is None or limits.step < limits.high - limits.low)
+
+
+@dataclass(frozen=True)
+class Grown:
+    """Two fields that came later."""
+
+    first: int = 1
+    number: Annotated[float, Later(), Between(0.0, 1.0)] = 0.5
+    maybe: Annotated[Annotated[int, Between(2, 9)] | None, Later()] = None
+
+
+def test_what_came_later_is_known_by_its_annotation_beside_a_range():
+    assert later(Grown) == {"number", "maybe"} and later(Sample) == frozenset()
+    assert ranges(Grown) == {"number": Between(0.0, 1.0), "maybe": Between(2, 9)}
+
+
+def test_what_came_later_is_written_only_where_it_says_something_else():
+    assert to_plain(Grown()) == {"first": 1} == to_plain(Grown(1, 0.5, None))
+    assert to_plain(Grown(2, 0.25, 3)) == {"first": 2, "number": 0.25, "maybe": 3}

@@ -89,14 +89,8 @@ def _require_known(recipe: Recipe) -> None:
 def load(recipe: Recipe) -> None:
     """Set every control to what the recipe says."""
     amount = recipe.amount
-    values = {
-        "criterion": recipe.criterion,
-        "granularity": recipe.granularity,
-        "scope": recipe.scope,
-        "amount": amount.rest if isinstance(amount, PerLayer) else amount,
-        "schedule": recipe.schedule,
-        "repair": recipe.repair,
-    }
+    values = {choice: getattr(recipe, choice) for choice in CHOICES}
+    values["amount"] = amount.rest if isinstance(amount, PerLayer) else amount
     for choice, value in values.items():
         forms.load(choice, rows(choice), value)
     forms.load_fields("tuning", recipe.tuning)
