@@ -1,4 +1,4 @@
-"""`choices`: the six tables."""
+"""`choices`: all tables, and the fields of tuning."""
 
 import json
 
@@ -7,8 +7,10 @@ from rich.markup import escape
 
 from pruning.cli.console import table
 from pruning.errors import RecipeError
+from pruning.options.docstrings import first_paragraph
 from pruning.recipe.catalog import CHOICES
-from pruning.recipe.reference import KindInfo, as_json, markdown, tables
+from pruning.recipe.reference import KindInfo, as_json, field_infos, markdown, tables
+from pruning.training.tuning import Tuning
 
 
 def choices(json_: bool, markdown_: bool) -> None:
@@ -24,6 +26,11 @@ def choices(json_: bool, markdown_: bool) -> None:
         for kind in kinds:
             made.add_row(kind.kind, _what(kind), escape("\n".join(f"{f.name}: {f.takes}" for f in kind.fields)))
         console.print(made)
+    console.print(f"[bold]tuning[/bold]: {first_paragraph(Tuning)}")
+    made = table("field", "takes", "what", left=3)
+    for field in field_infos(Tuning):
+        made.add_row(field.name, escape(field.takes), escape(field.about))
+    console.print(made)
 
 
 def _what(kind: KindInfo) -> str:

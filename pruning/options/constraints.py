@@ -14,7 +14,8 @@ from pruning.errors import RecipeError
 class Between:
     """Numbers from `low` to `high`, both included unless `above`: then they lie above `low`.
 
-    A slider moves by `step`. With `beyond` larger numbers are taken too: `high` is then only where a slider ends.
+    A slider moves by `step`. With `beyond` larger numbers are taken too: `high` is then only where a slider ends. Where
+    a number need not be given, `empty` is the word for what then counts.
     """
 
     low: float
@@ -22,6 +23,7 @@ class Between:
     step: float | None = None
     above: bool = False
     beyond: bool = False
+    empty: str = ""
 
     def holds(self, value: float) -> bool:
         highest = sys.float_info.max if self.beyond else self.high

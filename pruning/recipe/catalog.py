@@ -1,4 +1,4 @@
-"""Everything that can be chosen in a recipe: one table of the six tables, each with the question that it answers.
+"""Everything that can be chosen in a recipe: one table of all tables, each with the question that it answers.
 
 The recipe, its JSON, the page, the command line and the documentation read it. The rows are looked up when they are
 asked for: a class that somebody adds to a table at run time counts everywhere.

@@ -10,6 +10,8 @@ from pruning.options.constraints import is_value
 from pruning.recipe.catalog import CHOICES
 from pruning.selection.amounts import Amount
 from pruning.selection.scopes import SCOPES, Scope
+from pruning.training.schedules import SCHEDULES, Schedule
+from pruning.training.tuning import Tuning
 
 
 def incompatibility(criterion: Criterion, granularity: Granularity, scope: Scope, amount: Amount) -> str:
@@ -34,6 +36,16 @@ def incompatibility(criterion: Criterion, granularity: Granularity, scope: Scope
             f"set to zero: choose granularity {there}, or a budget of parameters"
         )
     return ""
+
+
+def untimely_patience(schedule: Schedule, tuning: Tuning) -> str:
+    """A sentence where a training would end early that has cuts still to come; empty where none would."""
+    if tuning.patience is None or not schedule.continuous:
+        return ""
+    return (
+        f"tuning.patience ends the training of a round early, and schedule {_kind(SCHEDULES, schedule)} has one "
+        "training for all of its cuts: leave tuning.patience empty, or choose schedule polynomial"
+    )
 
 
 def fits(criterion: type[Criterion], granularity: str) -> bool:

@@ -1,6 +1,7 @@
-"""The six tables as plain values: what each kind is, where it comes from, what it costs and what it takes."""
+"""All tables of choices as plain values: what each kind is, where it comes from, what it costs and what it takes."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import MISSING, Field, asdict, dataclass, fields
 from typing import Any
 
@@ -10,6 +11,7 @@ from pruning.options.constraints import field_types
 from pruning.options.docstrings import field_docs, first_paragraph
 from pruning.recipe.catalog import CHOICES, takes
 from pruning.recipe.serialization import to_plain
+from pruning.training.tuning import Tuning
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ def field_infos(made: type[Any]) -> tuple[FieldInfo, ...]:
 
 
 def markdown() -> str:
-    """The six tables as a page of documentation."""
+    """All tables, and the fields of tuning, as a page of documentation."""
     parts = [
         "# Choices",
         "What a recipe can say, read from the code by `python -m pruning choices --markdown`. In JSON a choice is an "
@@ -88,6 +90,7 @@ def markdown() -> str:
     for choice, kinds in tables().items():
         parts += [f"## {choice}", CHOICES[choice].question]
         parts += [_section(kind) for kind in kinds]
+    parts += ["## tuning", first_paragraph(Tuning), _table(field_infos(Tuning))]
     return "\n\n".join(parts) + "\n"
 
 
@@ -103,8 +106,12 @@ def _section(kind: KindInfo) -> str:
         "pruned units": {True: "removed: the network gets smaller", False: "set to zero", None: ""}[kind.removable],
     }
     lines += ["\n".join(f"- {name}: {fact}" for name, fact in facts.items() if fact)]
-    cells = ((f"`{f.name}`", f.takes, f"`{json.dumps(f.default)}`", f.about.replace("|", r"\|")) for f in kind.fields)
-    rows = [f"| {' | '.join(row)} |" for row in cells]
-    if rows:
-        lines += ["\n".join(["| field | takes | default | |", "|---|---|---|---|", *rows])]
+    lines += [_table(kind.fields)]
     return "\n\n".join(line for line in lines if line)
+
+
+def _table(infos: Sequence[FieldInfo]) -> str:
+    """The fields as a table of documentation; empty where there are none."""
+    cells = ((f"`{f.name}`", f.takes, f"`{json.dumps(f.default)}`", f.about.replace("|", r"\|")) for f in infos)
+    rows = [f"| {' | '.join(row)} |" for row in cells]
+    return "\n".join(["| field | takes | default | |", "|---|---|---|---|", *rows]) if rows else ""

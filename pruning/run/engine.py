@@ -35,6 +35,7 @@ from pruning.run.rounds import (
     resumed_round,
 )
 from pruning.training.fine_tuning import steps_per_epoch
+from pruning.training.objective import require_objective
 from pruning.workload import Workload, metric_of
 
 
@@ -70,6 +71,7 @@ def prune(
     model = open_model(workload, device)
     _require_drop(workload, recipe)  # before any work
     if recipe.tuning.epochs:
+        require_objective(workload, recipe.tuning)
         require_loss(workload, model, device)
     groups = chosen_groups(workload, recipe, model)
     context = RunContext(workload, recipe, device, model, groups, cost_model(model, workload.example.to(device)))

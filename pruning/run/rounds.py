@@ -16,6 +16,7 @@ from pruning.evaluation.accuracy import Evaluator
 from pruning.events import Event, Masked, Measured, Repaired, Stage, TuningStep, Warned
 from pruning.model.costs import CostModel
 from pruning.model.devices import Randomness
+from pruning.model.tensors import copies_of, put_into, tensors_of
 from pruning.model.units import Keep, Masks, UnitGroup, apply_masks, masks_of
 from pruning.pipeline.one_shot import Decision, RankedUnits, rank_units
 from pruning.recipe.catalog import kind_of
@@ -23,7 +24,7 @@ from pruning.recipe.recipe import Recipe
 from pruning.repair import NoRepair
 from pruning.repair.mended import mended
 from pruning.repair.repair import Cut
-from pruning.reporting.formatting import worse_than_allowed
+from pruning.reporting.formatting import score_text, worse_than_allowed
 from pruning.training.fine_tuning import Training
 from pruning.training.schedules import Round
 from pruning.workload import Batch, Split, Workload, metric_of
@@ -72,16 +73,6 @@ class RunContext:
         done = mended(repair, Cut(model, before, masks), self.workload, self.device, seed)
         left = dict(done.left)
         return Repaired(number, kind_of(repair), score, done.before, done.after, done.helped, done.seconds, left)
-
-    def tensors(self) -> dict[str, Tensor]:
-        """The parameters and buffers of the model by name, not copies. A state dict would leave some buffers out."""
-        return {**dict(self.model.named_parameters()), **dict(self.model.named_buffers())}
-
-    @torch.no_grad()
-    def restore(self, tensors: Mapping[str, Tensor]) -> None:
-        """Copy these values into the model's own tensors, so that its optimiser and its memory layout stay valid."""
-        for name, tensor in self.tensors().items():
-            tensor.copy_(tensors[name])
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,13 +177,13 @@ def first_round(context: RunContext, plan: Plan, ranked: RankedUnits) -> Current
 
 def resumed_round(context: RunContext, progress: RunState) -> CurrentRound:
     """The round that was interrupted, its model and training as they were. PruningError if the network has changed."""
-    shapes, written = ({n: t.shape for n, t in each.items()} for each in (context.tensors(), progress.tensors))
+    shapes, written = ({n: t.shape for n, t in each.items()} for each in (tensors_of(context.model), progress.tensors))
     if shapes != written:
         raise PruningError(
             f"the run was interrupted and cannot go on: the network of {context.workload.name} has other layers now "
             "than when it began; start the run anew"
         )
-    context.restore(progress.tensors)
+    put_into(context.model, progress.tensors)
     training = _training_of(context, progress.plan, progress.cut.number)
     training.load(progress.training)
     masks = masks_of(context.groups, progress.cut.keep, context.model)
@@ -223,7 +214,7 @@ def carry_out_rounds(
             current = _next_round(context, plan, current)
             keep = current.cut.keep
     except _StopAsked:
-        pass
+        current.training.kept.settle()
     return keep
 
 
@@ -253,8 +244,7 @@ def _round_after(
     done = last.done + (plan.rounds[last.number].steps if number else 0)
     before = None
     if context.recipe.schedule.max_drop is not None:
-        copies = {name: tensor.detach().clone() for name, tensor in context.tensors().items()}
-        before = RoundStart(last.keep, last.reported, copies)
+        before = RoundStart(last.keep, last.reported, copies_of(context.model))
     decision = ranked.decide(context.recipe.amount, progress)
     reported = _masked_event(number, progress, decision)
     return CurrentRound(RoundCut(number, done, decision.keep, reported, before), decision.masks, training)
@@ -268,7 +258,7 @@ def _finish(context: RunContext, plan: Plan, current: CurrentRound, save: Save) 
         yield from _cut_and_repaired(context, cut, current.masks)
         score = yield from _validate(context, plan, current, cut.done, save)
     begun = cut.done if context.recipe.schedule.continuous else 0  # steps that this training took in earlier rounds
-    left = begun + plan.rounds[cut.number].steps - training.done
+    left = 0 if training.kept.over else begun + plan.rounds[cut.number].steps - training.done
     with closing(training.steps(left, current.masks)) as steps:  # closing it puts the model back into evaluation mode
         for step in steps:
             after = cut.done + step.step + 1 - begun  # steps of the whole run
@@ -276,7 +266,28 @@ def _finish(context: RunContext, plan: Plan, current: CurrentRound, save: Save) 
             yield TuningStep(cut.number, step.epoch, after, step.loss)
             if (step.step + 1) % training.per_epoch == 0:
                 score = yield from _validate(context, plan, current, after, save)
-    return score
+                if training.kept.over:
+                    break
+    return (yield from _settled(context, current, score))
+
+
+def _settled(context: RunContext, current: CurrentRound, score: float) -> Generator[Event, None, float]:
+    """Leave the model with the weights that its training keeps, and say so where those are not the last ones.
+
+    Returns their validation score; `score` is that of the last ones.
+    """
+    cut, training = current.cut, current.training
+    over, best = training.kept.over, training.kept.settle()
+    if best is None or best.step == training.done:
+        return score
+    metric = metric_of(context.workload.task)
+    ended = f", and tuning ended after {training.done}" if over else ""
+    yield Warned(
+        f"round {cut.number + 1}: validation {metric.name} was best, {score_text(best.score, metric)}, after "
+        f"{best.step} of {training.total} optimiser steps: these weights are kept{ended}"
+    )
+    yield Measured(cut.number, cut.done + training.done, "validation", best.score, pruned_share(cut.keep))
+    return best.score
 
 
 def _cut_and_repaired(context: RunContext, cut: RoundCut, masks: Masks) -> Generator[Event, None, None]:
@@ -311,11 +322,13 @@ def _validate(
     context: RunContext, plan: Plan, current: CurrentRound, step: int, save: Save
 ) -> Generator[Event, None, float]:
     """Measure and report the validation score, and let `save` keep the state of the run."""
-    cut, training = current.cut, current.training
-    measured = context.validated(cut.number, step, cut.keep)
+    cut, training, metric = current.cut, current.training, metric_of(context.workload.task)
+    with training.kept.validated():
+        measured = context.validated(cut.number, step, cut.keep)
+        training.kept.note(measured.score, training.done, lambda one, other: metric.drop(one - other) < 0)
     yield measured
     randomness = Randomness.now(context.device)
-    yield from save(RunState(plan, cut, step, measured.score, context.tensors(), training.state(), randomness))
+    yield from save(RunState(plan, cut, step, measured.score, tensors_of(context.model), training.state(), randomness))
     return measured.score
 
 
@@ -323,7 +336,7 @@ def _take_back(
     context: RunContext, cut: RoundCut, before: RoundStart, lost: float, drop: float
 ) -> Generator[Event, None, None]:
     """Undo the round. The earlier cut and its score are reported again: the last events describe the run's result."""
-    context.restore(before.tensors)
+    put_into(context.model, before.tensors)
     back = f"of round {cut.number}" if cut.number else "before any cut"
     worse = worse_than_allowed(lost, drop, metric_of(context.workload.task))
     yield Warned(f"round {cut.number + 1}: validation {worse}: the result is the network {back}")

@@ -7,13 +7,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import SGD, AdamW, Optimizer
-from torch.optim.lr_scheduler import OneCycleLR
 
 from pruning.model.devices import drawn_by, mixed_precision
 from pruning.model.patching import training, training_tried
 from pruning.model.units import Masks
+from pruning.training.kept_weights import KeptWeights
 from pruning.training.loss_terms import LossTerm, Moment
+from pruning.training.objective import task_loss
+from pruning.training.optimisers import learning_rate_of, optimiser_of
 from pruning.training.tuning import Tuning
 from pruning.workload import Batch, Split, Workload, shuffled
 
@@ -41,10 +42,10 @@ def steps_per_epoch(tuning: Tuning, split: Split) -> int:
 
 
 class Training:
-    """One cycle of the learning rate over `total` optimiser steps, taken part by part with the masks of each part.
+    """One curve of the learning rate over `total` optimiser steps, taken part by part with the masks of each part.
 
     The model is trained in place. Between parts it may be scored and cut further; its optimiser goes on as it was.
-    `terms` are added to the task's loss.
+    `terms` are added to the task's loss. `kept` says which weights are validated, and is settled after each part.
 
     Nothing is compiled: on a CPU `torch.compile` takes 50 s for the sample CNN, whose steps then take three times as
     long (its max pooling), and a training of a page lasts a minute.
@@ -64,12 +65,9 @@ class Training:
         self.terms = tuple(terms)
         self.total, self.done = total, 0
         self.per_epoch = steps_per_epoch(tuning, workload.train)
-        self._optimiser = _optimiser(tuning, model)
-        # a way up of no steps at all, which a fifth of five steps is, makes torch divide by zero
-        rise = max(0.2, 1.5 / max(total, 2))
-        self._cycle = OneCycleLR(
-            self._optimiser, max_lr=tuning.learning_rate, total_steps=max(total, 2), pct_start=rise
-        )
+        self.kept = KeptWeights(model, tuning.average, tuning.patience)
+        self._optimiser = optimiser_of(tuning, model)
+        self._learning_rate = learning_rate_of(tuning, self._optimiser, total)
         self._generator = torch.Generator().manual_seed(seed)
         self._epoch_began = self._generator.get_state()
         self._batches: Iterator[Batch] = iter(())
@@ -82,6 +80,8 @@ class Training:
         Masks are applied again after every optimiser step. Reading a loss waits for the device, hence `every`.
         """
         remask = masker(self.model, masks, self.device)
+        if count:
+            self.kept.begin()
         with training(self.model):
             yield from self._steps(count, remask, every)
 
@@ -91,19 +91,21 @@ class Training:
         return {
             "done": self.done,
             "optimiser": self._optimiser.state_dict(),
-            "cycle": self._cycle.state_dict(),
+            "learning_rate": self._learning_rate.state_dict(),
             "generator": self._generator.get_state() if between_epochs else self._epoch_began,
             "terms": [dict(term.state()) for term in self.terms],
+            "kept": self.kept.state(),
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Go on where a training of the same model stood when it gave this `state`."""
         self.done = state["done"]
         self._optimiser.load_state_dict(state["optimiser"])
-        self._cycle.load_state_dict(state["cycle"])
+        self._learning_rate.load_state_dict(state["learning_rate"])
         self._generator.set_state(state["generator"])
         for term, its in zip(self.terms, state["terms"], strict=True):
             term.load(its)
+        self.kept.load(state["kept"])
         self._behind = self.done % self.per_epoch
         if self._behind:
             self._batches = self._epoch()
@@ -140,8 +142,8 @@ class Training:
         with ExitStack() as around:
             for term in self.terms:
                 around.enter_context(term.around(self.model))
-            loss = self.workload.task.loss(self.model, batch)
-            moment = Moment(self.model, batch, loss, self.done, self.total)
+            loss, seen = task_loss(self.workload.task, self.model, batch, self.tuning)
+            moment = Moment(self.model, seen, loss, self.done, self.total)
             return sum((term.added(moment) for term in self.terms), loss)
 
     def _steps(self, count: int, remask: Callable[[], None], every: int) -> Iterator[Step]:
@@ -160,7 +162,8 @@ class Training:
             for term in self.terms:
                 term.after_step(self.model)
             remask()
-            self._cycle.step()
+            self.kept.follow()
+            self._learning_rate.step()
             self.done += 1
             if step % every == 0 or in_epoch == self.per_epoch - 1 or position == count - 1:
                 yield Step(step // self.per_epoch, step, self.total, float(loss.detach()))
@@ -200,12 +203,3 @@ def masker(model: nn.Module, masks: Masks, device: torch.device) -> Callable[[],
             torch._foreach_mul_(bits, factors)  # type: ignore[attr-defined]
 
     return remask
-
-
-def _optimiser(tuning: Tuning, model: nn.Module) -> Optimizer:
-    learnable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    # one kernel for the whole step: on a CPU AdamW takes 0.45 to 0.65 of the time, SGD 0.65 to 0.85
-    fused = all(parameter.is_floating_point() for parameter in learnable)
-    if tuning.optimiser == "sgd":
-        return SGD(learnable, lr=tuning.learning_rate, momentum=0.9, nesterov=True, fused=fused)
-    return AdamW(learnable, lr=tuning.learning_rate, weight_decay=1e-4, fused=fused)

@@ -12,6 +12,8 @@ from pruning.granularities import GRANULARITIES
 from pruning.options.constraints import ranges
 from pruning.recipe.catalog import CHOICES
 from pruning.recipe.recipe import from_dict, to_dict
+from pruning.recipe.reference import field_infos
+from pruning.training.tuning import Tuning
 
 
 def reported(*options: str) -> str:
@@ -68,7 +70,9 @@ def test_the_page_of_documentation_has_a_section_for_each(tables: dict[str, list
     expected = ["# Choices"]
     for choice, rows in tables.items():
         expected += [f"## {choice}", *(f"### `{row['kind']}`" for row in rows)]
-    assert headings == expected
+    assert headings == [*expected, "## tuning"]
+    tuning = page.split("## tuning")[1]
+    assert all(f"| `{field.name}` | {field.takes} |" in tuning for field in field_infos(Tuning))
     for rows in tables.values():
         for row in rows:
             assert row["about"] in page and all(
@@ -83,3 +87,4 @@ def test_people_read_all_kinds_as_tables(tables: dict[str, list[dict[str, Any]]]
     for choice, rows in tables.items():
         assert f"{choice}: {CHOICES[choice].question}" in read
         assert all(row["kind"] in read for row in rows)
+    assert "tuning: " in read and all(field.name in read for field in field_infos(Tuning))

@@ -101,6 +101,21 @@ def test_every_choice_is_written_with_its_values(field, choice, plain):
     assert to_dict(recipe)[field] == plain and from_dict({"version": 1, "workload": "m", field: plain}) == recipe
 
 
+def test_what_came_later_in_tuning_is_written_only_where_it_is_used():
+    old = {"epochs": 2, "optimiser": "adamw", "learning_rate": 0.003, "batch_size": 128, "images_per_epoch": None}
+    assert to_dict(Recipe("m"))["tuning"] == old and Recipe("m").name == "7f339951"
+    said = {"curve": "cosine", "warm_up": 0.1, "weight_decay": 0.0, "momentum": 0.5, "average": 0.99}
+    more = {"label_smoothing": 0.1, "mixup": 0.2, "patience": 3}
+    recipe = Recipe("m", tuning=Tuning(**said, **more))
+    assert to_dict(recipe)["tuning"] == old | said | more and from_json(to_json(recipe)) == recipe
+
+
+def test_patience_needs_a_training_for_each_round():
+    with pytest.raises(RecipeError, match=r"tuning\.patience .* schedule polynomial_decay has one training for all"):
+        Recipe("m", schedule=PolynomialDecay(), tuning=Tuning(patience=2))
+    assert Recipe("m", schedule=Polynomial(), tuning=Tuning(patience=2)).tuning.patience == 2
+
+
 def test_what_is_not_given_has_its_default():
     assert from_json('{"version": 1, "workload": "m"}') == Recipe("m")
 

@@ -17,7 +17,7 @@ from pruning.granularities import GRANULARITIES
 from pruning.options.constraints import Between, ranges
 from pruning.recipe import catalog
 from pruning.recipe.catalog import rest_rows, rows_of
-from pruning.recipe.compatibility import incompatibility
+from pruning.recipe.compatibility import incompatibility, untimely_patience
 from pruning.recipe.recipe import Recipe, from_json, to_json
 from pruning.selection.amounts import AMOUNTS, PerLayer
 from pruning.selection.scopes import SCOPES
@@ -75,9 +75,9 @@ def made_of(made: type[Any]) -> Any:
 @st.composite
 def tunings(draw) -> Tuning:
     batch = draw(st.integers(2, 512))
+    drawn = draw(built(Tuning).filter(lambda tuning: tuning.images_per_epoch is None))
     images = draw(st.one_of(st.none(), st.integers(batch, 10**6)))
-    rate = draw(st.floats(0, 10, exclude_min=True, exclude_max=True))
-    return Tuning(draw(st.integers(0, 50)), draw(st.sampled_from(["adamw", "sgd"])), rate, batch, images)
+    return dataclasses.replace(drawn, batch_size=batch, images_per_epoch=images)
 
 
 TABLES = (CRITERIA, GRANULARITIES, SCOPES, AMOUNTS, SCHEDULES)
@@ -90,9 +90,9 @@ def recipes(draw) -> Recipe:
     assume(not incompatibility(*choices[:4]))
     whole = draw(st.lists(names, max_size=3, unique=True))
     assume(not set(whole) & set(getattr(choices[3], "shares", ())))
-    return Recipe(
-        draw(st.text(max_size=10)), *choices, draw(tunings()), frozenset(whole), draw(st.integers(0, 2**31 - 1))
-    )
+    tuning = draw(tunings())
+    assume(not untimely_patience(choices[4], tuning))
+    return Recipe(draw(st.text(max_size=10)), *choices, tuning, frozenset(whole), draw(st.integers(0, 2**31 - 1)))
 
 
 def rows_of_places() -> list[tuple[str, Mapping[str, type[Any]]]]:
@@ -142,6 +142,20 @@ def test_a_number_out_of_range_is_named_with_its_full_path(place, kind, made, da
         from_json(json.dumps({"version": 1, "workload": "m", outer: nested(inner, choice)}))
     assert str(caught.value).startswith(f"{place}.{name}{'.a' if in_a_mapping else ''} is {number}")
     assert ("; it is 0 or more" if limits.beyond else "; it lies ") in str(caught.value)
+
+
+TUNED = sorted(ranges(Tuning).items())
+
+
+@pytest.mark.parametrize("name, limits", TUNED, ids=[name for name, _ in TUNED])
+@given(data=st.data())
+def test_a_number_of_tuning_out_of_range_is_named_with_its_full_path(name, limits, data):
+    number = data.draw(
+        st.one_of(st.integers(-(10**12), int(limits.low) - 1), st.integers(int(limits.high) + 1, 10**12))
+    )
+    with pytest.raises(RecipeError) as caught:
+        from_json(json.dumps({"version": 1, "workload": "m", "tuning": {name: number}}))
+    assert str(caught.value).startswith(f"tuning.{name} is {number}") and "; it lies " in str(caught.value)
 
 
 def test_every_row_of_every_table_can_be_drawn():

@@ -53,6 +53,8 @@ def test_every_kind_of_the_short_tables_is_shown_by_its_controls_and_given_back(
         replace(QUICK, amount=Budget("macs", 0.4), granularity=Channels()),
         replace(QUICK, amount=PerLayer({"fc2": 0.25}, rest=Budget("parameters", 0.35)), granularity=Weights()),
         replace(QUICK, schedule=PolynomialDecay(0.25, 2, 8, 2, 2.0), tuning=Tuning(epochs=4, images_per_epoch=256)),
+        replace(QUICK, tuning=Tuning(1, "sgd", 0.1, 64, None, "cosine", 0.05, 5e-4, 0.85, 0.9995, 0.15, 0.35, 4)),
+        replace(QUICK, tuning=Tuning(weight_decay=0.0, momentum=0.0)),
         replace(QUICK, schedule=Geometric(0.33)),
         replace(QUICK, schedule=Until(0.02, 4), seed=9),
     ],
@@ -87,6 +89,24 @@ def test_every_granularity_is_shown_or_says_that_the_network_has_none(app: AppTe
         assert "estimated" in strip(app) or "measured" in strip(app)
     else:
         assert f"no {GRANULARITIES[kind].unit} in this network can be pruned" in app.error[0].value
+
+
+def test_all_of_tuning_is_drawn_once_and_an_empty_box_says_what_counts(app: AppTest) -> None:
+    opened(app, QUICK)
+    drawn = [str(element.key) for element in [*app.slider, *app.number_input, *app.selectbox] if element.key]
+    drawn += [str(element.key) for element in app.get("button_group")]
+    assert sorted(key for key in drawn if key.startswith("tuning.")) == sorted(
+        f"tuning.{f.name}" for f in fields(Tuning)
+    )
+    words = {"weight_decay": "by optimiser", "momentum": "by curve", "patience": "no limit", "images_per_epoch": "all"}
+    for field, word in words.items():
+        assert app.number_input(key=f"tuning.{field}").placeholder == word
+
+
+def test_a_patience_that_does_not_fit_the_schedule_says_what_to_choose(app: AppTest) -> None:
+    opened(app, replace(QUICK, tuning=Tuning(patience=2)))
+    app.selectbox(key="schedule").set_value("polynomial_decay").run()
+    assert "leave tuning.patience empty" in app.error[0].value
 
 
 def test_a_field_that_is_changed_changes_the_recipe(app: AppTest) -> None:

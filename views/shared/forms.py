@@ -103,32 +103,31 @@ def _is_share(limits: Between | None) -> bool:
 
 
 def _control(key: str, label: str, help: str, hint: Any, limits: Between, share: bool, default: Any) -> None:
-    """A slider where the range has a step, else a box."""
+    """A slider where the range has a step, else a box; a box too where the number may be left out."""
+    fraction = float in (hint, *get_args(hint))
     if share:
         low, high, step = 100 * limits.low, 100 * limits.high, 100 * (limits.step or 0.01)
         st.slider(label, low, high, step=step, key=key, format=f"%.{1 if step < 1 else 0}f %%", help=help)
     elif hint is float and limits.step is not None and not limits.above:
         decimals = min(max(0, 1 - math.floor(math.log10(limits.step))), 12)
         st.slider(label, limits.low, limits.high, step=limits.step, key=key, format=f"%.{decimals}f", help=help)
-    elif hint is float:
+    elif fraction:
         low = math.nextafter(limits.low, limits.high) if limits.above else limits.low
         step = limits.step or (limits.high - limits.low) / 1000
         st.number_input(
-            label,
-            low,
-            float(limits.high),
-            value=None,
-            step=step,
-            format="%g",
-            key=key,
-            help=help,
-            placeholder=str(default),
-        )
+            label, low, float(limits.high), value=None, step=step, format="%g", key=key, help=help,
+            placeholder=_in_an_empty_box(limits, default),
+        )  # fmt: skip
     else:
         st.number_input(
             label, int(limits.low), int(limits.high), value=None, step=int(limits.step or 1), key=key, help=help,
-            placeholder=_("all") if default is None else str(default),
+            placeholder=_in_an_empty_box(limits, default),
         )  # fmt: skip
+
+
+def _in_an_empty_box(limits: Between, default: Any) -> str:
+    """What stands in grey where nothing is given."""
+    return _(limits.empty or "by itself") if default is None else str(default)
 
 
 def _pick(label: str, options: Sequence[Any], key: str, help: str, **events: Any) -> None:

@@ -23,6 +23,7 @@ from views.shared.state import shared_state
 
 STEPS = 200  # positions of the threshold slider
 OFTEN = ("epochs", "images_per_epoch")  # what of tuning is changed often; the rest is folded away
+OPTIMISER = ("optimiser", "learning_rate", "curve", "warm_up", "weight_decay", "momentum", "batch_size")
 
 
 def rows(choice: str) -> Mapping[str, type[Any]]:
@@ -224,8 +225,10 @@ def healing() -> None:
     st.subheader(_("Fine-tuning"))
     forms.draw(_prefix("schedule"), _choice("schedule"))
     forms.draw("tuning", Tuning, only=OFTEN)
+    with st.expander(_("Averages, smoothing, early stopping")):
+        forms.draw("tuning", Tuning, only=[f for f in _fields(Tuning) if f not in (*OFTEN, *OPTIMISER)])
     with st.expander(_("Optimiser")):
-        forms.draw("tuning", Tuning, only=[f for f in _fields(Tuning) if f not in OFTEN])
+        forms.draw("tuning", Tuning, only=OPTIMISER)
         st.number_input(_("seed"), 0, 2**31 - 1, key="seed", help=_("The same seed gives the same run."))
 
 
@@ -239,13 +242,9 @@ def _recipe(amount: Any = None) -> Recipe:
     shares = {layer: share for layer, share in state.overrides.items() if layer not in state.whole}
     return Recipe(
         workload=st.session_state.workload,
-        criterion=_read("criterion"),
-        granularity=_read("granularity"),
-        scope=_read("scope"),
         amount=PerLayer(shares, rest=amount) if shares else amount,
-        schedule=_read("schedule"),
         tuning=forms.read("tuning", Tuning),
         keep_whole=frozenset(state.whole),
         seed=st.session_state.seed,
-        repair=_read("repair"),
+        **{choice: _read(choice) for choice in CHOICES if choice != "amount"},
     )
