@@ -252,6 +252,7 @@ class Workload:
         data: What the data is, in words.
         checkpoints: Earlier states of the model by name, each a maker of a state dict with the model's own keys:
             `initial` are the weights before training; the criterion `change` compares with one.
+        teachers: Trained networks for the same inputs by name, each a maker; distillation can learn from one.
 
     Examples:
         >>> x, y = torch.randn(30, 6), torch.arange(30) % 2
@@ -271,6 +272,7 @@ class Workload:
     task: Task
     data: str = ""
     checkpoints: Mapping[str, Callable[[], Mapping[str, Tensor]]] = field(default_factory=dict, hash=False)
+    teachers: Mapping[str, Callable[[], nn.Module]] = field(default_factory=dict, hash=False)
 
 
 Workloads = dict[str, Callable[[], Workload]]

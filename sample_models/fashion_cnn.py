@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from pruning.workload import Workload
 from sample_models import shipped
+from sample_models.teachers import TEACHERS
 
 NAME = "fashion_cnn"
 
@@ -45,4 +46,4 @@ def build() -> FashionCNN:
 
 def workload() -> Workload:
     """`fashion_cnn` on Fashion-MNIST; reads the data and the weights."""
-    return shipped.workload(NAME, FashionCNN, build)
+    return shipped.workload(NAME, FashionCNN, build, teachers=TEACHERS)

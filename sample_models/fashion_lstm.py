@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from pruning.workload import Workload
 from sample_models import fashion_mnist, shipped
+from sample_models.teachers import TEACHERS
 
 NAME = "fashion_lstm"
 
@@ -44,4 +45,4 @@ def build() -> FashionLSTM:
 
 def workload() -> Workload:
     """`fashion_lstm` on Fashion-MNIST; reads the data and the weights."""
-    return shipped.workload(NAME, FashionLSTM, build, augment=fashion_mnist.flipped)
+    return shipped.workload(NAME, FashionLSTM, build, augment=fashion_mnist.flipped, teachers=TEACHERS)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from pruning.workload import Workload
 from sample_models import fashion_mnist, shipped
+from sample_models.teachers import TEACHERS
 
 NAME = "fashion_vit"
 
@@ -77,4 +78,4 @@ def build() -> FashionViT:
 
 def workload() -> Workload:
     """`fashion_vit` on Fashion-MNIST; reads the data and the weights."""
-    return shipped.workload(NAME, FashionViT, build, augment=fashion_mnist.flipped)
+    return shipped.workload(NAME, FashionViT, build, augment=fashion_mnist.flipped, teachers=TEACHERS)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from pruning.workload import Workload
 from sample_models import shipped
+from sample_models.teachers import TEACHERS
 
 NAME = "lenet_300_100"
 
@@ -43,4 +44,4 @@ def build() -> LeNet300100:
 
 def workload() -> Workload:
     """`lenet_300_100` on Fashion-MNIST; reads the data and the weights."""
-    return shipped.workload(NAME, LeNet300100, build)
+    return shipped.workload(NAME, LeNet300100, build, teachers=TEACHERS)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from pruning.workload import Workload
 from sample_models import shipped
+from sample_models.teachers import TEACHERS
 
 NAME = "mlp_128"
 
@@ -42,4 +43,4 @@ def build() -> MLP:
 
 def workload() -> Workload:
     """`mlp_128` on Fashion-MNIST; reads the data and the weights."""
-    return shipped.workload(NAME, MLP, build)
+    return shipped.workload(NAME, MLP, build, teachers=TEACHERS)

@@ -2,7 +2,7 @@
 
 import functools
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import safetensors
@@ -56,6 +56,7 @@ def workload(
     network: Callable[[], nn.Module],
     build: Callable[[], nn.Module],
     augment: Callable[[Tensor, torch.Generator], Tensor] | None = None,
+    teachers: Mapping[str, Callable[[], nn.Module]] | None = None,
 ) -> Workload:
     """A sample model on Fashion-MNIST. `network` makes the untrained network, `build` one with the shipped weights.
 
@@ -72,4 +73,5 @@ def workload(
         task=Classification(fashion_mnist.CLASSES),
         data=fashion_mnist.ABOUT,
         checkpoints={"initial": functools.partial(initial_weights, name, network)},
+        teachers=teachers or {},
     )

@@ -11,6 +11,7 @@ from pruning.recipe.recipe import Recipe
 from pruning.repair import REPAIRS, Repair
 from pruning.selection.amounts import Amount, Sparsity
 from pruning.selection.scopes import SCOPES, Scope
+from pruning.training.distillation import DISTILLATIONS, Distillation
 from pruning.training.schedules import SCHEDULES, Schedule
 from pruning.training.tuning import Tuning
 
@@ -32,6 +33,7 @@ def recipe_of(
     keep_whole: Collection[str] | None = None,
     seed: int | None = None,
     repair: str | Repair | None = None,
+    distillation: str | Distillation | None = None,
 ) -> Recipe:
     """The recipe, its other fields by default. RecipeError where two arguments say the same thing."""
     given = {
@@ -46,6 +48,7 @@ def recipe_of(
         "keep_whole": keep_whole,
         "seed": seed,
         "repair": repair,
+        "distillation": distillation,
     }
     if recipe is not None:
         if beside := [name for name, value in given.items() if value is not None]:
@@ -62,6 +65,7 @@ def recipe_of(
         "scope": None if scope is None else choice("scope", scope, SCOPES),
         "schedule": None if schedule is None else choice("schedule", schedule, SCHEDULES),
         "repair": None if repair is None else choice("repair", repair, REPAIRS),
+        "distillation": None if distillation is None else choice("distillation", distillation, DISTILLATIONS),
         "amount": amount if sparsity is None else Sparsity(sparsity),
         "tuning": tuning if epochs is None else Tuning(epochs=epochs),
         "keep_whole": keep_whole,

@@ -23,6 +23,7 @@ from pruning.run.experiment import prune_within_memory
 from pruning.run.interruption import stop_on_interrupt
 from pruning.selection.amounts import Amount
 from pruning.selection.scopes import Scope
+from pruning.training.distillation import Distillation
 from pruning.training.schedules import Schedule
 from pruning.training.tuning import Tuning
 from pruning.workload import Task, Workload
@@ -51,6 +52,7 @@ def prune(
     device: str | torch.device | None = None,
     progress: bool = True,
     repair: str | Repair | None = None,
+    distillation: str | Distillation | None = None,
 ) -> PruningResult:
     """Prune a trained model, fine-tune it, and measure it before, between and after.
 
@@ -82,6 +84,8 @@ def prune(
         device: Where to compute; the accelerator if there is one.
         progress: Whether a progress bar is shown, if tqdm is installed.
         repair: How the model is put right after each cut, without labels: "least_squares", "batchnorm", "block", ...
+        distillation: What the model learns from a teacher while it is tuned: "logits", "outputs", "features". The
+            teacher is the given model, or one of the workload's teachers.
 
     Returns:
         The pruned model in eval mode with its stages; it draws itself in a notebook, and `save` writes verified files.
@@ -125,6 +129,7 @@ def prune(
         keep_whole=keep_whole,
         seed=seed,
         repair=repair,
+        distillation=distillation,
     )
     # what is written down is what was done: another workload makes another recipe, with another name
     asked = replace(asked, workload=workload.name)

@@ -66,7 +66,7 @@ def pickled(workload: Workload) -> bytes:
             "another process gets a model that was not imported from a file by cloudpickle, which is not installed; "
             "pip install cloudpickle"
         ) from None
-    scored = replace(workload, train=workload.validation, checkpoints={})
+    scored = replace(workload, train=workload.validation, checkpoints={}, teachers={})
     try:
         return cloudpickle.dumps(scored)
     except Exception as error:  # a class may raise whatever it likes while it is pickled

@@ -25,7 +25,8 @@ class ModelView:
     """A workload as it is before anything is pruned.
 
     `score` is the dense model's on all `samples` of the validation split, and `metric` says what it is; `at_chance` is
-    a sentence where it is no better than guessing, else empty. `checkpoints` name its earlier states.
+    a sentence where it is no better than guessing, else empty. `checkpoints` name its earlier states, `teachers`
+    networks that it can learn from.
     """
 
     name: str
@@ -37,6 +38,7 @@ class ModelView:
     samples: int
     costs: Costs
     checkpoints: tuple[str, ...] = ()
+    teachers: tuple[str, ...] = ()
     metric: Metric = ACCURACY
     at_chance: str = ""
 

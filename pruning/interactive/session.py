@@ -39,8 +39,6 @@ from pruning.repair.mended import Mended, Mender
 from pruning.selection.amounts import PerLayer
 from pruning.selection.ranking import Ranking, rank
 from pruning.selection.scopes import Scope
-from pruning.training.schedules import OneShot
-from pruning.training.tuning import Tuning
 from pruning.workload import Workload, Workloads
 
 
@@ -123,6 +121,7 @@ class PreviewSession:
             samples=len(known.scores),
             costs=costs(model, example),
             checkpoints=tuple(workload.checkpoints),
+            teachers=tuple(workload.teachers),
             metric=known.metric,
             at_chance=guessing(known.score, len(known.scores), len(workload.task.classes), known.metric),
         )
@@ -286,4 +285,6 @@ def _selection(recipe: Recipe) -> Recipe:
     """The recipe without what does not change which units are pruned in one shot: equal selections share their
     caches.
     """
-    return replace(recipe, schedule=OneShot(), tuning=Tuning(), repair=NoRepair())
+    criterion, granularity, scope, amount = recipe.criterion, recipe.granularity, recipe.scope, recipe.amount
+    kept = recipe.keep_whole
+    return Recipe(recipe.workload, criterion, granularity, scope, amount, keep_whole=kept, seed=recipe.seed)

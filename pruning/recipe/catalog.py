@@ -15,6 +15,7 @@ from pruning.options.constraints import Between, field_types, ranges
 from pruning.repair import REPAIRS, Repair
 from pruning.selection.amounts import AMOUNTS, Amount, PerLayer, Rest
 from pruning.selection.scopes import SCOPES, Scope
+from pruning.training.distillation import DISTILLATIONS, Distillation
 from pruning.training.schedules import SCHEDULES, Schedule
 
 
@@ -34,6 +35,9 @@ CHOICES: dict[str, Choice] = {
     "amount": Choice("How much is pruned?", Amount, AMOUNTS),
     "schedule": Choice("In how many rounds, along which curve, how often?", Schedule, SCHEDULES),
     "repair": Choice("How is a cut network put right before any training?", Repair, REPAIRS),
+    "distillation": Choice(
+        "What does the network learn from a teacher while it is tuned?", Distillation, DISTILLATIONS
+    ),
 }
 
 _WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}

@@ -14,6 +14,7 @@ from pruning.recipe.serialization import from_plain, short, to_plain
 from pruning.repair import NoRepair, Repair
 from pruning.selection.amounts import Amount, PerLayer, Sparsity
 from pruning.selection.scopes import Global, Scope
+from pruning.training.distillation import Distillation, NoDistillation
 from pruning.training.schedules import OneShot, Schedule
 from pruning.training.tuning import Tuning
 
@@ -35,6 +36,7 @@ class Recipe:
         keep_whole: Names of layers that lose nothing, in any collection; kept as a set.
         seed: Decides every random choice, from 0.
         repair: How the network is put right after each cut, without training.
+        distillation: What the network learns from a teacher while it is tuned.
 
     Raises:
         RecipeError: A value is out of its range, or two choices do not go together.
@@ -55,6 +57,7 @@ class Recipe:
     keep_whole: frozenset[str] = frozenset()
     seed: Annotated[int, Between(0, 2**31 - 1)] = 0
     repair: Annotated[Repair, Later()] = field(default_factory=NoRepair)
+    distillation: Annotated[Distillation, Later()] = field(default_factory=NoDistillation)
 
     def __post_init__(self) -> None:
         if isinstance(self.keep_whole, str):

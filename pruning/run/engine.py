@@ -34,6 +34,7 @@ from pruning.run.rounds import (
     pruned_share,
     resumed_round,
 )
+from pruning.training.distillation.teachers import teacher_of
 from pruning.training.fine_tuning import steps_per_epoch
 from pruning.training.objective import require_objective
 from pruning.workload import Workload, metric_of
@@ -73,8 +74,11 @@ def prune(
     if recipe.tuning.epochs:
         require_objective(workload, recipe.tuning)
         require_loss(workload, model, device)
+    teacher = teacher_of(workload, recipe.distillation, recipe.tuning, model, device)
     groups = chosen_groups(workload, recipe, model)
-    context = RunContext(workload, recipe, device, model, groups, cost_model(model, workload.example.to(device)))
+    context = RunContext(
+        workload, recipe, device, model, groups, cost_model(model, workload.example.to(device)), teacher
+    )
     stoppable = context.stoppable(stop)
     if progress is None:
         plan, ranked = yield from _planned(context)

@@ -26,6 +26,7 @@ from pruning.repair.mended import mended
 from pruning.repair.repair import Cut
 from pruning.reporting.formatting import score_text, worse_than_allowed
 from pruning.training.fine_tuning import Training
+from pruning.training.loss_terms import LossTerm
 from pruning.training.schedules import Round
 from pruning.workload import Batch, Split, Workload, metric_of
 
@@ -34,7 +35,10 @@ Stop = Callable[[], bool]
 
 @dataclass(frozen=True, eq=False)
 class RunContext:
-    """What stays the same throughout a run, but for the values of the model: it is pruned and fine-tuned in place."""
+    """What stays the same throughout a run, but for the values of the model: it is pruned and fine-tuned in place.
+
+    `teacher` is what it learns from while it is tuned, None where nobody teaches.
+    """
 
     workload: Workload
     recipe: Recipe
@@ -42,6 +46,7 @@ class RunContext:
     model: nn.Module
     groups: list[UnitGroup]
     cost: CostModel
+    teacher: nn.Module | None = None
 
     @property
     def example(self) -> Tensor:
@@ -224,7 +229,15 @@ def _training_of(context: RunContext, plan: Plan, number: int) -> Training:
     rounds = plan.rounds if continuous else plan.rounds[:1]  # where each has its own, all are equally long
     seed = recipe.seed if continuous else recipe.seed + number
     steps = sum(each.steps for each in rounds)
-    return Training(context.model, context.workload, recipe.tuning, steps, context.device, seed)
+    return Training(context.model, context.workload, recipe.tuning, steps, context.device, seed, _terms(context))
+
+
+def _terms(context: RunContext) -> list[LossTerm]:
+    """What the recipe adds to the task's loss."""
+    if context.teacher is None:
+        return []
+    term = context.recipe.distillation.term(context.workload, context.model, context.teacher)
+    return [term] if term else []
 
 
 def _next_round(context: RunContext, plan: Plan, current: CurrentRound) -> CurrentRound:

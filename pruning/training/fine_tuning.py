@@ -1,7 +1,7 @@
 """What happens between rounds: a training loop that keeps pruned values at zero and data on the device."""
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +12,8 @@ from pruning.model.devices import drawn_by, mixed_precision
 from pruning.model.patching import training, training_tried
 from pruning.model.units import Masks
 from pruning.training.kept_weights import KeptWeights
-from pruning.training.loss_terms import LossTerm, Moment
-from pruning.training.objective import task_loss
+from pruning.training.loss_terms import LossTerm
+from pruning.training.objective import total_loss
 from pruning.training.optimisers import learning_rate_of, optimiser_of
 from pruning.training.tuning import Tuning
 from pruning.workload import Batch, Split, Workload, shuffled
@@ -139,12 +139,8 @@ class Training:
 
     def _loss(self, batch: Batch) -> Tensor:
         """The task's loss on the batch with all that is added to it."""
-        with ExitStack() as around:
-            for term in self.terms:
-                around.enter_context(term.around(self.model))
-            loss, seen = task_loss(self.workload.task, self.model, batch, self.tuning)
-            moment = Moment(self.model, seen, loss, self.done, self.total)
-            return sum((term.added(moment) for term in self.terms), loss)
+        task, tuning = self.workload.task, self.tuning
+        return total_loss(task, self.terms, self.model, batch, tuning, self.done, self.total)
 
     def _steps(self, count: int, remask: Callable[[], None], every: int) -> Iterator[Step]:
         self._catch_up()

@@ -1,4 +1,7 @@
-"""The task's loss on a batch: as the task has it, or cross entropy with smoothed labels and mixed images."""
+"""The loss of a step: the task's, or cross entropy with smoothed labels and mixed images, and what is added to it."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
 
 import torch
 from torch import Tensor, nn
@@ -6,6 +9,7 @@ from torch.distributions import Beta
 from torch.nn import functional as F
 
 from pruning.errors import RecipeError
+from pruning.training.loss_terms import LossTerm, Moment
 from pruning.training.tuning import Tuning
 from pruning.workload import Batch, Classification, Task, Workload
 
@@ -33,6 +37,18 @@ def task_loss(task: Task, model: nn.Module, batch: Batch, tuning: Tuning) -> tup
     logits = model(inputs)
     own, other = (F.cross_entropy(logits, t, label_smoothing=tuning.label_smoothing) for t in (targets, others))
     return (share * own + (1.0 - share) * other if tuning.mixup else own), (inputs, targets)
+
+
+def total_loss(
+    task: Task, terms: Sequence[LossTerm], model: nn.Module, batch: Batch, tuning: Tuning, step: int, steps: int
+) -> Tensor:
+    """The task's loss on a batch with all that is added to it, at a step of so many: a differentiable scalar."""
+    with ExitStack() as around:
+        for term in terms:
+            around.enter_context(term.around(model))
+        loss, seen = task_loss(task, model, batch, tuning)
+        moment = Moment(model, seen, loss, step, steps)
+        return sum((term.added(moment) for term in terms), loss)
 
 
 def mixed(inputs: Tensor, targets: Tensor, alpha: float) -> tuple[Tensor, Tensor, float]:

@@ -81,6 +81,7 @@ def tunings(draw) -> Tuning:
 
 
 TABLES = (CRITERIA, GRANULARITIES, SCOPES, AMOUNTS, SCHEDULES)
+LATER = ("repair", "distillation")
 CHOICES = [st.one_of([built(made) for made in rows.values()]) for rows in TABLES]
 
 
@@ -92,7 +93,9 @@ def recipes(draw) -> Recipe:
     assume(not set(whole) & set(getattr(choices[3], "shares", ())))
     tuning = draw(tunings())
     assume(not untimely_patience(choices[4], tuning))
-    return Recipe(draw(st.text(max_size=10)), *choices, tuning, frozenset(whole), draw(st.integers(0, 2**31 - 1)))
+    later = {name: draw(st.one_of([built(made) for made in catalog.CHOICES[name].rows.values()])) for name in LATER}
+    seed = draw(st.integers(0, 2**31 - 1))
+    return Recipe(draw(st.text(max_size=10)), *choices, tuning, frozenset(whole), seed, **later)
 
 
 def rows_of_places() -> list[tuple[str, Mapping[str, type[Any]]]]:

@@ -43,6 +43,7 @@ from pruning.run.experiment import RunResult, carry_out
 from pruning.run.rounds import RunState
 from pruning.selection.amounts import Sparsity
 from pruning.selection.scopes import Global, WithinLayer
+from pruning.training.distillation import Features, Logits, Outputs
 from pruning.training.fine_tuning import Training, tune
 from pruning.training.schedules import Polynomial, PolynomialDecay, Until
 from pruning.training.tuning import Tuning
@@ -101,6 +102,16 @@ def trained() -> Workload:
         return fresh.eval()
 
     return replace(work, build=build)
+
+
+def taught_by_another() -> Workload:
+    """Building the teacher draws from the global generator."""
+
+    def wide() -> nn.Module:
+        torch.rand(5)
+        return seeded(lambda: nn.Sequential(nn.Linear(6, 30), nn.ReLU(), nn.Dropout(0.5), nn.Linear(30, 3)), 9)
+
+    return replace(drawing(), teachers={"wide": wide})
 
 
 DECAY = PolynomialDecay(0.2, 2, 8, 3)
@@ -171,6 +182,18 @@ CASES: dict[str, tuple[Workload, Recipe]] = {
             schedule=Polynomial(2),
             tuning=replace(TWO_EPOCHS, epochs=5, learning_rate=0.5, average=0.5, patience=2),
         ),
+    ),
+    "distilled, logits, dropout, augmentation": (
+        varied(),
+        Recipe("m", schedule=DECAY, tuning=replace(TWO_EPOCHS, mixup=0.4), distillation=Logits(2.0, 0.7)),
+    ),
+    "distilled, features, channels": (
+        tiny("residual"),
+        Recipe("m", Taylor(), Channels(), schedule=Polynomial(2), tuning=TWO_EPOCHS, distillation=Features(3)),
+    ),
+    "distilled by another network": (
+        taught_by_another(),
+        Recipe("m", schedule=Polynomial(2), tuning=TWO_EPOCHS, distillation=Outputs(teacher="wide")),
     ),
     "cut only": (tiny("conv"), Recipe("m", schedule=Polynomial(3), tuning=Tuning(epochs=0))),
 }

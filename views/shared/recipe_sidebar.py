@@ -13,6 +13,7 @@ from pruning.recipe.catalog import CHOICES, rest_rows
 from pruning.recipe.recipe import Recipe, from_json, to_json
 from pruning.reporting.formatting import percent, si
 from pruning.selection.amounts import PerLayer, Sparsity
+from pruning.training.distillation.distillation import DENSE
 from pruning.training.schedules import Polynomial
 from pruning.training.tuning import Tuning
 from sample_models import MODELS, card
@@ -141,7 +142,7 @@ def model() -> None:
 def what_is_pruned() -> None:
     st.subheader(_("What is pruned"))
     made = _choice("criterion")
-    st.caption(f"{made.formula} · {made.source} · {made.cost}")
+    _formula(made)
     known = forms.DynamicOptions(options={"reference": _checkpoints()} if "reference" in _fields(made) else {})
     forms.draw(_prefix("criterion"), made, known)
     forms.draw(_prefix("granularity"), _choice("granularity", on_change=forget_layers))
@@ -155,6 +156,12 @@ def what_is_pruned() -> None:
 
 def _choice(choice: str, **events: Any) -> type[Any]:
     return forms.choose(choice, list(rows(choice)), rows(choice), _(CHOICES[choice].question), **events)
+
+
+def _formula(made: type[Any]) -> None:
+    """What a kind computes, where that is written down and what it costs; nothing of a kind that does nothing."""
+    if made.formula:
+        st.caption(f"{made.formula} · {made.source} · {made.cost}")
 
 
 def _prefix(choice: str) -> str:
@@ -171,6 +178,14 @@ def _checkpoints() -> list[str]:
         return list(ask(open_workload, st.session_state.workload).checkpoints) or ["initial"]
     except PruningError:
         return ["initial"]  # the page says where the network would be what is wrong
+
+
+def _teachers() -> list[str]:
+    """Who can teach the model while it is tuned."""
+    try:
+        return [DENSE, *ask(open_workload, st.session_state.workload).teachers]
+    except PruningError:
+        return [DENSE]
 
 
 def _threshold_range() -> dict[str, Between]:
@@ -219,12 +234,15 @@ def healing() -> None:
     """What happens after each cut: a repair without training, then fine-tuning."""
     st.subheader(_("Repair"))
     made = _choice("repair")
-    if made.formula:
-        st.caption(f"{made.formula} · {made.source} · {made.cost}")
+    _formula(made)
     forms.draw(_prefix("repair"), made)
     st.subheader(_("Fine-tuning"))
     forms.draw(_prefix("schedule"), _choice("schedule"))
     forms.draw("tuning", Tuning, only=OFTEN)
+    made = _choice("distillation")
+    _formula(made)
+    teachers = {"teacher": _teachers()} if "teacher" in _fields(made) else {}
+    forms.draw(_prefix("distillation"), made, forms.DynamicOptions(options=teachers))
     with st.expander(_("Averages, smoothing, early stopping")):
         forms.draw("tuning", Tuning, only=[f for f in _fields(Tuning) if f not in (*OFTEN, *OPTIMISER)])
     with st.expander(_("Optimiser")):
