@@ -1,20 +1,17 @@
 """The one backend of this server, shared by all sessions, and how a page asks it something."""
 
 import gc
-import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import streamlit as st
 
 from pruning.errors import JobError, PruningError
 from pruning.execution.backend import Backend
-from pruning.execution.local_backend import LocalBackend
-from pruning.execution.settings import Limits
+from pruning.execution.backends import made_backend
 from pruning.execution.store.store import default_home
 
 if TYPE_CHECKING:
@@ -24,33 +21,6 @@ LONGEST_S = 180.0  # the slowest answer is a data-driven criterion on a large mo
 
 Arguments = ParamSpec("Arguments")
 Answer = TypeVar("Answer")
-
-
-def _local(home: Path, limits: Limits) -> Backend:
-    return LocalBackend(home, limits.interactive_workers, limits=limits)
-
-
-def _ray(home: Path, limits: Limits) -> Backend:
-    try:
-        from pruning.execution.ray_cluster.backend import RayBackend
-    except ImportError as error:
-        raise JobError(
-            "PRUNING_BACKEND is 'ray' and Ray is not installed; run pip install -r requirements-ray.txt, or set it to "
-            "nothing"
-        ) from error
-    return RayBackend(home, limits.interactive_workers, limits=limits)
-
-
-BACKENDS: dict[str, Callable[[Path, Limits], Backend]] = {"local": _local, "ray": _ray}
-"""What PRUNING_BACKEND may be."""
-
-
-def made_backend(home: Path, environment: Mapping[str, str] = os.environ) -> Backend:
-    """The backend that `PRUNING_BACKEND` names. JobError if there is none of that name, or it cannot start."""
-    name = environment.get("PRUNING_BACKEND") or "local"
-    if name not in BACKENDS:
-        raise JobError(f"PRUNING_BACKEND is {name!r}; set it to one of {', '.join(BACKENDS)}, or to nothing")
-    return BACKENDS[name](home, Limits.from_environment(environment))
 
 
 @st.cache_resource(show_spinner=False)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from pruning.errors import JobError
+from pruning.execution.backends import made_backend
 from pruning.execution.local_backend import LocalBackend
-from views.shared.server import made_backend
 
 
 def test_this_machines_processes_unless_told_otherwise(tmp_path: Path):
