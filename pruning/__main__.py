@@ -19,6 +19,8 @@ EXTRAS = {
     "streamlit": "app",
     "plotly": "app",
     "pandas": "app",
+    "matplotlib": "app",
+    "pyarrow": "app",
     "jinja2": "app",
     "captum": "attribution",
 }

@@ -149,4 +149,46 @@ def make_app(catalogue: "Callable[[], Catalogue]", start_page: Callable[[int, bo
             question = asked(workload, criterion, granularity, repair, levels, max_drop, exact, place)
             sensitivity(workload, question, out.resolve(), place, as_json)
 
+    @app.command()
+    def grid(
+        recipe: Annotated[Path, typer.Argument(metavar="RECIPE.json", help="The recipe that the others differ from.")],
+        criteria: Annotated[str | None, typer.Option(help="Kinds, separated by commas; see `choices`.")] = None,
+        granularities: Annotated[str | None, typer.Option(help="Kinds, separated by commas.")] = None,
+        repairs: Annotated[str | None, typer.Option(help="Kinds, separated by commas.")] = None,
+        amounts: Annotated[str | None, typer.Option(help="Values of amount.share, such as 0.5,0.9.")] = None,
+        seeds: Annotated[int, typer.Option(min=1, help="How many seeds, from 0.")] = 1,
+        vary: Annotated[
+            list[str] | None,
+            typer.Option(
+                metavar="PATH=[...]", help="Values of any field, such as tuning.epochs=[1,2]; may be repeated."
+            ),
+        ] = None,
+        controls: Annotated[
+            bool, typer.Option("--controls/--no-controls", help="Run the dense and the random control too.")
+        ] = True,
+    ) -> None:
+        """Print a grid for `sweep`: every combination of some fields' values."""
+        with sentences():
+            from pruning.cli.grids import grid
+
+            kinds = {"criterion": criteria, "granularity": granularities, "repair": repairs}
+            grid(recipe, kinds, amounts, seeds, vary or [], controls)
+
+    @app.command()
+    def sweep(
+        grid: Annotated[Path, typer.Argument(metavar="GRID.json", help="As `grid` prints it.")],
+        out: Annotated[Path, typer.Option(help="Folder for the tables and figures.")],
+        workload: Annotated[str | None, typer.Option(help="FILE.py:NAME: your own model and data.")] = None,
+        queue: Annotated[bool, typer.Option("--queue", help="Leave the runs to the server on PRUNING_HOME.")] = False,
+        results: Annotated[
+            bool, typer.Option("--results", help="Run nothing: write what the finished runs came to.")
+        ] = False,
+        as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON in the last line.")] = False,
+    ) -> None:
+        """Carry out a grid's runs, those that are missing. Ctrl-C stops; the same command goes on."""
+        with sentences():
+            from pruning.cli.sweeping import sweep
+
+            sweep(catalogue(), grid, out.resolve(), workload, queue, results, as_json)
+
     return app

@@ -9,6 +9,7 @@ from pruning.execution.store.store import Store
 if TYPE_CHECKING:
     from pruning.interactive.session import PreviewSession
     from pruning.recipe.recipe import Recipe
+    from pruning.sweeps.grid import Grid
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -44,6 +45,13 @@ class Backend(Protocol):
 
     def start(self, recipe: "Recipe", session: str) -> str:
         """Queue a run of the recipe and return its id. JobError if the session has as many as it may have."""
+        ...
+
+    def start_sweep(self, grid: "Grid", session: str) -> list[str]:
+        """Queue those of the grid's runs that nobody has run yet, and return their ids.
+
+        They start in turns with other sessions' runs, after the session's own single runs.
+        """
         ...
 
     def cancel(self, run: str) -> None:

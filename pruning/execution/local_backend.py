@@ -20,6 +20,7 @@ from pruning.execution.supervisor import WorkerOwner, WorkerProcess, WorkerSlot,
 if TYPE_CHECKING:
     from pruning.interactive.session import PreviewSession
     from pruning.recipe.recipe import Recipe
+    from pruning.sweeps.grid import Grid
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -91,12 +92,24 @@ class SupervisedBackend:
 
     def start(self, recipe: "Recipe", session: str) -> str:
         """Queue a run of the recipe and return its id. One still queued at the end waits for the next start."""
-        if self._closed.is_set():
-            raise JobError("the program is ending: start it again, then start the run")
+        self._require_open()
         run = self.store.create(recipe, session)
         self._runs.queued(run)
         self._start_runners()
         return run
+
+    def start_sweep(self, grid: "Grid", session: str) -> list[str]:
+        """Queue those of the grid's runs that nobody has run yet, and return their ids."""
+        from pruning.sweeps.expansion import expand
+        from pruning.sweeps.grid import grid_to_json
+
+        self._require_open()
+        recipes = [planned.recipe for planned in expand(grid).runs]
+        runs = self.store.sweeps.queue(grid.name, grid_to_json(grid), recipes, session)
+        for run in runs:
+            self._runs.queued(run)
+        self._start_runners()
+        return runs
 
     def cancel(self, run: str) -> None:
         """Ask for the run to end early; a queued run ends at once.
@@ -126,6 +139,10 @@ class SupervisedBackend:
         for slot in (*self._interactive, *self._runners):
             slot.close()
         self.store.close()
+
+    def _require_open(self) -> None:
+        if self._closed.is_set():
+            raise JobError("the program is ending: start it again, then start the run")
 
     def _first_answer(self, answer: "Future[T]") -> None:
         if not answer.cancelled() and not self._answered:

@@ -14,6 +14,7 @@ Count = Annotated[int, Between(1, 10**9)]
 
 VARIABLES = {
     "PRUNING_RUNS_PER_SESSION": "runs_per_session",
+    "PRUNING_SWEEP_RUNS": "sweep_runs",
     "PRUNING_INTERACTIVE": "interactive_workers",
     "PRUNING_RUN_WORKERS": "run_workers",
     "PRUNING_ATTEMPTS": "attempts",
@@ -28,6 +29,8 @@ class Limits:
 
     runs_per_session: Count = 8
     """Most runs of one session that are queued or running at once (PRUNING_RUNS_PER_SESSION)."""
+    sweep_runs: Count = 1000
+    """Most runs of one session's sweeps that are queued or running at once (PRUNING_SWEEP_RUNS)."""
     interactive_workers: Count = 2
     """One answers what a page asks at every move, the others share sensitivity maps and comparisons; a single one does
     both (PRUNING_INTERACTIVE)."""

@@ -62,7 +62,19 @@ CREATE TABLE artefacts (
 ) WITHOUT ROWID;
 """
 
-MIGRATIONS = (_VERSION_1, _VERSION_2)
+_VERSION_3 = """
+-- the sweep that it was queued for, '' = none
+ALTER TABLE runs ADD COLUMN sweep TEXT NOT NULL DEFAULT '';
+CREATE TABLE sweeps (
+    place INTEGER PRIMARY KEY,      -- the order in which sweeps were asked for
+    name TEXT NOT NULL UNIQUE,      -- the grid's
+    title TEXT NOT NULL DEFAULT '',
+    grid TEXT NOT NULL,
+    created REAL NOT NULL
+);
+"""
+
+MIGRATIONS = (_VERSION_1, _VERSION_2, _VERSION_3)
 """Each brings a store from the version before it to its own; a fresh file is of version 0."""
 VERSION = len(MIGRATIONS)
 

@@ -43,8 +43,23 @@ class RunRow:
         return from_json(self.recipe_json)
 
     @property
+    def name(self) -> str:
+        """The recipe's name: the id without the number of the run."""
+        return self.id.rpartition("-")[0]
+
+    @property
     def over(self) -> bool:
         return self.state not in ("queued", "running")
+
+
+@dataclass(frozen=True)
+class SweepRow:
+    """A grid that somebody queued, in seconds since 1970. `title` is what a person calls it, "" = nothing."""
+
+    name: str
+    title: str
+    grid_json: str
+    created: float
 
 
 @dataclass(frozen=True)

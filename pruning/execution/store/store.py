@@ -15,6 +15,7 @@ from pruning.execution.store import run_folders as folders
 from pruning.execution.store import transitions as changes
 from pruning.execution.store.database import Database
 from pruning.execution.store.records import Artefact, Lease, RunRow, RunState
+from pruning.execution.store.sweeps import Sweeps
 
 if TYPE_CHECKING:
     from pruning.recipe.recipe import Recipe
@@ -45,6 +46,7 @@ class Store:
         self._database = Database(home)
         self.home = self._database.home
         self.path = self._database.path
+        self.sweeps = Sweeps(self._database, self.limits)
 
     def close(self) -> None:
         """Close this process's connections. The store can be used again afterwards."""
@@ -59,30 +61,21 @@ class Store:
     def create(self, recipe: "Recipe", session: str) -> str:
         """Queue a run and return its id: the recipe's name and the number of this run of it, such as 7f3a9c21-1.
 
-        JobError if the session has as many runs queued or running as it may have.
+        JobError if the session has as many runs queued or running as it may have, not counting those of sweeps.
         """
         from pruning.recipe.recipe import to_json  # brings torch; see the package's docstring
 
         text, name = to_json(recipe), recipe.name
         most = self.limits.runs_per_session
         with self._database.writing(durable=True) as connection:
-            query = "SELECT count(*) FROM runs WHERE session = ? AND state IN ('queued', 'running')"
+            query = "SELECT count(*) FROM runs WHERE session = ? AND sweep = '' AND state IN ('queued', 'running')"
             (live,) = connection.execute(query, (session,)).fetchone()
             if live >= most:
                 raise JobError(
                     f"{live} of your runs are queued or running and {most} is the most at once; wait until one is "
                     "over, or stop one"
                 )
-            query = (
-                "INSERT INTO numbers VALUES (?, 1) "
-                "ON CONFLICT (name) DO UPDATE SET number = number + 1 RETURNING number"
-            )
-            (number,) = connection.execute(query, (name,)).fetchone()
-            connection.execute(
-                "INSERT INTO runs (id, name, number, recipe, session, created) VALUES (?, ?, ?, ?, ?, ?)",
-                (f"{name}-{number}", name, number, text, session, time.time()),
-            )
-        return f"{name}-{number}"
+            return changes.add_run(connection, name, text, session)
 
     def runs(self, states: Collection[RunState] = (), search: str = "") -> list[RunRow]:
         """All runs, or those in one of the states; the pinned ones first, then the newest.

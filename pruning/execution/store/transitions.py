@@ -12,10 +12,22 @@ from pruning.execution.store.fair_order import fair_order
 from pruning.execution.store.records import Artefact, Lease, RunState
 
 
+def add_run(connection: sqlite3.Connection, name: str, recipe: str, session: str, sweep: str = "") -> str:
+    """Queue a run of the recipe of that name, given as JSON, and return its id."""
+    query = "INSERT INTO numbers VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET number = number + 1 RETURNING number"
+    (number,) = connection.execute(query, (name,)).fetchone()
+    run = f"{name}-{number}"
+    connection.execute(
+        "INSERT INTO runs (id, name, number, recipe, session, sweep, created) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (run, name, number, recipe, session, sweep, time.time()),
+    )
+    return run
+
+
 def queue_order(connection: sqlite3.Connection) -> list[str]:
-    """The queued runs in the order in which they will be started."""
+    """The queued runs in the order in which they will be started. Of one session, the runs of sweeps come last."""
     queued: list[tuple[str, str]] = connection.execute(
-        "SELECT id, session FROM runs WHERE state = 'queued' ORDER BY place"
+        "SELECT id, session FROM runs WHERE state = 'queued' ORDER BY sweep != '', place"
     ).fetchall()
     last_start: dict[str, float] = dict(
         connection.execute("SELECT session, max(started) FROM runs WHERE started IS NOT NULL GROUP BY session")

@@ -1,0 +1,66 @@
+"""How far a sweep is: for each of its runs the one of the store that stands for it, and what the finished came to."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pruning.events import Finished
+from pruning.execution.store.records import RunRow
+from pruning.execution.store.store import Store
+from pruning.reporting.run_history import plain_recipe, summary
+from pruning.reporting.sweep_table import Trial
+from pruning.sweeps.expansion import Planned
+
+Standing = Literal["finished", "running", "queued", "failed", "stopped", "missing"]
+
+STANDINGS: tuple[Standing, ...] = ("finished", "running", "queued", "failed", "stopped", "missing")
+"""The best first: where a recipe was run several times, the best of its runs stands for it."""
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """A run of a sweep and the run of the store that stands for it; None where there is none."""
+
+    planned: Planned
+    row: RunRow | None
+
+    @property
+    def standing(self) -> Standing:
+        return self.row.state if self.row is not None else "missing"
+
+
+def planned_runs(runs: Iterable[Planned], rows: Sequence[RunRow]) -> list[PlannedRun]:
+    """The sweep's runs in their order, each with the best of the rows of its recipe, of equals the newest."""
+    best: dict[str, RunRow] = {}
+    for row in sorted(rows, key=lambda row: (STANDINGS.index(row.state), -row.created)):
+        best.setdefault(row.name, row)
+    return [PlannedRun(planned, best.get(planned.recipe.name)) for planned in runs]
+
+
+def counts(runs: Iterable[PlannedRun]) -> Mapping[Standing, int]:
+    """How many runs stand how; 0 for those that none does."""
+    found = Counter(run.standing for run in runs)
+    return {standing: found[standing] for standing in STANDINGS}
+
+
+def trials(store: Store, runs: Iterable[PlannedRun]) -> list[Trial]:
+    """What the finished runs came to. Those whose networks an earlier version did not measure are left out."""
+    found: list[Trial] = []
+    for run in runs:
+        if run.row is None or run.row.state != "finished":
+            continue
+        trial = trial_of(run.row, run.planned.role, store)
+        if trial is not None:
+            found.append(trial)
+    return found
+
+
+def trial_of(row: RunRow, role: str, store: Store) -> Trial | None:
+    """What a finished run came to; None if it measured nothing."""
+    events = store.milestones(row.id)
+    found = summary(events)
+    if found.dense is None or found.tuned is None:
+        return None
+    seconds = next((event.seconds for event in reversed(events) if isinstance(event, Finished)), 0.0)
+    return Trial(row.id, role, plain_recipe(row.recipe_json), found.dense, found.tuned, seconds, found.metric)
