@@ -146,7 +146,7 @@ def _line(store: Store, run: PlannedRun) -> str:
     assert run.row is not None
     if run.row.state != "finished":
         return f"{run.row.id} {run.row.state}: {run.row.sentence}"
-    trial = trial_of(run.row, run.planned.role, store)
+    trial = trial_of(run.row, run.planned.role, store.milestones(run.row.id))
     score = f": {trial.metric.name} {score_text(trial.tuned.score, trial.metric)} (test)" if trial else ""
     return f"{run.row.id} finished{score}"
 
@@ -164,7 +164,7 @@ def _report(
     store: Store, question: Asked, runs: Sequence[PlannedRun], out: Path, screen: Console, as_json: bool
 ) -> None:
     """Write the files, print the table, and say what is not there."""
-    results = Results(trials(store, runs))
+    results = Results(trials(runs, lambda row: store.milestones(row.id)))
     written = write_files(results, out, screen) if results.trials else {}
     if as_json:
         print(json.dumps(_summary(question, runs, results, written), allow_nan=False), flush=True)

@@ -1,13 +1,12 @@
 """How far a sweep is: for each of its runs the one of the store that stands for it, and what the finished came to."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from pruning.events import Finished
+from pruning.events import Event, Finished
 from pruning.execution.store.records import RunRow
-from pruning.execution.store.store import Store
 from pruning.reporting.run_history import plain_recipe, summary
 from pruning.reporting.sweep_table import Trial
 from pruning.sweeps.expansion import Planned
@@ -44,21 +43,15 @@ def counts(runs: Iterable[PlannedRun]) -> Mapping[Standing, int]:
     return {standing: found[standing] for standing in STANDINGS}
 
 
-def trials(store: Store, runs: Iterable[PlannedRun]) -> list[Trial]:
-    """What the finished runs came to. Those whose networks an earlier version did not measure are left out."""
-    found: list[Trial] = []
-    for run in runs:
-        if run.row is None or run.row.state != "finished":
-            continue
-        trial = trial_of(run.row, run.planned.role, store)
-        if trial is not None:
-            found.append(trial)
-    return found
+def trials(runs: Iterable[PlannedRun], milestones: Callable[[RunRow], Sequence[Event]]) -> list[Trial]:
+    """What the finished runs came to, in their order; `milestones` gives a run's events, without optimiser steps."""
+    over = [(run.row, run.planned.role) for run in runs if run.row is not None and run.row.state == "finished"]
+    found = [trial_of(row, role, milestones(row)) for row, role in over]
+    return [trial for trial in found if trial is not None]
 
 
-def trial_of(row: RunRow, role: str, store: Store) -> Trial | None:
+def trial_of(row: RunRow, role: str, events: Sequence[Event]) -> Trial | None:
     """What a finished run came to; None if it measured nothing."""
-    events = store.milestones(row.id)
     found = summary(events)
     if found.dense is None or found.tuned is None:
         return None

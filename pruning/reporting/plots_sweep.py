@@ -8,16 +8,19 @@ import plotly.graph_objects as go
 from pruning.metric import ACCURACY, Metric
 from pruning.reporting.formatting import axis_title, hover_text, on_axis
 from pruning.reporting.literature import Published
-from pruning.reporting.palette import GREY, MAGNITUDES, SERIES, STAGES, Style, run_style
+from pruning.reporting.palette import GREY, MAGNITUDES, SERIES, STAGES, TRANSPARENT, Style, run_style
 from pruning.reporting.plots_run import AXIS, dressed
 from pruning.reporting.run_history import Setting, Size, settings
-from pruning.reporting.sweep_table import MEASURES, Mean, Trial
+from pruning.reporting.sweep_table import MEASURES, Mean, Trial, sweep_table, title
 from pruning.reporting.tradeoff import COMPRESSIONS, TradeoffPoint, series_of
 
 DENSE = "dense control"
 RANDOM = Style(GREY, "dot", "cross")
 PUBLISHED = Style(GREY, "", "diamond")
 MOST_DIMENSIONS = 9
+MOST_TICKS = 8
+TICKS = [digit * 10**power for power in range(5) for digit in (1, 2, 5)]
+"""Of an axis of compression, which is logarithmic."""
 
 
 def style_of(series: str, place: int) -> Style:
@@ -67,7 +70,7 @@ def tradeoff_figure(
     if published and size == "nonzero":
         _add_published(figure, published, metric)
     title = f"compression: {COMPRESSIONS[size]}"
-    figure.update_xaxes(title={"text": title}, type="log", dtick="D2", **AXIS)
+    figure.update_xaxes(title={"text": title}, type="log", tickvals=TICKS, **AXIS)
     shown = [*points, *(as_point(result) for result in published if size == "nonzero")]
     figure.update_yaxes(title={"text": axis_title(metric, "test")}, range=score_ends(shown, metric), **AXIS)
     return dressed(figure, 440)
@@ -138,7 +141,8 @@ def parallel_figure(trials: Sequence[Trial], metric: Metric = ACCURACY) -> go.Fi
 
     At most seven settings have an axis: those with the most values, in the recipe's order.
     """
-    differ = [s for s in settings([trial.recipe for trial in trials]) if len(set(s.values)) > 1]
+    columns = (*sweep_table(trials).columns, "seed")
+    differ = [s for s in settings([trial.recipe for trial in trials]) if s.name in columns and len(set(s.values)) > 1]
     most = sorted(differ, key=lambda setting: -len(set(setting.values)))[: MOST_DIMENSIONS - 2]
     scores = [on_axis(trial.tuned.score, metric) for trial in trials]
     dimensions = [
@@ -151,6 +155,8 @@ def parallel_figure(trials: Sequence[Trial], metric: Metric = ACCURACY) -> go.Fi
             dimensions=dimensions,
             line={"color": scores, "colorscale": MAGNITUDES, "showscale": False},
             labelangle=-12,
+            tickfont={"color": GREY, "shadow": "none"},  # plotly's own is white, for a white page
+            rangefont={"color": TRANSPARENT},  # the ends stand beside ticks that say more
         )
     )
     figure = dressed(figure, 420)
@@ -162,10 +168,12 @@ def _dimension(setting: Setting) -> dict[str, Any]:
     """An axis: of numbers as they are, of words with a place for each."""
     numbers = [_number(value) for value in setting.values]
     if None not in numbers:
-        return {"label": setting.name, "values": numbers}
+        ticks = sorted(set(numbers), key=lambda number: number or 0.0)
+        few = {"tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]} if len(ticks) <= MOST_TICKS else {}
+        return {"label": title(setting.name), "values": numbers, **few}
     words = sorted({value or "–" for value in setting.values})
     return {
-        "label": setting.name,
+        "label": title(setting.name),
         "values": [words.index(value or "–") for value in setting.values],
         "tickvals": list(range(len(words))),
         "ticktext": [word.replace("_", " ") for word in words],

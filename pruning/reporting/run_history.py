@@ -58,6 +58,14 @@ def what_is_pruned(recipe: Recipe) -> str:
     return f"{names[0]} by {names[1]}, {names[2]}"
 
 
+def how_tuned(recipe: Recipe) -> tuple[str, str]:
+    """The tuning in words, and smaller its schedule and optimiser: `2 epochs`, `polynomial, adamw`."""
+    epochs, schedule = recipe.tuning.epochs, kind_of(recipe.schedule).replace("_", " ")
+    if not epochs:
+        return "none", schedule
+    return f"{epochs} {'epoch' if epochs == 1 else 'epochs'}", f"{schedule}, {recipe.tuning.optimiser}"
+
+
 def how_much(amount: Amount) -> str:
     """The amount in words: `sparsity 80.0 %`, `budget bytes 25.0 %`."""
     if isinstance(amount, PerLayer):

@@ -102,7 +102,7 @@ class Group:
     def label(self) -> str:
         """The settings in a few words, for a chart."""
         role = [] if self.role == "grid" else [ROLES.get(self.role, self.role)]
-        values = [value for value in self.settings if value is not None] if self.role != "dense" else []
+        values = [value for value in self.settings if value is not None]
         return ", ".join(part.replace("_", " ") for part in [*role, *values]) or "all runs"
 
     def mean(self, measure: Measure) -> Mean:
@@ -138,13 +138,21 @@ def sweep_table(trials: Sequence[Trial]) -> SweepTable:
     made = [
         Group(
             trials[places[0]].role,
-            tuple(setting.values[places[0]] for setting in differ),
+            tuple(_value(setting, places[0], trials[places[0]].role) for setting in differ),
             tuple(trials[place] for place in places),
         )
         for places in groups.values()
     ]
     in_order = sorted(made, key=lambda group: list(ROLES).index(group.role) if group.role in ROLES else len(ROLES))
     return SweepTable(tuple(setting.name for setting in differ), tuple(same), tuple(in_order))
+
+
+WHAT_IS_CUT = ("criterion", "granularity", "scope", "amount", "keep_whole", "repair")
+
+
+def _value(setting: Setting, place: int, role: str) -> str | None:
+    """None where the dense control, of which nothing is cut, has a value only because every recipe has one."""
+    return None if role == "dense" and setting.name.partition(".")[0] in WHAT_IS_CUT else setting.values[place]
 
 
 def _differs(setting: Setting, places: Sequence[int]) -> bool:

@@ -8,10 +8,10 @@ from pruning.reporting.run_history import SIZES, Size
 from pruning.reporting.sweep_table import Group, Mean, SweepTable, Trial, mean
 
 COMPRESSIONS: Mapping[Size, str] = {
-    "nonzero": "parameters over those that are not zero",
-    "gzip_bytes": "size of the file over the size that is left, both gzipped",
-    "bytes": "size of the file over the size that is left",
-    "macs": "MACs over those that are left",
+    "nonzero": "parameters / non-zeros",
+    "gzip_bytes": "size before / after, gzipped",
+    "bytes": "size before / after",
+    "macs": "MACs before / after",
 }
 """What compression can be counted in; the dense network has 1."""
 

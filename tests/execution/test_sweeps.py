@@ -101,7 +101,7 @@ def test_what_finished_runs_came_to(store: Store):
             begun = Started("mlp", "cpu", 1, 1, ())
             store.append(lease, begun, StageMeasured("dense", dense), StageMeasured("tuned", tuned))
         store.finish(lease, Finished(False, 7.5))
-    (trial,) = trials(store, planned_runs(expand(GRID).runs, store.runs()))
+    (trial,) = trials(planned_runs(expand(GRID).runs, store.runs()), lambda row: store.milestones(row.id))
     assert (trial.dense, trial.tuned, trial.seconds, trial.role) == (dense, tuned, 7.5, "grid")
     assert trial.recipe["amount"] == {"kind": "sparsity", "share": 0.5}
 

@@ -91,7 +91,7 @@ def test_every_published_result_has_its_source_and_year() -> None:
 def test_parallel_coordinates_have_an_axis_for_what_differs() -> None:
     figure = parallel_figure(TRIALS, ACCURACY)
     dimensions = figure.data[0].dimensions
-    settings = ["criterion.kind", "amount.share", "seed"]
+    settings = ["criterion", "amount.share", "seed"]
     assert [each.label for each in dimensions] == [*settings, "compression", "accuracy, % (test)"]
     assert list(dimensions[0].ticktext) == ["magnitude", "random", "taylor"]
     assert list(dimensions[0].values) == [0, 0, 0, 2, 2, 0, 1]

@@ -20,6 +20,8 @@ from pruning.exporters.workload_source import Called
 from pruning.interactive.session import PreviewSession
 from pruning.recipe.recipe import Recipe
 from pruning.run.experiment import carry_out
+from pruning.sweeps.expansion import expand
+from pruning.sweeps.grid import Grid, grid_to_json
 from sample_models import MODELS
 from views.launch import APP, settings
 from views.shared import server
@@ -61,6 +63,10 @@ class InProcess:
         self.leases[lease.run] = lease
         return run
 
+    def start_sweep(self, grid: Grid, session: str) -> list[str]:
+        recipes = [planned.recipe for planned in expand(grid).runs]
+        return self.store.sweeps.queue(grid.name, grid_to_json(grid), recipes, session)
+
     def cancel(self, run: str) -> None:
         self.store.request_stop(run)
 
@@ -101,6 +107,9 @@ def backend(tmp_path: Path, lab: PreviewSession, monkeypatch: pytest.MonkeyPatch
         "shared.run_queue",
         "shared.repairs",
         "runs.detail",
+        "runs.experiments",
+        "runs.grid_form",
+        "runs.sweep_results",
     ):
         monkeypatch.setattr(f"views.{module}.backend", lambda: made)
     yield made

@@ -112,12 +112,13 @@ def test_a_row_says_in_words_what_became_of_the_run(app: AppTest, backend: InPro
     bad = backend.store.run(made(backend, OTHER, BEGUN, Failed("worker lost")))
     good, failed = table_data([ok, bad], [ok.id])["rows"]
     assert (good["word"], failed["word"]) == ("finished", "failed")
-    recipe, accuracy, size, macs, *_ = good["cells"]
+    recipe, repair, tuning, seed, accuracy, size, macs, *_ = good["cells"]
     assert recipe == ("mlp_128 · sparsity 60.0\u202f%", "weights by magnitude, layer")
+    assert (repair, tuning, seed) == (("none", ""), ("1 epoch", "one shot, adamw"), ("0", ""))
     assert accuracy == ("90.0 → 87.5\u202f%", "\u22122.50\u202fpoints")
     assert size == ("1.00\u202fkB → 400\u202fB", "\u221260.0\u202f%")
     assert macs[1] == "±0\u202f%"
-    assert failed["cells"][1] == ("90.0 → …", "")
+    assert failed["cells"][4] == ("90.0 → …", "")
 
 
 def test_search_states_and_only_mine_narrow_the_list(app: AppTest, backend: InProcess) -> None:

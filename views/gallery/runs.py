@@ -25,12 +25,15 @@ from pruning.events import (
     Warned,
 )
 from pruning.execution.store.records import RunRow, RunState
-from pruning.recipe.recipe import Recipe, to_json
+from pruning.metric import ACCURACY
+from pruning.recipe.recipe import Recipe, to_dict, to_json
 from pruning.reporting.run_history import summary
+from pruning.reporting.sweep_files import Results
+from pruning.reporting.sweep_table import Trial
 from pruning.selection.amounts import Sparsity
 from views.gallery.lab import MSE
 from views.gallery.states import LONG, LONG_WORDS, Draw, States
-from views.runs import components
+from views.runs import components, sweep_results
 from views.runs.comparison import CSS as RUNS_CSS
 from views.runs.comparison import comparison_html
 from views.runs.components import RunRowData
@@ -111,11 +114,17 @@ def _result(name: str, events: Sequence[Event]) -> Draw:
     return draw
 
 
+CHOICES = [
+    ("fashion_cnn · sparsity 80 %", "weights by magnitude, global"), ("least squares", ""),
+    ("2 epochs", "polynomial, adamw"), ("0", ""),
+]  # fmt: skip
+
+
 def _listed(state: RunState, name: str = "fashion_cnn-7f3a", **given: object) -> RunRowData:
     row: RunRowData = {
         "id": f"{state}-{name}", "name": name, "sub": "", "mine": False, "pinned": False, "state": state,
         "sign": SIGNS[state], "word": state, "note": "", "fraction": None,
-        "cells": [("fashion_cnn · sparsity 80 %", "weights by magnitude, global"), *[("", "")] * 4, ("14:05", "")],
+        "cells": [*CHOICES, *[("", "")] * 4, ("14:05", "")],
     }  # fmt: skip
     return cast(RunRowData, {**row, **given})
 
@@ -126,13 +135,13 @@ EVERY = [
     _listed("running", note="round 3 of 5, epoch 1 of 2, 38 s left", fraction=0.55, mine=True),
     _listed("running", "stopping-11", word="stopping", note="measuring", fraction=0.9),
     _listed("queued", note="its worker was lost, it goes on: 12 ahead of it in the queue, starts in about 3 min 24 s"),
-    _listed("finished", pinned=True, mine=True, cells=[("fashion_cnn · sparsity 80 %", "weights by magnitude, global"), *SCORES, ("✓ verified", ""), ("yesterday 14:05", "1 min 35 s")]),
-    _listed("finished", "unlike-12", cells=[("fashion_cnn · sparsity 80 %", "weights by magnitude"), *SCORES, ("× not verified", "see the notes"), ("3 Nov 14:05", "1 h 5 min")]),
+    _listed("finished", pinned=True, mine=True, cells=[*CHOICES, *SCORES, ("✓ verified", ""), ("yesterday 14:05", "1 min 35 s")]),
+    _listed("finished", "unlike-12", cells=[*CHOICES, *SCORES, ("× not verified", "see the notes"), ("3 Nov 14:05", "1 h 5 min")]),
     _listed("stopped"),
-    _listed("failed", cells=[("mlp_128", "this version cannot read the recipe"), ("91.6 → …", ""), *[("", "")] * 3, ("3 Nov 2025", "")]),
+    _listed("failed", cells=[("mlp_128", "this version cannot read the recipe"), *[("", "")] * 3, ("91.6 → …", ""), *[("", "")] * 3, ("3 Nov 2025", "")]),
 ]  # fmt: skip
 LONG_NAMES = [
-    _listed("finished", LONG_WORDS, sub="resnet_50-0a1b", pinned=True, mine=True, cells=[RECIPE_WORDS, *SCORES, ("✓ verified", ""), ("14:05", "")]),
+    _listed("finished", LONG_WORDS, sub="resnet_50-0a1b", pinned=True, mine=True, cells=[RECIPE_WORDS, *CHOICES[1:], *SCORES, ("✓ verified", ""), ("14:05", "")]),
     _listed("running", LONG, note="round 12 of 40, epoch 19 of 20, about 11 h 59 min left", fraction=0.02),
 ]  # fmt: skip
 
@@ -152,6 +161,26 @@ def _list(rows: Sequence[RunRowData], selected: Sequence[str] = ()) -> Draw:
 def _beside(rows: Sequence[RunRow], events: Sequence[Sequence[Event]]) -> Draw:
     def draw(key: str) -> None:
         st.html(RUNS_CSS + comparison_html(list(rows), [summary(each) for each in events]))
+
+    return draw
+
+
+def _trial(score: float, share: float, seed: int, role: str = "grid", criterion: str = "magnitude") -> Trial:
+    recipe = to_dict(replace(RECIPE, amount=Sparsity(share), seed=seed)) | {"criterion": {"kind": criterion}}
+    tuned = replace(TUNED, score=score, nonzero=round(20_426 * (1 - share)))
+    return Trial(f"{criterion}-{share}-{seed}", role, recipe, DENSE, tuned, 95.0, ACCURACY)
+
+
+SWEPT = [
+    *(_trial(0.91 - share / 20 + seed / 900, share, seed) for share in (0.5, 0.8, 0.95) for seed in range(3)),
+    *(_trial(0.915 - share / 30 - seed / 700, share, seed, criterion="optimal_brain_surgeon") for share in (0.5, 0.95) for seed in range(3)),
+    *(_trial(0.917 + seed / 800, 0.0, seed, "dense") for seed in range(3)), _trial(0.7, 0.8, 0, "random", "random"),
+]  # fmt: skip
+
+
+def _swept(trials: Sequence[Trial]) -> Draw:
+    def draw(key: str) -> None:
+        sweep_results.draw(Results(trials), key, key)
 
     return draw
 
@@ -196,6 +225,10 @@ STATES: States = {
             [_row("finished", f"{LONG_WORDS} {place}") for place in range(4)] + [_row("running", LONG, OTHER)],
             [VERIFIED, UNLIKE, [StageMeasured("dense", LARGE), StageMeasured("tuned", LARGE)], [], _begun(30)],
         ),
+    },
+    "experiment": {
+        "three seeds": _swept(SWEPT),
+        "one run": _swept(SWEPT[:1]),
     },
     "messages": {"refused, does not fit, no run yet": _messages},
 }

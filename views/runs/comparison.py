@@ -40,6 +40,8 @@ CSS = """<style>
 .runs tbody th { opacity: .85; white-space: nowrap; }
 .runs.beside tbody.part th[colspan] { font-size: 11px; letter-spacing: .05em; text-transform: uppercase; opacity: .8; padding-top: 12px; }
 .runs.beside td.setting { white-space: normal; overflow-wrap: anywhere; min-width: 96px; max-width: 260px; }
+.runs.swept th:first-child { padding-left: 0; }
+.runs.swept td.words, .runs.swept thead th.words { text-align: left; }
 .runs .change { font-size: 12px; opacity: .8; display: block; }
 .scroll { overflow-x: auto; }
 </style>"""

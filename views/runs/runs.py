@@ -8,8 +8,10 @@ from pruning.errors import PruningError
 from pruning.execution.store.records import RunRow, RunState
 from views.runs import comparison as runs_comparison
 from views.runs import detail as runs_detail
+from views.runs import experiments as runs_experiments
 from views.runs import table as runs_table
 from views.runs.state import A_PAGE, runs_state
+from views.shared import forms
 from views.shared.language import _
 from views.shared.pages import LAB
 from views.shared.run_events import row_of
@@ -23,32 +25,45 @@ STATES: dict[str, tuple[RunState, ...]] = {
     "finished": ("finished",),
     "ended early": ("stopped", "failed"),
 }
+VIEWS = ("every run", "experiments")
 STATES_IN_ORDER: tuple[RunState, ...] = ("running", "queued", "finished", "stopped", "failed")
 
 
 def page() -> None:
     _follow_the_url()
+    forms.hold("grid")
     st.subheader(_("Runs"))
-    with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
-        st.text_input(
-            _("search"), key="runs_search", label_visibility="collapsed", width=320,
-            placeholder=_("search: title, id, model, criterion"),
-            help=_("Every word must occur in the title, the id or the recipe; Enter searches."),
-        )  # fmt: skip
-        st.segmented_control(
-            _("state"), list(STATES), key="runs_states", default="all", required=True, format_func=_,
-            label_visibility="collapsed",
-        )  # fmt: skip
-        st.checkbox(_("only mine"), key="runs_mine", help=_("Those that this browser window started."))
     try:
         live = bool(backend().store.runs(("queued", "running")))
         with st.sidebar:
             st.fragment(_counts, run_every=POLL_S if live else None, key="runs_counts")()
-        st.fragment(_list, run_every=POLL_S if live else None, key="runs")(live, list(runs_state().selected))
+        with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
+            view = st.segmented_control(
+                _("what to show"), VIEWS, key="runs_view", default=VIEWS[0], required=True, format_func=_,
+                label_visibility="collapsed",
+            )  # fmt: skip
+            chosen = runs_experiments.choose() if view == "experiments" else _narrow()
+        if view == "experiments":
+            runs_experiments.show(chosen)
+        else:
+            st.fragment(_list, run_every=POLL_S if live else None, key="runs")(live, list(runs_state().selected))
+            _selected()
     except PruningError as error:
         st.error(str(error))
-        return
-    _selected()
+
+
+def _narrow() -> None:
+    """What narrows the list down."""
+    st.text_input(
+        _("search"), key="runs_search", label_visibility="collapsed", width=320,
+        placeholder=_("search: title, id, model, criterion"),
+        help=_("Every word must occur in the title, the id or the recipe; Enter searches."),
+    )  # fmt: skip
+    st.segmented_control(
+        _("state"), list(STATES), key="runs_states", default="all", required=True, format_func=_,
+        label_visibility="collapsed",
+    )  # fmt: skip
+    st.checkbox(_("only mine"), key="runs_mine", help=_("Those that this browser window started."))
 
 
 def _follow_the_url() -> None:

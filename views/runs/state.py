@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from pruning.recipe.recipe import Recipe
 from views.shared.state import remembered
 
 A_PAGE = 50
@@ -19,6 +20,10 @@ class RunsState:
     """How many runs the list shows."""
     deleting: str = ""
     """The run that the page asks once more about before it is deleted."""
+    grid_base: Recipe | None = None
+    """The recipe that the form of a new experiment began at."""
+    opened_sweep: str = ""
+    """The experiment that was queued a moment ago, to be opened."""
     problem: str = ""
     """What went wrong in a click, to be shown once."""
     title_known: tuple[str, str] | None = None

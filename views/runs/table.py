@@ -11,9 +11,10 @@ from pruning.errors import RecipeError
 from pruning.events import Stage
 from pruning.execution.store.records import RunRow
 from pruning.metric import ACCURACY, Metric
+from pruning.recipe.catalog import kind_of
 from pruning.recipe.recipe import from_json
 from pruning.reporting.formatting import bare_score, change_text, duration, relative, score_text, si
-from pruning.reporting.run_history import Summary, common_metric, how_much, plain_recipe, what_is_pruned
+from pruning.reporting.run_history import Summary, common_metric, how_much, how_tuned, plain_recipe, what_is_pruned
 from pruning.reporting.run_summary import progress
 from views.runs import components
 from views.runs.components import HeadData, RunRowData, RunsData, RunsTexts
@@ -55,6 +56,9 @@ def heads(metric: Metric | None = ACCURACY) -> list[HeadData]:
     scores = _("score (test)") if metric is None else _("{metric} (test)").format(metric=_(metric.name))
     return [
         {"text": _("recipe"), "number": False, "wide": True},
+        {"text": _("repair"), "number": False, "wide": False},
+        {"text": _("tuning"), "number": False, "wide": False},
+        {"text": _("seed"), "number": True, "wide": False},
         {"text": scores, "number": True, "wide": False},
         {"text": _("size, gzipped"), "number": True, "wide": False},
         {"text": _("MACs"), "number": True, "wide": False},
@@ -76,7 +80,7 @@ def _row(row: RunRow, found: Summary, named: bool) -> RunRowData:
         "word": _("stopping") if row.state == "running" and row.stopping else _(row.state),
         "note": note,
         "fraction": fraction,
-        "cells": [recipe_words(row), *_numbers(found, named), _verified(found), _when(row)],
+        "cells": [*recipe_words(row), *_numbers(found, named), _verified(found), _when(row)],
     }
 
 
@@ -91,19 +95,27 @@ def _live(row: RunRow) -> tuple[str, float | None]:
     return at.phase + left, at.fraction
 
 
-def recipe_words(row: RunRow) -> tuple[str, str]:
-    """The workload; units, criterion, scope and amount. Of a recipe of another version only that it cannot be read."""
+def recipe_words(row: RunRow) -> list[tuple[str, str]]:
+    """The workload with units, criterion, scope and amount; the repair; the tuning; the seed.
+
+    Of a recipe of another version only that it cannot be read.
+    """
     try:
         return _words(row.recipe_json)
     except RecipeError:
         workload = str(plain_recipe(row.recipe_json).get("workload", "?"))
-        return workload, _("this version cannot read the recipe")
+        return [(workload, _("this version cannot read the recipe")), *[("", "")] * 3]
 
 
 @lru_cache(maxsize=2000)  # a recipe takes 2 ms to read, and the list is drawn once a second
-def _words(recipe_json: str) -> tuple[str, str]:
+def _words(recipe_json: str) -> list[tuple[str, str]]:
     recipe = from_json(recipe_json)
-    return f"{recipe.workload} · {how_much(recipe.amount)}", what_is_pruned(recipe)
+    return [
+        (f"{recipe.workload} · {how_much(recipe.amount)}", what_is_pruned(recipe)),
+        (kind_of(recipe.repair).replace("_", " "), ""),
+        how_tuned(recipe),
+        (str(recipe.seed), ""),
+    ]
 
 
 def _numbers(found: Summary, named: bool) -> list[tuple[str, str]]:
