@@ -21,7 +21,8 @@ SplitName = Literal["validation", "test"]
 class Stage:
     """A network at one point of a run. `score` is on the test split, `validation` on the validation split.
 
-    `samples` counts the test samples; `class_scores` are test scores of the classes, in the task's order, or empty.
+    `samples` counts the test samples; `class_scores` are test scores of the classes, in the task's order, or empty,
+    and `class_samples` counts the samples of each (empty in stores of earlier versions).
     `latency_ms` is the fastest of 25 forward passes of one sample on one core, 0 where it was not measured.
     """
 
@@ -36,6 +37,7 @@ class Stage:
     class_scores: tuple[float, ...] = ()
     # a clock reads otherwise each time: equal networks are equal all the same
     latency_ms: float = field(default=0.0, compare=False)
+    class_samples: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,7 @@ def test_a_stage_reads_as_the_command_line_prints_it():
         "stage": "dense",
         "result": {
             **{"score": 0.5, "validation": 0.25, "samples": 10, "parameters": 7, "nonzero": 6, "macs": 5},
-            **{"bytes": 400, "gzip_bytes": 300, "class_scores": (0.5, 0.5), "latency_ms": 0.0},
+            **{"bytes": 400, "gzip_bytes": 300, "class_scores": (0.5, 0.5), "latency_ms": 0.0, "class_samples": ()},
         },
     }
 

@@ -123,3 +123,8 @@ def class_scores(scores: Tensor, targets: Tensor, classes: int) -> tuple[float, 
     count = torch.bincount(targets, minlength=classes).double()
     total = torch.bincount(targets, weights=scores.double(), minlength=classes)
     return tuple((total / count.clamp(min=1)).tolist())
+
+
+def class_samples(targets: Tensor, classes: int) -> tuple[int, ...]:
+    """How many samples each class has; without classes there are none."""
+    return tuple(torch.bincount(targets, minlength=classes).tolist()) if classes else ()

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from pruning.evaluation.accuracy import Evaluator, class_scores, latency_ms, mean_score
+from pruning.evaluation.accuracy import Evaluator, class_samples, class_scores, latency_ms, mean_score
 from pruning.events import Stage
 from pruning.model.costs import costs
 from pruning.model.module_sizes import NO_SIZES, ModuleSizes
@@ -26,4 +26,5 @@ def measure_stage(model: nn.Module, workload: Workload, device: torch.device, si
         gzip_bytes=cost.gzip_bytes,
         class_scores=class_scores(test, targets, len(workload.task.classes)),
         latency_ms=latency_ms(model, workload.example.to(device)),
+        class_samples=class_samples(targets, len(workload.task.classes)),
     )

@@ -20,6 +20,7 @@ from pruning.recipe.recipe import Recipe, to_dict
 from pruning.reporting import formatting as numbers
 from pruning.reporting import run_summary
 from pruning.reporting.palette import DARK, LIGHT, PAPER, STAGES, css_variables
+from pruning.reporting.recovery import recovery, recovery_rows
 from pruning.workload import metric_of
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ def contents(record: Record) -> dict[str, Any]:
     """The template's variables: name -> value."""
     from plotly.offline import get_plotlyjs
 
+    from pruning.reporting.plots_recovery import recovery_figure
     from pruning.reporting.plots_run import curve_figure, size_figure
 
     events = run_summary.latest(record.events)
@@ -73,6 +75,7 @@ def contents(record: Record) -> dict[str, Any]:
     before, built, metric = stages.get("dense"), record.workload.build(), metric_of(record.workload.task)
     surgery = _newest(events, SurgeryChecked)
     curve = run_summary.curve(events)
+    ladder = recovery(stages, names, metric)
     # the exported file is the tuned network: its point would lie on that of the stage tuned and hide it
     sizes = [point for point in run_summary.size_points(stages) if point.stage != "exported"]
     return {
@@ -98,6 +101,9 @@ def contents(record: Record) -> dict[str, Any]:
         "tuned_name": last,
         "classes": run_summary.worst_classes(before, stages[last], names, WORST_CLASSES, metric) if before else [],
         "has_classes": bool(names),
+        "ladder": ladder,
+        "ladder_rows": recovery_rows(ladder),
+        "ladder_plot": _plot(recovery_figure(ladder), "recovery"),
         "masked": _newest(events, Masked),
         "of_all": run_summary.share_of_all(run_summary.values_of(events)),
         "surgery": surgery,

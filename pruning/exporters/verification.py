@@ -58,7 +58,8 @@ def to_dict(rescored: FileScore) -> dict[str, Any]:
 def from_dict(values: Mapping[str, Any]) -> FileScore:
     """What `to_dict` wrote, other keys left out."""
     stage = {field.name: values[field.name] for field in fields(Stage)}
-    stage["class_scores"] = tuple(stage["class_scores"])
+    for name in ("class_scores", "class_samples"):
+        stage[name] = tuple(stage[name])
     return FileScore(values["file"], Stage(**stage), values["fingerprint"])
 
 

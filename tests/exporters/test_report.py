@@ -100,6 +100,12 @@ def test_names_cannot_write_html() -> None:
     assert "<script>alert" not in html
 
 
+def test_the_recovery_of_each_class_stands_with_its_interval() -> None:
+    reported = text(page())
+    assert re.search(r"Recovery .* samples dense pruned tuned all \d+\.\d % \d+\.\d to \d+\.\d 25\.0 %", reported)
+    assert 'id="plot-recovery"' in page() and "Wilson (1927)" in reported
+
+
 def test_a_run_without_classes_or_masks_is_reported_too() -> None:
     run = record()
     few = tuple(event for event in run.events if type(event).__name__ in ("Started", "StageMeasured"))

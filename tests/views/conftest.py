@@ -106,6 +106,7 @@ def backend(tmp_path: Path, lab: PreviewSession, monkeypatch: pytest.MonkeyPatch
         "shared.run_events",
         "shared.run_queue",
         "shared.repairs",
+        "shared.run_result",
         "runs.detail",
         "runs.experiments",
         "runs.grid_form",

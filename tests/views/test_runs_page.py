@@ -23,6 +23,7 @@ from pruning.events import (
     Started,
     TuningStep,
 )
+from pruning.recipe.controls import dense_control
 from pruning.recipe.recipe import Recipe, from_json
 from pruning.selection.amounts import Sparsity
 from pruning.training.tuning import Tuning
@@ -298,3 +299,14 @@ def test_milestones_are_all_but_the_steps(backend: InProcess) -> None:
     every = [event for _, event in backend.store.events(run)]
     assert backend.store.milestones(run) == [event for event in every if not isinstance(event, TuningStep)]
     assert len(every) - len(backend.store.milestones(run)) == 1
+
+
+def test_the_recovery_stands_below_a_result_with_the_control_where_it_was_run(app: AppTest, backend: InProcess) -> None:
+    run = finished(backend)
+    opened(app, run)
+    assert "Recovery" in said(app) and "<th scope='col'>tuned</th></tr>" in html(app)
+    assert "control: the dense network" not in said(app)
+    finished(backend, dense_control(QUICK))
+    app.run()
+    assert "control: the dense network, trained as long." in said(clean(app))
+    assert "<th scope='col'>control</th>" in html(app)

@@ -5,10 +5,14 @@ from pathlib import Path
 
 import streamlit as st
 
+from pruning.errors import PruningError
 from pruning.events import Event, Exported, Stage, Started, Verified
 from pruning.execution.store.records import RunRow
 from pruning.metric import ACCURACY, Metric
+from pruning.recipe.controls import dense_control
 from pruning.reporting.formatting import change_text, score_text
+from pruning.reporting.plots_recovery import recovery_figure
+from pruning.reporting.recovery import Recovery, recovery, recovery_rows
 from pruning.reporting.run_summary import (
     STAGES,
     ClassChange,
@@ -19,7 +23,8 @@ from pruning.reporting.run_summary import (
     worst_classes,
 )
 from views.shared.language import _
-from views.shared.run_events import events_of, name_of
+from views.shared.run_events import events_of, name_of, summary_of
+from views.shared.server import backend
 
 CSS = """<style>
 .result { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: 14px; }
@@ -28,6 +33,7 @@ CSS = """<style>
 .result th { font-weight: 600; }
 .result .change { font-size: 12px; opacity: .8; display: block; }
 .scroll { overflow-x: auto; }
+.tall { max-height: 420px; overflow-y: auto; }
 </style>"""
 MIME = {
     "safetensors": "application/octet-stream",
@@ -41,11 +47,21 @@ LABELS = {"safetensors": ".safetensors", "pt": ".pt", "recipe": "recipe.json", "
 
 def show(row: RunRow) -> None:
     """Nothing before the stages are measured."""
-    draw(row.id, name_of(row), events_of(row))
+    draw(row.id, name_of(row), events_of(row), control=control_of(row))
 
 
-def draw(run: str, name: str, events: list[Event], key: str = "download") -> None:
-    """Side by side, the classes that lost most, downloads; `key` begins the keys of their buttons."""
+def control_of(row: RunRow) -> Stage | None:
+    """What the dense control of the run came to, where somebody has run it; None else."""
+    try:
+        name = dense_control(row.recipe).name
+        found = next((run for run in backend().store.runs(("finished",)) if run.name == name), None)
+    except PruningError:  # there is no control of this recipe, or this version cannot read it
+        return None
+    return summary_of(found).tuned if found and found.name != row.name else None
+
+
+def draw(run: str, name: str, events: list[Event], key: str = "download", control: Stage | None = None) -> None:
+    """Side by side, the classes that lost most, downloads, the recovery; `key` begins the keys of their controls."""
     stages, metric = stages_of(events), metric_of_run(events)
     if "tuned" not in stages:
         return
@@ -62,6 +78,37 @@ def draw(run: str, name: str, events: list[Event], key: str = "download") -> Non
         classes = next((event.classes for event in events if isinstance(event, Started)), ())
         _classes(worst_classes(stages["dense"], stages["tuned"], classes, 4, metric), metric)
         _downloads(run, events, metric, key)
+    _recovery(recovery(stages, classes, metric, control), key)
+
+
+def _recovery(found: Recovery, key: str) -> None:
+    """What the cut cost and what brought it back, for all samples and for each class."""
+    left, right = st.columns([2, 3], gap="large")
+    with left:
+        st.subheader(_("Recovery"))
+        alt = _("test {metric} from stage to stage: the numbers are in the table beside it")
+        st.plotly_chart(
+            recovery_figure(found), key=f"{key}_recovery", width="stretch", config={"displayModeBar": False},
+            alt=alt.format(metric=_(found.metric.name)),
+        )  # fmt: skip
+    with right:
+        st.html(CSS + recovery_html(found))
+        words = [_("Test scores with 95 % intervals (Wilson 1927); classes that lost most stand first.")]
+        if any(rung.name == "control" for rung in found.rungs):
+            words.append(_("control: the dense network, trained as long."))
+        st.caption(" ".join(words))
+
+
+def recovery_html(found: Recovery) -> str:
+    """The table: a column a stage, a row for all samples and for each class."""
+    head = "".join(f"<th scope='col'>{escape(_(rung.name))}</th>" for rung in found.rungs)
+    body = "".join(
+        f"<tr><th scope='row'>{escape(_(row.name) if not place else row.name)}</th>"
+        + "".join(f"<td>{escape(score)}<span class='change'>{escape(ends)}</span></td>" for score, ends in row.cells)
+        + "</tr>"
+        for place, row in enumerate(recovery_rows(found))
+    )
+    return f"<div class='scroll tall'><table class='result'><tr><th></th>{head}</tr>{body}</table></div>"
 
 
 def stages_html(stages: dict[str, Stage], metric: Metric = ACCURACY) -> str:
