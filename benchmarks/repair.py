@@ -134,7 +134,7 @@ def _from_brute_force() -> float:
         masks = {"0.weight": torch.rand(7, 12, generator=draw) < 0.6}
         model = copy.deepcopy(dense)
         apply_masks(model, masks)
-        before = model[0].weight.detach().double().numpy(), model[0].bias.detach().double().numpy()
+        before = _values(model)
         LeastSquares().mend(Cut(model, dense, masks), inputs, 0)
         read = np.hstack([inputs.double().numpy(), np.ones((300, 1))])
         with torch.no_grad():
@@ -142,12 +142,17 @@ def _from_brute_force() -> float:
         pull = np.sqrt(ridge * (read**2).mean(0).mean() * 300)
         for row in range(7):
             live = [*masks["0.weight"][row].nonzero().flatten().tolist(), 12]
-            old = np.append(before[0][row], before[1][row])[live]
+            old = before[row, live]
             left = np.vstack([read[:, live], pull * np.eye(len(live))])
             found = np.linalg.lstsq(left, np.concatenate([given[:, row], pull * old]), rcond=None)[0]
-            mended = np.append(model[0].weight[row].detach().numpy(), float(model[0].bias[row]))[live]
-            largest = max(largest, float(abs(found - mended).max()))
+            largest = max(largest, float(abs(found - _values(model)[row, live]).max()))
     return largest
+
+
+def _values(model: nn.Module) -> np.ndarray:
+    """Weight and bias of its one layer side by side, float64 [out, in + 1]."""
+    weight, bias = (model.get_parameter(f"0.{name}").detach().double() for name in ("weight", "bias"))
+    return torch.cat([weight, bias[:, None]], dim=1).numpy()
 
 
 def _by_lot() -> tuple[int, int]:
