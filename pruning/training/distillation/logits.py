@@ -22,7 +22,7 @@ class Logits:
     of the outputs, [b, classes, ...].
     """
 
-    temperature: Annotated[float, Between(0.5, 20.0, step=0.5)] = 4.0
+    temperature: Annotated[float, Between(0.5, 20.0, step=0.5)] = 1.0
     """What logits are divided by: the higher it is, the more the small probabilities count."""
     share: Share = 0.9
     """The share of the teacher in the loss; the rest is the task's own loss."""
