@@ -137,6 +137,26 @@ class Repaired:
 
 
 @dataclass(frozen=True)
+class UnitSizes:
+    """How large the units are that a regulariser pushes to zero, at the validation after `step` optimiser steps.
+
+    Sizes are shares of the mean size that the group's units had in the dense network. `counts` has for each group how
+    many units lie in each of 32 bins of equal width on a logarithmic scale from `SIZES_FROM` to `SIZES_TO`; the first
+    bin also holds those below, down to 0, the last those above. `near_zero` is the share of all units below
+    `NEAR_ZERO`, in [0, 1].
+    """
+
+    round: int
+    step: int
+    near_zero: float
+    counts: Mapping[str, tuple[int, ...]]
+
+
+SIZES_FROM, SIZES_TO, SIZE_BINS = 1e-4, 1e1, 32
+NEAR_ZERO = 0.01
+
+
+@dataclass(frozen=True)
 class SurgeryChecked:
     """Units were removed. `max_difference` is the largest |masked − removed| output on 256 validation samples.
 
@@ -205,6 +225,7 @@ Event = (
     | TuningStep
     | Measured
     | Repaired
+    | UnitSizes
     | SurgeryChecked
     | Exported
     | Verified
@@ -221,6 +242,7 @@ EVENTS: dict[str, type[Event]] = {
     "tuning_step": TuningStep,
     "measured": Measured,
     "repaired": Repaired,
+    "unit_sizes": UnitSizes,
     "surgery_checked": SurgeryChecked,
     "exported": Exported,
     "verified": Verified,

@@ -12,6 +12,7 @@ from pruning.repair import REPAIRS, Repair
 from pruning.selection.amounts import Amount, Sparsity
 from pruning.selection.scopes import SCOPES, Scope
 from pruning.training.distillation import DISTILLATIONS, Distillation
+from pruning.training.regularisers import REGULARISERS, Regulariser
 from pruning.training.schedules import SCHEDULES, Schedule
 from pruning.training.tuning import Tuning
 
@@ -34,6 +35,7 @@ def recipe_of(
     seed: int | None = None,
     repair: str | Repair | None = None,
     distillation: str | Distillation | None = None,
+    regulariser: str | Regulariser | None = None,
 ) -> Recipe:
     """The recipe, its other fields by default. RecipeError where two arguments say the same thing."""
     given = {
@@ -49,6 +51,7 @@ def recipe_of(
         "seed": seed,
         "repair": repair,
         "distillation": distillation,
+        "regulariser": regulariser,
     }
     if recipe is not None:
         if beside := [name for name, value in given.items() if value is not None]:
@@ -66,6 +69,7 @@ def recipe_of(
         "schedule": None if schedule is None else choice("schedule", schedule, SCHEDULES),
         "repair": None if repair is None else choice("repair", repair, REPAIRS),
         "distillation": None if distillation is None else choice("distillation", distillation, DISTILLATIONS),
+        "regulariser": None if regulariser is None else choice("regulariser", regulariser, REGULARISERS),
         "amount": amount if sparsity is None else Sparsity(sparsity),
         "tuning": tuning if epochs is None else Tuning(epochs=epochs),
         "keep_whole": keep_whole,

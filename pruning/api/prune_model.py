@@ -24,6 +24,7 @@ from pruning.run.interruption import stop_on_interrupt
 from pruning.selection.amounts import Amount
 from pruning.selection.scopes import Scope
 from pruning.training.distillation import Distillation
+from pruning.training.regularisers import Regulariser
 from pruning.training.schedules import Schedule
 from pruning.training.tuning import Tuning
 from pruning.workload import Task, Workload
@@ -53,6 +54,7 @@ def prune(
     progress: bool = True,
     repair: str | Repair | None = None,
     distillation: str | Distillation | None = None,
+    regulariser: str | Regulariser | None = None,
 ) -> PruningResult:
     """Prune a trained model, fine-tune it, and measure it before, between and after.
 
@@ -86,6 +88,7 @@ def prune(
         repair: How the model is put right after each cut, without labels: "least_squares", "batchnorm", "block", ...
         distillation: What the model learns from a teacher while it is tuned: "logits", "outputs", "features". The
             teacher is the given model, or one of the workload's teachers.
+        regulariser: What pushes units to zero while the model is trained: "l1", "group_lasso", "hard_concrete", ...
 
     Returns:
         The pruned model in eval mode with its stages; it draws itself in a notebook, and `save` writes verified files.
@@ -130,6 +133,7 @@ def prune(
         seed=seed,
         repair=repair,
         distillation=distillation,
+        regulariser=regulariser,
     )
     # what is written down is what was done: another workload makes another recipe, with another name
     asked = replace(asked, workload=workload.name)

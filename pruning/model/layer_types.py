@@ -19,8 +19,9 @@ WITH_MATRICES = (
     *("Bilinear", "Embedding", "EmbeddingBag", "RNNBase", "RNNCellBase", "MultiheadAttention"),
 )
 """Torch's layers that hold weight matrices, whatever hangs in a subclass of them beside these."""
+BATCHNORMS = ("BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "SyncBatchNorm")
 NORMS = (
-    *("BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "SyncBatchNorm"),
+    *BATCHNORMS,
     *("InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d"),
     *("GroupNorm", "LayerNorm"),
 )

@@ -16,6 +16,7 @@ from pruning.repair import REPAIRS, Repair
 from pruning.selection.amounts import AMOUNTS, Amount, PerLayer, Rest
 from pruning.selection.scopes import SCOPES, Scope
 from pruning.training.distillation import DISTILLATIONS, Distillation
+from pruning.training.regularisers import REGULARISERS, Regulariser
 from pruning.training.schedules import SCHEDULES, Schedule
 
 
@@ -38,6 +39,7 @@ CHOICES: dict[str, Choice] = {
     "distillation": Choice(
         "What does the network learn from a teacher while it is tuned?", Distillation, DISTILLATIONS
     ),
+    "regulariser": Choice("What pushes units to zero while the network is trained?", Regulariser, REGULARISERS),
 }
 
 _WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}

@@ -10,6 +10,7 @@ from pruning.options.constraints import is_value
 from pruning.recipe.catalog import CHOICES
 from pruning.selection.amounts import Amount
 from pruning.selection.scopes import SCOPES, Scope
+from pruning.training.regularisers import REGULARISERS, Regulariser
 from pruning.training.schedules import SCHEDULES, Schedule
 from pruning.training.tuning import Tuning
 
@@ -46,6 +47,16 @@ def untimely_patience(schedule: Schedule, tuning: Tuning) -> str:
         f"tuning.patience ends the training of a round early, and schedule {_kind(SCHEDULES, schedule)} has one "
         "training for all of its cuts: leave tuning.patience empty, or choose schedule polynomial"
     )
+
+
+def never_acts(regulariser: Regulariser, tuning: Tuning) -> str:
+    """A sentence where the regulariser acts in no training; empty where it does, or where there is none."""
+    if regulariser.after_cuts and not regulariser.epochs and not tuning.epochs:
+        return (
+            f"regulariser {_kind(REGULARISERS, regulariser)} acts in the tuning after each cut alone, and there is "
+            "none: raise tuning.epochs, or regulariser.epochs to train before the first cut"
+        )
+    return ""
 
 
 def fits(criterion: type[Criterion], granularity: str) -> bool:

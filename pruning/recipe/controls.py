@@ -9,8 +9,9 @@ from pruning.granularities import Weights
 from pruning.recipe.catalog import kind_of
 from pruning.recipe.recipe import Recipe
 from pruning.repair import NoRepair
-from pruning.selection.amounts import PerLayer, RelativeThreshold, Sparsity, Threshold
+from pruning.selection.amounts import PerLayer, RelativeThreshold, Sparsity, Threshold, Zeros
 from pruning.selection.scopes import Global
+from pruning.training.regularisers import NoRegulariser
 from pruning.training.schedules import Geometric, Linear, Polynomial, Schedule, Until
 
 
@@ -47,6 +48,7 @@ def dense_control(recipe: Recipe, rounds: int | None = None) -> Recipe:
         schedule=_as_long(recipe, rounds),
         keep_whole=frozenset(),
         repair=NoRepair(),
+        regulariser=NoRegulariser(recipe.regulariser.epochs),
     )
 
 
@@ -61,7 +63,7 @@ def random_control(recipe: Recipe) -> Recipe:
         Random()
     """
     amount = recipe.amount.rest if isinstance(recipe.amount, PerLayer) else recipe.amount
-    if isinstance(amount, Threshold | RelativeThreshold):
+    if isinstance(amount, Threshold | RelativeThreshold | Zeros):
         raise RecipeError(
             f"amount {kind_of(amount)} counts in the criterion's own scores, and random ones have others: choose a "
             "sparsity or a budget, so that as much can be pruned by lot"

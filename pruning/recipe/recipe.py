@@ -9,12 +9,13 @@ from pruning.criteria import Criterion, Magnitude
 from pruning.errors import RecipeError
 from pruning.granularities import Granularity, Weights
 from pruning.options.constraints import Between, Later, check
-from pruning.recipe.compatibility import incompatibility, untimely_patience, wrong_value
+from pruning.recipe.compatibility import incompatibility, never_acts, untimely_patience, wrong_value
 from pruning.recipe.serialization import from_plain, short, to_plain
 from pruning.repair import NoRepair, Repair
 from pruning.selection.amounts import Amount, PerLayer, Sparsity
 from pruning.selection.scopes import Global, Scope
 from pruning.training.distillation import Distillation, NoDistillation
+from pruning.training.regularisers import NoRegulariser, Regulariser
 from pruning.training.schedules import OneShot, Schedule
 from pruning.training.tuning import Tuning
 
@@ -37,6 +38,7 @@ class Recipe:
         seed: Decides every random choice, from 0.
         repair: How the network is put right after each cut, without training.
         distillation: What the network learns from a teacher while it is tuned.
+        regulariser: What pushes units to zero while the network is trained.
 
     Raises:
         RecipeError: A value is out of its range, or two choices do not go together.
@@ -58,6 +60,7 @@ class Recipe:
     seed: Annotated[int, Between(0, 2**31 - 1)] = 0
     repair: Annotated[Repair, Later()] = field(default_factory=NoRepair)
     distillation: Annotated[Distillation, Later()] = field(default_factory=NoDistillation)
+    regulariser: Annotated[Regulariser, Later()] = field(default_factory=NoRegulariser)
 
     def __post_init__(self) -> None:
         if isinstance(self.keep_whole, str):
@@ -68,7 +71,7 @@ class Recipe:
         check(self)  # a row of a table need not remember to
         if sentence := incompatibility(self.criterion, self.granularity, self.scope, self.amount):
             raise RecipeError(sentence)
-        if sentence := untimely_patience(self.schedule, self.tuning):
+        if sentence := untimely_patience(self.schedule, self.tuning) or never_acts(self.regulariser, self.tuning):
             raise RecipeError(sentence)
         if isinstance(self.amount, PerLayer) and (both := set(self.amount.shares) & self.keep_whole):
             raise RecipeError(f"{min(both)} is in keep_whole and in amount.shares; take it out of one of them")

@@ -32,10 +32,9 @@ class BatchNorm:
     def mend(self, cut: Cut, inputs: Tensor, seed: int) -> Mapping[str, str]:
         import torch
 
-        from pruning.model.layer_types import is_a
+        from pruning.model.layer_types import BATCHNORMS, is_a
         from pruning.model.patching import own_modes_restored
         from pruning.repair.layer_by_layer import BATCH
-        from pruning.repair.outputs import BATCHNORMS
 
         norms: list[Any] = [
             module

@@ -8,12 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pruning.model.layer_types import has_channels, is_a
+from pruning.model.layer_types import BATCHNORMS, has_channels, is_a
 from pruning.model.patching import Hook, evaluating, hooked
 from pruning.repair.layer_by_layer import BATCH, FROZEN, NEVER, TWICE, precise
 from pruning.repair.repair import Cut
 
-BATCHNORMS = ("BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "SyncBatchNorm")
 NO_BIAS = "it has no bias that could put its mean back: it stays as it is"
 LEAST, MOST = 0.2, 5.0
 """What a unit's spread is multiplied by at least and at most: one that hardly moves says nothing of its spread."""

@@ -37,6 +37,8 @@ from pruning.run.rounds import (
 from pruning.training.distillation.teachers import teacher_of
 from pruning.training.fine_tuning import steps_per_epoch
 from pruning.training.objective import require_objective
+from pruning.training.regularisers.histogram import mean_sizes
+from pruning.training.schedules import Round
 from pruning.workload import Workload, metric_of
 
 
@@ -71,7 +73,7 @@ def prune(
     device = device or default_device()
     model = open_model(workload, device)
     _require_drop(workload, recipe)  # before any work
-    if recipe.tuning.epochs:
+    if recipe.tuning.epochs or recipe.regulariser.epochs:
         require_objective(workload, recipe.tuning)
         require_loss(workload, model, device)
     teacher = teacher_of(workload, recipe.distillation, recipe.tuning, model, device)
@@ -107,8 +109,11 @@ def _planned(context: RunContext) -> Generator[Event, None, tuple[Plan, RankedUn
     recipe, workload = context.recipe, context.workload
     ranked = context.ranked({})
     target = ranked.decide(recipe.amount)
-    steps = steps_per_epoch(recipe.tuning, workload.train) * recipe.tuning.epochs
-    rounds = tuple(recipe.schedule.rounds_of(steps, target.counts.asked / target.counts.units))
+    penalty = recipe.regulariser.penalty(context.model, context.groups)
+    per_epoch = steps_per_epoch(recipe.tuning, workload.train)
+    before = [Round(0.0, per_epoch * recipe.regulariser.epochs, before=True)] if recipe.regulariser.epochs else []
+    cuts = recipe.schedule.rounds_of(per_epoch * recipe.tuning.epochs, target.counts.asked / target.counts.units)
+    rounds = (*before, *cuts)
     total = sum(each.steps for each in rounds)
     metric, classes = metric_of(workload.task), workload.task.classes
     yield Started(workload.name, device_name(context.device), len(rounds), total, classes, metric)
@@ -124,7 +129,8 @@ def _planned(context: RunContext) -> Generator[Event, None, tuple[Plan, RankedUn
             yield context.repaired(cut, context.model, target.masks, 0, stages["pruned"].validation)
         stages[stage] = yield from _measure_cut(stage, context, cut, target)
         yield StageMeasured(stage, stages[stage])
-    return Plan(rounds, stages, ranked.ranking.divisors), ranked
+    means = mean_sizes(penalty.sizes(context.model)) if penalty else {}
+    return Plan(rounds, stages, ranked.ranking.divisors, means), ranked
 
 
 def _measure_cut(

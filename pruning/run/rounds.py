@@ -27,6 +27,8 @@ from pruning.repair.repair import Cut
 from pruning.reporting.formatting import score_text, worse_than_allowed
 from pruning.training.fine_tuning import Training
 from pruning.training.loss_terms import LossTerm
+from pruning.training.regularisers.histogram import unit_sizes
+from pruning.training.regularisers.penalty import Penalty
 from pruning.training.schedules import Round
 from pruning.workload import Batch, Split, Workload, metric_of
 
@@ -85,12 +87,14 @@ class Plan:
     """What is known before the first round, and the same in all rounds.
 
     `stages` are those measured by then: dense and pruned. `divisors` (group -> number) are what the scores of a group
-    are divided by before groups are compared.
+    are divided by before groups are compared, known before the first cut. `mean_sizes` (group -> number) are of the
+    dense network's units, as far as a regulariser pushes them to zero.
     """
 
     rounds: tuple[Round, ...]
     stages: Mapping[str, Stage]
     divisors: Mapping[str, float]
+    mean_sizes: Mapping[str, float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,6 +212,8 @@ def carry_out_rounds(
     try:
         while True:
             score = yield from _finish(context, plan, current, save)
+            if current.training.done == current.training.total:
+                current.training.finish()
             lost = metric_of(context.workload.task).drop(score - plan.stages["dense"].validation)
             cut = current.cut
             if cut.before is not None and drop is not None and lost > drop and not stop():
@@ -216,36 +222,52 @@ def carry_out_rounds(
                 break
             if cut.number + 1 == len(plan.rounds) or stop():
                 break
-            current = _next_round(context, plan, current)
+            plan, current = _next_round(context, plan, current)
             keep = current.cut.keep
     except _StopAsked:
         current.training.kept.settle()
+    current.training.finish()
     return keep
 
 
 def _training_of(context: RunContext, plan: Plan, number: int) -> Training:
     """The training that the round belongs to, at its first step: one of its own, or that of all rounds."""
-    recipe, continuous = context.recipe, context.recipe.schedule.continuous
-    rounds = plan.rounds if continuous else plan.rounds[:1]  # where each has its own, all are equally long
-    seed = recipe.seed if continuous else recipe.seed + number
+    recipe, together = context.recipe, _trained_together(context, plan, number)
+    rounds = [each for each in plan.rounds if not each.before] if together else [plan.rounds[number]]
+    seed = recipe.seed if together else recipe.seed + number
     steps = sum(each.steps for each in rounds)
-    return Training(context.model, context.workload, recipe.tuning, steps, context.device, seed, _terms(context))
+    terms = _loss_terms(context, plan.rounds[number])
+    tuning = recipe.tuning
+    if plan.rounds[number].before:
+        tuning = replace(tuning, patience=None)  # units shrink at the price of the score: the best one is the first
+    return Training(context.model, context.workload, tuning, steps, context.device, seed, terms)
 
 
-def _terms(context: RunContext) -> list[LossTerm]:
-    """What the recipe adds to the task's loss."""
-    if context.teacher is None:
-        return []
-    term = context.recipe.distillation.term(context.workload, context.model, context.teacher)
-    return [term] if term else []
+def _trained_together(context: RunContext, plan: Plan, number: int) -> bool:
+    """Whether one training goes through the round and all others that cut."""
+    return context.recipe.schedule.continuous and not plan.rounds[number].before
 
 
-def _next_round(context: RunContext, plan: Plan, current: CurrentRound) -> CurrentRound:
+def _loss_terms(context: RunContext, each: Round) -> list[LossTerm]:
+    """What is added to the task's loss in the training of a round."""
+    distillation, regulariser = context.recipe.distillation, context.recipe.regulariser
+    learnt = penalty = None
+    if context.teacher is not None:
+        learnt = distillation.term(context.workload, context.model, context.teacher)
+    if each.before or regulariser.after_cuts:
+        penalty = regulariser.penalty(context.model, context.groups)
+    return [term for term in (penalty, learnt) if term is not None]
+
+
+def _next_round(context: RunContext, plan: Plan, current: CurrentRound) -> tuple[Plan, CurrentRound]:
     """Score the units that are left, and decide which of them the next round prunes."""
-    ranked = context.ranked(current.cut.keep, plan.divisors)
-    continuous = context.recipe.schedule.continuous
-    training = current.training if continuous else _training_of(context, plan, current.cut.number + 1)
-    return _round_after(current.cut, context, plan, ranked, training)
+    last, number = plan.rounds[current.cut.number], current.cut.number + 1
+    # before the first cut nothing was lost: layers are compared as the training has left them
+    ranked = context.ranked(current.cut.keep, None if last.before else plan.divisors)
+    plan = replace(plan, divisors=ranked.ranking.divisors)
+    goes_on = _trained_together(context, plan, number) and not last.before
+    training = current.training if goes_on else _training_of(context, plan, number)
+    return plan, _round_after(current.cut, context, plan, ranked, training)
 
 
 def _round_after(
@@ -270,7 +292,7 @@ def _finish(context: RunContext, plan: Plan, current: CurrentRound, save: Save) 
         yield from _report_masked(cut.reported)
         yield from _cut_and_repaired(context, cut, current.masks)
         score = yield from _validate(context, plan, current, cut.done, save)
-    begun = cut.done if context.recipe.schedule.continuous else 0  # steps that this training took in earlier rounds
+    begun = _begun(context, plan, cut)
     left = 0 if training.kept.over else begun + plan.rounds[cut.number].steps - training.done
     with closing(training.steps(left, current.masks)) as steps:  # closing it puts the model back into evaluation mode
         for step in steps:
@@ -303,10 +325,17 @@ def _settled(context: RunContext, current: CurrentRound, score: float) -> Genera
     return best.score
 
 
+def _begun(context: RunContext, plan: Plan, cut: RoundCut) -> int:
+    """Optimiser steps that the round's training took in earlier rounds."""
+    if not _trained_together(context, plan, cut.number):
+        return 0
+    return cut.done - sum(each.steps for each in plan.rounds if each.before)
+
+
 def _cut_and_repaired(context: RunContext, cut: RoundCut, masks: Masks) -> Generator[Event, None, None]:
     """Set the pruned values to zero; with a repair, measure that and put the network right."""
     repair = context.recipe.repair
-    if isinstance(repair, NoRepair):
+    if isinstance(repair, NoRepair) or not masks:
         apply_masks(context.model, masks)
         return
     before = copy.deepcopy(context.model)
@@ -337,8 +366,12 @@ def _validate(
     """Measure and report the validation score, and let `save` keep the state of the run."""
     cut, training, metric = current.cut, current.training, metric_of(context.workload.task)
     with training.kept.validated():
-        measured = context.validated(cut.number, step, cut.keep)
+        penalties = [term.sizes(context.model) for term in training.terms if isinstance(term, Penalty)]
+        with training.judged():
+            measured = context.validated(cut.number, step, cut.keep)
         training.kept.note(measured.score, training.done, lambda one, other: metric.drop(one - other) < 0)
+    for sizes in penalties:
+        yield unit_sizes(cut.number, step, sizes, plan.mean_sizes)
     yield measured
     randomness = Randomness.now(context.device)
     yield from save(RunState(plan, cut, step, measured.score, tensors_of(context.model), training.state(), randomness))

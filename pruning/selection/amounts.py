@@ -110,6 +110,25 @@ class Threshold(_Common):
 
 
 @dataclass(frozen=True)
+class Zeros(_Common):
+    """Units whose score is not above 0: with criterion magnitude those that training has made 0.
+
+    So the regulariser hard_concrete says how much is pruned: a unit whose gate is closed is 0. On a network that has no
+    such units nothing is pruned.
+    """
+
+    def counts_to_prune(self, pools: SortedPools) -> Tensor:
+        return _below(pools, SMALLEST_NORMAL)
+
+    def settled(self, cost: Cost) -> Zeros:
+        return self
+
+
+SMALLEST_NORMAL = 2.0**-126
+"""The smallest float32 above 0 of full precision; what is below counts as 0."""
+
+
+@dataclass(frozen=True)
 class RelativeThreshold(_Common):
     """Units below a share of their layer's highest score are pruned: the cut follows each layer's own scale.
 
@@ -161,7 +180,7 @@ class Budget(_Common):
         return Sparsity(_bisected(lambda share: cost(self.of, Sparsity(share)), self, "amount"))
 
 
-Rest = Sparsity | Threshold | RelativeThreshold | Budget
+Rest = Sparsity | Threshold | RelativeThreshold | Zeros | Budget
 
 
 @dataclass(frozen=True)
@@ -248,6 +267,7 @@ AMOUNTS: dict[str, type[Amount]] = {
     "sparsity": Sparsity,
     "threshold": Threshold,
     "relative_threshold": RelativeThreshold,
+    "zeros": Zeros,
     "per_layer": PerLayer,
     "budget": Budget,
 }

@@ -1,7 +1,7 @@
 """What happens between rounds: a training loop that keeps pruned values at zero and data on the device."""
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,7 +62,7 @@ class Training:
         terms: Sequence[LossTerm] = (),
     ) -> None:
         self.model, self.workload, self.tuning, self.device, self.seed = model, workload, tuning, device, seed
-        self.terms = tuple(terms)
+        self.terms = self._unfinished = tuple(terms)
         self.total, self.done = total, 0
         self.per_epoch = steps_per_epoch(tuning, workload.train)
         self.kept = KeptWeights(model, tuning.average, tuning.patience)
@@ -84,6 +84,20 @@ class Training:
             self.kept.begin()
         with training(self.model):
             yield from self._steps(count, remask, every)
+
+    @contextmanager
+    def judged(self) -> Generator[None]:
+        """In the block the model computes as it will once the training is over."""
+        with ExitStack() as around:
+            for term in self.terms:
+                around.enter_context(term.judged(self.model))
+            yield
+
+    def finish(self) -> None:
+        """Leave in the model what the terms have learnt, when the training is over. The second time it does nothing."""
+        terms, self._unfinished = self._unfinished, ()
+        for term in terms:
+            term.finish(self.model)
 
     def state(self) -> dict[str, Any]:
         """All that the next steps depend on besides the model, as plain values and tensors: not copies."""

@@ -53,6 +53,14 @@ class LossTerm(Protocol):
         """Called after each optimiser step, before what is pruned is set to zero again."""
         return
 
+    def judged(self, model: nn.Module) -> AbstractContextManager[None]:
+        """Surrounds every evaluation on the way: the model computes as it will once the training is over."""
+        return nullcontext()
+
+    def finish(self, model: nn.Module) -> None:
+        """Called once, when the training is over: leaves in the model what the term has learnt."""
+        return
+
     def state(self) -> Mapping[str, Any]:
         """All that the next steps depend on, as plain values and tensors, not copies; for a term that learns itself."""
         return {}

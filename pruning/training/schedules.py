@@ -13,11 +13,13 @@ from pruning.options.constraints import Between, Share, check
 class Round:
     """`progress` is the share of the amount that has been pruned once the round's cut is made; then come `steps`.
 
-    Steps are optimiser steps of tuning.
+    Steps are optimiser steps of tuning. A round that is `before` any cut has a training of its own: the dense network
+    is trained so that units shrink.
     """
 
     progress: float
     steps: int
+    before: bool = False
 
 
 class Schedule(Protocol):

@@ -40,8 +40,8 @@ def test_every_kind_with_its_defaults_is_what_a_recipe_reads(tables: dict[str, l
             # a criterion that scores no single weights, a scope that needs rows: with a granularity that they fit
             fitting = {"granularity": {"kind": (row["scores"] or ["weights"])[0]}} if choice == "criterion" else {}
             recipe = from_dict({"version": 1, "workload": "m", **fitting, choice: plain})
-            # a switch that is off is not written, nor that nothing is repaired: older files keep their names
-            written = to_dict(recipe).get(choice, {"kind": "none"})
+            # a switch that is off is not written, nor a later choice as it is by default: older files keep their names
+            written = to_dict(recipe).get(choice, plain)
             assert written == {field: value for field, value in plain.items() if value is not False}
 
 

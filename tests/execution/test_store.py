@@ -22,6 +22,7 @@ from pruning.events import (
     Started,
     SurgeryChecked,
     TuningStep,
+    UnitSizes,
     Verified,
     Warned,
 )
@@ -36,6 +37,7 @@ ALL_EVENTS: list[Event] = [
     Warned("one unit stays"),
     TuningStep(0, 1, 7, 0.1 + 0.2),
     Measured(0, 7, "validation", 0.9, 0.5),
+    UnitSizes(0, 7, 0.5, {"fc": (3, 0, 1)}),
     Repaired(0, "least_squares", 0.6, 0.5, 0.1, True, 1.5, {"head": "it is called several times"}),
     SurgeryChecked("tuned", 1e-7, 0.5, 0.4),
     Exported({"pt": "/tmp/x.pt"}),

@@ -10,7 +10,7 @@ from pruning.events import Masked
 from pruning.granularities import Channels
 from pruning.interactive.session import PreviewSession
 from pruning.recipe.recipe import Recipe
-from pruning.selection.amounts import AMOUNTS, Amount, Budget, PerLayer, RelativeThreshold, Sparsity, Threshold
+from pruning.selection.amounts import AMOUNTS, Amount, Budget, PerLayer, RelativeThreshold, Sparsity, Threshold, Zeros
 from pruning.selection.scopes import SCOPES, Global, WithinBlocks, WithinLayer, WithinRow
 from pruning.training.tuning import Tuning
 from tests.conftest import PROFILE
@@ -25,6 +25,7 @@ rests = {
     "sparsity": st.builds(Sparsity, share),
     "threshold": st.builds(Threshold, st.floats(-0.25, 1)),
     "relative_threshold": st.builds(RelativeThreshold, share),
+    "zeros": st.just(Zeros()),
     "budget": st.builds(Budget, st.just("parameters"), share),
 }
 amounts = rests | {

@@ -17,7 +17,9 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_the_tables_are_the_recipes():
-    assert list(CHOICES) == ["criterion", "granularity", "scope", "amount", "schedule", "repair", "distillation"]
+    assert list(CHOICES) == [
+        *("criterion", "granularity", "scope", "amount", "schedule", "repair", "distillation", "regulariser"),
+    ]
     assert get_type_hints(Recipe).items() >= {name: choice.protocol for name, choice in CHOICES.items()}.items()
     shown = {name: [kind.kind for kind in kinds] for name, kinds in tables().items()}
     assert shown == {name: list(choice.rows) for name, choice in CHOICES.items()}
@@ -39,7 +41,7 @@ def test_ranges_and_words_are_said():
     (of,) = (row.fields[0] for row in tables()["scope"] if row.kind == "blocks")
     assert (of.takes, of.default) == ("a whole number from 2 to 64", 4)
     (rest,) = (f for row in tables()["amount"] if row.kind == "per_layer" for f in row.fields if f.name == "rest")
-    assert rest.takes == "an object of kind sparsity or threshold or relative_threshold or budget"
+    assert rest.takes == "an object of kind sparsity or threshold or relative_threshold or zeros or budget"
     assert rest.default == {"kind": "sparsity", "share": 0.0}
 
 

@@ -55,7 +55,7 @@ def test_the_comments_tell_every_kind_and_every_field() -> None:
     per_layer = reported["// amount"]["kind per_layer"]
     assert " shares: an object with a number from 0 to 1 for each layer, by default {}. " in per_layer
     assert (
-        " rest: an object of kind sparsity or threshold or relative_threshold or budget, "
+        " rest: an object of kind sparsity or threshold or relative_threshold or zeros or budget, "
         'by default {"kind": "sparsity", "share": 0.0}. '
     ) in per_layer
     assert " of: a whole number from 2 to 64, by default 4. " in reported["// scope"]["kind blocks"]

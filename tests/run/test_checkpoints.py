@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from pruning.cli.workload_file import load_workload, source_of
-from pruning.criteria import Magnitude, Taylor
+from pruning.criteria import BatchnormScale, Magnitude, Taylor
 from pruning.errors import ExportError, PruningError
 from pruning.events import (
     Event,
@@ -41,10 +41,11 @@ from pruning.run.checkpoints import FILE, Checkpoint, CheckpointError
 from pruning.run.engine import PruneResult, prune
 from pruning.run.experiment import RunResult, carry_out
 from pruning.run.rounds import RunState
-from pruning.selection.amounts import Sparsity
+from pruning.selection.amounts import Sparsity, Zeros
 from pruning.selection.scopes import Global, WithinLayer
 from pruning.training.distillation import Features, Logits, Outputs
 from pruning.training.fine_tuning import Training, tune
+from pruning.training.regularisers import L1, BatchNormScale, HardConcrete
 from pruning.training.schedules import Polynomial, PolynomialDecay, Until
 from pruning.training.tuning import Tuning
 from pruning.workload import Classification, Workload
@@ -194,6 +195,32 @@ CASES: dict[str, tuple[Workload, Recipe]] = {
     "distilled by another network": (
         taught_by_another(),
         Recipe("m", schedule=Polynomial(2), tuning=TWO_EPOCHS, distillation=Outputs(teacher="wide")),
+    ),
+    "l1 before and after the cuts, weights": (
+        tiny("mlp"),
+        Recipe("m", schedule=Polynomial(2), tuning=TWO_EPOCHS, regulariser=L1(0.01, epochs=1, after_cuts=True)),
+    ),
+    "hard concrete gates, channels": (
+        trained(),
+        Recipe(
+            "m",
+            Magnitude(),
+            Channels(),
+            amount=Zeros(),
+            tuning=replace(TWO_EPOCHS, average=0.5),
+            regulariser=HardConcrete(1.0, epochs=4, learning_rate=0.3),
+        ),
+    ),
+    "network slimming, one training through all cuts": (
+        tiny("residual"),
+        Recipe(
+            "m",
+            BatchnormScale(),
+            Channels(),
+            schedule=PolynomialDecay(0.2, 2, 8, 3),
+            tuning=TWO_EPOCHS,
+            regulariser=BatchNormScale(0.01, warm_up=0.5, epochs=2, after_cuts=True),
+        ),
     ),
     "cut only": (tiny("conv"), Recipe("m", schedule=Polynomial(3), tuning=Tuning(epochs=0))),
 }

@@ -12,6 +12,7 @@ from pruning.selection.amounts import (
     SortedPools,
     Sparsity,
     Threshold,
+    Zeros,
     n_of_m,
 )
 
@@ -75,6 +76,11 @@ def test_a_threshold_is_compared_without_rounding_it_to_float32():
     tenth = torch.tensor([0.1])  # in float32 a little more than 0.1
     assert pruned_in_one_pool(Threshold(0.1), scores=tenth) == 0
     assert pruned_in_one_pool(Threshold(0.1000000016), scores=tenth) == 1
+
+
+@pytest.mark.parametrize("scores, pruned", [([0.0, 1e-30, 1.0], 1), ([2.0, 1.0, 3.0], 0), ([-1.0, -0.0, 0.0], 3)])
+def test_zeros_are_scores_that_are_not_above_zero(scores, pruned):
+    assert pruned_in_one_pool(Zeros(), scores=torch.tensor(scores)) == pruned
 
 
 @pytest.mark.parametrize(

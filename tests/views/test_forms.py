@@ -36,7 +36,7 @@ def test_every_kind_of_the_short_tables_is_shown_by_its_controls_and_given_back(
     opened(app, recipe)
     assert [error.value for error in app.error] == []
     assert from_json(app.query_params["recipe"]) == recipe
-    drawn = {element.key for element in [*app.slider, *app.number_input, *app.selectbox] if element.key}
+    drawn = {element.key for element in [*app.slider, *app.number_input, *app.selectbox, *app.checkbox] if element.key}
     drawn |= {element.key for element in app.get("button_group")} if app.get("button_group") else set()
     made = rows(choice)[kind]
     assert {f"{choice}.{kind}.{field.name}" for field in fields(made)} <= drawn | {f"{choice}.{kind}.rest"}

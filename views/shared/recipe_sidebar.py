@@ -236,6 +236,11 @@ def healing() -> None:
     made = _choice("repair")
     _formula(made)
     forms.draw(_prefix("repair"), made)
+    st.subheader(_("Sparse training"))
+    made = _choice("regulariser")
+    if made.formula:
+        st.caption(f"{made.formula} · {made.source} · {made.cost}")
+    forms.draw(_prefix("regulariser"), made)
     st.subheader(_("Fine-tuning"))
     forms.draw(_prefix("schedule"), _choice("schedule"))
     forms.draw("tuning", Tuning, only=OFTEN)

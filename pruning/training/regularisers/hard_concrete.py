@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from pruning.options.constraints import Between, Share, check
+from pruning.training.regularisers.regulariser import Strength
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from pruning.model.units import UnitGroup
+    from pruning.training.regularisers.gates import Gates
+
+
+@dataclass(frozen=True)
+class HardConcrete:
+    """Every unit has a gate that learns whether to be open: the loss pays for the share of the values left (L0).
+
+    (Louizos et al. 2018, arXiv 1712.01312: the hard concrete distribution with β = 2/3, γ = −0.1, ζ = 1.1.) Gates draw
+    while the network is trained before the first cut; then each has one value in [0, 1], which goes into the weights. A
+    unit whose gate is closed is 0: amount zeros prunes exactly these, so that λ says how much is pruned.
+    """
+
+    strength: Strength = 1.0
+    """λ: what the loss would rise by if the first unit opened that holds all values: it pays for the share left."""
+    warm_up: Share = 0.0
+    """The share of the training's steps over which λ rises from 0."""
+    epochs: Annotated[int, Between(1, 1_000_000)] = 5
+    """Passes over the training images before the first cut; the gates learn in these."""
+    learning_rate: Annotated[float, Between(0.0, 10.0, above=True)] = 0.05
+    """Of the gates (Adam); the weights have that of the tuning."""
+
+    formula: ClassVar[str] = "L + λ Σ n · P(z ≠ 0) / Σ n,  w ← z w,  P(z ≠ 0) = σ(log α − β log(−γ/ζ))"
+    source: ClassVar[str] = "Louizos 2018"
+    cost: ClassVar[str] = "two passes over the weights a step"
+
+    def __post_init__(self) -> None:
+        check(self, "regulariser")
+
+    @property
+    def after_cuts(self) -> bool:
+        return False
+
+    def penalty(self, model: nn.Module, groups: Sequence[UnitGroup]) -> Gates:
+        from pruning.training.regularisers.gates import Gates
+
+        return Gates(model, groups, self.strength, self.warm_up, self.learning_rate)
