@@ -141,7 +141,7 @@ class UnitSizes:
     """How large the units are that a regulariser pushes to zero, at the validation after `step` optimiser steps.
 
     Sizes are shares of the mean size that the group's units had in the dense network. `counts` has for each group how
-    many units lie in each of 32 bins of equal width on a logarithmic scale from `SIZES_FROM` to `SIZES_TO`; the first
+    many units lie in each of 30 bins of equal width on a logarithmic scale from `SIZES_FROM` to `SIZES_TO`; the first
     bin also holds those below, down to 0, the last those above. `near_zero` is the share of all units below
     `NEAR_ZERO`, in [0, 1].
     """
@@ -152,7 +152,7 @@ class UnitSizes:
     counts: Mapping[str, tuple[int, ...]]
 
 
-SIZES_FROM, SIZES_TO, SIZE_BINS = 1e-4, 1e1, 32
+SIZES_FROM, SIZES_TO, SIZE_BINS = 1e-4, 1e1, 30
 NEAR_ZERO = 0.01
 
 

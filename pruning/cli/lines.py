@@ -10,6 +10,7 @@ from pruning.events import (
     StageMeasured,
     Started,
     SurgeryChecked,
+    UnitSizes,
     Verified,
     Warned,
 )
@@ -33,6 +34,8 @@ def event_line(event: Event, metric: Metric = ACCURACY) -> str:
             return f"round {event.round + 1}: {units}{share_of_all(event.values)}"
         case Measured():
             return f"  after {count(event.step)} steps: {named(metric)}{score_text(event.score, metric)} {event.split}"
+        case UnitSizes():
+            return f"  {percent(event.near_zero)} of the units near zero"
         case Repaired():
             return _repaired(event)
         case SurgeryChecked():

@@ -35,6 +35,7 @@ STAGES: Mapping[str, Style] = {
 SERIES: Mapping[str, Style] = {
     "accuracy": STAGES["tuned"],  # of the network that is being tuned
     "sparsity": Style(GREY, "dash", "circle"),
+    "near zero": Style(YELLOW, "dot", "diamond"),
     "loss": Style(GREY, "solid", "circle"),
     "interval": Style(GREY, "solid", ""),
     "round": Style(GREY, "dot", ""),

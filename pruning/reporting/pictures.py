@@ -4,15 +4,16 @@ Text and axes have the colour of the page's text (`currentColor`), which can be 
 other colours are from the palette. The title of each picture says what it shows.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
-from pruning.events import Stage
+from pruning.events import NEAR_ZERO, SIZES_FROM, SIZES_TO, Stage
 from pruning.interactive.responses import LayerView
 from pruning.layer_sensitivity.result import Sensitivity, SensitivityCell
 from pruning.metric import ACCURACY, Metric
 from pruning.reporting.formatting import bare_change, bare_width, count, percent, score_text
-from pruning.reporting.palette import CUT, DASH_LENGTHS, SERIES, STAGES, Style
+from pruning.reporting.palette import CUT, DASH_LENGTHS, GREY, SERIES, STAGES, Style
 from pruning.reporting.plots_sensitivity import shade, worst_drop
 from pruning.reporting.run_summary import STAGES as STAGE_NAMES
 from pruning.reporting.run_summary import Curve, stage_rows
@@ -41,6 +42,33 @@ def histogram_svg(view: LayerView) -> str:
         f"<title>{escape(_cut_in_words(view))}</title>"
         f"<path class='kept' d='{kept}' fill='currentColor' opacity='.55'/><path class='pruned' d='{pruned}' {dashed}/>"
         f"<path d='M0 {FOOT}H{WIDTH}' stroke='currentColor' opacity='.3'/>{lines}</svg>"
+    )
+
+
+def sizes_svg(layer: str, first: Sequence[int], now: Sequence[int]) -> str:
+    """How many units of a layer have which size: bars as it is now, a dashed line as it was at first.
+
+    `first` and `now` count the bins of `events.UnitSizes`. A root of the height keeps what few units do in sight, once
+    most are near zero. A line stands where near zero ends. All colours are the picture's own: it may be a file.
+    """
+    dense, units = STAGES["dense"], max(sum(now), 1)
+    width = WIDTH / len(now)
+
+    def high(count: int) -> float:
+        return FOOT * math.sqrt(count / units)
+
+    bars = "".join(_bar(place * width, FOOT, high(n), width) for place, n in enumerate(now) if n)
+    outline = f"M0 {FOOT}" + "".join(f"V{FOOT - high(n):.1f}h{width:.1f}" for n in first) + f"V{FOOT}"
+    dashes = " ".join(map(str, DASH_LENGTHS[dense.dash]))
+    edge = WIDTH * math.log(NEAR_ZERO / SIZES_FROM) / math.log(SIZES_TO / SIZES_FROM)
+    near = sum(now[: round(edge / width)])
+    return (
+        f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {WIDTH} {HEIGHT}' preserveAspectRatio='none' role='img'>"
+        f"<title>{escape(f'{layer}: {count(near)} of {count(units)} units are near zero')}</title>"
+        f"<path class='now' d='{bars}' fill='{STAGES['tuned'].hue}' opacity='.75'/>"
+        f"<path class='first' d='{outline}' fill='none' stroke='{dense.hue}' stroke-dasharray='{dashes}'/>"
+        f"<path class='edge' d='M{edge:.1f} 0V{FOOT}' stroke='{GREY}' stroke-dasharray='2 2'/>"
+        f"<path d='M0 {FOOT}H{WIDTH}' stroke='{GREY}'/></svg>"
     )
 
 

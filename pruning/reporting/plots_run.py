@@ -70,6 +70,18 @@ def curve_figure(curve: Curve) -> go.Figure:
         row=2,
         col=1,
     )
+    if curve.near_zero:
+        near = SERIES["near zero"]
+        figure.add_scatter(
+            x=[point.step for point in curve.near_zero],
+            y=[100 * point.share for point in curve.near_zero],
+            name="near zero",
+            mode="lines",
+            line={"color": near.hue, "dash": near.dash},
+            hovertemplate="step %{x}: %{y:.1f} % of the units near zero<extra></extra>",
+            row=2,
+            col=1,
+        )
     figure.add_scatter(
         x=[point.step for point in curve.losses],
         y=[point.loss for point in curve.losses],

@@ -14,6 +14,7 @@ from pruning.events import (
     StageMeasured,
     Started,
     TuningStep,
+    UnitSizes,
 )
 from pruning.metric import ACCURACY, Metric
 from pruning.reporting.formatting import change_text, count, percent, relative, score_label, score_text, si, significant
@@ -52,10 +53,18 @@ class CutMark:
 
 
 @dataclass(frozen=True)
+class SharePoint:
+    """The share of the units that a regulariser has pushed near zero after `step` optimiser steps, in [0, 1]."""
+
+    step: int
+    share: float
+
+
+@dataclass(frozen=True)
 class Curve:
     """A run over its `steps` optimiser steps. `dense` is the dense validation score, None until it is measured.
 
-    `metric` says what the scores are.
+    `metric` says what the scores are. `near_zero` is empty where no regulariser acts.
     """
 
     scores: tuple[ScorePoint, ...]
@@ -64,6 +73,7 @@ class Curve:
     dense: float | None
     steps: int
     metric: Metric = ACCURACY
+    near_zero: tuple[SharePoint, ...] = ()
 
 
 def curve(events: Iterable[Event]) -> Curve:
@@ -81,7 +91,13 @@ def curve(events: Iterable[Event]) -> Curve:
         dense=dense.validation if dense else None,
         steps=next((event.steps for event in events if isinstance(event, Started)), 0),
         metric=metric_of_run(events),
+        near_zero=tuple(SharePoint(event.step, event.near_zero) for event in unit_sizes_of(events)),
     )
+
+
+def unit_sizes_of(events: Iterable[Event]) -> list[UnitSizes]:
+    """How large the units were at each validation, in the order of the steps; empty where no regulariser acts."""
+    return [event for event in latest(events) if isinstance(event, UnitSizes)]
 
 
 @dataclass(frozen=True)

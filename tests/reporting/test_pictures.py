@@ -10,7 +10,15 @@ from pruning.evaluation.estimate import Estimate
 from pruning.interactive.responses import LayerView
 from pruning.layer_sensitivity.result import Sensitivity, SensitivityCell, SensitivityRow
 from pruning.reporting.palette import CUT, SERIES, STAGES
-from pruning.reporting.pictures import curve_html, curve_svg, histogram_svg, layers_html, map_html, table_html
+from pruning.reporting.pictures import (
+    curve_html,
+    curve_svg,
+    histogram_svg,
+    layers_html,
+    map_html,
+    sizes_svg,
+    table_html,
+)
 from pruning.reporting.run_summary import Curve, ScorePoint
 
 
@@ -84,3 +92,22 @@ def test_a_curve_says_where_it_ends_and_draws_the_dense_line() -> None:
 def test_heads_are_texts_and_the_first_cell_is_a_heading() -> None:
     assert "<th scope='col' style='text-align:left'>&lt;x&gt;</th>" in table_html(["<x>"], [])
     assert table_html(["", ""], [("a", "b")]).count("scope='row'") == 1
+
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def test_sizes_of_units_are_bars_now_and_a_line_at_first() -> None:
+    svg = sizes_svg("fc<1>", (0,) * 29 + (4,), (3,) + (0,) * 28 + (1,))
+    assert found(svg, f"{SVG}title")[0].text == "fc<1>: 3 of 4 units are near zero"
+    (bars,), (line,), (edge,) = (found(svg, f"{SVG}path", look) for look in ("now", "first", "edge"))
+    # heights are roots of the share: of 40, 0.75 is 34.6 high and 0.25 is 20
+    assert bars.attrib["d"].count("M") == 2 and "v-34.6" in bars.attrib["d"] and "v-20.0" in bars.attrib["d"]
+    assert line.attrib["d"].endswith("V0.0h8.5V40") and line.attrib["stroke"] == STAGES["dense"].hue
+    assert edge.attrib["d"] == "M102.4 0V40"  # two of the five decades
+
+
+def test_units_count_as_near_zero_where_the_line_stands() -> None:
+    at = [0] * 30
+    at[11] = at[12] = 1
+    assert found(sizes_svg("a", at, at), f"{SVG}title")[0].text == "a: 1 of 2 units are near zero"

@@ -15,6 +15,7 @@ from pruning.model.units import UnitGroup
 from pruning.training.loss_terms import Moment
 from pruning.training.regularisers import L1, L2, REGULARISERS, BatchNormScale, GroupLasso, HardConcrete
 from pruning.training.regularisers.gates import BETA, GAMMA, ZETA, Gates, drawn, opened, settled
+from pruning.training.regularisers.histogram import mean_sizes, unit_sizes
 from pruning.training.regularisers.penalty import warmed_up
 from pruning.workload import Workload
 from tests.every_granularity import tiny_for
@@ -272,3 +273,19 @@ def test_gates_learn_and_go_on_from_their_state(name):
     for each in (gates, other):
         trained(2, model, each)
     assert all(torch.equal(each, other.sizes(model)[group]) for group, each in gates.sizes(model).items())
+
+
+# -- what a run says of the sizes
+
+
+def test_sizes_lie_in_bins_of_a_logarithmic_scale():
+    sizes = {"a": torch.tensor([0.0, 1e-9, 0.021, 2.1, 1e9]), "b": torch.tensor([4.1])}
+    event = unit_sizes(1, 7, sizes, {"a": 2.0, "b": 4.0})
+    # 30 bins over five decades: a hundredth lies 2 decades up, 1 lies 4 decades up
+    assert {place: n for place, n in enumerate(event.counts["a"]) if n} == {0: 2, 12: 1, 24: 1, 29: 1}
+    assert {place: n for place, n in enumerate(event.counts["b"]) if n} == {24: 1}
+    assert (event.round, event.step, event.near_zero) == (1, 7, 2 / 6)
+
+
+def test_means_are_of_the_dense_units_and_never_zero():
+    assert mean_sizes({"a": torch.tensor([1.0, 3.0]), "b": torch.zeros(2)}) == {"a": 2.0, "b": 1.0}

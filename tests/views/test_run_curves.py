@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from pruning.metric import Metric
 from pruning.reporting.palette import DASH_LENGTHS, SERIES
-from pruning.reporting.run_summary import Curve, LossPoint, ScorePoint
+from pruning.reporting.run_summary import Curve, LossPoint, ScorePoint, SharePoint
 from views.shared.run_curves import curves_spec
 
 CURVE = Curve((ScorePoint(0, 0.5, 0.2), ScorePoint(10, 0.75, 0.4)), (LossPoint(5, 1.25),), (), 0.9, 20)
@@ -36,3 +36,10 @@ def test_a_score_that_is_not_in_percent_has_a_panel_of_its_own() -> None:
 def test_another_share_is_drawn_as_accuracy_is_under_its_own_name() -> None:
     above, _ = curves_spec(replace(CURVE, metric=Metric("IoU", low=0.0, high=1.0)))["vconcat"]
     assert {row["series"] for row in above["data"]["values"]} == {"IoU", "sparsity"}
+
+
+def test_the_share_near_zero_is_drawn_where_a_regulariser_acts() -> None:
+    above, _ = curves_spec(replace(CURVE, near_zero=(SharePoint(0, 0.0), SharePoint(10, 0.25))))["vconcat"]
+    near = [(row["step"], row["value"]) for row in above["data"]["values"] if row["series"] == "near zero"]
+    assert near == [(0, 0.0), (10, 25.0)]
+    assert above["encoding"]["color"]["scale"]["range"][-1] == SERIES["near zero"].hue

@@ -21,6 +21,7 @@ from pruning.events import (
     StageMeasured,
     Started,
     TuningStep,
+    UnitSizes,
     Verified,
     Warned,
 )
@@ -83,6 +84,19 @@ FILES = {"safetensors": __file__, "recipe": __file__, "report": str(Path(__file_
 VERIFIED: list[Event] = [*DONE, StageMeasured("exported", TUNED), Exported(FILES), Verified(0.909, 0.909, True), Finished(False, 95.0)]  # fmt: skip
 UNLIKE: list[Event] = [*DONE, Exported({"pt": "removed.pt"}), Verified(0.909, 0.4021, False), Finished(False, 95.0)]
 RESUMED: list[Event] = [*_begun(150), Resumed(4, 0, 0), *_begun(60)[4:], Warned(f"{LONG} was kept whole")]
+SIZES = dict.fromkeys(("conv1", "conv2", LONG, "fc"), (0,) * 18 + (2, 5, 11, 20, 26, 20, 11, 5, 0, 0, 0, 0))
+
+
+def _pushed(share: float) -> dict[str, tuple[int, ...]]:
+    """Sizes of which this share lies near zero."""
+    return {name: (int(100 * share), *(int(n * (1 - share)) for n in counts[1:])) for name, counts in SIZES.items()}
+
+
+SPARSE: list[Event] = [
+    each
+    for event in _begun(150)
+    for each in ([UnitSizes(0, event.step, event.step / 300, _pushed(event.step / 300)), event] if isinstance(event, Measured) else [event])
+]  # fmt: skip
 LOST = "worker lost: it used more memory than there is; choose a smaller batch, or start the run again"
 
 
@@ -210,6 +224,7 @@ STATES: States = {
         "begun": _panel(_row("running"), _begun(0)),
         "running": _panel(_row("running"), _begun(150)),
         "stopping": _panel(_row("running", stopping=True), _begun(150)),
+        "sparse training": _panel(_row("running"), SPARSE),
         "resumed, with a note": _panel(_row("running"), RESUMED),
         "stopped in the queue": _panel(replace(_row("stopped"), started=None), []),
         "stopped": _panel(_row("stopped"), [*DONE, Finished(True, 60.0)]),

@@ -18,6 +18,7 @@ from views.shared.language import _
 def curves_spec(points: Curve) -> dict[str, Any]:
     """Score and sparsity above, loss below, over optimiser steps. A score that is not in percent has its own panel."""
     sparsity = [(p.step, "sparsity", 100 * p.sparsity) for p in points.scores]
+    sparsity += [(p.step, "near zero", 100 * p.share) for p in points.near_zero]
     losses = [(p.step, "loss", p.loss) for p in points.losses]
     return {
         "vconcat": [
@@ -30,7 +31,8 @@ def curves_spec(points: Curve) -> dict[str, Any]:
 
 
 def _scores_and_sparsity(points: Curve, metric: Metric, sparsity: list[tuple[int, str, float]]) -> list[dict[str, Any]]:
-    score, share = {metric.name: SERIES["accuracy"]}, {"sparsity": SERIES["sparsity"]}
+    shown = ["sparsity", "near zero"] if points.near_zero else ["sparsity"]
+    score, share = {metric.name: SERIES["accuracy"]}, {name: SERIES[name] for name in shown}
     if metric.percent:
         shares = [(p.step, metric.name, 100 * p.score) for p in points.scores]
         return [_lines(shares + sparsity, score | share, _("%, validation"), None, 150)]

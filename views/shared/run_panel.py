@@ -8,7 +8,8 @@ from pruning.errors import PruningError
 from pruning.events import Event, Failed, Finished, Resumed, Verified, Warned
 from pruning.execution.store.records import RunRow
 from pruning.reporting.formatting import duration, percent, score_text
-from pruning.reporting.run_summary import Curve, curve, metric_of_run, progress
+from pruning.reporting.run_summary import Curve, curve, metric_of_run, progress, unit_sizes_of
+from views.shared import unit_sizes
 from views.shared.language import _
 from views.shared.run_curves import curves_spec
 from views.shared.run_events import events_of, name_of
@@ -60,6 +61,7 @@ def draw(row: RunRow, events: list[Event], place: str, key: str = "run_curves") 
     """How far the run is, its curves, and its notes. `place` says where a queued run is in the queue."""
     _where(row, events, place)
     _curves(curve(events), key)
+    unit_sizes.draw(unit_sizes_of(events), key)
     for event in events:
         if isinstance(event, Resumed):
             words = _("note: resumed at round {round}, step {step}, from the last checkpoint")

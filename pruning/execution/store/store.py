@@ -109,8 +109,11 @@ class Store:
         return [(seq, event_from_dict(json.loads(text))) for seq, text in rows]
 
     def milestones(self, run: str) -> list[Event]:
-        """The run's events but for optimiser steps, which are nearly all of them: enough to say what it came to."""
-        query = "SELECT event FROM events WHERE run = ? AND json_extract(event, '$.kind') != 'tuning_step' ORDER BY seq"
+        """The run's events but for optimiser steps and sizes of units, which are nearly all: what it came to."""
+        query = (
+            "SELECT event FROM events WHERE run = ? "
+            "AND json_extract(event, '$.kind') NOT IN ('tuning_step', 'unit_sizes') ORDER BY seq"
+        )
         with self._database.reading() as connection:
             rows = connection.execute(query, (run,)).fetchall()
         return [event_from_dict(json.loads(text)) for (text,) in rows]

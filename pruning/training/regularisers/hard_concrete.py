@@ -29,7 +29,7 @@ class HardConcrete:
     """The share of the training's steps over which λ rises from 0."""
     epochs: Annotated[int, Between(1, 1_000_000)] = 5
     """Passes over the training images before the first cut; the gates learn in these."""
-    learning_rate: Annotated[float, Between(0.0, 10.0, above=True)] = 0.05
+    learning_rate: Annotated[float, Between(0.0, 10.0, above=True)] = 0.1
     """Of the gates (Adam); the weights have that of the tuning."""
 
     formula: ClassVar[str] = "L + λ Σ n · P(z ≠ 0) / Σ n,  w ← z w,  P(z ≠ 0) = σ(log α − β log(−γ/ζ))"
