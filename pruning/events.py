@@ -76,7 +76,7 @@ class PrunedValues:
 class Masked:
     """A round's units have been pruned: units asked for and pruned so far, and each group's kept share in [0, 1].
 
-    `values` is None in stores of earlier versions.
+    `values` is None in stores of earlier versions. `exchanged` weights came back in place of as many that were kept.
     """
 
     round: int
@@ -86,6 +86,7 @@ class Masked:
     units: int
     kept: Mapping[str, float]
     values: PrunedValues | None = None
+    exchanged: int = 0
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,8 @@ def event_line(event: Event, metric: Metric = ACCURACY) -> str:
         case StageMeasured(stage, result):
             scores = f"{score_text(result.score, metric)} test, {score_text(result.validation, metric)} validation"
             return f"{stage}: {named(metric)}{scores}, {count(result.nonzero)} non-zeros, {si(result.bytes, 'B')}"
+        case Masked() if event.exchanged:
+            return f"round {event.round + 1}: {count(event.exchanged)} weights came back in place of as many"
         case Masked():
             share = percent(event.pruned / event.units)
             units = f"{count(event.pruned)} of {count(event.units)} units pruned ({share})"

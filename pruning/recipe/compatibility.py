@@ -5,13 +5,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from pruning.criteria import ANY, CRITERIA, Criterion
-from pruning.granularities import GRANULARITIES, Granularity
+from pruning.granularities import GRANULARITIES, Granularity, Weights
 from pruning.options.constraints import is_value
 from pruning.recipe.catalog import CHOICES
 from pruning.selection.amounts import Amount
 from pruning.selection.scopes import SCOPES, Scope
 from pruning.training.regularisers import REGULARISERS, Regulariser
-from pruning.training.schedules import SCHEDULES, Schedule
+from pruning.training.schedules import SCHEDULES, RigL, Schedule
 from pruning.training.tuning import Tuning
 
 
@@ -47,6 +47,24 @@ def untimely_patience(schedule: Schedule, tuning: Tuning) -> str:
         f"tuning.patience ends the training of a round early, and schedule {_kind(SCHEDULES, schedule)} has one "
         "training for all of its cuts: leave tuning.patience empty, or choose schedule polynomial"
     )
+
+
+def no_exchange(schedule: Schedule, granularity: Granularity, scope: Scope) -> str:
+    """A sentence where a schedule exchanges weights and the units are no single weights, or are counted in each row."""
+    if not isinstance(schedule, RigL):
+        return ""
+    name = _kind(SCHEDULES, schedule)
+    if not isinstance(granularity, Weights):
+        return (
+            f"schedule {name} exchanges single weights, and {granularity.unit} are whole units: choose granularity "
+            "weights, or schedule polynomial_decay"
+        )
+    if scope.within_rows:
+        return (
+            f"schedule {name} exchanges weights within a layer, and scope {_kind(SCOPES, scope)} counts them in each "
+            "row: choose scope global or layer, or schedule polynomial_decay"
+        )
+    return ""
 
 
 def never_acts(regulariser: Regulariser, tuning: Tuning) -> str:

@@ -9,7 +9,7 @@ from pruning.criteria import Criterion, Magnitude
 from pruning.errors import RecipeError
 from pruning.granularities import Granularity, Weights
 from pruning.options.constraints import Between, Later, check
-from pruning.recipe.compatibility import incompatibility, never_acts, untimely_patience, wrong_value
+from pruning.recipe.compatibility import incompatibility, never_acts, no_exchange, untimely_patience, wrong_value
 from pruning.recipe.serialization import from_plain, short, to_plain
 from pruning.repair import NoRepair, Repair
 from pruning.selection.amounts import Amount, PerLayer, Sparsity
@@ -71,7 +71,11 @@ class Recipe:
         check(self)  # a row of a table need not remember to
         if sentence := incompatibility(self.criterion, self.granularity, self.scope, self.amount):
             raise RecipeError(sentence)
-        if sentence := untimely_patience(self.schedule, self.tuning) or never_acts(self.regulariser, self.tuning):
+        if sentence := (
+            untimely_patience(self.schedule, self.tuning)
+            or never_acts(self.regulariser, self.tuning)
+            or no_exchange(self.schedule, self.granularity, self.scope)
+        ):
             raise RecipeError(sentence)
         if isinstance(self.amount, PerLayer) and (both := set(self.amount.shares) & self.keep_whole):
             raise RecipeError(f"{min(both)} is in keep_whole and in amount.shares; take it out of one of them")

@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -18,6 +18,7 @@ from pruning.model.costs import CostModel
 from pruning.model.devices import Randomness
 from pruning.model.tensors import copies_of, put_into, tensors_of
 from pruning.model.units import Keep, Masks, UnitGroup, apply_masks, masks_of
+from pruning.pipeline.exchange import exchanged_weights
 from pruning.pipeline.one_shot import Decision, RankedUnits, rank_units
 from pruning.recipe.catalog import kind_of
 from pruning.recipe.recipe import Recipe
@@ -144,12 +145,16 @@ Save = Callable[[RunState], Iterable[Event]]
 
 @dataclass(frozen=True, eq=False)
 class CurrentRound:
-    """The round that a run is in. `score` is the latest validation score, None if the round is not pruned yet."""
+    """The round that a run is in. `score` is the latest validation score, None if the round is not pruned yet.
+
+    `grown` is True where weights have come back that were pruned before this round.
+    """
 
     cut: RoundCut
     masks: Masks
     training: Training
     score: float | None = None
+    grown: Masks = field(default_factory=dict[str, Tensor])
 
 
 class _StopAsked(Exception):
@@ -262,12 +267,27 @@ def _loss_terms(context: RunContext, each: Round) -> list[LossTerm]:
 def _next_round(context: RunContext, plan: Plan, current: CurrentRound) -> tuple[Plan, CurrentRound]:
     """Score the units that are left, and decide which of them the next round prunes."""
     last, number = plan.rounds[current.cut.number], current.cut.number + 1
+    if plan.rounds[number].exchange:
+        return plan, _exchanged(context, plan, current)
     # before the first cut nothing was lost: layers are compared as the training has left them
     ranked = context.ranked(current.cut.keep, None if last.before else plan.divisors)
     plan = replace(plan, divisors=ranked.ranking.divisors)
     goes_on = _trained_together(context, plan, number) and not last.before
     training = current.training if goes_on else _training_of(context, plan, number)
     return plan, _round_after(current.cut, context, plan, ranked, training)
+
+
+def _exchanged(context: RunContext, plan: Plan, current: CurrentRound) -> CurrentRound:
+    """The next round, in which weights change places with pruned ones; no more are pruned."""
+    last, number = current.cut, current.cut.number + 1
+    calibration = Calibration(context.workload, context.device, context.recipe.seed + number)
+    share = plan.rounds[number].exchange
+    keep, new = exchanged_weights(context.model, context.groups, last.keep, calibration, share)
+    reported = replace(last.reported, round=number, exchanged=sum(int(each.sum()) for each in new.values()))
+    cut = RoundCut(number, last.done + plan.rounds[last.number].steps, keep, reported, None)
+    old = masks_of(context.groups, {name: ~each for name, each in new.items()}, context.model)
+    grown = {name: ~stays for name, stays in old.items()}
+    return CurrentRound(cut, masks_of(context.groups, keep, context.model), current.training, grown=grown)
 
 
 def _round_after(
@@ -290,7 +310,11 @@ def _finish(context: RunContext, plan: Plan, current: CurrentRound, save: Save) 
     cut, training, score = current.cut, current.training, current.score
     if score is None:
         yield from _report_masked(cut.reported)
-        yield from _cut_and_repaired(context, cut, current.masks)
+        if plan.rounds[cut.number].exchange:
+            apply_masks(context.model, current.masks)
+            training.forget(current.grown)
+        else:
+            yield from _cut_and_repaired(context, cut, current.masks)
         score = yield from _validate(context, plan, current, cut.done, save)
     begun = _begun(context, plan, cut)
     left = 0 if training.kept.over else begun + plan.rounds[cut.number].steps - training.done

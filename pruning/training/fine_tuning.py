@@ -99,6 +99,13 @@ class Training:
         for term in terms:
             term.finish(self.model)
 
+    def forget(self, places: Masks) -> None:
+        """Let weights begin anew where `places` is True: what the optimiser has gathered of them becomes 0."""
+        for name, here in places.items():
+            for gathered in self._optimiser.state[self.model.get_parameter(name)].values():
+                if isinstance(gathered, Tensor) and gathered.shape == here.shape:
+                    gathered.masked_fill_(here.to(gathered.device), 0.0)
+
     def state(self) -> dict[str, Any]:
         """All that the next steps depend on besides the model, as plain values and tensors: not copies."""
         between_epochs = self.done % self.per_epoch == 0

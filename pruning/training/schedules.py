@@ -1,5 +1,6 @@
 """In how many rounds, along which curve, how often? One class a schedule, one line in the table."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -14,12 +15,14 @@ class Round:
     """`progress` is the share of the amount that has been pruned once the round's cut is made; then come `steps`.
 
     Steps are optimiser steps of tuning. A round that is `before` any cut has a training of its own: the dense network
-    is trained so that units shrink.
+    is trained so that units shrink. Where `exchange` is above 0 nothing more is cut: that share of the weights that are
+    left changes places with pruned ones.
     """
 
     progress: float
     steps: int
     before: bool = False
+    exchange: float = 0.0
 
 
 class Schedule(Protocol):
@@ -153,6 +156,49 @@ class PolynomialDecay:
 
 
 @dataclass(frozen=True)
+class RigL:
+    """The whole amount is pruned at once; in the training after it small weights change places with pruned ones.
+
+    (Evci et al. 2020, arXiv 1911.11134.) Every `frequency` steps of one training the share
+    α/2 · (1 + cos(π t / T)) of each layer's weights is dropped, the smallest first, and as many weights grow where the
+    dense gradient is largest, from 0: a weight that was pruned may return. Each layer keeps as many weights as it had.
+    """
+
+    share: Annotated[float, Between(0.0, 1.0, step=0.01, above=True)] = 0.3
+    """α: the share of the weights left that the first exchange drops; it falls along half a cosine."""
+    frequency: Annotated[int, Between(1, 1_000_000)] = 100
+    """ΔT: optimiser steps from one exchange to the next."""
+    end: Annotated[float, Between(0.0, 1.0, step=0.01, above=True)] = 0.75
+    """T as a share of the training: there exchanges end, and the weights that are left are tuned."""
+
+    continuous: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        check(self, "schedule")
+
+    @property
+    def max_drop(self) -> float | None:
+        return None
+
+    def rounds_of(self, steps: int, target: float) -> Sequence[Round]:
+        last = self.end * steps
+        exchanges = range(self.frequency, math.ceil(last), self.frequency)
+        if not exchanges:
+            raise RecipeError(
+                f"schedule.frequency is {self.frequency}, but exchanges end after {last:g} of {steps} optimiser steps: "
+                "raise tuning.epochs or lower schedule.frequency"
+            )
+        if len(exchanges) > 1000:
+            raise RecipeError(
+                f"schedule.frequency is {self.frequency}: that makes more than 1000 exchanges; exchange less often"
+            )
+        shares = [self.share / 2 * (1 + math.cos(math.pi * at / last)) for at in exchanges]
+        ends = [*exchanges[1:], steps]
+        later = [Round(1.0, end - at, exchange=share) for at, end, share in zip(exchanges, ends, shares, strict=True)]
+        return [Round(1.0, self.frequency), *later]
+
+
+@dataclass(frozen=True)
 class Geometric(_Rounds):
     """The same share of what remains is pruned in every round, until the amount is reached: the last round takes the
     rest.
@@ -204,6 +250,7 @@ SCHEDULES: dict[str, type[Schedule]] = {
     "linear": Linear,
     "polynomial": Polynomial,
     "polynomial_decay": PolynomialDecay,
+    "rigl": RigL,
     "geometric": Geometric,
     "until": Until,
 }

@@ -23,7 +23,8 @@ CALLS = {
     "preview": "model data * sparsity criterion granularity scope amount keep_whole seed recipe task example device",
     "scores": "model data * criterion granularity seed task example device",
     "sensitivity": "model data * criterion granularity levels half_width max_drop seed task device progress",
-    "Recipe": "workload criterion granularity scope amount schedule tuning keep_whole seed repair distillation regulariser",
+    "Recipe": "workload criterion granularity scope amount schedule tuning keep_whole seed repair distillation "
+    "regulariser",
     "Workload": "name build example train validation test task data checkpoints teachers",
     "TensorSplit": "inputs targets prepare augment",
     "Classification": "classes",
@@ -36,7 +37,8 @@ MEMBERS = {
     "Saved": "files stages verified notes",
     "Preview": "recipe layers keep masks dense units pruned parameters nonzero bytes macs kept table",
     "SensitivityMap": "map recipe max_drop cuts plot suggest table",
-    "Recipe": "workload criterion granularity scope amount schedule tuning keep_whole seed repair distillation regulariser name",
+    "Recipe": "workload criterion granularity scope amount schedule tuning keep_whole seed repair distillation "
+    "regulariser name",
     "Workload": "name build example train validation test task data checkpoints teachers",
     "TensorSplit": "inputs targets prepare augment batch",
     "Split": "batch",

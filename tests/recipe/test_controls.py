@@ -13,18 +13,23 @@ from pruning.recipe.recipe import Recipe, from_json, to_json
 from pruning.repair import LeastSquares
 from pruning.selection.amounts import Budget, PerLayer, RelativeThreshold, Sparsity, Threshold
 from pruning.selection.scopes import WithinLayer
-from pruning.training.schedules import SCHEDULES, Geometric, Linear, OneShot, Polynomial, PolynomialDecay, Until
+from pruning.training.schedules import SCHEDULES, Geometric, Linear, OneShot, Polynomial, PolynomialDecay, RigL, Until
 from pruning.training.tuning import Tuning
 from tests.networks import carried_out, tiny
 
 QUICK = Tuning(epochs=2, batch_size=100, learning_rate=0.01)
 RECIPE = Recipe("m", Taylor(), Channels(), WithinLayer(), Sparsity(0.4), Polynomial(2), QUICK, seed=3)
-SHORT = {"polynomial_decay": PolynomialDecay(end_step=4, frequency=2), "until": Until(max_drop=1.0, rounds=2)}
+SHORT = {
+    "polynomial_decay": PolynomialDecay(end_step=4, frequency=2),
+    "until": Until(max_drop=1.0, rounds=2),
+    "rigl": RigL(0.5, 2),
+}
 
 
 @pytest.mark.parametrize("kind", SCHEDULES)
 def test_the_dense_control_trains_as_long_and_cuts_nothing(kind: str) -> None:
-    recipe = replace(RECIPE, schedule=SHORT.get(kind) or SCHEDULES[kind]())
+    granularity = Weights() if kind == "rigl" else RECIPE.granularity
+    recipe = replace(RECIPE, schedule=SHORT.get(kind) or SCHEDULES[kind](), granularity=granularity)
     work = tiny("mlp")
     pruned, _ = carried_out(work, recipe)
     dense, result = carried_out(work, dense_control(recipe))

@@ -17,7 +17,7 @@ from pruning.granularities import GRANULARITIES
 from pruning.options.constraints import Between, ranges
 from pruning.recipe import catalog
 from pruning.recipe.catalog import rest_rows, rows_of
-from pruning.recipe.compatibility import incompatibility, untimely_patience
+from pruning.recipe.compatibility import incompatibility, no_exchange, untimely_patience
 from pruning.recipe.recipe import Recipe, from_json, to_json
 from pruning.selection.amounts import AMOUNTS, PerLayer
 from pruning.selection.scopes import SCOPES
@@ -88,7 +88,7 @@ CHOICES = [st.one_of([built(made) for made in rows.values()]) for rows in TABLES
 @st.composite
 def recipes(draw) -> Recipe:
     choices = [draw(choice) for choice in CHOICES]
-    assume(not incompatibility(*choices[:4]))
+    assume(not incompatibility(*choices[:4]) and not no_exchange(choices[4], *choices[1:3]))
     whole = draw(st.lists(names, max_size=3, unique=True))
     assume(not set(whole) & set(getattr(choices[3], "shares", ())))
     tuning = draw(tunings())

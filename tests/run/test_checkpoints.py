@@ -46,7 +46,7 @@ from pruning.selection.scopes import Global, WithinLayer
 from pruning.training.distillation import Features, Logits, Outputs
 from pruning.training.fine_tuning import Training, tune
 from pruning.training.regularisers import L1, BatchNormScale, HardConcrete
-from pruning.training.schedules import Polynomial, PolynomialDecay, Until
+from pruning.training.schedules import Polynomial, PolynomialDecay, RigL, Until
 from pruning.training.tuning import Tuning
 from pruning.workload import Classification, Workload
 from tests.architectures import IMAGE as VIT_IMAGE
@@ -221,6 +221,11 @@ CASES: dict[str, tuple[Workload, Recipe]] = {
             tuning=TWO_EPOCHS,
             regulariser=BatchNormScale(0.01, warm_up=0.5, epochs=2, after_cuts=True),
         ),
+    ),
+    "rigl, adamw": (varied(), Recipe("m", schedule=RigL(0.5, 2, 0.8), tuning=TWO_EPOCHS)),
+    "rigl, sgd, averaged": (
+        tiny("conv_bn"),
+        Recipe("m", schedule=RigL(0.5, 3, 0.8), tuning=replace(TWO_EPOCHS, optimiser="sgd", average=0.9)),
     ),
     "cut only": (tiny("conv"), Recipe("m", schedule=Polynomial(3), tuning=Tuning(epochs=0))),
 }
