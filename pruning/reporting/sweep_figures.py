@@ -9,7 +9,7 @@ from pruning.metric import ACCURACY, Metric
 from pruning.reporting.formatting import axis_title, on_axis
 from pruning.reporting.literature import Published
 from pruning.reporting.palette import DARK_INK, GREY, LIGHT_INK, SERIES, STAGES
-from pruning.reporting.plots_sweep import DENSE, PUBLISHED, as_point, score_ends, style_of
+from pruning.reporting.plots_sweep import DENSE, PUBLISHED, TICKS, as_point, score_ends, style_of
 from pruning.reporting.run_history import Size
 from pruning.reporting.tradeoff import COMPRESSIONS, TradeoffPoint, series_of
 
@@ -65,17 +65,22 @@ def tradeoff_picture(
                 yerr=[on_axis(point.score.half_width or 0.0, metric) for point in of_series],
                 fmt=MARKS[style.mark], color=style.hue, capsize=2, markersize=5, linewidth=1, label=series,
             )  # fmt: skip
-        if published and size == "nonzero":
+        beside = published if size == "nonzero" else ()
+        if beside:
             axes.plot(
-                [result.compression for result in published],
-                [on_axis(result.score, metric) for result in published],
+                [result.compression for result in beside],
+                [on_axis(result.score, metric) for result in beside],
                 MARKS[PUBLISHED.mark], markerfacecolor="none", color=PUBLISHED.hue, label="published",
             )  # fmt: skip
         axes.set_xscale("log")
+        axes.set_xticks(TICKS)
         axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter("")
+        places = [*(point.compression for point in points), *(result.compression for result in beside)]
+        axes.set_xlim(0.9 * min(places), 1.1 * max(places))
         axes.set_xlabel(f"compression: {COMPRESSIONS[size]}", color=DARK_INK)
         axes.set_ylabel(axis_title(metric, "test"), color=DARK_INK)
-        axes.set_ylim(score_ends([*points, *map(as_point, published)], metric))
+        axes.set_ylim(score_ends([*points, *map(as_point, beside)], metric))
         axes.grid(color=GREY, alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False)

@@ -102,7 +102,7 @@ class Group:
     def label(self) -> str:
         """The settings in a few words, for a chart."""
         role = [] if self.role == "grid" else [ROLES.get(self.role, self.role)]
-        values = [value for value in self.settings if value is not None]
+        values = [value for value in self.settings if value not in (None, "none")]
         return ", ".join(part.replace("_", " ") for part in [*role, *values]) or "all runs"
 
     def mean(self, measure: Measure) -> Mean:
@@ -151,8 +151,14 @@ WHAT_IS_CUT = ("criterion", "granularity", "scope", "amount", "keep_whole", "rep
 
 
 def _value(setting: Setting, place: int, role: str) -> str | None:
-    """None where the dense control, of which nothing is cut, has a value only because every recipe has one."""
-    return None if role == "dense" and setting.name.partition(".")[0] in WHAT_IS_CUT else setting.values[place]
+    """None where the dense control, of which nothing is cut, has a value only because every recipe has one.
+
+    A choice that a recipe's JSON leaves out, such as a repair, is `none`.
+    """
+    choice, _, field = setting.name.partition(".")
+    if role == "dense" and choice in WHAT_IS_CUT:
+        return None
+    return setting.values[place] or ("none" if field == "kind" else None)
 
 
 def _differs(setting: Setting, places: Sequence[int]) -> bool:

@@ -88,7 +88,7 @@ def _series(group: Group) -> str:
     """The settings but for numbers: points along an amount belong together."""
     if group.role != "grid":
         return f"{group.role} control"
-    words = [value for value in group.settings if value is not None and not _is_number(value)]
+    words = [value for value in group.settings if value not in (None, "none") and not _is_number(value)]
     return ", ".join(word.replace("_", " ") for word in words) or "grid"
 
 

@@ -74,6 +74,14 @@ def test_controls_come_last_and_make_no_columns() -> None:
     assert [group.label for group in made.groups] == ["all runs", "dense control", "random control"]
 
 
+def test_a_choice_that_a_recipe_leaves_out_is_none() -> None:
+    plain = trial(0.8)
+    repaired = replace(plain, recipe={**plain.recipe, "repair": {"kind": "least_squares", "samples": 1024}})
+    made = sweep_table([plain, repaired])
+    assert made.columns == ("repair.kind",) and [row[1] for row in rows(made)] == ["none", "least_squares"]
+    assert [group.label for group in made.groups] == ["all runs", "least squares"]
+
+
 def test_another_metric_is_written_in_its_own_unit() -> None:
     made = sweep_table([trial(0.25, 0.5, 0, metric=MSE), trial(0.27, 0.5, 1, metric=MSE)])
     assert heads(made)[2] == "MSE (test)" and rows(made)[0][2].startswith("0.2600 ± 0.13")

@@ -43,6 +43,8 @@ def show() -> None:
     left, right = st.columns(2, gap="large")
     with left:
         kinds = {choice: _kinds(choice, base) for choice in VARIED}
+        with st.expander(_("More settings")):
+            kinds |= {choice: _kinds(choice, base) for choice in _others()}
     with right:
         shares, problem = _shares(base)
         seeds = int(st.number_input(_("seeds"), 1, MOST_SEEDS, key="grid.seeds", help=_("How often each is run, with seeds 0, 1, 2, ...: from two on there is an interval.")))  # fmt: skip
@@ -56,8 +58,13 @@ def show() -> None:
         st.error(str(error))
 
 
+def _others() -> list[str]:
+    """The choices that are varied less often. The amount has a box of its own."""
+    return [choice for choice in CHOICES if choice not in (*VARIED, "amount")]
+
+
 def _load(base: Recipe) -> None:
-    for choice in VARIED:
+    for choice in (*VARIED, *_others()):
         st.session_state[f"grid.{choice}"] = [kind_of(getattr(base, choice))]
     st.session_state.update({"grid.amounts": "", "grid.seeds": 3, **{f"grid.{name}": True for name in CONTROLS}})
 

@@ -1,6 +1,6 @@
 """An experiment: how far it is, its table with intervals over seeds, its figures, and the files to take home."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from html import escape
 
 import streamlit as st
@@ -57,10 +57,10 @@ def _show(sweep: SweepRow, was_live: bool) -> None:
 
 def draw(results: Results, name: str, key: str) -> None:
     """The table, the figures and the files; `name` begins the files' names, `key` the controls' keys."""
-    st.html(CSS + table_html(heads(results.table), rows(results.table), 1 + len(results.table.columns)))
+    st.html(CSS + table_html(heads(results.table), rows(results.table), range(1 + len(results.table.columns))))
     st.caption(_(seeds_of(results.table)))
     with st.expander(_("What all runs have in common")):
-        st.html(CSS + table_html([_("setting"), _("value")], [list(pair) for pair in results.table.same], 2))
+        st.html(CSS + table_html([_("setting"), _("value")], [list(pair) for pair in results.table.same], (0, 1)))
     _figures(results, key)
     _downloads(results, name, key)
 
@@ -121,17 +121,17 @@ def _do(what: Callable[[], object]) -> None:
         st.rerun()
 
 
-def table_html(names: Sequence[str], lines: Sequence[Sequence[str]], words: int) -> str:
-    """A table whose first `words` columns are of words; all others are numbers, and right-aligned."""
+def table_html(names: Sequence[str], lines: Sequence[Sequence[str]], words: Collection[int]) -> str:
+    """A table. The columns at the places `words` are of words; all others are numbers, and right-aligned."""
     head = "".join(
-        f"<th scope='col'{' class=words' if place < words else ''}>{escape(_(name))}</th>"
+        f"<th scope='col'{' class=words' if place in words else ''}>{escape(_(name))}</th>"
         for place, name in enumerate(names)
     )
     body = "".join(
         "<tr>"
         + f"<th scope='row'>{escape(_(first))}</th>"
         + "".join(
-            f"<td{' class=words' if place < words else ''}>{escape(cell)}</td>" for place, cell in enumerate(cells, 1)
+            f"<td{' class=words' if place in words else ''}>{escape(cell)}</td>" for place, cell in enumerate(cells, 1)
         )
         + "</tr>"
         for first, *cells in lines
@@ -166,7 +166,7 @@ def _figures(results: Results, key: str) -> None:
 def _published(beside: Sequence[Published]) -> None:
     if beside:
         st.caption(_("Published results on this network and these data, as their sources report them:"))
-        st.html(CSS + table_html(HEADS, published_rows(beside), 1))
+        st.html(CSS + table_html(HEADS, published_rows(beside), (0, len(HEADS) - 1)))
 
 
 def _downloads(results: Results, name: str, key: str) -> None:
