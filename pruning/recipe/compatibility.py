@@ -77,6 +77,18 @@ def never_acts(regulariser: Regulariser, tuning: Tuning) -> str:
     return ""
 
 
+def unmet_cost(cost: str, granularity: Granularity) -> str:
+    """A sentence that says why a search cannot make this cost smaller with the granularity; empty where it can."""
+    if granularity.removable or cost == "parameters":
+        return ""
+    there = " or ".join(name for name, made in GRANULARITIES.items() if made.removable)
+    what = {"macs": "MACs get", "bytes": "bytes get"}.get(cost, "passes take less time and latency gets")
+    return (
+        f"{what} less only where units are removed, and {granularity.unit} are only set to zero, which makes no dense "
+        f"kernel faster: choose granularity {there}, or the cost parameters"
+    )
+
+
 def fits(criterion: type[Criterion], granularity: str) -> bool:
     """Whether the criterion can score units of the granularity of that name."""
     return criterion.fits == ANY or granularity in criterion.fits

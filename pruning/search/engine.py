@@ -1,0 +1,308 @@
+"""The search: each group alone, the best levels together, what they really disturb, and again.
+
+1. Each unit group is pruned alone to a few levels, repaired, and it is measured how far the outputs move.
+2. One level for each group is solved for (`solver.py`), and the cut measured: what single groups disturb adds up but
+   for some percent, and a factor for each group learns these. Factors are drawn from what is still open (Thompson
+   1933), so that several good cuts are tried.
+3. The best cuts are repaired as the recipe says and evaluated on all validation samples.
+
+Every cut is made of the dense network in one shot: no labels but those of the criterion and of the validation split, no
+training but the repair's.
+"""
+
+import time
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from pruning.errors import RecipeError
+from pruning.model.devices import default_device
+from pruning.recipe.compatibility import unmet_cost
+from pruning.recipe.recipe import Recipe
+from pruning.search.additive import Additive, Levels
+from pruning.search.costing import Costing, Counted
+from pruning.search.disturbance_table import DisturbanceTable, levels_up_to, measured_at, pruned_by
+from pruning.search.goal import Goal
+from pruning.search.joint_cuts import JointCuts, draft_of, joint_cuts
+from pruning.search.latency.table import LatencyTable
+from pruning.search.latency.timed import of_table, timed
+from pruning.search.loss_estimate import LossEstimate
+from pruning.search.result import FrontPoint, Searched, keeps, undominated
+from pruning.search.solver import smallest_in_steps
+from pruning.workload import Workload, metric_of
+
+SECONDS = 150.0
+DRAFTS, FINALS = 12, 4
+"""Cuts that are measured together in haste, and as the recipe says."""
+POINTS = 12
+"""Estimated ones of the front."""
+ROUGHLY = 1e-2
+"""How far an estimated point of the front may be from the best."""
+
+Pruned = Mapping[str, int]
+Progress = Generator[Searched, None, None]
+
+
+@dataclass(eq=False)
+class Search:
+    """A search in the making: three phases, each of which says after every cut what is known."""
+
+    cuts: JointCuts
+    goal: Goal
+    costing: Costing
+    ends: float
+    began: float
+    table: DisturbanceTable
+    loss: LossEstimate
+    draw: np.random.Generator
+    planned: int = 0
+    note: str = ""
+    measured: list[FrontPoint] = field(default_factory=list[FrontPoint])
+    _levels: Levels = field(init=False, default_factory=dict[str, tuple[int, ...]])
+    _cost: Additive = field(init=False, default_factory=lambda: Additive(1.0, {}))
+    _estimated: list[tuple[Pruned, float, float]] = field(init=False, default_factory=list[tuple[Pruned, float, float]])
+    _within: list[tuple[float, Pruned]] = field(init=False, default_factory=list[tuple[float, Pruned]])
+    _moved: dict[tuple[int, ...], float] = field(init=False, default_factory=dict[tuple[int, ...], float])
+    _tighter: float = field(init=False, default=1.0)
+
+    # --- the phases
+
+    def alone(self) -> Progress:
+        """Measure each group alone at some levels, those first that tell most, for half of the time."""
+        removable, draft = self.cuts.ranked.removable, draft_of(self.cuts.recipe.repair)
+        counts = {name: measured_at(units, removable) for name, units in self.cuts.units.items()}
+        self.planned = sum(map(len, counts.values())) + DRAFTS + FINALS
+        for turn in range(max(map(len, counts.values()))):
+            for name in counts:
+                if turn >= len(counts[name]) or (turn and self._passed(0.5)):
+                    continue
+                pruned = counts[name][turn]
+                self.table.alone[name][pruned] = self.cuts.trial({name: pruned}, draft).disturbance
+                yield self.state("each group alone")
+        self._levels = {
+            name: self.costing.offered(name, levels_up_to(max(found, default=0), self.cuts.units[name], removable))
+            for name, found in self.table.alone.items()
+        }
+        self._cost = self.costing.table(self._levels)
+        self.planned = self.cuts.made + DRAFTS + FINALS
+        self._require_possible()
+
+    def together(self) -> Progress:
+        """Measure cuts of all groups in haste and let the table learn from them."""
+        draft = draft_of(self.cuts.recipe.repair)
+        self._draw_front()
+        for turn in range(DRAFTS):
+            pruned = self._new_cut(turn)
+            if pruned is None or self._passed(0.75):
+                break
+            trial = self.cuts.trial(pruned, draft)
+            cost = self.costing.seen(pruned, trial.model)
+            self._moved[tuple(pruned.values())] = trial.disturbance
+            self.table.together.append((pruned, trial.disturbance))
+            if self.goal.budget is not None:
+                if cost <= self.goal.budget:
+                    self._within.append((trial.disturbance, pruned))
+                else:
+                    self._tighter *= self.goal.budget / cost * 0.995
+            yield self.state("groups together")
+        self._draw_front()
+        self.planned = self.cuts.made + FINALS
+
+    def verified(self) -> Progress:
+        """Repair the best cuts as the recipe says, and evaluate them on all validation samples."""
+        if self.goal.budget is not None:
+            self._within.sort(key=lambda found: found[0])
+            candidates = [pruned for _, pruned in self._within[:FINALS]]
+            for pruned in candidates:
+                if self.measured and self._passed(1.0):
+                    break
+                self._measure(pruned)
+                yield self.state("evaluating the best")
+            return
+        low, high = 0.0, np.inf
+        tried = set[tuple[int, ...]]()
+        for _ in range(FINALS + 2):
+            limit = self._limit(low, high)
+            pruned = self._solved(self.table.factors(), limit)
+            if pruned is None or tuple(pruned.values()) in tried or (self.measured and self._passed(1.0)):
+                break
+            tried.add(tuple(pruned.values()))
+            point = self._measure(pruned)
+            if keeps(point, self.goal):
+                low = max(low, limit)
+            else:
+                high = min(high, limit)
+            yield self.state("evaluating the best")
+
+    # --- single steps
+
+    def _limit(self, low: float, high: float) -> float:
+        """Of the disturbance, between the largest that kept to the limit of the drop and the smallest that did not."""
+        assert self.goal.max_drop is not None
+        wanted = self.loss.disturbance_at(self.goal.max_drop)
+        if low < wanted < high:
+            return wanted
+        return (low * high) ** 0.5 if np.isfinite(high) and low > 0 else wanted * (2.0 if wanted <= low else 0.5)
+
+    def _new_cut(self, turn: int) -> Pruned | None:
+        """A good cut that was not measured yet: the best as far as is known, and then the best of what may be."""
+        for attempt in range(8):
+            factors = self.table.factors(self.draw if turn or attempt else None)
+            limit = None if self.goal.max_drop is None else self.loss.disturbance_at(self.goal.max_drop)
+            pruned = self._solved(factors, limit)
+            if pruned is not None and tuple(pruned.values()) not in self._moved:
+                return pruned
+        return None
+
+    def _solved(self, factors: Mapping[str, float], limit: float | None) -> Pruned | None:
+        """The best cut by these factors: the least disturbance within the budget, else the least cost within a limit
+        of the disturbance.
+        """
+        moved = self.table.summed(self._levels, factors)
+        if self.goal.budget is None:
+            assert limit is not None
+            chosen = smallest_in_steps(self._cost, moved, limit)
+            return None if chosen is None else pruned_by(self._levels, chosen)
+        for _ in range(6):
+            chosen = smallest_in_steps(moved, self._cost, self.goal.budget * self._tighter)
+            if chosen is None:
+                return None
+            pruned = pruned_by(self._levels, chosen)
+            left = self.costing.foreseen(pruned)
+            if left <= self.goal.budget:
+                return pruned
+            self._tighter *= self.goal.budget / left * 0.9995
+        return None
+
+    def _measure(self, pruned: Pruned) -> FrontPoint:
+        trial = self.cuts.trial(pruned, self.cuts.recipe.repair)
+        score = self.cuts.validation.score(trial.model)
+        drop = metric_of(self.cuts.workload.task).drop(score - self.cuts.score)
+        cost = self.costing.seen(pruned, trial.model)
+        point = FrontPoint(self.cuts.shares(pruned), cost, drop, 0.0, "measured", trial.disturbance)
+        self.measured.append(point)
+        self.loss.learn(self._foreseen(pruned), drop)
+        return point
+
+    def _foreseen(self, pruned: Pruned) -> float:
+        """What a cut disturbs, as far as is known."""
+        factors = self.table.factors()
+        return sum(float(self.table.of(name, [count])[0]) * factors[name] for name, count in pruned.items())
+
+    def _draw_front(self) -> None:
+        """Solve for the points of the front anew, from the cheapest that there can be to the dense network."""
+        moved = self.table.summed(self._levels, self.table.factors())
+        floor = self._cost.of({name: len(counts) - 1 for name, counts in self._levels.items()})
+        self._estimated = []
+        for budget in np.linspace(max(floor, 0.0), 1.0, POINTS + 1)[:-1]:
+            chosen = smallest_in_steps(moved, self._cost, float(budget) + 1e-9, ROUGHLY)
+            if chosen is not None:
+                pruned = pruned_by(self._levels, chosen)
+                self._estimated.append((pruned, self.costing.foreseen(pruned), moved.of(chosen)))
+
+    def _require_possible(self) -> None:
+        """RecipeError where the budget is below what is left with the most pruned of each group."""
+        if self.goal.budget is None:
+            return
+        least = self.costing.foreseen({name: counts[-1] for name, counts in self._levels.items()})
+        if least > self.goal.budget:
+            raise RecipeError(
+                f"budget is {self.goal.budget:g} of the {self.goal.cost}, and {least:.3g} of it are left with the most "
+                "that may be pruned of every group: ask for more, or choose another granularity"
+            )
+
+    def _passed(self, share: float) -> bool:
+        """Whether so much of the time is over."""
+        return time.monotonic() > self.began + share * (self.ends - self.began)
+
+    def state(self, phase: str) -> Searched:
+        """What is known now."""
+        estimated = [
+            FrontPoint(self.cuts.shares(pruned), cost, *self.loss.drop(moved), "estimated", moved)
+            for pruned, cost, moved in self._estimated
+        ]
+        best = self._best()
+        return Searched(
+            goal=self.goal,
+            recipe=self.cuts.recipe,
+            phase=phase,
+            front=undominated([*estimated, *self.measured]),
+            best=best,
+            met=best is not None and keeps(best, self.goal),
+            evaluations=self.cuts.made,
+            planned=max(self.planned, self.cuts.made),
+            dense=self.cuts.score,
+            dense_cost=self.costing.dense,
+            seconds=time.monotonic() - self.began,
+            metric=metric_of(self.cuts.workload.task),
+            note=self.note,
+        )
+
+    def _best(self) -> FrontPoint | None:
+        """Of the measured points: those within the limits first; then the cheapest, or within a budget the one that
+        disturbs least, for its score is the less certain of the two.
+        """
+        if not self.measured:
+            return None
+        if self.goal.budget is None:
+            return min(
+                self.measured, key=lambda at: (not keeps(at, self.goal), at.cost if keeps(at, self.goal) else at.drop)
+            )
+        return min(self.measured, key=lambda at: (not keeps(at, self.goal), at.disturbance))
+
+
+def search(
+    workload: Workload,
+    recipe: Recipe,
+    goal: Goal,
+    seconds: float = SECONDS,
+    device: torch.device | None = None,
+    batch: int = 1,
+    latencies: LatencyTable | None = None,
+) -> Generator[Searched, None, Searched]:
+    """Find the sparsity of each unit group that fits the goal best; yields what is known after every cut.
+
+    Args:
+        workload: The network with its data. Validation is what cuts are compared on; test is not looked at.
+        recipe: Criterion, granularity, repair, layers that are kept whole, and seed. Its amount and scope are replaced.
+        goal: What to look for.
+        seconds: About how long: fewer levels and cuts are measured where a network is slow.
+        device: Where to compute; the accelerator if there is one.
+        batch: Samples in a pass whose time is the cost, where that is latency.
+        latencies: Times that were measured before, perhaps on another machine; else they are measured first.
+
+    Raises:
+        RecipeError: The goal cannot be met with this granularity, or at all.
+    """
+    if sentence := unmet_cost(goal.cost, recipe.granularity):
+        raise RecipeError(sentence)
+    began = time.monotonic()
+    cuts = joint_cuts(workload, recipe, device or default_device())
+    costing: Costing
+    if goal.cost != "latency":
+        costing = Counted(cuts, goal.cost)
+    else:
+        costing = of_table(cuts, latencies) if latencies else (yield from _timing(cuts, goal, batch, began))
+    table = DisturbanceTable(cuts.units, {name: {} for name in cuts.units})
+    loss = LossEstimate(metric_of(workload.task).tolerance(cuts.score))
+    draw = np.random.default_rng(recipe.seed)
+    found = Search(cuts, goal, costing, began + seconds, began, table, loss, draw)
+    yield from found.alone()
+    yield from found.together()
+    yield from found.verified()
+    return found.state("")
+
+
+def _timing(cuts: JointCuts, goal: Goal, batch: int, began: float) -> Generator[Searched, None, Costing]:
+    """Measure how long the layers take."""
+    metric = metric_of(cuts.workload.task)
+    making = timed(cuts, batch)
+    while True:
+        try:
+            next(making)
+        except StopIteration as end:
+            return end.value
+        passed = time.monotonic() - began
+        yield Searched(goal, cuts.recipe, "timing the layers", (), None, False, 0, 1, cuts.score, 0.0, passed, metric)

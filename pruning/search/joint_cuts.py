@@ -1,0 +1,119 @@
+"""Cuts of several groups together: made, repaired, and measured."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import nn
+
+from pruning.criteria import unit_scores
+from pruning.criteria.calibration import Calibration
+from pruning.evaluation.accuracy import Evaluator
+from pruning.model.costs import cost_model
+from pruning.model.preparation import open_model
+from pruning.model.surgery import remove_units
+from pruning.model.units import UnitGroup
+from pruning.pipeline.eligibility import chosen_groups
+from pruning.pipeline.one_shot import Decision, RankedUnits, rank_units
+from pruning.recipe.recipe import Recipe
+from pruning.repair import Block, LeastSquares, NoRepair, Repair
+from pruning.repair.mended import mended
+from pruning.repair.repair import Cut
+from pruning.search.disturbance import Disturbance, disturbance_of
+from pruning.selection.allocation import CostLeft
+from pruning.selection.amounts import Measure, PerLayer
+from pruning.selection.scopes import WithinLayer
+from pruning.workload import Workload
+
+DRAFT_SAMPLES = 256
+"""Inputs that a repair looks at while the search compares cuts."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A cut that was made and repaired: how far it moved the outputs, and the network, smaller where it can be."""
+
+    disturbance: float
+    model: nn.Module
+
+
+@dataclass(eq=False)
+class JointCuts:
+    """A network with its groups' units ranked once: whatever is pruned of each, a cut is then a search.
+
+    `made` counts the cuts that were made.
+    """
+
+    workload: Workload
+    recipe: Recipe
+    device: torch.device
+    dense: nn.Module
+    ranked: RankedUnits
+    validation: Evaluator
+    disturbance: Disturbance
+    score: float
+    made: int = field(init=False, default=0)
+
+    @property
+    def groups(self) -> tuple[UnitGroup, ...]:
+        return self.ranked.ranking.groups
+
+    @property
+    def units(self) -> dict[str, int]:
+        """Group -> how many units it has."""
+        return {group.name: group.units for group in self.groups}
+
+    def shares(self, pruned: Mapping[str, int]) -> dict[str, float]:
+        """Group -> the share of its units that is pruned, with as few digits as say which number it is."""
+        return {name: _share(count, self.units[name]) for name, count in pruned.items()}
+
+    def decision(self, pruned: Mapping[str, int]) -> Decision:
+        """Which units fall when so many of each group do."""
+        return self.ranked.decide(PerLayer(self.shares(pruned)))
+
+    def left(self, of: Measure, pruned: Mapping[str, int]) -> float:
+        """The share of the dense network's cost that is left, exact."""
+        return CostLeft(self.ranked.ranking, self.ranked.cost)(of, PerLayer(self.shares(pruned)))
+
+    def smaller(self, pruned: Mapping[str, int]) -> nn.Module:
+        """The network without the units, not repaired: for its time."""
+        decision = self.decision(pruned)
+        return decision.pruned_copy(self.dense, self.workload.example.to(self.device))
+
+    def trial(self, pruned: Mapping[str, int], repair: Repair) -> Trial:
+        """Make a cut, repair it and see how far the outputs have moved."""
+        self.made += 1
+        decision = self.decision(pruned)
+        model = decision.masked_copy(self.dense)
+        if not isinstance(repair, NoRepair) and decision.masks:
+            mended(repair, Cut(model, self.dense, decision.masks), self.workload, self.device, self.recipe.seed)
+        if self.ranked.removable:
+            model = remove_units(model, self.workload.example.to(self.device), decision.groups, decision.keep)
+        return Trial(self.disturbance.of(model), model)
+
+
+def joint_cuts(workload: Workload, recipe: Recipe, device: torch.device) -> JointCuts:
+    """Open the network, score its units and rank them within each group."""
+    dense = open_model(workload, device)
+    groups = chosen_groups(workload, recipe, dense)
+    scores = unit_scores(recipe.criterion, dense, groups, Calibration(workload, device, recipe.seed))
+    apart = PerLayer({group.name: 0.0 for group in groups})
+    within = replace(recipe, scope=WithinLayer(), amount=apart)
+    ranked = rank_units(within, groups, scores, cost_model(dense, workload.example.to(device)))
+    validation = Evaluator(workload.validation, workload.task, device)
+    moved = disturbance_of(dense, validation)
+    return JointCuts(workload, recipe, device, dense, ranked, validation, moved, validation.score(dense))
+
+
+def draft_of(repair: Repair) -> Repair:
+    """The same repair in haste, for cuts that are compared with one another; of a training the part before it."""
+    if isinstance(repair, Block):
+        return LeastSquares(samples=DRAFT_SAMPLES)
+    if isinstance(repair, LeastSquares):
+        return replace(repair, samples=min(repair.samples, DRAFT_SAMPLES))
+    return repair
+
+
+def _share(count: int, units: int) -> float:
+    found = (round(count / units, digits) for digits in range(3, 16))
+    return next((share for share in found if round(share * units) == count), count / units)
