@@ -165,6 +165,10 @@ BAND = 0.9
 """Level vectors are evaluated that leave at least so much of the budget; others are passed over and cost nothing."""
 
 
+MOST_ASKED = 2000
+"""Level vectors that Optuna is asked for at most."""
+
+
 def _levels(cuts: JointCuts) -> Sequence[float]:
     if cuts.ranked.removable:
         return [step / 16 for step in range(16)]
@@ -200,17 +204,17 @@ def _by_tpe(cuts: JointCuts, case: Case, count: int, seed: int) -> Decision:
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed, multivariate=True))
     levels = _levels(cuts)
     tried: list[tuple[float, Mapping[str, int]]] = []
-    passed_over = 0
-    while len(tried) < count and passed_over < 20_000:
+    for _ in range(MOST_ASKED):
         trial = study.ask()
         places = {name: trial.suggest_int(name, 0, len(levels) - 1) for name in cuts.units}
         pruned = {name: round(levels[place] * cuts.units[name]) for name, place in places.items()}
         if _fits(cuts, case, pruned):
             tried.append((_score(cuts, pruned), pruned))
             study.tell(trial, tried[-1][0])
-        else:
-            passed_over += 1
-            study.tell(trial, state=optuna.trial.TrialState.FAIL)
+        else:  # told how far it lies from the budget, which costs no evaluation
+            study.tell(trial, -abs(cuts.left(case.cost, pruned) / case.budget - 1))
+        if len(tried) == count:
+            break
     return cuts.decision(max(tried, key=lambda each: each[0])[1])
 
 

@@ -17,9 +17,9 @@ FACTOR = 0.35
 """How far, in logarithms, a group's factor is from 1, before anything was measured together."""
 LEAST = 1e-12
 
-OF_UNITS = (0.5, 0.25, 0.75, 0.125, 0.875, 0.625)
+OF_UNITS = (0.5, 0.25, 0.75, 0.125)
 """Shares of the units of a group at which it is measured alone, in this order: of units that are removed."""
-OF_WEIGHTS = (0.8, 0.5, 0.95, 0.9, 0.98, 0.3)
+OF_WEIGHTS = (0.9, 0.6, 0.98)
 """The same of units that are set to zero, of which there are many."""
 MOST_LEVELS = 192
 """Of a group: each number of units, or where there are more as many numbers."""

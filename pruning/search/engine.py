@@ -21,11 +21,12 @@ from pruning.errors import RecipeError
 from pruning.model.devices import default_device
 from pruning.recipe.compatibility import unmet_cost
 from pruning.recipe.recipe import Recipe
+from pruning.repair import Repair
 from pruning.search.additive import Additive, Levels
 from pruning.search.costing import Costing, Counted
 from pruning.search.disturbance_table import DisturbanceTable, levels_up_to, measured_at, pruned_by
 from pruning.search.goal import Goal
-from pruning.search.joint_cuts import JointCuts, draft_of, joint_cuts
+from pruning.search.joint_cuts import JointCuts, drafts_of, joint_cuts
 from pruning.search.latency.table import LatencyTable
 from pruning.search.latency.timed import of_table, timed
 from pruning.search.loss_estimate import LossEstimate
@@ -34,7 +35,7 @@ from pruning.search.solver import smallest_in_steps
 from pruning.workload import Workload, metric_of
 
 SECONDS = 150.0
-DRAFTS, FINALS = 12, 4
+DRAFTS, FINALS = 6, 3
 """Cuts that are measured together in haste, and as the recipe says."""
 POINTS = 12
 """Estimated ones of the front."""
@@ -57,6 +58,7 @@ class Search:
     table: DisturbanceTable
     loss: LossEstimate
     draw: np.random.Generator
+    draft: Repair
     planned: int = 0
     note: str = ""
     measured: list[FrontPoint] = field(default_factory=list[FrontPoint])
@@ -71,7 +73,7 @@ class Search:
 
     def alone(self) -> Progress:
         """Measure each group alone at some levels, those first that tell most, for half of the time."""
-        removable, draft = self.cuts.ranked.removable, draft_of(self.cuts.recipe.repair)
+        removable = self.cuts.ranked.removable
         counts = {name: measured_at(units, removable) for name, units in self.cuts.units.items()}
         self.planned = sum(map(len, counts.values())) + DRAFTS + FINALS
         for turn in range(max(map(len, counts.values()))):
@@ -79,7 +81,10 @@ class Search:
                 if turn >= len(counts[name]) or (turn and self._passed(0.5)):
                     continue
                 pruned = counts[name][turn]
-                self.table.alone[name][pruned] = self.cuts.trial({name: pruned}, draft).disturbance
+                begun = time.monotonic()
+                self.table.alone[name][pruned] = self.cuts.trial({name: pruned}, self.draft).disturbance
+                if self.cuts.made == 1 and (time.monotonic() - begun) * self.planned > self.ends - self.began:
+                    self.draft = drafts_of(self.cuts.recipe.repair)[1]
                 yield self.state("each group alone")
         self._levels = {
             name: self.costing.offered(name, levels_up_to(max(found, default=0), self.cuts.units[name], removable))
@@ -91,13 +96,12 @@ class Search:
 
     def together(self) -> Progress:
         """Measure cuts of all groups in haste and let the table learn from them."""
-        draft = draft_of(self.cuts.recipe.repair)
         self._draw_front()
         for turn in range(DRAFTS):
             pruned = self._new_cut(turn)
             if pruned is None or self._passed(0.75):
                 break
-            trial = self.cuts.trial(pruned, draft)
+            trial = self.cuts.trial(pruned, self.draft)
             cost = self.costing.seen(pruned, trial.model)
             self._moved[tuple(pruned.values())] = trial.disturbance
             self.table.together.append((pruned, trial.disturbance))
@@ -288,7 +292,7 @@ def search(
     table = DisturbanceTable(cuts.units, {name: {} for name in cuts.units})
     loss = LossEstimate(metric_of(workload.task).tolerance(cuts.score))
     draw = np.random.default_rng(recipe.seed)
-    found = Search(cuts, goal, costing, began + seconds, began, table, loss, draw)
+    found = Search(cuts, goal, costing, began + seconds, began, table, loss, draw, drafts_of(recipe.repair)[0])
     yield from found.alone()
     yield from found.together()
     yield from found.verified()

@@ -26,7 +26,7 @@ from pruning.selection.scopes import WithinLayer
 from pruning.workload import Workload
 
 DRAFT_SAMPLES = 256
-"""Inputs that a repair looks at while the search compares cuts."""
+"""Inputs that a repair looks at while the search compares cuts, where there is no time for more."""
 
 
 @dataclass(frozen=True)
@@ -105,13 +105,13 @@ def joint_cuts(workload: Workload, recipe: Recipe, device: torch.device) -> Join
     return JointCuts(workload, recipe, device, dense, ranked, validation, moved, validation.score(dense))
 
 
-def draft_of(repair: Repair) -> Repair:
-    """The same repair in haste, for cuts that are compared with one another; of a training the part before it."""
+def drafts_of(repair: Repair) -> tuple[Repair, Repair]:
+    """The repair without what is a training, and the same in haste, for cuts that are compared with one another."""
     if isinstance(repair, Block):
-        return LeastSquares(samples=DRAFT_SAMPLES)
+        repair = LeastSquares()
     if isinstance(repair, LeastSquares):
-        return replace(repair, samples=min(repair.samples, DRAFT_SAMPLES))
-    return repair
+        return repair, replace(repair, samples=min(repair.samples, DRAFT_SAMPLES))
+    return repair, repair
 
 
 def _share(count: int, units: int) -> float:
