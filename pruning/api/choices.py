@@ -13,7 +13,9 @@ from pruning.selection.amounts import Amount, Sparsity
 from pruning.selection.scopes import SCOPES, Scope
 from pruning.training.distillation import DISTILLATIONS, Distillation
 from pruning.training.regularisers import REGULARISERS, Regulariser
+from pruning.training.rewinds import REWINDS, Rewind
 from pruning.training.schedules import SCHEDULES, Schedule
+from pruning.training.starts import STARTS, Start
 from pruning.training.tuning import Tuning
 
 _T = TypeVar("_T")
@@ -35,6 +37,8 @@ def recipe_of(
     seed: int | None = None,
     repair: str | Repair | None = None,
     distillation: str | Distillation | None = None,
+    start: str | Start | None = None,
+    rewind: str | Rewind | None = None,
     regulariser: str | Regulariser | None = None,
 ) -> Recipe:
     """The recipe, its other fields by default. RecipeError where two arguments say the same thing."""
@@ -51,6 +55,8 @@ def recipe_of(
         "seed": seed,
         "repair": repair,
         "distillation": distillation,
+        "start": start,
+        "rewind": rewind,
         "regulariser": regulariser,
     }
     if recipe is not None:
@@ -69,6 +75,8 @@ def recipe_of(
         "schedule": None if schedule is None else choice("schedule", schedule, SCHEDULES),
         "repair": None if repair is None else choice("repair", repair, REPAIRS),
         "distillation": None if distillation is None else choice("distillation", distillation, DISTILLATIONS),
+        "start": None if start is None else choice("start", start, STARTS),
+        "rewind": None if rewind is None else choice("rewind", rewind, REWINDS),
         "regulariser": None if regulariser is None else choice("regulariser", regulariser, REGULARISERS),
         "amount": amount if sparsity is None else Sparsity(sparsity),
         "tuning": tuning if epochs is None else Tuning(epochs=epochs),

@@ -25,7 +25,9 @@ from pruning.selection.amounts import Amount
 from pruning.selection.scopes import Scope
 from pruning.training.distillation import Distillation
 from pruning.training.regularisers import Regulariser
+from pruning.training.rewinds import Rewind
 from pruning.training.schedules import Schedule
+from pruning.training.starts import Start
 from pruning.training.tuning import Tuning
 from pruning.workload import Task, Workload
 
@@ -54,6 +56,8 @@ def prune(
     progress: bool = True,
     repair: str | Repair | None = None,
     distillation: str | Distillation | None = None,
+    start: str | Start | None = None,
+    rewind: str | Rewind | None = None,
     regulariser: str | Regulariser | None = None,
 ) -> PruningResult:
     """Prune a trained model, fine-tune it, and measure it before, between and after.
@@ -88,6 +92,8 @@ def prune(
         repair: How the model is put right after each cut, without labels: "least_squares", "batchnorm", "block", ...
         distillation: What the model learns from a teacher while it is tuned: "logits", "outputs", "features". The
             teacher is the given model, or one of the workload's teachers.
+        start: "trained", or "scratch": the weights are drawn anew and trained before the first cut.
+        rewind: With which values the weights go on that a cut leaves: "weights" (lottery tickets), "draw_anew".
         regulariser: What pushes units to zero while the model is trained: "l1", "group_lasso", "hard_concrete", ...
 
     Returns:
@@ -133,6 +139,8 @@ def prune(
         seed=seed,
         repair=repair,
         distillation=distillation,
+        start=start,
+        rewind=rewind,
         regulariser=regulariser,
     )
     # what is written down is what was done: another workload makes another recipe, with another name

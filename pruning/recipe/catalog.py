@@ -17,7 +17,9 @@ from pruning.selection.amounts import AMOUNTS, Amount, PerLayer, Rest
 from pruning.selection.scopes import SCOPES, Scope
 from pruning.training.distillation import DISTILLATIONS, Distillation
 from pruning.training.regularisers import REGULARISERS, Regulariser
+from pruning.training.rewinds import REWINDS, Rewind
 from pruning.training.schedules import SCHEDULES, Schedule
+from pruning.training.starts import STARTS, Start
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ CHOICES: dict[str, Choice] = {
     "distillation": Choice(
         "What does the network learn from a teacher while it is tuned?", Distillation, DISTILLATIONS
     ),
+    "start": Choice("Which network is pruned: as it was trained, or trained from scratch?", Start, STARTS),
+    "rewind": Choice("With which values do the weights go on that a cut leaves?", Rewind, REWINDS),
     "regulariser": Choice("What pushes units to zero while the network is trained?", Regulariser, REGULARISERS),
 }
 

@@ -8,10 +8,13 @@ from pruning.criteria import ANY, CRITERIA, Criterion
 from pruning.granularities import GRANULARITIES, Granularity, Weights
 from pruning.options.constraints import is_value
 from pruning.recipe.catalog import CHOICES
+from pruning.repair import NoRepair, Repair
 from pruning.selection.amounts import Amount
 from pruning.selection.scopes import SCOPES, Scope
 from pruning.training.regularisers import REGULARISERS, Regulariser
+from pruning.training.rewinds import REWINDS, Rewind
 from pruning.training.schedules import SCHEDULES, RigL, Schedule
+from pruning.training.starts import Start
 from pruning.training.tuning import Tuning
 
 
@@ -64,6 +67,25 @@ def no_exchange(schedule: Schedule, granularity: Granularity, scope: Scope) -> s
             f"schedule {name} exchanges weights within a layer, and scope {_kind(SCOPES, scope)} counts them in each "
             "row: choose scope global or layer, or schedule polynomial_decay"
         )
+    return ""
+
+
+def no_rewind(rewind: Rewind, start: Start, schedule: Schedule, repair: Repair, tuning: Tuning) -> str:
+    """A sentence where weights cannot go back after a cut, or nothing would come of it; empty where they can."""
+    name = f"rewind {_kind(REWINDS, rewind)}"
+    if rewind.step is None and not rewind.anew:
+        return ""
+    if rewind.step is not None and not start.anew:
+        return f"{name} goes back into a training from scratch, and there is none: choose start scratch"
+    if schedule.continuous:
+        return (
+            f"{name} needs rounds that are trainings of their own, and schedule {_kind(SCHEDULES, schedule)} is one "
+            "training: choose schedule geometric"
+        )
+    if not isinstance(repair, NoRepair):
+        return f"{name} puts other values in the place of those that a repair has made: choose repair none"
+    if not tuning.epochs:
+        return f"{name} leaves weights that have to learn, and tuning.epochs is 0: raise tuning.epochs"
     return ""
 
 

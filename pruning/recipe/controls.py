@@ -12,6 +12,7 @@ from pruning.repair import NoRepair
 from pruning.selection.amounts import PerLayer, RelativeThreshold, Sparsity, Threshold, Zeros
 from pruning.selection.scopes import Global
 from pruning.training.regularisers import NoRegulariser
+from pruning.training.rewinds import DrawAnew, NoRewind
 from pruning.training.schedules import Geometric, Linear, Polynomial, Schedule, Until
 
 
@@ -48,6 +49,7 @@ def dense_control(recipe: Recipe, rounds: int | None = None) -> Recipe:
         schedule=_as_long(recipe, rounds),
         keep_whole=frozenset(),
         repair=NoRepair(),
+        rewind=NoRewind(),
         regulariser=NoRegulariser(recipe.regulariser.epochs),
     )
 
@@ -69,6 +71,22 @@ def random_control(recipe: Recipe) -> Recipe:
             "sparsity or a budget, so that as much can be pruned by lot"
         )
     return replace(recipe, criterion=Random())
+
+
+def drawn_control(recipe: Recipe) -> Recipe:
+    """The same cuts, and the weights that are left drawn anew each time: is it the weights, or is it the mask alone?
+
+    (Frankle and Carbin 2019, arXiv 1803.03635, "random reinitialization".)
+
+    Raises:
+        RecipeError: The recipe rewinds no weights.
+    """
+    if recipe.rewind.step is None:
+        raise RecipeError(
+            f"rewind {kind_of(recipe.rewind)} brings no weights back, so there is nothing to compare drawn ones with: "
+            "choose rewind weights"
+        )
+    return replace(recipe, rewind=DrawAnew())
 
 
 CONTROLS: Mapping[str, Callable[[Recipe], Recipe]] = {"dense": dense_control, "random": random_control}

@@ -9,14 +9,23 @@ from pruning.criteria import Criterion, Magnitude
 from pruning.errors import RecipeError
 from pruning.granularities import Granularity, Weights
 from pruning.options.constraints import Between, Later, check
-from pruning.recipe.compatibility import incompatibility, never_acts, no_exchange, untimely_patience, wrong_value
+from pruning.recipe.compatibility import (
+    incompatibility,
+    never_acts,
+    no_exchange,
+    no_rewind,
+    untimely_patience,
+    wrong_value,
+)
 from pruning.recipe.serialization import from_plain, short, to_plain
 from pruning.repair import NoRepair, Repair
 from pruning.selection.amounts import Amount, PerLayer, Sparsity
 from pruning.selection.scopes import Global, Scope
 from pruning.training.distillation import Distillation, NoDistillation
 from pruning.training.regularisers import NoRegulariser, Regulariser
+from pruning.training.rewinds import NoRewind, Rewind
 from pruning.training.schedules import OneShot, Schedule
+from pruning.training.starts import Start, Trained
 from pruning.training.tuning import Tuning
 
 VERSION = 1
@@ -38,6 +47,8 @@ class Recipe:
         seed: Decides every random choice, from 0.
         repair: How the network is put right after each cut, without training.
         distillation: What the network learns from a teacher while it is tuned.
+        start: Whether the network is pruned as it was trained, or trained from scratch first.
+        rewind: With which values the weights go on that a cut leaves.
         regulariser: What pushes units to zero while the network is trained.
 
     Raises:
@@ -60,6 +71,8 @@ class Recipe:
     seed: Annotated[int, Between(0, 2**31 - 1)] = 0
     repair: Annotated[Repair, Later()] = field(default_factory=NoRepair)
     distillation: Annotated[Distillation, Later()] = field(default_factory=NoDistillation)
+    start: Annotated[Start, Later()] = field(default_factory=Trained)
+    rewind: Annotated[Rewind, Later()] = field(default_factory=NoRewind)
     regulariser: Annotated[Regulariser, Later()] = field(default_factory=NoRegulariser)
 
     def __post_init__(self) -> None:
@@ -75,6 +88,7 @@ class Recipe:
             untimely_patience(self.schedule, self.tuning)
             or never_acts(self.regulariser, self.tuning)
             or no_exchange(self.schedule, self.granularity, self.scope)
+            or no_rewind(self.rewind, self.start, self.schedule, self.repair, self.tuning)
         ):
             raise RecipeError(sentence)
         if isinstance(self.amount, PerLayer) and (both := set(self.amount.shares) & self.keep_whole):

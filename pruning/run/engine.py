@@ -1,7 +1,7 @@
 """Carry out a recipe: a generator of events that ends with the pruned model. Nothing here draws, prints or stores."""
 
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
@@ -13,9 +13,11 @@ from pruning.events import Event, Stage, StageMeasured, StageName, Started, Surg
 from pruning.model.contract import require_loss
 from pruning.model.costs import cost_model
 from pruning.model.devices import default_device, device_name, full_precision
+from pruning.model.drawing import draw_anew, require_drawing
 from pruning.model.module_sizes import ModuleSizes, sizes_between
 from pruning.model.preparation import open_model
 from pruning.model.surgery import largest_difference, magnitude, remove_units, zeroed_note
+from pruning.model.tensors import copies_of
 from pruning.model.trial import compute_the_same
 from pruning.model.units import Keep
 from pruning.pipeline.eligibility import chosen_groups
@@ -73,7 +75,9 @@ def prune(
     device = device or default_device()
     model = open_model(workload, device)
     _require_drop(workload, recipe)  # before any work
-    if recipe.tuning.epochs or recipe.regulariser.epochs:
+    if recipe.start.anew or recipe.rewind.anew:
+        require_drawing(model)
+    if recipe.tuning.epochs or recipe.regulariser.epochs or recipe.start.epochs:
         require_objective(workload, recipe.tuning)
         require_loss(workload, model, device)
     teacher = teacher_of(workload, recipe.distillation, recipe.tuning, model, device)
@@ -84,6 +88,7 @@ def prune(
     stoppable = context.stoppable(stop)
     if progress is None:
         plan, ranked = yield from _planned(context)
+        plan, ranked = _started(context, plan, ranked)
         run = None if stop() else first_round(stoppable, plan, ranked)
     else:
         plan, run = progress.plan, resumed_round(stoppable, progress)
@@ -111,9 +116,12 @@ def _planned(context: RunContext) -> Generator[Event, None, tuple[Plan, RankedUn
     target = ranked.decide(recipe.amount)
     penalty = recipe.regulariser.penalty(context.model, context.groups)
     per_epoch = steps_per_epoch(recipe.tuning, workload.train)
-    before = [Round(0.0, per_epoch * recipe.regulariser.epochs, before=True)] if recipe.regulariser.epochs else []
+    scratch, sparse = per_epoch * recipe.start.epochs, per_epoch * recipe.regulariser.epochs
+    before = [Round(0.0, scratch, before="from scratch")] if scratch else []
+    before += [Round(0.0, sparse, before="sparse")] if sparse else []
     cuts = recipe.schedule.rounds_of(per_epoch * recipe.tuning.epochs, target.counts.asked / target.counts.units)
     rounds = (*before, *cuts)
+    _require_early(recipe, scratch)
     total = sum(each.steps for each in rounds)
     metric, classes = metric_of(workload.task), workload.task.classes
     yield Started(workload.name, device_name(context.device), len(rounds), total, classes, metric)
@@ -131,6 +139,27 @@ def _planned(context: RunContext) -> Generator[Event, None, tuple[Plan, RankedUn
         yield StageMeasured(stage, stages[stage])
     means = mean_sizes(penalty.sizes(context.model)) if penalty else {}
     return Plan(rounds, stages, ranked.ranking.divisors, means), ranked
+
+
+def _started(context: RunContext, plan: Plan, ranked: RankedUnits) -> tuple[Plan, RankedUnits]:
+    """The network with the weights that the run begins with, and its units ranked."""
+    recipe = context.recipe
+    if not recipe.start.anew:
+        return plan, ranked
+    draw_anew(context.model, recipe.seed, context.device)
+    ranked = context.ranked({})
+    early = copies_of(context.model) if recipe.rewind.step is not None else {}
+    return replace(plan, divisors=ranked.ranking.divisors, early=early), ranked
+
+
+def _require_early(recipe: Recipe, scratch: int) -> None:
+    """RecipeError if weights should go back to a step that training from scratch does not reach."""
+    if recipe.rewind.step is not None and recipe.rewind.step > scratch:
+        raise RecipeError(
+            f"rewind.step is {recipe.rewind.step}, but training from scratch takes {scratch} optimiser steps: "
+            "raise start.epochs or lower rewind.step",
+            "rewind",
+        )
 
 
 def _measure_cut(

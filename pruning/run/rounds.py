@@ -16,6 +16,7 @@ from pruning.evaluation.accuracy import Evaluator
 from pruning.events import Event, Masked, Measured, Repaired, Stage, TuningStep, Warned
 from pruning.model.costs import CostModel
 from pruning.model.devices import Randomness
+from pruning.model.drawing import draw_anew
 from pruning.model.tensors import copies_of, put_into, tensors_of
 from pruning.model.units import Keep, Masks, UnitGroup, apply_masks, masks_of
 from pruning.pipeline.exchange import exchanged_weights
@@ -31,6 +32,7 @@ from pruning.training.loss_terms import LossTerm
 from pruning.training.regularisers.histogram import unit_sizes
 from pruning.training.regularisers.penalty import Penalty
 from pruning.training.schedules import Round
+from pruning.training.snapshot import Snapshot
 from pruning.workload import Batch, Split, Workload, metric_of
 
 Stop = Callable[[], bool]
@@ -89,13 +91,15 @@ class Plan:
 
     `stages` are those measured by then: dense and pruned. `divisors` (group -> number) are what the scores of a group
     are divided by before groups are compared, known before the first cut. `mean_sizes` (group -> number) are of the
-    dense network's units, as far as a regulariser pushes them to zero.
+    dense network's units, as far as a regulariser pushes them to zero. `early` are the values that weights go back to
+    after each cut, by the name of the tensor; empty where they do not.
     """
 
     rounds: tuple[Round, ...]
     stages: Mapping[str, Stage]
     divisors: Mapping[str, float]
     mean_sizes: Mapping[str, float]
+    early: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,7 +225,8 @@ def carry_out_rounds(
                 current.training.finish()
             lost = metric_of(context.workload.task).drop(score - plan.stages["dense"].validation)
             cut = current.cut
-            if cut.before is not None and drop is not None and lost > drop and not stop():
+            scratch = plan.rounds[cut.number].before == "from scratch"  # before it there is nothing to go back to
+            if cut.before is not None and drop is not None and lost > drop and not scratch and not stop():
                 keep = cut.before.keep
                 yield from _take_back(context, cut, cut.before, lost, drop)
                 break
@@ -259,9 +264,11 @@ def _loss_terms(context: RunContext, each: Round) -> list[LossTerm]:
     learnt = penalty = None
     if context.teacher is not None:
         learnt = distillation.term(context.workload, context.model, context.teacher)
-    if each.before or regulariser.after_cuts:
+    if each.before == "sparse" or (not each.before and regulariser.after_cuts):
         penalty = regulariser.penalty(context.model, context.groups)
-    return [term for term in (penalty, learnt) if term is not None]
+    step = context.recipe.rewind.step if each.before == "from scratch" else None
+    early = None if step is None else Snapshot(context.model, step)
+    return [term for term in (penalty, learnt, early) if term is not None]
 
 
 def _next_round(context: RunContext, plan: Plan, current: CurrentRound) -> tuple[Plan, CurrentRound]:
@@ -271,7 +278,8 @@ def _next_round(context: RunContext, plan: Plan, current: CurrentRound) -> tuple
         return plan, _exchanged(context, plan, current)
     # before the first cut nothing was lost: layers are compared as the training has left them
     ranked = context.ranked(current.cut.keep, None if last.before else plan.divisors)
-    plan = replace(plan, divisors=ranked.ranking.divisors)
+    early = next((term.tensors for term in current.training.terms if isinstance(term, Snapshot)), plan.early)
+    plan = replace(plan, divisors=ranked.ranking.divisors, early=early)
     goes_on = _trained_together(context, plan, number) and not last.before
     training = current.training if goes_on else _training_of(context, plan, number)
     return plan, _round_after(current.cut, context, plan, ranked, training)
@@ -315,6 +323,8 @@ def _finish(context: RunContext, plan: Plan, current: CurrentRound, save: Save) 
             training.forget(current.grown)
         else:
             yield from _cut_and_repaired(context, cut, current.masks)
+            if not plan.rounds[cut.number].before:
+                _rewind(context, plan, cut, current.masks)
         score = yield from _validate(context, plan, current, cut.done, save)
     begun = _begun(context, plan, cut)
     left = 0 if training.kept.over else begun + plan.rounds[cut.number].steps - training.done
@@ -354,6 +364,18 @@ def _begun(context: RunContext, plan: Plan, cut: RoundCut) -> int:
     if not _trained_together(context, plan, cut.number):
         return 0
     return cut.done - sum(each.steps for each in plan.rounds if each.before)
+
+
+def _rewind(context: RunContext, plan: Plan, cut: RoundCut, masks: Masks) -> None:
+    """Give the weights that the cut leaves the values that they go on with."""
+    rewind = context.recipe.rewind
+    if rewind.step is None and not rewind.anew:
+        return
+    if rewind.anew:
+        draw_anew(context.model, context.recipe.seed + 1 + cut.number, context.device)
+    else:
+        put_into(context.model, plan.early)
+    apply_masks(context.model, masks)
 
 
 def _cut_and_repaired(context: RunContext, cut: RoundCut, masks: Masks) -> Generator[Event, None, None]:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Annotated, ClassVar, Protocol
+from typing import Annotated, ClassVar, Literal, Protocol
 
 from pruning.errors import RecipeError
 from pruning.options.constraints import Between, Share, check
@@ -15,13 +15,13 @@ class Round:
     """`progress` is the share of the amount that has been pruned once the round's cut is made; then come `steps`.
 
     Steps are optimiser steps of tuning. A round that is `before` any cut has a training of its own: the dense network
-    is trained so that units shrink. Where `exchange` is above 0 nothing more is cut: that share of the weights that are
-    left changes places with pruned ones.
+    is trained from scratch, or so that units shrink. Where `exchange` is above 0 nothing more is cut: that share of the
+    weights that are left changes places with pruned ones.
     """
 
     progress: float
     steps: int
-    before: bool = False
+    before: Literal["", "from scratch", "sparse"] = ""
     exchange: float = 0.0
 
 

@@ -19,12 +19,12 @@ from pruning.errors import PruningError
 CALLS = {
     "load": "file model * example device",
     "prune": "model * train validation test sparsity criterion granularity scope amount schedule epochs tuning "
-    "keep_whole seed recipe task device progress repair distillation regulariser",
+    "keep_whole seed recipe task device progress repair distillation start rewind regulariser",
     "preview": "model data * sparsity criterion granularity scope amount keep_whole seed recipe task example device",
     "scores": "model data * criterion granularity seed task example device",
     "sensitivity": "model data * criterion granularity levels half_width max_drop seed task device progress",
     "Recipe": "workload criterion granularity scope amount schedule tuning keep_whole seed repair distillation "
-    "regulariser",
+    "start rewind regulariser",
     "Workload": "name build example train validation test task data checkpoints teachers",
     "TensorSplit": "inputs targets prepare augment",
     "Classification": "classes",
@@ -38,7 +38,7 @@ MEMBERS = {
     "Preview": "recipe layers keep masks dense units pruned parameters nonzero bytes macs kept table",
     "SensitivityMap": "map recipe max_drop cuts plot suggest table",
     "Recipe": "workload criterion granularity scope amount schedule tuning keep_whole seed repair distillation "
-    "regulariser name",
+    "start rewind regulariser name",
     "Workload": "name build example train validation test task data checkpoints teachers",
     "TensorSplit": "inputs targets prepare augment batch",
     "Split": "batch",

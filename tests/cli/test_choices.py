@@ -39,6 +39,7 @@ def test_every_kind_with_its_defaults_is_what_a_recipe_reads(tables: dict[str, l
             plain = {"kind": row["kind"], **{field["name"]: field["default"] for field in row["fields"]}}
             # a criterion that scores no single weights, a scope that needs rows: with a granularity that they fit
             fitting = {"granularity": {"kind": (row["scores"] or ["weights"])[0]}} if choice == "criterion" else {}
+            fitting |= {"start": {"kind": "scratch"}} if choice == "rewind" else {}
             recipe = from_dict({"version": 1, "workload": "m", **fitting, choice: plain})
             # a switch that is off is not written, nor a later choice as it is by default: older files keep their names
             written = to_dict(recipe).get(choice, plain)

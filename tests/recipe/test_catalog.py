@@ -18,7 +18,8 @@ ROOT = Path(__file__).parents[2]
 
 def test_the_tables_are_the_recipes():
     assert list(CHOICES) == [
-        *("criterion", "granularity", "scope", "amount", "schedule", "repair", "distillation", "regulariser"),
+        *("criterion", "granularity", "scope", "amount", "schedule", "repair", "distillation"),
+        *("start", "rewind", "regulariser"),
     ]
     assert get_type_hints(Recipe).items() >= {name: choice.protocol for name, choice in CHOICES.items()}.items()
     shown = {name: [kind.kind for kind in kinds] for name, kinds in tables().items()}

@@ -46,7 +46,9 @@ from pruning.selection.scopes import Global, WithinLayer
 from pruning.training.distillation import Features, Logits, Outputs
 from pruning.training.fine_tuning import Training, tune
 from pruning.training.regularisers import L1, BatchNormScale, HardConcrete
+from pruning.training.rewinds import DrawAnew, RewindWeights
 from pruning.training.schedules import Polynomial, PolynomialDecay, RigL, Until
+from pruning.training.starts import Scratch
 from pruning.training.tuning import Tuning
 from pruning.workload import Classification, Workload
 from tests.architectures import IMAGE as VIT_IMAGE
@@ -221,6 +223,25 @@ CASES: dict[str, tuple[Workload, Recipe]] = {
             tuning=TWO_EPOCHS,
             regulariser=BatchNormScale(0.01, warm_up=0.5, epochs=2, after_cuts=True),
         ),
+    ),
+    "from scratch, lottery tickets": (
+        tiny("conv_bn"),
+        Recipe(
+            "m",
+            scope=WithinLayer(),
+            schedule=Polynomial(2),
+            tuning=TWO_EPOCHS,
+            start=Scratch(2),
+            rewind=RewindWeights(7),
+        ),
+    ),
+    "from scratch, while it is trained, regularised": (
+        varied(),
+        Recipe("m", schedule=DECAY, tuning=TWO_EPOCHS, start=Scratch(0), regulariser=L1(0.01, epochs=1)),
+    ),
+    "drawn anew after each cut": (
+        tiny("residual"),
+        Recipe("m", Taylor(), Channels(), schedule=Polynomial(2), tuning=TWO_EPOCHS, rewind=DrawAnew()),
     ),
     "rigl, adamw": (varied(), Recipe("m", schedule=RigL(0.5, 2, 0.8), tuning=TWO_EPOCHS)),
     "rigl, sgd, averaged": (

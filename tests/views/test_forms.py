@@ -14,6 +14,7 @@ from pruning.recipe.recipe import Recipe, from_json
 from pruning.selection.amounts import AMOUNTS, Budget, PerLayer, RelativeThreshold, Sparsity, Threshold
 from pruning.selection.scopes import SCOPES, Global, WithinBlocks
 from pruning.training.schedules import SCHEDULES, Geometric, PolynomialDecay, Until
+from pruning.training.starts import Scratch
 from pruning.training.tuning import Tuning
 from tests.views.test_lab_page import QUICK, opened, settled, strip
 from views.shared.recipe_sidebar import rows
@@ -27,7 +28,8 @@ def recipe_with(choice: str, kind: str) -> Recipe:
     made: Any = rows(choice)[kind]()
     if choice == "criterion":
         return replace(QUICK, criterion=made, granularity=GRANULARITIES[GRANULARITY_OF[kind]]())
-    return replace(QUICK, **{choice: made})
+    fitting = {"start": Scratch()} if kind == "weights" and choice == "rewind" else {}
+    return replace(QUICK, **{choice: made, **fitting})
 
 
 @pytest.mark.parametrize("choice, kind", [(c, k) for c, k in CHOICES if c not in ("criterion", "granularity")])

@@ -238,11 +238,16 @@ def healing() -> None:
     forms.draw(_prefix("repair"), made)
     st.subheader(_("Sparse training"))
     made = _choice("regulariser")
-    if made.formula:
-        st.caption(f"{made.formula} · {made.source} · {made.cost}")
+    _formula(made)
     forms.draw(_prefix("regulariser"), made)
     st.subheader(_("Fine-tuning"))
     forms.draw(_prefix("schedule"), _choice("schedule"))
+    with st.expander(_("From scratch, lottery tickets")):
+        forms.draw(_prefix("start"), _choice("start"))
+        made = _choice("rewind")
+        if made.formula:
+            st.caption(f"{made.formula} · {made.source}")
+        forms.draw(_prefix("rewind"), made)
     forms.draw("tuning", Tuning, only=OFTEN)
     made = _choice("distillation")
     _formula(made)
