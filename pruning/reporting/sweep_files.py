@@ -41,13 +41,3 @@ FILES: Mapping[str, Callable[[Results], bytes]] = {
 }
 """Name -> its content: `table` has a row for each setting, `runs` one for each run. ExportError: a package is missing.
 """
-
-ABOUT: Mapping[str, str] = {
-    "table.csv": "means and intervals, a row for each setting",
-    "table.tex": "the table for a paper, with the rules of booktabs",
-    "runs.csv": "every run: settings and numbers",
-    "runs.parquet": "every run, for pandas",
-    "tradeoff.png": "score against compression, for a slide",
-    "tradeoff.svg": "score against compression, to edit",
-    "tradeoff.pdf": "score against compression, for a paper",
-}

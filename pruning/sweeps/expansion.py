@@ -120,7 +120,7 @@ def _recipe(base: Recipe, values: Mapping[str, Any]) -> Recipe:
 def _with(plain: Mapping[str, Any], path: str, value: Any) -> dict[str, Any]:
     """A copy with the value at the path. What leads into no object is a key as it stands: a layer's name has dots."""
     head, _, rest = path.partition(".")
-    if rest and path not in plain and isinstance(plain.get(head), dict):
+    if rest and isinstance(plain.get(head), dict):
         return {**plain, head: _with(plain[head], rest, value)}
     return {**plain, path: value}
 

@@ -88,6 +88,9 @@ def test_the_best_run_of_a_recipe_stands_for_it(store: Store):
     runs = planned_runs(expand(GRID).runs, store.runs())
     assert [run.standing for run in runs] == ["finished", "queued", "queued", "missing"]
     assert counts(runs) == {"finished": 1, "running": 0, "queued": 2, "failed": 0, "stopped": 0, "missing": 1}
+    again = store.create(RECIPES[1], "s")
+    assert planned_runs(expand(GRID).runs, store.runs())[1].row == store.run(again)  # of equally good ones the newest
+    store.request_stop(again)
     store.request_stop(runs[1].row.id)  # type: ignore[union-attr]
     assert planned_runs(expand(GRID).runs, store.runs())[1].standing == "stopped"
 

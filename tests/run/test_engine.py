@@ -129,6 +129,7 @@ def test_the_dense_and_the_pruned_stage_are_what_plain_code_computes():
     by_class = [accuracy(dense, TensorSplit(work.test.inputs[at], work.test.targets[at])) for at in
                 (work.test.targets == c for c in range(3))]  # fmt: skip
     assert stage.class_scores == pytest.approx(by_class, abs=1e-12)
+    assert stage.class_samples == tuple(int((work.test.targets == c).sum()) for c in range(3))
 
 
 @pytest.mark.parametrize("granularity", [Weights(), Channels()])

@@ -11,7 +11,7 @@ from pruning.execution.sweep_progress import PlannedRun, counts, planned_runs, t
 from pruning.reporting.literature import HEADS, Published, published_beside, published_rows
 from pruning.reporting.plots_sweep import parallel_figure, tradeoff_figure
 from pruning.reporting.run_history import SIZES, Size
-from pruning.reporting.sweep_files import ABOUT, FILES, Results
+from pruning.reporting.sweep_files import FILES, Results
 from pruning.reporting.sweep_table import heads, rows, seeds_of
 from pruning.reporting.tradeoff import tradeoff
 from pruning.sweeps.grid import grid_from_json
@@ -175,5 +175,9 @@ def _downloads(results: Results, name: str, key: str) -> None:
         for file, content in FILES.items():
             st.download_button(
                 _(file), data=lambda content=content: content(results), file_name=f"{name}-{file}",
-                mime=MIME.get(file.rpartition(".")[2]), help=_(ABOUT[file]), key=f"{key}_{file}", on_click="ignore",
+                mime=MIME.get(file.rpartition(".")[2]), key=f"{key}_{file}", on_click="ignore",
             )  # fmt: skip
+    words = _(
+        "table: means and intervals, a row for each setting; runs: every run, with its settings; tradeoff: score against compression."
+    )
+    st.caption(words)
