@@ -21,10 +21,10 @@ from pruning.recipe.recipe import Recipe
 from pruning.repair import Block, LeastSquares, Repair
 from pruning.repair.mended import mended
 from pruning.repair.repair import Cut
-from pruning.search.engine import search
-from pruning.search.goal import Goal
-from pruning.search.joint_cuts import JointCuts, joint_cuts
-from pruning.search.result import Searched
+from pruning.level_search.engine import search
+from pruning.level_search.goal import Goal
+from pruning.level_search.joint_cuts import JointCuts, joint_cuts
+from pruning.level_search.result import Searched
 from pruning.selection.allocation import erk
 from pruning.selection.amounts import Budget, Measure, PerLayer
 from pruning.selection.scopes import Global, WithinLayer

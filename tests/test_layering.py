@@ -22,6 +22,7 @@ FLOORS = (
     ("recipe",),
     ("pipeline", "sweeps"),
     ("layer_sensitivity",),
+    ("level_search",),
     ("interactive",),
     ("reporting",),
     ("exporters",),

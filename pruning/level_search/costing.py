@@ -7,8 +7,8 @@ from typing import Protocol
 
 from torch import nn
 
-from pruning.search.additive import Additive, Levels, tabulated
-from pruning.search.joint_cuts import JointCuts
+from pruning.level_search.additive import Additive, Levels, tabulated
+from pruning.level_search.joint_cuts import JointCuts
 from pruning.selection.allocation import CostLeft
 from pruning.selection.amounts import Measure, PerLayer
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-BEFORE = 0.2
+BEFORE = 0.05
 """How much the first guess counts: as much as a measured cut that disturbs so much."""
 OPEN = 0.3
 """The standard deviation of a drop from the estimated one, as a share of it, before cuts were measured."""
@@ -11,11 +11,9 @@ GUESSES = 2.0
 
 @dataclass(eq=False)
 class LossEstimate:
-    """`small` is the drop that a disturbance of 1 costs as a first guess: a point of accuracy, and near that on the
-    sample networks.
-    """
+    """`guess` is the drop that a disturbance of 1 costs, before anything was measured."""
 
-    small: float
+    guess: float
     seen: list[tuple[float, float]] = field(default_factory=list[tuple[float, float]])
 
     def learn(self, disturbed: float, drop: float) -> None:
@@ -26,8 +24,8 @@ class LossEstimate:
     def per_unit(self) -> float:
         """The drop for a disturbance of 1."""
         disturbed = BEFORE + sum(moved for moved, _ in self.seen)
-        drops = BEFORE * self.small + sum(drop for _, drop in self.seen)
-        return max(drops / disturbed, self.small / 20)
+        drops = BEFORE * self.guess + sum(drop for _, drop in self.seen)
+        return max(drops / disturbed, self.guess / 20)
 
     def drop(self, disturbed: float) -> tuple[float, float]:
         """The drop that is to be expected, and the half-width of its 95 % interval."""

@@ -11,12 +11,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from pruning.evaluation.accuracy import Evaluator
+from pruning.evaluation.accuracy import Evaluator, mean_score
 from pruning.model.devices import full_precision
 from pruning.model.patching import evaluating
+from pruning.workload import metric_of, sample_scores
 
-NEAR = 2000
-"""Samples nearest to the dense network's boundary between two classes."""
+NEAR, SHARE = 2000, 0.2
+"""Samples nearest to the dense network's boundary between two classes, at most so many, and so many of the split."""
+FEWEST = 200
+CHANGED = 0.1
+"""A first guess: of the samples near the boundary so many are lost where margins move by as much as they are wide."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +32,8 @@ class Disturbance:
         index: Which they are, int64 [n].
         wanted: Margins float64 [n], or outputs [n, ...] where there are no classes.
         classes: The dense network's best and second class of each sample, int64 [n, 2]; None where there are none.
-        scale: What a mean square is divided by.
+        scale: What a mean square is divided by: that of the margins, or the outputs' variance.
+        costs: How much of the score a disturbance of 1 costs, as a first guess.
     """
 
     evaluator: Evaluator
@@ -36,6 +41,7 @@ class Disturbance:
     wanted: Tensor
     classes: Tensor | None
     scale: float
+    costs: float
 
     @torch.no_grad()
     def of(self, model: nn.Module) -> float:
@@ -48,17 +54,20 @@ class Disturbance:
 
 def disturbance_of(dense: nn.Module, evaluator: Evaluator) -> Disturbance:
     """What is looked at: margins of a classifier where they are small; of another network its outputs."""
-    everything = torch.arange(len(evaluator))
-    outputs = _outputs(dense, evaluator, everything)
-    classes = len(evaluator.task.classes)
-    if classes > 1 and outputs.shape[1:] == (classes,):
+    total = len(evaluator)
+    outputs = _outputs(dense, evaluator, torch.arange(total))
+    count = min(NEAR, max(FEWEST, round(SHARE * total)), total)
+    metric, classes = metric_of(evaluator.task), len(evaluator.task.classes)
+    if classes > 1 and outputs.shape[1:] == (classes,) and metric.percent:
         best = outputs.topk(2, dim=1).indices
         margins = _margins(outputs, best)
-        near = margins.argsort()[:NEAR]
-        return Disturbance(evaluator, near, margins[near], best[near], 1.0)
-    lots = torch.randperm(len(evaluator), generator=torch.Generator().manual_seed(0))[:NEAR]
-    spread = float(outputs[lots].var().clamp(min=1e-30)) if len(lots) > 1 else 1.0
-    return Disturbance(evaluator, lots, outputs[lots], None, spread)
+        near = margins.argsort()[:count]
+        scale = float(margins[near].square().mean().clamp(min=1e-30))
+        return Disturbance(evaluator, near, margins[near], best[near], scale, CHANGED * count / total)
+    lots = torch.randperm(total, generator=torch.Generator().manual_seed(0))[:count]
+    scale = float(outputs.var().clamp(min=1e-30)) if outputs.numel() > 1 else 1.0
+    score = mean_score(sample_scores(evaluator.task, outputs[lots].float(), evaluator.batch(lots)[1].cpu()))
+    return Disturbance(evaluator, lots, outputs[lots], None, scale, metric.tolerance(score) / CHANGED)
 
 
 def _margins(outputs: Tensor, classes: Tensor) -> Tensor:

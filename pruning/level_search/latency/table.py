@@ -10,7 +10,7 @@ import numpy as np
 
 from pruning.errors import PruningError
 from pruning.files.atomic_write import write_whole
-from pruning.search.additive import Additive, Levels, Values
+from pruning.level_search.additive import Additive, Levels, Values
 
 VERSION = 1
 

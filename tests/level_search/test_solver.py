@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pruning.search.additive import Additive, tabulated
-from pruning.search.solver import smallest
+from pruning.level_search.additive import Additive, tabulated
+from pruning.level_search.solver import smallest
 
 LOSS = Additive(0.0, {"a": np.array([0.0, 3.0]), "b": np.array([0.0, 1.0])})
 COST = Additive(1.0, {"a": np.array([0.0, -0.4]), "b": np.array([0.0, -0.4])})

@@ -16,12 +16,12 @@ from torch import Tensor, nn
 
 from pruning.errors import PruningError
 from pruning.evaluation.accuracy import latency_ms
+from pruning.level_search.additive import Additive, Values
+from pruning.level_search.joint_cuts import JointCuts
+from pruning.level_search.latency.table import LatencyTable
 from pruning.model.devices import device_name, full_precision, one_thread
 from pruning.model.patching import PreHook, evaluating, hooked
 from pruning.model.units import UnitGroup
-from pruning.search.additive import Additive, Values
-from pruning.search.joint_cuts import JointCuts
-from pruning.search.latency.table import LatencyTable
 
 WIDTHS = 5
 """Of each group: a prime number, for the array is made by counting with it."""

@@ -9,6 +9,7 @@ from torch import nn
 from pruning.criteria import unit_scores
 from pruning.criteria.calibration import Calibration
 from pruning.evaluation.accuracy import Evaluator
+from pruning.level_search.disturbance import Disturbance, disturbance_of
 from pruning.model.costs import cost_model
 from pruning.model.preparation import open_model
 from pruning.model.surgery import remove_units
@@ -19,7 +20,6 @@ from pruning.recipe.recipe import Recipe
 from pruning.repair import Block, LeastSquares, NoRepair, Repair
 from pruning.repair.mended import mended
 from pruning.repair.repair import Cut
-from pruning.search.disturbance import Disturbance, disturbance_of
 from pruning.selection.allocation import CostLeft
 from pruning.selection.amounts import Measure, PerLayer
 from pruning.selection.scopes import WithinLayer

@@ -18,25 +18,27 @@ import numpy as np
 import torch
 
 from pruning.errors import RecipeError
+from pruning.level_search.additive import Additive, Levels
+from pruning.level_search.costing import Costing, Counted
+from pruning.level_search.disturbance_table import DisturbanceTable, levels_up_to, measured_at, pruned_by
+from pruning.level_search.goal import Goal
+from pruning.level_search.joint_cuts import JointCuts, drafts_of, joint_cuts
+from pruning.level_search.latency.table import LatencyTable
+from pruning.level_search.latency.timed import of_table, timed
+from pruning.level_search.loss_estimate import LossEstimate
+from pruning.level_search.result import FrontPoint, Searched, keeps, undominated
+from pruning.level_search.solver import smallest_in_steps
 from pruning.model.devices import default_device
 from pruning.recipe.compatibility import unmet_cost
 from pruning.recipe.recipe import Recipe
 from pruning.repair import Repair
-from pruning.search.additive import Additive, Levels
-from pruning.search.costing import Costing, Counted
-from pruning.search.disturbance_table import DisturbanceTable, levels_up_to, measured_at, pruned_by
-from pruning.search.goal import Goal
-from pruning.search.joint_cuts import JointCuts, drafts_of, joint_cuts
-from pruning.search.latency.table import LatencyTable
-from pruning.search.latency.timed import of_table, timed
-from pruning.search.loss_estimate import LossEstimate
-from pruning.search.result import FrontPoint, Searched, keeps, undominated
-from pruning.search.solver import smallest_in_steps
 from pruning.workload import Workload, metric_of
 
 SECONDS = 150.0
 DRAFTS, FINALS = 6, 3
 """Cuts that are measured together in haste, and as the recipe says."""
+MOST_FINALS = 9
+"""Where none keeps to the limit of the drop."""
 POINTS = 12
 """Estimated ones of the front."""
 ROUGHLY = 1e-2
@@ -118,8 +120,10 @@ class Search:
         """Repair the best cuts as the recipe says, and evaluate them on all validation samples."""
         if self.goal.budget is not None:
             self._within.sort(key=lambda found: found[0])
-            candidates = [pruned for _, pruned in self._within[:FINALS]]
-            for pruned in candidates:
+            untried = [] if self._within else [self._solved(self.table.factors(), None)]
+            for pruned in [pruned for _, pruned in self._within[:FINALS]] or untried:
+                if pruned is None:
+                    break
                 if self.measured and self._passed(1.0):
                     break
                 self._measure(pruned)
@@ -127,7 +131,9 @@ class Search:
             return
         low, high = 0.0, np.inf
         tried = set[tuple[int, ...]]()
-        for _ in range(FINALS + 2):
+        for turn in range(MOST_FINALS):
+            if turn > FINALS and low > 0:
+                break
             limit = self._limit(low, high)
             pruned = self._solved(self.table.factors(), limit)
             if pruned is None or tuple(pruned.values()) in tried or (self.measured and self._passed(1.0)):
@@ -290,7 +296,7 @@ def search(
     else:
         costing = of_table(cuts, latencies) if latencies else (yield from _timing(cuts, goal, batch, began))
     table = DisturbanceTable(cuts.units, {name: {} for name in cuts.units})
-    loss = LossEstimate(metric_of(workload.task).tolerance(cuts.score))
+    loss = LossEstimate(cuts.disturbance.costs)
     draw = np.random.default_rng(recipe.seed)
     found = Search(cuts, goal, costing, began + seconds, began, table, loss, draw, drafts_of(recipe.repair)[0])
     yield from found.alone()

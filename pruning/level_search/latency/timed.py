@@ -8,10 +8,10 @@ from torch import nn
 
 from pruning.errors import PruningError, RecipeError
 from pruning.evaluation.accuracy import latency_ms
-from pruning.search.additive import Additive, Levels
-from pruning.search.joint_cuts import JointCuts
-from pruning.search.latency.measurement import grain, inputs_of, measured_table
-from pruning.search.latency.table import LatencyTable
+from pruning.level_search.additive import Additive, Levels
+from pruning.level_search.joint_cuts import JointCuts
+from pruning.level_search.latency.measurement import grain, inputs_of, measured_table
+from pruning.level_search.latency.table import LatencyTable
 
 MOST_ERROR = 0.1
 """How far the sum of a table may be from a measured pass, as a share of it."""

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from pruning.level_search.goal import Goal
 from pruning.metric import ACCURACY, Metric
 from pruning.recipe.recipe import Recipe
-from pruning.search.goal import Goal
 from pruning.selection.amounts import PerLayer
 from pruning.selection.scopes import WithinLayer
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from pruning.search.additive import Additive, Values
+from pruning.level_search.additive import Additive, Values
 
 GAP = 1e-4
 """How far the solution may be from the best, as a share of it."""

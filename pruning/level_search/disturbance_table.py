@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pruning.search.additive import Additive, Chosen, Levels, Values
+from pruning.level_search.additive import Additive, Chosen, Levels, Values
 
 SURE = 0.1
 """How far, in logarithms, the sum may be from what was measured together."""
