@@ -16,15 +16,15 @@ from pruning.criteria import CRITERIA
 from pruning.errors import RecipeError
 from pruning.evaluation.accuracy import latency_ms
 from pruning.granularities import Channels, Granularity, Weights
+from pruning.level_search.engine import search
+from pruning.level_search.goal import Goal
+from pruning.level_search.joint_cuts import JointCuts, joint_cuts
+from pruning.level_search.result import Searched
 from pruning.pipeline.one_shot import Decision
 from pruning.recipe.recipe import Recipe
 from pruning.repair import Block, LeastSquares, Repair
 from pruning.repair.mended import mended
 from pruning.repair.repair import Cut
-from pruning.level_search.engine import search
-from pruning.level_search.goal import Goal
-from pruning.level_search.joint_cuts import JointCuts, joint_cuts
-from pruning.level_search.result import Searched
 from pruning.selection.allocation import erk
 from pruning.selection.amounts import Budget, Measure, PerLayer
 from pruning.selection.scopes import Global, WithinLayer

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pruning.api.prune_model import prune
     from pruning.api.result import PruningResult, Saved
     from pruning.api.score_units import scores
+    from pruning.api.search_levels import SearchResult, search
     from pruning.api.sensitivity_map import SensitivityMap, sensitivity
     from pruning.errors import PruningError
     from pruning.metric import Metric
@@ -33,6 +34,7 @@ __all__ = [
     "PruningResult",
     "Recipe",
     "Saved",
+    "SearchResult",
     "SensitivityMap",
     "Split",
     "Task",
@@ -43,6 +45,7 @@ __all__ = [
     "preview",
     "prune",
     "scores",
+    "search",
     "sensitivity",
 ]
 
@@ -54,6 +57,7 @@ _MODULES = {
     "PruningResult": "pruning.api.result",
     "Recipe": "pruning.recipe.recipe",
     "Saved": "pruning.api.result",
+    "SearchResult": "pruning.api.search_levels",
     "SensitivityMap": "pruning.api.sensitivity_map",
     "Split": "pruning.workload",
     "Task": "pruning.workload",
@@ -63,6 +67,7 @@ _MODULES = {
     "preview": "pruning.api.preview_cut",
     "prune": "pruning.api.prune_model",
     "scores": "pruning.api.score_units",
+    "search": "pruning.api.search_levels",
     "sensitivity": "pruning.api.sensitivity_map",
 }
 """Public name -> the module that has it. No folder may have one of these names: it would hide the function."""

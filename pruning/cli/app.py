@@ -191,4 +191,55 @@ def make_app(catalogue: "Callable[[], Catalogue]", start_page: Callable[[int, bo
 
             sweep(catalogue(), grid, out.resolve(), workload, queue, results, as_json)
 
+    @app.command()
+    def search(
+        model: Model,
+        out: Annotated[Path, typer.Option(help="Folder for the front (JSON) and the recipe that was found.")],
+        cost: Annotated[str, typer.Option(help="parameters, bytes, macs or latency.")] = "macs",
+        budget: Annotated[
+            float | None,
+            typer.Option(
+                help="How much of the cost may be left, such as 0.5.", show_default="0.5, where --max-drop is not given"
+            ),
+        ] = None,
+        max_drop: Annotated[
+            float | None, typer.Option(help="Points that may be lost; of another score than accuracy, in its own unit.")
+        ] = None,
+        criterion: Annotated[str, typer.Option(help="What says which units are pruned first.")] = "taylor",
+        granularity: Annotated[str, typer.Option(help="What lives or dies together.")] = "channels",
+        repair: Annotated[str, typer.Option(help="How each cut is put right without training.")] = "least_squares",
+        seconds: Annotated[float, typer.Option(min=1.0, help="About how long it may take.")] = 150.0,
+        batch: Annotated[int, typer.Option(min=1, help="Samples in a pass, where the cost is latency.")] = 1,
+        latencies: Annotated[
+            Path | None, typer.Option(help="Times of the layers, as `latency` writes them; measured here if left out.")
+        ] = None,
+        seed: Annotated[int, typer.Option(min=0, help="Decides every random choice.")] = 0,
+        as_json: Annotated[bool, typer.Option("--json", help="Print the front as JSON in the last line.")] = False,
+        device: Device = None,
+    ) -> None:
+        """Choose how much of each layer goes: the least lost within a budget, or the smallest cost within a loss."""
+        with sentences():
+            from pruning.cli.searching import asked, recipe_of, search
+
+            workload = catalogue().open(model)
+            recipe = recipe_of(workload, criterion, granularity, repair, seed)
+            question = asked(workload, recipe, cost, budget, max_drop, seconds, batch, latencies)
+            search(workload, question, out.resolve(), device_of(device), as_json)
+
+    @app.command()
+    def latency(
+        model: Model,
+        out: Annotated[Path, typer.Option(help="File for the table (JSON).")],
+        granularity: Annotated[str, typer.Option(help="What is removed together.")] = "channels",
+        batch: Annotated[int, typer.Option(min=1, help="Samples in a pass.")] = 1,
+        device: Device = None,
+    ) -> None:
+        """Measure how long each layer takes at several widths on this machine: for `search --latencies` on another."""
+        with sentences():
+            from pruning.cli.searching import latency, recipe_of
+
+            workload = catalogue().open(model)
+            recipe = recipe_of(workload, "magnitude", granularity, "none", 0)
+            latency(workload, recipe, batch, out.resolve(), device_of(device))
+
     return app

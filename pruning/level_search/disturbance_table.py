@@ -17,7 +17,7 @@ FACTOR = 0.35
 """How far, in logarithms, a group's factor is from 1, before anything was measured together."""
 LEAST = 1e-12
 
-OF_UNITS = (0.5, 0.25, 0.75, 0.125)
+OF_UNITS = (0.5, 0.25, 0.75, 0.125, 0.875)
 """Shares of the units of a group at which it is measured alone, in this order: of units that are removed."""
 OF_WEIGHTS = (0.9, 0.6, 0.98)
 """The same of units that are set to zero, of which there are many."""

@@ -219,7 +219,7 @@ class Search:
         least = self.costing.foreseen({name: counts[-1] for name, counts in self._levels.items()})
         if least > self.goal.budget:
             raise RecipeError(
-                f"budget is {self.goal.budget:g} of the {self.goal.cost}, and {least:.3g} of it are left with the most "
+                f"budget is {self.goal.budget:g} of the {self.goal.cost}, and {least:.4g} of it are left with the most "
                 "that may be pruned of every group: ask for more, or choose another granularity"
             )
 

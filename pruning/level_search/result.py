@@ -1,12 +1,12 @@
 """What a search has found so far: points of cost and score, each with the recipe that leads there. No torch."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
 
 from pruning.level_search.goal import Goal
 from pruning.metric import ACCURACY, Metric
-from pruning.recipe.recipe import Recipe
+from pruning.recipe.recipe import Recipe, to_dict
 from pruning.selection.amounts import PerLayer
 from pruning.selection.scopes import WithinLayer
 
@@ -76,6 +76,15 @@ class Searched:
     @property
     def done(self) -> bool:
         return not self.phase
+
+
+def plain(found: Searched) -> dict[str, Any]:
+    """A JSON-able dict; scores and drops in the unit of the metric, each point with its recipe."""
+    points = [{**asdict(point), "recipe": to_dict(point.recipe(found.recipe))} for point in found.front]
+    best = None if found.best is None else {**asdict(found.best), "recipe": to_dict(found.best.recipe(found.recipe))}
+    rest = {"recipe": to_dict(found.recipe), "goal": asdict(found.goal), "metric": asdict(found.metric)}
+    simple = ("phase", "met", "evaluations", "planned", "dense", "dense_cost", "seconds", "note", "done")
+    return {"version": 1, **rest, **{name: getattr(found, name) for name in simple}, "best": best, "front": points}
 
 
 def keeps(point: FrontPoint, goal: Goal, tolerance: float = 1e-9) -> bool:

@@ -17,7 +17,7 @@ FUNCTIONS = [name for name in pruning.__all__ if isfunction(getattr(pruning, nam
 
 
 def test_the_promised_names_are_these() -> None:
-    assert FUNCTIONS == ["load", "preview", "prune", "scores", "sensitivity"]
+    assert FUNCTIONS == ["load", "preview", "prune", "scores", "search", "sensitivity"]
     assert all(hasattr(pruning, name) for name in pruning.__all__)
     assert set(pruning.__all__) <= set(dir(pruning))
     assert pruning.PruningError is PruningError

@@ -22,7 +22,9 @@ CALLS = {
     "keep_whole seed recipe task device progress repair distillation start rewind regulariser",
     "preview": "model data * sparsity criterion granularity scope amount keep_whole seed recipe task example device",
     "scores": "model data * criterion granularity seed task example device",
-    "sensitivity": "model data * criterion granularity levels half_width max_drop seed task device progress",
+    "sensitivity": "model data * criterion granularity repair levels half_width max_drop seed task device progress",
+    "search": "model * train validation cost budget max_drop criterion granularity repair keep_whole seconds batch "
+    "latencies seed task device progress",
     "Recipe": "workload criterion granularity scope amount schedule tuning keep_whole seed repair distillation "
     "start rewind regulariser",
     "Workload": "name build example train validation test task data checkpoints teachers",
@@ -36,6 +38,7 @@ MEMBERS = {
     "PruningResult": "model recipe keep stages events stopped seconds workload device notes table figure save",
     "Saved": "files stages verified notes",
     "Preview": "recipe layers keep masks dense units pruned parameters nonzero bytes macs kept table",
+    "SearchResult": "found best recipe met table plot",
     "SensitivityMap": "map recipe max_drop cuts plot suggest table",
     "Recipe": "workload criterion granularity scope amount schedule tuning keep_whole seed repair distillation "
     "start rewind regulariser name",

@@ -61,7 +61,7 @@ def test_without_classes_outputs_count_as_a_share_of_their_variance(monkeypatch)
     work = mse()
     dense, doubled = work.build(), work.build()
     doubled[0].weight.data.mul_(2)  # type: ignore[union-attr, operator]
-    outputs = dense(work.validation.inputs)
+    outputs = dense(work.validation.inputs).detach()
     looked_at = disturbance_of(dense, Evaluator(work.validation, work.task, CPU))
     assert looked_at.of(doubled) == pytest.approx(float(outputs.square().mean() / outputs.var()))
     assert looked_at.costs == pytest.approx(0.1)  # a tenth of the variance for a small change of 0.01
