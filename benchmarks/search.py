@@ -176,7 +176,7 @@ def _levels(cuts: JointCuts) -> Sequence[float]:
 
 
 def _score(cuts: JointCuts, pruned: Mapping[str, int]) -> float:
-    return cuts.validation.score(cuts.trial(pruned, cuts.recipe.repair).model)
+    return cuts.validation.score(cuts.trial(pruned, cuts.recipe.repair))
 
 
 def _fits(cuts: JointCuts, case: Case, pruned: Mapping[str, int]) -> bool:

@@ -1,7 +1,8 @@
 """What each group alone disturbs, measured at some levels: between them interpolated, added up, and corrected.
 
-What several groups disturb together is about the sum of what each disturbs alone. Cuts that were measured together say
-how far it is: each group gets a factor of its own, by ridge regression on the logarithms towards 1.
+What several groups disturb together is about the sum of what each disturbs alone, and the drop is about in proportion.
+Cuts that were measured together say how far it is: each group gets a factor of its own, by ridge regression on the
+logarithms, which makes drops of disturbances.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,9 +14,9 @@ from pruning.level_search.additive import Additive, Chosen, Levels, Values
 
 SURE = 0.1
 """How far, in logarithms, the sum may be from what was measured together."""
-FACTOR = 0.35
-"""How far, in logarithms, a group's factor is from 1, before anything was measured together."""
-LEAST = 1e-12
+FACTOR, GUESS = 0.35, 1.5
+"""How far, in logarithms, a group's factor is from that of all, and that of all from the first guess."""
+LEAST = 1e-9
 
 OF_UNITS = (0.5, 0.25, 0.75, 0.125, 0.875)
 """Shares of the units of a group at which it is measured alone, in this order: of units that are removed."""
@@ -46,9 +47,13 @@ def levels_up_to(most: int, units: int, removable: bool) -> tuple[int, ...]:
 
 @dataclass(eq=False)
 class DisturbanceTable:
-    """Group -> how many units were pruned of it alone -> what that disturbed; and what was measured together."""
+    """Group -> how many units were pruned of it alone -> what that disturbed; and the drops of cuts of several groups.
+
+    `costs` is a first guess of the drop for a disturbance of 1.
+    """
 
     units: Mapping[str, int]
+    costs: float
     alone: dict[str, dict[int, float]]
     together: list[tuple[Mapping[str, int], float]] = field(default_factory=list[tuple[Mapping[str, int], float]])
 
@@ -63,12 +68,13 @@ class DisturbanceTable:
         asked = -np.log1p(-np.minimum(np.array(pruned), counts[-1]) / self.units[name])
         return np.square(curve(asked))
 
-    def summed(self, levels: Levels, factors: Mapping[str, float]) -> Additive:
-        """The sum for all levels, each group times its factor."""
+    def drops(self, levels: Levels, factors: Mapping[str, float]) -> Additive:
+        """The drop for all levels: the sum of what groups disturb, each times its factor."""
         return Additive(0.0, {name: self.of(name, counts) * factors[name] for name, counts in levels.items()})
 
     def factors(self, draw: np.random.Generator | None = None) -> dict[str, float]:
-        """Each group's factor as the cuts that were measured together say; or drawn from what they leave open.
+        """Each group's drop for a disturbance of 1, as cuts that were measured together say; or drawn from what they
+        leave open.
 
         (Laplace's approximation, as Chapelle and Li 2011 for Thompson sampling.)
         """
@@ -78,17 +84,17 @@ class DisturbanceTable:
         parts = np.array([
             [float(self.of(name, [pruned[name]])[0]) for name in names] for pruned, _ in self.together
         ]).reshape(-1, len(names))  # fmt: skip
-        seen = np.log([max(disturbed, LEAST) for _, disturbed in self.together])
+        seen = np.log([max(drop, LEAST) for _, drop in self.together])
 
         def residuals(logs: Values) -> Values:
-            sums = np.log(np.maximum(parts @ np.exp(logs), LEAST))
-            return np.concatenate([(sums - seen) / SURE, logs / FACTOR])
+            sums = np.log(np.maximum(parts @ np.exp(logs[1:]), LEAST)) + logs[0]
+            return np.concatenate([(sums - seen) / SURE, (logs[:1] - np.log(self.costs)) / GUESS, logs[1:] / FACTOR])
 
-        found = least_squares(residuals, np.zeros(len(names)))
+        found = least_squares(residuals, np.array([np.log(self.costs), *[0.0] * len(names)]))
         logs = found.x
         if draw is not None:
             logs = draw.multivariate_normal(logs, np.linalg.inv(found.jac.T @ found.jac))
-        return dict(zip(names, np.exp(logs).tolist(), strict=True))
+        return dict(zip(names, np.exp(logs[1:] + logs[0]).tolist(), strict=True))
 
 
 def pruned_by(levels: Levels, chosen: Chosen) -> dict[str, int]:

@@ -1,8 +1,8 @@
 """The search: each group alone, the best levels together, what they really disturb, and again.
 
 1. Each unit group is pruned alone to a few levels, repaired, and it is measured how far the outputs move.
-2. One level for each group is solved for (`solver.py`), and the cut measured: what single groups disturb adds up but
-   for some percent, and a factor for each group learns these. Factors are drawn from what is still open (Thompson
+2. One level for each group is solved for (`solver.py`), and the drop of that cut: what single groups disturb adds up
+   but for some percent, and a factor for each group learns these. Factors are drawn from what is still open (Thompson
    1933), so that several good cuts are tried.
 3. The best cuts are repaired as the recipe says and evaluated on all validation samples.
 
@@ -68,7 +68,7 @@ class Search:
     _cost: Additive = field(init=False, default_factory=lambda: Additive(1.0, {}))
     _estimated: list[tuple[Pruned, float, float]] = field(init=False, default_factory=list[tuple[Pruned, float, float]])
     _within: list[tuple[float, Pruned]] = field(init=False, default_factory=list[tuple[float, Pruned]])
-    _moved: dict[tuple[int, ...], float] = field(init=False, default_factory=dict[tuple[int, ...], float])
+    _made: set[tuple[int, ...]] = field(init=False, default_factory=set[tuple[int, ...]])
     _tighter: float = field(init=False, default=1.0)
 
     # --- the phases
@@ -84,7 +84,8 @@ class Search:
                     continue
                 pruned = counts[name][turn]
                 begun = time.monotonic()
-                self.table.alone[name][pruned] = self.cuts.trial({name: pruned}, self.draft).disturbance
+                left = self.cuts.trial({name: pruned}, self.draft)
+                self.table.alone[name][pruned] = self.cuts.disturbance.of(left)
                 if self.cuts.made == 1 and (time.monotonic() - begun) * self.planned > self.ends - self.began:
                     self.draft = drafts_of(self.cuts.recipe.repair)[1]
                 yield self.state("each group alone")
@@ -103,13 +104,13 @@ class Search:
             pruned = self._new_cut(turn)
             if pruned is None or self._passed(0.75):
                 break
-            trial = self.cuts.trial(pruned, self.draft)
-            cost = self.costing.seen(pruned, trial.model)
-            self._moved[tuple(pruned.values())] = trial.disturbance
-            self.table.together.append((pruned, trial.disturbance))
+            left = self.cuts.trial(pruned, self.draft)
+            cost, drop = self.costing.seen(pruned, left), self.cuts.disturbance.expected_drop(left)
+            self._made.add(tuple(pruned.values()))
+            self.table.together.append((pruned, drop))
             if self.goal.budget is not None:
                 if cost <= self.goal.budget:
-                    self._within.append((trial.disturbance, pruned))
+                    self._within.append((drop, pruned))
                 else:
                     self._tighter *= self.goal.budget / cost * 0.995
             yield self.state("groups together")
@@ -149,9 +150,9 @@ class Search:
     # --- single steps
 
     def _limit(self, low: float, high: float) -> float:
-        """Of the disturbance, between the largest that kept to the limit of the drop and the smallest that did not."""
+        """Of the estimated drop, between the largest that kept to the limit and the smallest that did not."""
         assert self.goal.max_drop is not None
-        wanted = self.loss.disturbance_at(self.goal.max_drop)
+        wanted = self.loss.estimated_at(self.goal.max_drop)
         if low < wanted < high:
             return wanted
         return (low * high) ** 0.5 if np.isfinite(high) and low > 0 else wanted * (2.0 if wanted <= low else 0.5)
@@ -160,23 +161,23 @@ class Search:
         """A good cut that was not measured yet: the best as far as is known, and then the best of what may be."""
         for attempt in range(8):
             factors = self.table.factors(self.draw if turn or attempt else None)
-            limit = None if self.goal.max_drop is None else self.loss.disturbance_at(self.goal.max_drop)
+            limit = None if self.goal.max_drop is None else self.loss.estimated_at(self.goal.max_drop)
             pruned = self._solved(factors, limit)
-            if pruned is not None and tuple(pruned.values()) not in self._moved:
+            if pruned is not None and tuple(pruned.values()) not in self._made:
                 return pruned
         return None
 
     def _solved(self, factors: Mapping[str, float], limit: float | None) -> Pruned | None:
-        """The best cut by these factors: the least disturbance within the budget, else the least cost within a limit
-        of the disturbance.
+        """The best cut by these factors: the least lost within the budget, else the least cost within a limit of what
+        is lost.
         """
-        moved = self.table.summed(self._levels, factors)
+        lost = self.table.drops(self._levels, factors)
         if self.goal.budget is None:
             assert limit is not None
-            chosen = smallest_in_steps(self._cost, moved, limit)
+            chosen = smallest_in_steps(self._cost, lost, limit)
             return None if chosen is None else pruned_by(self._levels, chosen)
         for _ in range(6):
-            chosen = smallest_in_steps(moved, self._cost, self.goal.budget * self._tighter)
+            chosen = smallest_in_steps(lost, self._cost, self.goal.budget * self._tighter)
             if chosen is None:
                 return None
             pruned = pruned_by(self._levels, chosen)
@@ -187,30 +188,29 @@ class Search:
         return None
 
     def _measure(self, pruned: Pruned) -> FrontPoint:
-        trial = self.cuts.trial(pruned, self.cuts.recipe.repair)
-        score = self.cuts.validation.score(trial.model)
-        drop = metric_of(self.cuts.workload.task).drop(score - self.cuts.score)
-        cost = self.costing.seen(pruned, trial.model)
-        point = FrontPoint(self.cuts.shares(pruned), cost, drop, 0.0, "measured", trial.disturbance)
+        left = self.cuts.trial(pruned, self.cuts.recipe.repair)
+        drop = metric_of(self.cuts.workload.task).drop(self.cuts.validation.score(left) - self.cuts.score)
+        cost, expected = self.costing.seen(pruned, left), self.cuts.disturbance.expected_drop(left)
+        point = FrontPoint(self.cuts.shares(pruned), cost, drop, 0.0, "measured", expected)
         self.measured.append(point)
         self.loss.learn(self._foreseen(pruned), drop)
         return point
 
     def _foreseen(self, pruned: Pruned) -> float:
-        """What a cut disturbs, as far as is known."""
+        """The drop of a cut, as far as is known without making it."""
         factors = self.table.factors()
         return sum(float(self.table.of(name, [count])[0]) * factors[name] for name, count in pruned.items())
 
     def _draw_front(self) -> None:
         """Solve for the points of the front anew, from the cheapest that there can be to the dense network."""
-        moved = self.table.summed(self._levels, self.table.factors())
+        lost = self.table.drops(self._levels, self.table.factors())
         floor = self._cost.of({name: len(counts) - 1 for name, counts in self._levels.items()})
         self._estimated = []
         for budget in np.linspace(max(floor, 0.0), 1.0, POINTS + 1)[:-1]:
-            chosen = smallest_in_steps(moved, self._cost, float(budget) + 1e-9, ROUGHLY)
+            chosen = smallest_in_steps(lost, self._cost, float(budget) + 1e-9, ROUGHLY)
             if chosen is not None:
                 pruned = pruned_by(self._levels, chosen)
-                self._estimated.append((pruned, self.costing.foreseen(pruned), moved.of(chosen)))
+                self._estimated.append((pruned, self.costing.foreseen(pruned), lost.of(chosen)))
 
     def _require_possible(self) -> None:
         """RecipeError where the budget is below what is left with the most pruned of each group."""
@@ -230,8 +230,8 @@ class Search:
     def state(self, phase: str) -> Searched:
         """What is known now."""
         estimated = [
-            FrontPoint(self.cuts.shares(pruned), cost, *self.loss.drop(moved), "estimated", moved)
-            for pruned, cost, moved in self._estimated
+            FrontPoint(self.cuts.shares(pruned), cost, *self.loss.drop(lost), "estimated", lost)
+            for pruned, cost, lost in self._estimated
         ]
         best = self._best()
         return Searched(
@@ -252,15 +252,16 @@ class Search:
 
     def _best(self) -> FrontPoint | None:
         """Of the measured points: those within the limits first; then the cheapest, or within a budget the one that
-        disturbs least, for its score is the less certain of the two.
+        is expected to lose least, for that is less noisy than its score.
         """
-        if not self.measured:
-            return None
-        if self.goal.budget is None:
-            return min(
-                self.measured, key=lambda at: (not keeps(at, self.goal), at.cost if keeps(at, self.goal) else at.drop)
-            )
-        return min(self.measured, key=lambda at: (not keeps(at, self.goal), at.disturbance))
+
+        def order(point: FrontPoint) -> tuple[bool, float]:
+            within = keeps(point, self.goal)
+            if self.goal.budget is None:
+                return not within, point.cost if within else point.drop
+            return not within, point.expected_drop
+
+        return min(self.measured, key=order, default=None)
 
 
 def search(
@@ -295,8 +296,8 @@ def search(
         costing = Counted(cuts, goal.cost)
     else:
         costing = of_table(cuts, latencies) if latencies else (yield from _timing(cuts, goal, batch, began))
-    table = DisturbanceTable(cuts.units, {name: {} for name in cuts.units})
-    loss = LossEstimate(cuts.disturbance.costs)
+    table = DisturbanceTable(cuts.units, cuts.disturbance.costs, {name: {} for name in cuts.units})
+    loss = LossEstimate(metric_of(workload.task).tolerance(cuts.score))
     draw = np.random.default_rng(recipe.seed)
     found = Search(cuts, goal, costing, began + seconds, began, table, loss, draw, drafts_of(recipe.repair)[0])
     yield from found.alone()

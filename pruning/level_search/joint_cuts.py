@@ -29,14 +29,6 @@ DRAFT_SAMPLES = 256
 """Inputs that a repair looks at while the search compares cuts, where there is no time for more."""
 
 
-@dataclass(frozen=True)
-class Trial:
-    """A cut that was made and repaired: how far it moved the outputs, and the network, smaller where it can be."""
-
-    disturbance: float
-    model: nn.Module
-
-
 @dataclass(eq=False)
 class JointCuts:
     """A network with its groups' units ranked once: whatever is pruned of each, a cut is then a search.
@@ -80,8 +72,8 @@ class JointCuts:
         decision = self.decision(pruned)
         return decision.pruned_copy(self.dense, self.workload.example.to(self.device))
 
-    def trial(self, pruned: Mapping[str, int], repair: Repair) -> Trial:
-        """Make a cut, repair it and see how far the outputs have moved."""
+    def trial(self, pruned: Mapping[str, int], repair: Repair) -> nn.Module:
+        """A cut that is made and repaired: the network that is left, smaller where units can be removed."""
         self.made += 1
         decision = self.decision(pruned)
         model = decision.masked_copy(self.dense)
@@ -89,7 +81,7 @@ class JointCuts:
             mended(repair, Cut(model, self.dense, decision.masks), self.workload, self.device, self.recipe.seed)
         if self.ranked.removable:
             model = remove_units(model, self.workload.example.to(self.device), decision.groups, decision.keep)
-        return Trial(self.disturbance.of(model), model)
+        return model
 
 
 def joint_cuts(workload: Workload, recipe: Recipe, device: torch.device) -> JointCuts:

@@ -24,7 +24,7 @@ class FrontPoint:
         half_width: Of the 95 % interval of an estimated drop; 0 where it is measured.
         provenance: `measured`: the cut was made, repaired and evaluated on all validation samples. `estimated`: added
             up from what each group alone disturbs.
-        disturbance: How far the outputs are moved: see `disturbance.py`.
+        expected_drop: The drop as the dense network's own probabilities say, with less noise: see `disturbance.py`.
     """
 
     shares: Mapping[str, float]
@@ -32,7 +32,7 @@ class FrontPoint:
     drop: float
     half_width: float
     provenance: Provenance
-    disturbance: float = 0.0
+    expected_drop: float = 0.0
 
     def recipe(self, recipe: Recipe) -> Recipe:
         """The recipe with these sparsities of its layers; whatever else it says stays as it is."""

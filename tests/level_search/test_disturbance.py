@@ -1,7 +1,5 @@
 """How far outputs move, and what single groups add up to."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -76,7 +74,7 @@ UNITS = {"a": 16, "b": 10}
 
 
 def table() -> DisturbanceTable:
-    return DisturbanceTable(UNITS, {name: dict(found) for name, found in ALONE.items()})
+    return DisturbanceTable(UNITS, 0.1, {name: dict(found) for name, found in ALONE.items()})
 
 
 def test_the_curve_goes_through_what_was_measured_and_rises():
@@ -90,33 +88,59 @@ def test_beyond_the_last_measured_level_nothing_is_known_to_be_better():
 
 
 def test_a_dip_in_the_measurements_is_no_gain():
-    bumpy = DisturbanceTable({"a": 16}, {"a": {4: 0.3, 8: 0.1}})
+    bumpy = DisturbanceTable({"a": 16}, 0.1, {"a": {4: 0.3, 8: 0.1}})
     assert bumpy.of("a", [4, 8]) == pytest.approx([0.3, 0.3])
 
 
-def test_without_joint_cuts_all_factors_are_one():
-    assert table().factors() == pytest.approx({"a": 1.0, "b": 1.0})
+def test_without_joint_cuts_all_factors_are_the_first_guess():
+    assert table().factors() == pytest.approx({"a": 0.1, "b": 0.1})
 
 
-def test_joint_cuts_that_disturb_twice_the_sum_raise_the_factors():
+def test_joint_cuts_say_what_a_disturbance_costs():
     found = table()
     for _ in range(20):
-        found.together += [({"a": 8, "b": 5}, 1.2), ({"a": 8, "b": 0}, 0.8), ({"a": 0, "b": 5}, 0.4)]
-    assert found.factors() == pytest.approx({"a": 2.0, "b": 2.0}, rel=0.02)
+        found.together += [({"a": 8, "b": 5}, 0.12), ({"a": 8, "b": 0}, 0.08), ({"a": 0, "b": 5}, 0.04)]
+    assert found.factors() == pytest.approx({"a": 0.2, "b": 0.2}, rel=0.02)
+
+
+def test_a_group_that_costs_more_than_the_others_gets_a_larger_factor():
+    found = table()
+    for _ in range(20):
+        found.together += [({"a": 8, "b": 0}, 0.08), ({"a": 0, "b": 5}, 0.02)]
+    factors = found.factors()
+    assert factors["a"] == pytest.approx(0.2, rel=0.05) and factors["b"] == pytest.approx(0.1, rel=0.05)
 
 
 def test_what_is_drawn_spreads_less_the_more_is_known():
     draw, found = np.random.default_rng(0), table()
-    before = np.std([found.factors(draw)["a"] for _ in range(50)])
-    found.together += [({"a": 8, "b": 0}, 0.4)] * 10
-    assert np.std([found.factors(draw)["a"] for _ in range(50)]) < before / 3
+    before = np.std(np.log([found.factors(draw)["a"] for _ in range(50)]))
+    found.together += [({"a": 8, "b": 0}, 0.04)] * 10
+    assert np.std(np.log([found.factors(draw)["a"] for _ in range(50)])) < before / 3
 
 
-def test_the_sum_is_each_group_times_its_factor():
+def test_the_drop_is_what_each_group_disturbs_times_its_factor():
     levels = {"a": (0, 8), "b": (0, 5)}
-    added = table().summed(levels, {"a": 1.0, "b": 3.0})
+    added = table().drops(levels, {"a": 1.0, "b": 3.0})
     assert added.of({"a": 1, "b": 1}) == pytest.approx(0.4 + 0.6)
     assert pruned_by(levels, {"a": 1, "b": 0}) == {"a": 8, "b": 0}
+
+
+def test_what_is_lost_is_how_much_likelier_the_dense_networks_class_is():
+    """Logits times −1 decide for the lowest: each sample loses the difference of two probabilities."""
+    looked_at = disturbance_of(Scaled(1.0), evaluator())
+    likely = looked_at.evaluator.split.inputs.softmax(dim=1)
+    expected = float((likely.max(dim=1).values - likely.min(dim=1).values).mean())
+    assert looked_at.expected_drop(Scaled(-1.0)) == pytest.approx(expected)
+    assert looked_at.expected_drop(Scaled(3.0)) == 0.0
+
+
+def test_without_classes_the_drop_is_measured(monkeypatch):
+    work = mse()
+    dense, halved = work.build(), work.build()
+    halved[0].weight.data.mul_(0.5)  # type: ignore[union-attr, operator]
+    evaluated = Evaluator(work.validation, work.task, CPU)
+    drop = evaluated.score(halved) - evaluated.score(dense)
+    assert drop > 0 and disturbance_of(dense, evaluated).expected_drop(halved) == pytest.approx(drop)
 
 
 @given(st.integers(1, 5000), st.booleans())
@@ -128,25 +152,25 @@ def test_one_unit_stays_at_every_level(units, removable):
     assert len(levels) <= MOST_LEVELS
 
 
-def test_a_drop_is_in_proportion_as_measured_cuts_say():
+def test_measured_drops_correct_the_estimated_ones():
     loss = LossEstimate(0.01)
-    assert loss.drop(0.5)[0] == pytest.approx(0.005) and loss.disturbance_at(0.01) == pytest.approx(1.0)
+    assert loss.drop(0.02)[0] == pytest.approx(0.02) and loss.estimated_at(0.01) == pytest.approx(0.01)
     for _ in range(50):
-        loss.learn(1.0, 0.03)
-    assert loss.per_unit == pytest.approx(0.03, rel=0.01)
-    expected, half_width = loss.drop(2.0)
+        loss.learn(0.02, 0.03)
+    assert loss.ratio == pytest.approx(1.5, rel=0.01)
+    expected, half_width = loss.drop(0.04)
     assert expected == pytest.approx(0.06, rel=0.01) and half_width < 0.2 * expected
 
 
 def test_estimates_are_wider_where_measured_cuts_lay_apart():
     near, far = LossEstimate(0.01), LossEstimate(0.01)
-    for moved in (0.5, 1.0, 1.5):
-        near.learn(moved, 0.01 * moved)
-        far.learn(moved, 0.01 * moved * (0.2 if moved == 1.0 else 1.8))
-    assert near.drop(1.0)[1] < 0.6 * far.drop(1.0)[1]
+    for drop in (0.05, 0.1, 0.15):
+        near.learn(drop, drop)
+        far.learn(drop, drop * (0.2 if drop == 0.1 else 1.8))
+    assert near.drop(0.1)[1] < 0.6 * far.drop(0.1)[1]
 
 
 def test_a_score_that_became_better_does_not_promise_more():
     loss = LossEstimate(0.01)
-    loss.learn(1.0, -0.5)
-    assert loss.per_unit > 0 and replace(loss).disturbance_at(0.01) > 0
+    loss.learn(0.02, -0.5)
+    assert loss.ratio > 0 and loss.estimated_at(0.01) > 0
