@@ -196,10 +196,12 @@ def tune(
     every: int = 20,
     terms: Sequence[LossTerm] = (),
 ) -> Iterator[Step]:
-    """A training of `tuning.epochs` epochs under one set of masks, as `Training.steps`."""
+    """A training of `tuning.epochs` epochs under one set of masks, as `Training.steps`; nothing is validated."""
     total = steps_per_epoch(tuning, workload.train) * tuning.epochs
     if total:
-        yield from Training(model, workload, tuning, total, device, seed, terms).steps(total, masks, every)
+        whole = Training(model, workload, tuning, total, device, seed, terms)
+        yield from whole.steps(total, masks, every)
+        whole.kept.settle()
 
 
 def masker(model: nn.Module, masks: Masks, device: torch.device) -> Callable[[], None]:

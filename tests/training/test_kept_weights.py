@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from pruning.model.tensors import copies_of, put_into, tensors_of
-from pruning.training.fine_tuning import Training
+from pruning.training.fine_tuning import Training, tune
 from pruning.training.kept_weights import Average, KeptWeights
 from pruning.training.tuning import Tuning
 from tests.networks import CPU, tiny
@@ -61,6 +61,16 @@ def test_what_is_zero_all_the_time_is_exactly_zero_in_the_average():
     for name, stays in masks.items():
         assert int(averaged[name][~stays].count_nonzero()) == 0 and int(averaged[name][stays].count_nonzero())
         assert not torch.allclose(averaged[name], raw[name], rtol=1e-3)
+
+
+def test_a_whole_tuning_leaves_the_average():
+    work, tuning = tiny("mlp"), Tuning(epochs=2, batch_size=100, average=0.9)
+    model, parted = work.build(), work.build()
+    list(tune(model, work, tuning, {}, CPU, 0))
+    training = Training(parted, work, tuning, 6, CPU, 0)
+    list(training.steps(6, {}))
+    with training.kept.validated():
+        assert all(torch.equal(tensor, tensors_of(model)[name]) for name, tensor in tensors_of(parted).items())
 
 
 def test_an_average_of_a_later_part_begins_anew():
