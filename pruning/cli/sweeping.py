@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import typer
@@ -23,7 +22,7 @@ from pruning.execution.backend import Backend
 from pruning.execution.backends import made_backend
 from pruning.execution.local_backend import WORKER
 from pruning.execution.store.store import Store, default_home
-from pruning.execution.sweep_progress import PlannedRun, counts, planned_runs, trial_of, trials
+from pruning.execution.sweep_progress import PlannedRun, counts, left_s, planned_runs, trial_of, trials
 from pruning.files.atomic_write import write_whole
 from pruning.reporting.formatting import duration, score_text
 from pruning.reporting.literature import HEADS, published_beside, published_rows
@@ -121,7 +120,6 @@ def _carried_out(store: Store, question: Asked, screen: Console) -> bool:
 
 def _watched(backend: Backend, question: Asked, screen: Console, stop: Callable[[], bool]) -> bool:
     told = {run.row.id for run in _runs(backend, question) if run.row is not None and run.row.over}
-    begun = time.monotonic()
     with progress_bar(screen) as bar:
         task = bar.add_task("starting", total=1.0, left="")
         while not stop():
@@ -130,7 +128,7 @@ def _watched(backend: Backend, question: Asked, screen: Console, stop: Callable[
                 if run.row is not None and run.row.over and run.row.id not in told:
                     told.add(run.row.id)
                     _say(screen, _line(backend.store, run))
-            _draw(bar, task, runs, time.monotonic() - begun)
+            _draw(bar, task, runs)
             if not any(run.standing in ("queued", "running") for run in runs):
                 return False
             time.sleep(LOOK_S)
@@ -151,12 +149,10 @@ def _line(store: Store, run: PlannedRun) -> str:
     return f"{run.row.id} finished{score}"
 
 
-def _draw(bar: Progress, task: TaskID, runs: Sequence[PlannedRun], elapsed_s: float) -> None:
-    found = counts(runs)
+def _draw(bar: Progress, task: TaskID, runs: Sequence[PlannedRun]) -> None:
     over = sum(run.row is not None and run.row.over for run in runs)
-    took = [run.row.finished - run.row.started for run in runs if run.row and run.row.finished and run.row.started]
-    at_once = max(found["running"], 1)
-    left = f"about {duration(median(took) * (len(runs) - over) / at_once)} left" if took else ""
+    seconds = left_s(runs, counts(runs)["running"])
+    left = "" if seconds is None else f"about {duration(seconds)} left"
     bar.update(task, completed=over / len(runs), description=f"{over} of {len(runs)} runs are over", left=left)
 
 

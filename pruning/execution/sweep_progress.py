@@ -2,11 +2,16 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from statistics import median
 from typing import Literal
 
+from pruning.errors import RecipeError
 from pruning.events import Event, Finished
 from pruning.execution.store.records import RunRow
+from pruning.recipe.controls import dense_control
+from pruning.recipe.recipe import Recipe
 from pruning.reporting.run_history import plain_recipe, summary
 from pruning.reporting.sweep_table import Trial
 from pruning.sweeps.expansion import Planned
@@ -45,9 +50,31 @@ def counts(runs: Iterable[PlannedRun]) -> Mapping[Standing, int]:
 
 def trials(runs: Iterable[PlannedRun], milestones: Callable[[RunRow], Sequence[Event]]) -> list[Trial]:
     """What the finished runs came to, in their order; `milestones` gives a run's events, without optimiser steps."""
-    over = [(run.row, run.planned.role) for run in runs if run.row is not None and run.row.state == "finished"]
-    found = [trial_of(row, role, milestones(row)) for row, role in over]
-    return [trial for trial in found if trial is not None]
+    over = [(run.row, run.planned) for run in runs if run.row is not None and run.row.state == "finished"]
+    found = {
+        planned.recipe: trial
+        for row, planned in over
+        if (trial := trial_of(row, planned.role, milestones(row))) is not None
+    }
+    tuned = {recipe.name: trial.tuned for recipe, trial in found.items()}
+    return [replace(trial, control=tuned.get(_control_name(recipe))) for recipe, trial in found.items()]
+
+
+@lru_cache(maxsize=10_000)  # a page asks again every two seconds
+def _control_name(recipe: Recipe) -> str:
+    """The name of the recipe's dense control, of the same seed; empty where there is none, or it is one itself."""
+    try:
+        name = dense_control(recipe).name
+    except RecipeError:
+        return ""
+    return "" if name == recipe.name else name
+
+
+def left_s(runs: Sequence[PlannedRun], at_once: int) -> float | None:
+    """Seconds until all runs are over, at the median pace of those that are; None while none is."""
+    took = [run.row.finished - run.row.started for run in runs if run.row and run.row.finished and run.row.started]
+    waiting = sum(run.standing in ("queued", "running") for run in runs)
+    return median(took) * waiting / max(at_once, 1) if took else None
 
 
 def trial_of(row: RunRow, role: str, events: Sequence[Event]) -> Trial | None:

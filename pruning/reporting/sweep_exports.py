@@ -8,7 +8,7 @@ from typing import Any
 from pruning.errors import ExportError
 from pruning.reporting.formatting import MINUS, THIN
 from pruning.reporting.run_history import settings
-from pruning.reporting.sweep_table import MEASURES, SweepTable, Trial, heads, rows, seeds_of
+from pruning.reporting.sweep_table import MEASURES, Mean, Measure, SweepTable, Trial, heads, rows, seeds_of
 
 
 def records(trials: Sequence[Trial]) -> list[dict[str, Any]]:
@@ -36,17 +36,17 @@ def means(table: SweepTable) -> list[dict[str, Any]]:
             **dict(zip(table.columns, group.settings, strict=True)),
             "seeds": len(group.trials),
             "metric": group.metric.name,
-            **{
-                key: value
-                for measure in MEASURES
-                for key, value in (
-                    (measure, group.mean(measure).value),
-                    (f"{measure}_half_width", group.mean(measure).half_width),
-                )
-            },
+            **{key: value for measure in MEASURES for key, value in _mean(measure, group.mean(measure)).items()},
         }
         for group in table.groups
     ]
+
+
+def _mean(measure: Measure, found: Mean | None) -> dict[str, float | None]:
+    return {
+        measure: found.value if found else None,
+        f"{measure}_half_width": found.half_width if found else None,
+    }
 
 
 def to_csv(found: Sequence[dict[str, Any]]) -> str:

@@ -30,7 +30,10 @@ ROLES: Mapping[str, str] = {"grid": "grid", "dense": "dense control", "random": 
 
 @dataclass(frozen=True)
 class Trial:
-    """A finished run of a sweep: its id, what it is in the sweep, its recipe as plain values, and what it came to."""
+    """A finished run of a sweep: its id, what it is in the sweep, its recipe as plain values, and what it came to.
+
+    `control` is the tuned stage of its dense control with the same seed; None where that is not finished.
+    """
 
     run: str
     role: str
@@ -39,13 +42,18 @@ class Trial:
     tuned: Stage
     seconds: float
     metric: Metric = ACCURACY
+    control: Stage | None = None
 
 
-Measure = Literal["score", "change", "validation", "compression", "nonzero", "gzip_bytes", "bytes", "macs", "seconds"]
+Measure = Literal[
+    "score", "change", "control_change", "validation", "compression", "nonzero", "gzip_bytes", "bytes", "macs",
+    "seconds",
+]  # fmt: skip
 
-MEASURES: Mapping[Measure, Callable[[Trial], float]] = {
+MEASURES: Mapping[Measure, Callable[[Trial], float | None]] = {
     "score": lambda trial: trial.tuned.score,
     "change": lambda trial: trial.tuned.score - trial.dense.score,
+    "control_change": lambda trial: trial.tuned.score - trial.control.score if trial.control else None,
     "validation": lambda trial: trial.tuned.validation,
     "compression": lambda trial: trial.dense.parameters / max(trial.tuned.nonzero, 1),
     "nonzero": lambda trial: trial.tuned.nonzero,
@@ -54,7 +62,8 @@ MEASURES: Mapping[Measure, Callable[[Trial], float]] = {
     "macs": lambda trial: trial.tuned.macs,
     "seconds": lambda trial: trial.seconds,
 }
-"""What a table is of. `compression` is the dense network's parameters over those that are not zero."""
+"""What a table is of. `compression` is the dense network's parameters over those that are not zero; `control_change` is
+the test score minus that of the dense control, None where that is not there."""
 
 
 @dataclass(frozen=True)
@@ -105,8 +114,10 @@ class Group:
         values = [value for value in self.settings if value not in (None, "none")]
         return ", ".join(part.replace("_", " ") for part in [*role, *values]) or "all runs"
 
-    def mean(self, measure: Measure) -> Mean:
-        return mean([MEASURES[measure](trial) for trial in self.trials])
+    def mean(self, measure: Measure) -> Mean | None:
+        """Over the runs that have the measure; None if none has."""
+        values = [value for trial in self.trials if (value := MEASURES[measure](trial)) is not None]
+        return mean(values) if values else None
 
 
 @dataclass(frozen=True)
@@ -116,6 +127,11 @@ class SweepTable:
     columns: tuple[str, ...]
     same: tuple[tuple[str, str], ...]
     groups: tuple[Group, ...]
+
+    @property
+    def has_controls(self) -> bool:
+        """Whether any run has its dense control beside it."""
+        return any(trial.control for group in self.groups for trial in group.trials)
 
     @property
     def metric(self) -> Metric | None:
@@ -184,8 +200,9 @@ def heads(table: SweepTable) -> list[str]:
     """The heads of the columns of `rows`."""
     metric = table.metric
     score = "score (test)" if metric is None else f"{capitalised(metric.name)} (test)"
-    numbers = ("seeds", score, "change from dense", "non-zeros", "compression", "size, gzipped", "MACs", "time")
-    return ["what", *map(title, table.columns), *numbers]
+    control = ["change from control"] if table.has_controls else []
+    sizes = ("non-zeros", "compression", "size, gzipped", "MACs", "time")
+    return ["what", *map(title, table.columns), "seeds", score, "change from dense", *control, *sizes]
 
 
 def rows(table: SweepTable) -> list[list[str]]:
@@ -195,23 +212,28 @@ def rows(table: SweepTable) -> list[list[str]]:
             ROLES.get(group.role, group.role),
             *("–" if value is None else value for value in group.settings),
             str(len(group.trials)),
-            *_numbers(group),
+            *_numbers(group, table.has_controls),
         ]
         for group in table.groups
     ]
 
 
-def _numbers(group: Group) -> list[str]:
+def _numbers(group: Group, with_control: bool) -> list[str]:
     metric = group.metric
-    score, change = group.mean("score"), group.mean("change")
+
+    def written(measure: Measure, write: Callable[[Mean], str]) -> str:
+        found = group.mean(measure)
+        return write(found) if found is not None else "–"
+
     return [
-        score_mean(score, metric),
-        change_mean(change, metric),
-        _size(group.mean("nonzero"), ""),
-        f"{_plain(group.mean('compression'))}×",
-        _size(group.mean("gzip_bytes"), "B"),
-        _size(group.mean("macs"), ""),
-        _time(group.mean("seconds")),
+        written("score", lambda found: score_mean(found, metric)),
+        written("change", lambda found: change_mean(found, metric)),
+        *([written("control_change", lambda found: change_mean(found, metric))] if with_control else []),
+        written("nonzero", lambda found: _size(found, "")),
+        written("compression", lambda found: f"{_plain(found)}×"),
+        written("gzip_bytes", lambda found: _size(found, "B")),
+        written("macs", lambda found: _size(found, "")),
+        written("seconds", _time),
     ]
 
 

@@ -77,7 +77,7 @@ def series_of(points: Iterable[TradeoffPoint]) -> list[str]:
 def _place(group: Group, size: Size) -> tuple[float, Mean]:
     of = SIZES[size]
     ratios = [_DENSE[size](trial) / max(of(trial.tuned), 1) for trial in group.trials]
-    return mean(ratios).value, group.mean("score")
+    return mean(ratios).value, mean([trial.tuned.score for trial in group.trials])
 
 
 def _pair(place: tuple[float, Mean]) -> tuple[float, float]:

@@ -12,7 +12,7 @@ from pruning.events import Failed, Finished, Stage, StageMeasured, Started
 from pruning.execution.local_backend import LocalBackend
 from pruning.execution.settings import Limits
 from pruning.execution.store.store import Store
-from pruning.execution.sweep_progress import counts, planned_runs, trials
+from pruning.execution.sweep_progress import PlannedRun, counts, left_s, planned_runs, trials
 from pruning.recipe.recipe import Recipe
 from pruning.sweeps.expansion import expand
 from pruning.sweeps.grid import Grid, grid_from_json, grid_to_json
@@ -107,6 +107,33 @@ def test_what_finished_runs_came_to(store: Store):
     (trial,) = trials(planned_runs(expand(GRID).runs, store.runs()), lambda row: store.milestones(row.id))
     assert (trial.dense, trial.tuned, trial.seconds, trial.role) == (dense, tuned, 7.5, "grid")
     assert trial.recipe["amount"] == {"kind": "sparsity", "share": 0.5}
+
+
+def test_a_run_stands_beside_the_dense_control_of_its_own_seed(store: Store):
+    grid = Grid(Recipe("mlp"), {"criterion": ("magnitude", "taylor"), "seed": (0, 1)}, ("dense",))
+    planned = expand(grid).runs
+    store.sweeps.queue(grid.name, grid_to_json(grid), [each.recipe for each in planned], "s")
+    for place, each in enumerate(planned):
+        lease = claimed(store)
+        measured = StageMeasured("tuned", Stage(0.5 + place / 10, 0.8, 100, 80, 40, 64, 800, 300))
+        store.append(lease, StageMeasured("dense", measured.result), measured)
+        assert store.run(lease.run).recipe == each.recipe
+        store.finish(lease, Finished(False, 7.5))
+    found = trials(planned_runs(planned, store.runs()), lambda row: store.milestones(row.id))
+    scores = [(trial.role, trial.recipe["seed"], trial.control and trial.control.score) for trial in found]
+    # the first seed comes first: two of the grid and their control, at the third place
+    assert scores == [
+        ("grid", 0, 0.7), ("grid", 0, 0.7), ("dense", 0, None), ("grid", 1, 1.0), ("grid", 1, 1.0), ("dense", 1, None),
+    ]  # fmt: skip
+
+
+def test_how_long_it_takes_is_the_pace_of_what_is_over(store: Store):
+    queue(store)
+    runs = planned_runs(expand(GRID).runs, store.runs())
+    assert left_s(runs, 1) is None
+    row = replace(runs[0].row, state="finished", started=10.0, finished=14.0)
+    runs = [PlannedRun(runs[0].planned, row), *runs[1:]]
+    assert left_s(runs, 1) == 12.0 and left_s(runs, 2) == 6.0 and left_s(runs, 0) == 12.0
 
 
 def test_workers_carry_out_a_sweep_and_a_second_start_goes_on_with_what_is_missing(tmp_path: Path):

@@ -82,6 +82,19 @@ def test_a_choice_that_a_recipe_leaves_out_is_none() -> None:
     assert [group.label for group in made.groups] == ["all runs", "least squares"]
 
 
+def test_the_change_from_the_control_is_paired_by_seed() -> None:
+    """80 and 84 % against controls of 81 and 86 %: −1 and −2 points, though the scores are 4 points apart."""
+    pairs = [(trial(0.8, seed=0), 0.81), (trial(0.84, seed=1), 0.86)]
+    runs = [replace(one, control=replace(one.tuned, score=score)) for one, score in pairs]
+    made = sweep_table([*runs, trial(0.91, 0.0, role="dense")])
+    found = made.groups[0].mean("control_change")
+    assert found is not None and found.value == pytest.approx(-0.015)
+    assert found.half_width == pytest.approx(12.706 * 0.01 / math.sqrt(2) / math.sqrt(2), abs=1e-4)
+    place = heads(made).index("change from control")
+    assert [row[place] for row in rows(made)] == [f"{MINUS}1.50 ± 6.35 points", "–"]
+    assert "change from control" not in heads(sweep_table([trial(0.8)]))
+
+
 def test_another_metric_is_written_in_its_own_unit() -> None:
     made = sweep_table([trial(0.25, 0.5, 0, metric=MSE), trial(0.27, 0.5, 1, metric=MSE)])
     assert heads(made)[2] == "MSE (test)" and rows(made)[0][2].startswith("0.2600 ± 0.13")

@@ -7,7 +7,8 @@ import streamlit as st
 
 from pruning.errors import PruningError
 from pruning.execution.store.records import SweepRow
-from pruning.execution.sweep_progress import PlannedRun, counts, planned_runs, trials
+from pruning.execution.sweep_progress import PlannedRun, counts, left_s, planned_runs, trials
+from pruning.reporting.formatting import duration
 from pruning.reporting.literature import HEADS, Published, published_beside, published_rows
 from pruning.reporting.plots_sweep import parallel_figure, tradeoff_figure
 from pruning.reporting.run_history import SIZES, Size
@@ -96,7 +97,10 @@ def _progress(sweep: SweepRow, runs: Sequence[PlannedRun]) -> None:
     found = counts(runs)
     words = ", ".join(f"{number} {_(standing)}" for standing, number in found.items() if number)
     over = sum(run.row is not None and run.row.over for run in runs)
-    st.progress(over / len(runs), _("{n} runs: {words}").format(n=len(runs), words=words))
+    text = _("{n} runs: {words}").format(n=len(runs), words=words)
+    if over < len(runs) and (seconds := left_s(runs, backend().store.limits.run_workers)):
+        text += _(", about {time} left, if nobody else's runs come between").format(time=duration(seconds))
+    st.progress(over / len(runs), text)
     again = found["failed"] + found["stopped"] + found["missing"]
     with st.container(horizontal=True):
         if again and st.button(_("Queue the {n} that are missing").format(n=again), key="sweep_again"):
