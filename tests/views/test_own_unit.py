@@ -110,8 +110,8 @@ def test_runs_of_one_error_are_listed_and_compared_in_its_unit(linear: AppTest, 
     runs = [run_of(backend, RECIPE), run_of(backend, replace(RECIPE, seed=1))]
     app = runs_of(linear, *runs)
     (data,) = [each for each in sent(app) if "heads" in each]
-    assert data["heads"][1]["text"] == "MSE (test)"
-    assert data["rows"][0]["cells"][1] == ["0.250 → 5.25", "+5.00 worse"]
+    column = [head["text"] for head in data["heads"]].index("MSE (test)")
+    assert data["rows"][0]["cells"][column] == ["0.250 → 5.25", "+5.00 worse"]
     assert "MSE, test (lower is better)" in words(app) and "ccurac" not in words(app)
     assert app.selectbox(key="runs_size").label == "MSE against"
 
@@ -122,8 +122,8 @@ def test_runs_of_several_metrics_are_not_drawn_in_one_chart(linear: AppTest, bac
 
     app = runs_of(linear, run_of(backend, RECIPE), run_of(backend, replace(RECIPE, seed=1), ACCURACY))
     (data,) = [each for each in sent(app) if "heads" in each]
-    assert data["heads"][1]["text"] == "score (test)"
-    assert sorted(row["cells"][1][0].split()[0] for row in data["rows"]) == ["MSE", "accuracy"]
+    column = [head["text"] for head in data["heads"]].index("score (test)")
+    assert sorted(row["cells"][column][0].split()[0] for row in data["rows"]) == ["MSE", "accuracy"]
     assert any("scored by different metrics" in info.value for info in app.info) and not app.get("plotly_chart")
 
 
