@@ -15,7 +15,7 @@ from pruning.events import Event, Masked, PrunedValues, Stage, event_from_dict, 
 from pruning.files.atomic_write import UNFINISHED, write_whole
 from pruning.model.devices import Randomness
 from pruning.recipe.recipe import Recipe, from_json, to_json
-from pruning.run.rounds import Plan, RoundCut, RoundStart, RunState
+from pruning.run.state import Plan, RoundCut, RoundStart, RunState
 from pruning.training.schedules import Round
 
 FILE = "run.checkpoint"

@@ -24,18 +24,9 @@ from pruning.pipeline.eligibility import chosen_groups
 from pruning.pipeline.one_shot import Decision, RankedUnits
 from pruning.recipe.recipe import Recipe
 from pruning.repair import NoRepair
-from pruning.run.rounds import (
-    Plan,
-    RunContext,
-    RunState,
-    Save,
-    Stop,
-    carry_out_rounds,
-    first_round,
-    keep_everything,
-    pruned_share,
-    resumed_round,
-)
+from pruning.run.context import RunContext, Stop, keep_everything, pruned_share
+from pruning.run.rounds import carry_out_rounds, first_round, resumed_round
+from pruning.run.state import Plan, RepairedCut, RunState, Save
 from pruning.training.distillation.teachers import teacher_of
 from pruning.training.fine_tuning import steps_per_epoch
 from pruning.training.objective import require_objective
@@ -87,9 +78,10 @@ def prune(
     )
     stoppable = context.stoppable(stop)
     if progress is None:
-        plan, ranked = yield from _planned(context)
+        plan, ranked, repaired = yield from _planned(context)
         plan, ranked = _started(context, plan, ranked)
-        run = None if stop() else first_round(stoppable, plan, ranked)
+        known = None if recipe.start.anew else repaired  # what was repaired is a cut of the network as it was given
+        run = None if stop() else first_round(stoppable, plan, ranked, known)
     else:
         plan, run = progress.plan, resumed_round(stoppable, progress)
     keep = (yield from carry_out_rounds(stoppable, plan, run, stop, save)) if run else keep_everything(context)
@@ -109,8 +101,12 @@ def _require_drop(workload: Workload, recipe: Recipe) -> None:
         raise RecipeError(f"schedule.max_drop is {drop}; it lies between 0 and {metric.span:g}", "schedule")
 
 
-def _planned(context: RunContext) -> Generator[Event, None, tuple[Plan, RankedUnits]]:
-    """Score the dense network's units and measure the first two stages: dense, and the whole amount taken at once."""
+def _planned(context: RunContext) -> Generator[Event, None, tuple[Plan, RankedUnits, RepairedCut | None]]:
+    """Score the dense network's units and measure the first stages: dense, and the whole amount taken at once.
+
+    With a repair also that repaired, which is returned too: where the first round takes the whole amount, it is its
+    cut.
+    """
     recipe, workload = context.recipe, context.workload
     ranked = context.ranked({})
     target = ranked.decide(recipe.amount)
@@ -131,14 +127,15 @@ def _planned(context: RunContext) -> Generator[Event, None, tuple[Plan, RankedUn
         yield Warned(sentence)
     stages: dict[str, Stage] = {"dense": dense}
     cut = target.masked_copy(context.model)
-    names: tuple[StageName, ...] = ("pruned",) if isinstance(recipe.repair, NoRepair) else ("pruned", "repaired")
-    for stage in names:
-        if stage == "repaired":
-            yield context.repaired(cut, context.model, target.masks, 0, stages["pruned"].validation)
-        stages[stage] = yield from _measure_cut(stage, context, cut, target)
-        yield StageMeasured(stage, stages[stage])
+    stages["pruned"] = yield from _measure_cut("pruned", context, cut, target)
+    repaired: RepairedCut | None = None
+    if not isinstance(recipe.repair, NoRepair):
+        done = context.repaired(cut, context.model, target.masks, 0, stages["pruned"].validation)
+        yield done
+        repaired = RepairedCut(target.keep, copies_of(cut), done)
+        stages["repaired"] = yield from _measure_cut("repaired", context, cut, target)
     means = mean_sizes(penalty.sizes(context.model)) if penalty else {}
-    return Plan(rounds, stages, ranked.ranking.divisors, means), ranked
+    return Plan(rounds, stages, ranked.ranking.divisors, means), ranked, repaired
 
 
 def _started(context: RunContext, plan: Plan, ranked: RankedUnits) -> tuple[Plan, RankedUnits]:
@@ -168,7 +165,9 @@ def _measure_cut(
     """The stage of the whole amount taken at once, before any tuning: what the preview showed, or that repaired."""
     if target.removable:
         cut = yield from _removed(stage, context, cut, target.keep)
-    return measure_stage(cut, context.workload, context.device, sizes_between(context.model, cut))
+    measured = measure_stage(cut, context.workload, context.device, sizes_between(context.model, cut))
+    yield StageMeasured(stage, measured)
+    return measured
 
 
 def _because_of_norms(stage: StageName, apart: str) -> str:

@@ -20,8 +20,9 @@ from pruning.recipe.recipe import Recipe
 from pruning.reporting.run_summary import stages_of, values_of
 from pruning.run import checkpoints as kept
 from pruning.run.checkpoints import Checkpoint, CheckpointError
+from pruning.run.context import Stop
 from pruning.run.engine import PruneResult, prune
-from pruning.run.rounds import RunState, Save, Stop
+from pruning.run.state import RunState, Save
 from pruning.workload import Workload, metric_of
 
 WEIGHTS = ("safetensors", "pt")

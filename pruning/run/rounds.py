@@ -1,196 +1,42 @@
-"""The rounds of a run: prune, measure, fine-tune, and again. `RunState` says how far a run is: checkpoints hold it."""
+"""The rounds of a run: prune, measure, fine-tune, and again."""
 
-import copy
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Generator
 from contextlib import closing
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import replace
 
-import torch
-from torch import Tensor, nn
-
-from pruning.criteria import unit_scores
 from pruning.criteria.calibration import Calibration
 from pruning.errors import PruningError
-from pruning.evaluation.accuracy import Evaluator
-from pruning.events import Event, Masked, Measured, Repaired, Stage, TuningStep, Warned
-from pruning.model.costs import CostModel
+from pruning.events import Event, Measured, TuningStep, Warned
 from pruning.model.devices import Randomness
-from pruning.model.drawing import draw_anew
 from pruning.model.tensors import copies_of, put_into, tensors_of
-from pruning.model.units import Keep, Masks, UnitGroup, apply_masks, masks_of
+from pruning.model.units import Keep, apply_masks, masks_of
 from pruning.pipeline.exchange import exchanged_weights
-from pruning.pipeline.one_shot import Decision, RankedUnits, rank_units
-from pruning.recipe.catalog import kind_of
+from pruning.pipeline.one_shot import RankedUnits
 from pruning.recipe.recipe import Recipe
-from pruning.repair import NoRepair
-from pruning.repair.mended import mended
-from pruning.repair.repair import Cut
 from pruning.reporting.formatting import score_text, worse_than_allowed
+from pruning.run.context import RunContext, Stop, StopAsked, pruned_share
+from pruning.run.cutting import cut_and_repaired, masked_event, report_masked
+from pruning.run.state import CurrentRound, Plan, RepairedCut, RoundCut, RoundStart, RunState, Save
+from pruning.run.trainings import rewound, steps_before, trained_together, training_of
 from pruning.training.fine_tuning import Training
-from pruning.training.loss_terms import LossTerm
 from pruning.training.regularisers.histogram import unit_sizes
 from pruning.training.regularisers.penalty import Penalty
-from pruning.training.schedules import Round
 from pruning.training.snapshot import Snapshot
-from pruning.workload import Batch, Split, Workload, metric_of
-
-Stop = Callable[[], bool]
+from pruning.workload import metric_of
 
 
-@dataclass(frozen=True, eq=False)
-class RunContext:
-    """What stays the same throughout a run, but for the values of the model: it is pruned and fine-tuned in place.
+def first_round(
+    context: RunContext, plan: Plan, ranked: RankedUnits, repaired: RepairedCut | None = None
+) -> CurrentRound:
+    """The first round. Before it nothing is pruned, as after a round of the number -1.
 
-    `teacher` is what it learns from while it is tuned, None where nobody teaches.
+    `repaired` is the whole amount taken from the network as it is by now, if that has been made and repaired.
     """
-
-    workload: Workload
-    recipe: Recipe
-    device: torch.device
-    model: nn.Module
-    groups: list[UnitGroup]
-    cost: CostModel
-    teacher: nn.Module | None = None
-
-    @property
-    def example(self) -> Tensor:
-        return self.workload.example.to(self.device)
-
-    def stoppable(self, stop: Stop) -> "RunContext":
-        """The same, but once `stop` is true its splits raise at the next batch; `carry_out_rounds` catches that."""
-        train, validation = (_StoppableSplit(split, stop) for split in (self.workload.train, self.workload.validation))
-        return replace(self, workload=replace(self.workload, train=train, validation=validation))
-
-    def ranked(self, keep: Keep, divisors: Mapping[str, float] | None = None) -> RankedUnits:
-        """Score the model as it is now and sort its units, the pruned ones first. `divisors`: of the first round."""
-        calibration = Calibration(self.workload, self.device, self.recipe.seed)
-        scores = unit_scores(self.recipe.criterion, self.model, self.groups, calibration)
-        pruned = {name: ~stays for name, stays in keep.items()}
-        return rank_units(self.recipe, self.groups, scores, self.cost, pruned, divisors)
-
-    def validated(self, number: int, step: int, keep: Keep) -> Measured:
-        """The score on all validation samples, in round `number` after `step` optimiser steps."""
-        score = Evaluator(self.workload.validation, self.workload.task, self.device).score(self.model)
-        return Measured(number, step, "validation", score, pruned_share(keep))
-
-    def repaired(self, model: nn.Module, before: nn.Module, masks: Masks, number: int, score: float) -> Repaired:
-        """Put the cut model right in place, in round `number`; `before` is the network before the cut.
-
-        `score` is what the cut model scores on the validation split.
-        """
-        repair, seed = self.recipe.repair, self.recipe.seed
-        done = mended(repair, Cut(model, before, masks), self.workload, self.device, seed)
-        left = dict(done.left)
-        return Repaired(number, kind_of(repair), score, done.before, done.after, done.helped, done.seconds, left)
-
-
-@dataclass(frozen=True, eq=False)
-class Plan:
-    """What is known before the first round, and the same in all rounds.
-
-    `stages` are those measured by then: dense and pruned. `divisors` (group -> number) are what the scores of a group
-    are divided by before groups are compared, known before the first cut. `mean_sizes` (group -> number) are of the
-    dense network's units, as far as a regulariser pushes them to zero. `early` are the values that weights go back to
-    after each cut, by the name of the tensor; empty where they do not.
-    """
-
-    rounds: tuple[Round, ...]
-    stages: Mapping[str, Stage]
-    divisors: Mapping[str, float]
-    mean_sizes: Mapping[str, float]
-    early: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
-
-
-@dataclass(frozen=True, eq=False)
-class RoundStart:
-    """The network before a round, where the schedule may take the round back. `tensors` are copies."""
-
-    keep: Keep
-    reported: Masked
-    tensors: Mapping[str, Tensor]
-
-
-@dataclass(frozen=True, eq=False)
-class RoundCut:
-    """What a round prunes: `keep` says which units stay, `reported` is the event that says so.
-
-    `number` counts from 0; `done` are the optimiser steps of earlier rounds; `before` is None if the schedule never
-    takes a round back.
-    """
-
-    number: int
-    done: int
-    keep: Keep
-    reported: Masked
-    before: RoundStart | None
-
-
-@dataclass(frozen=True, eq=False)
-class RunState:
-    """How far a run is after a validation: all that the rest of it depends on.
-
-    `score` is the latest on the validation split, `step` counts optimiser steps. `tensors` are the model's own and no
-    copies: the run changes them as soon as it goes on, so whoever keeps them has to write or copy them at once.
-    """
-
-    plan: Plan
-    cut: RoundCut
-    step: int
-    score: float
-    tensors: Mapping[str, Tensor]
-    training: Mapping[str, Any]
-    randomness: Randomness
-
-
-Save = Callable[[RunState], Iterable[Event]]
-"""Keeps the state, for instance in a checkpoint; returns events to report, such as a warning that it failed."""
-
-
-@dataclass(frozen=True, eq=False)
-class CurrentRound:
-    """The round that a run is in. `score` is the latest validation score, None if the round is not pruned yet.
-
-    `grown` is True where weights have come back that were pruned before this round.
-    """
-
-    cut: RoundCut
-    masks: Masks
-    training: Training
-    score: float | None = None
-    grown: Masks = field(default_factory=dict[str, Tensor])
-
-
-class _StopAsked(Exception):
-    """Raised once `stop` is true: the run ends, and the network as it is by then is its result."""
-
-
-@dataclass(frozen=True, eq=False)
-class _StoppableSplit:
-    """A split that asks `stop` at every batch: scoring, tuning and evaluating all take batches."""
-
-    split: Split
-    stop: Stop
-
-    def __len__(self) -> int:
-        return len(self.split)
-
-    def batch(self, index: Tensor, device: torch.device, generator: torch.Generator | None = None) -> Batch:
-        if self.stop():
-            raise _StopAsked
-        return self.split.batch(index, device, generator)
-
-
-def keep_everything(context: RunContext) -> Keep:
-    """Group name -> bool [units], all True."""
-    return {group.name: torch.ones(group.units, dtype=torch.bool) for group in context.groups}
-
-
-def first_round(context: RunContext, plan: Plan, ranked: RankedUnits) -> CurrentRound:
-    """The first round. Before it nothing is pruned, as after a round of the number -1."""
     nothing = ranked.decide(context.recipe.amount, 0.0)
-    dense = RoundCut(-1, 0, nothing.keep, _masked_event(0, 0.0, nothing), None)
-    return _round_after(dense, context, plan, ranked, _training_of(context, plan, 0))
+    dense = RoundCut(-1, 0, nothing.keep, masked_event(0, 0.0, nothing), None)
+    first = _round_after(dense, context, plan, ranked, training_of(context, plan, 0))
+    same = repaired is not None and repaired.is_that_of(first.cut.keep)
+    return replace(first, repaired=repaired) if same else first
 
 
 def resumed_round(context: RunContext, progress: RunState) -> CurrentRound:
@@ -202,7 +48,7 @@ def resumed_round(context: RunContext, progress: RunState) -> CurrentRound:
             "than when it began; start the run anew"
         )
     put_into(context.model, progress.tensors)
-    training = _training_of(context, progress.plan, progress.cut.number)
+    training = training_of(context, progress.plan, progress.cut.number)
     training.load(progress.training)
     masks = masks_of(context.groups, progress.cut.keep, context.model)
     progress.randomness.restore(context.device)  # last: building a network may draw
@@ -234,41 +80,10 @@ def carry_out_rounds(
                 break
             plan, current = _next_round(context, plan, current)
             keep = current.cut.keep
-    except _StopAsked:
+    except StopAsked:
         current.training.kept.settle()
     current.training.finish()
     return keep
-
-
-def _training_of(context: RunContext, plan: Plan, number: int) -> Training:
-    """The training that the round belongs to, at its first step: one of its own, or that of all rounds."""
-    recipe, together = context.recipe, _trained_together(context, plan, number)
-    rounds = [each for each in plan.rounds if not each.before] if together else [plan.rounds[number]]
-    seed = recipe.seed if together else recipe.seed + number
-    steps = sum(each.steps for each in rounds)
-    terms = _loss_terms(context, plan.rounds[number])
-    tuning = recipe.tuning
-    if plan.rounds[number].before:
-        tuning = replace(tuning, patience=None)  # units shrink at the price of the score: the best one is the first
-    return Training(context.model, context.workload, tuning, steps, context.device, seed, terms)
-
-
-def _trained_together(context: RunContext, plan: Plan, number: int) -> bool:
-    """Whether one training goes through the round and all others that cut."""
-    return context.recipe.schedule.continuous and not plan.rounds[number].before
-
-
-def _loss_terms(context: RunContext, each: Round) -> list[LossTerm]:
-    """What is added to the task's loss in the training of a round."""
-    distillation, regulariser = context.recipe.distillation, context.recipe.regulariser
-    learnt = penalty = None
-    if context.teacher is not None:
-        learnt = distillation.term(context.workload, context.model, context.teacher)
-    if each.before == "sparse" or (not each.before and regulariser.after_cuts):
-        penalty = regulariser.penalty(context.model, context.groups)
-    step = context.recipe.rewind.step if each.before == "from scratch" else None
-    early = None if step is None else Snapshot(context.model, step)
-    return [term for term in (penalty, learnt, early) if term is not None]
 
 
 def _next_round(context: RunContext, plan: Plan, current: CurrentRound) -> tuple[Plan, CurrentRound]:
@@ -280,8 +95,8 @@ def _next_round(context: RunContext, plan: Plan, current: CurrentRound) -> tuple
     ranked = context.ranked(current.cut.keep, None if last.before else plan.divisors)
     early = next((term.tensors for term in current.training.terms if isinstance(term, Snapshot)), plan.early)
     plan = replace(plan, divisors=ranked.ranking.divisors, early=early)
-    goes_on = _trained_together(context, plan, number) and not last.before
-    training = current.training if goes_on else _training_of(context, plan, number)
+    goes_on = trained_together(context, plan, number) and not last.before
+    training = current.training if goes_on else training_of(context, plan, number)
     return plan, _round_after(current.cut, context, plan, ranked, training)
 
 
@@ -309,7 +124,7 @@ def _round_after(
     if context.recipe.schedule.max_drop is not None:
         before = RoundStart(last.keep, last.reported, copies_of(context.model))
     decision = ranked.decide(context.recipe.amount, progress)
-    reported = _masked_event(number, progress, decision)
+    reported = masked_event(number, progress, decision)
     return CurrentRound(RoundCut(number, done, decision.keep, reported, before), decision.masks, training)
 
 
@@ -317,16 +132,16 @@ def _finish(context: RunContext, plan: Plan, current: CurrentRound, save: Save) 
     """Carry out the round, or of a resumed round what is left of it; returns its last validation score."""
     cut, training, score = current.cut, current.training, current.score
     if score is None:
-        yield from _report_masked(cut.reported)
+        yield from report_masked(cut.reported)
         if plan.rounds[cut.number].exchange:
             apply_masks(context.model, current.masks)
             training.forget(current.grown)
         else:
-            yield from _cut_and_repaired(context, cut, current.masks)
+            yield from cut_and_repaired(context, current)
             if not plan.rounds[cut.number].before:
-                _rewind(context, plan, cut, current.masks)
+                rewound(context, plan, cut, current.masks)
         score = yield from _validate(context, plan, current, cut.done, save)
-    begun = _begun(context, plan, cut)
+    begun = steps_before(context, plan, cut)
     left = 0 if training.kept.over else begun + plan.rounds[cut.number].steps - training.done
     with closing(training.steps(left, current.masks)) as steps:  # closing it puts the model back into evaluation mode
         for step in steps:
@@ -359,53 +174,6 @@ def _settled(context: RunContext, current: CurrentRound, score: float) -> Genera
     return best.score
 
 
-def _begun(context: RunContext, plan: Plan, cut: RoundCut) -> int:
-    """Optimiser steps that the round's training took in earlier rounds."""
-    if not _trained_together(context, plan, cut.number):
-        return 0
-    return cut.done - sum(each.steps for each in plan.rounds if each.before)
-
-
-def _rewind(context: RunContext, plan: Plan, cut: RoundCut, masks: Masks) -> None:
-    """Give the weights that the cut leaves the values that they go on with."""
-    rewind = context.recipe.rewind
-    if rewind.step is None and not rewind.anew:
-        return
-    if rewind.anew:
-        draw_anew(context.model, context.recipe.seed + 1 + cut.number, context.device)
-    else:
-        put_into(context.model, plan.early)
-    apply_masks(context.model, masks)
-
-
-def _cut_and_repaired(context: RunContext, cut: RoundCut, masks: Masks) -> Generator[Event, None, None]:
-    """Set the pruned values to zero; with a repair, measure that and put the network right."""
-    repair = context.recipe.repair
-    if isinstance(repair, NoRepair) or not masks:
-        apply_masks(context.model, masks)
-        return
-    before = copy.deepcopy(context.model)
-    apply_masks(context.model, masks)
-    score = context.validated(cut.number, cut.done, cut.keep).score
-    repaired = context.repaired(context.model, before, masks, cut.number, score)
-    yield repaired
-    yield from _said_of(repaired)
-
-
-def _said_of(repaired: Repaired) -> Generator[Event, None, None]:
-    """A word where the repair did not help, and once where it left layers as they are."""
-    if not repaired.helped:
-        yield Warned(
-            f"round {repaired.round + 1}: the repair {repaired.repair} brought the network no nearer to the one "
-            "before the cut, on inputs that it had not seen: the network is as the cut left it"
-        )
-    elif repaired.left and not repaired.round:
-        name, why = next(iter(repaired.left.items()))
-        others = f", and {len(repaired.left) - 1} others too" if len(repaired.left) > 1 else ""
-        what, reason = name or "the network", why.partition(":")[0]
-        yield Warned(f"the repair {repaired.repair} leaves {what} as it is, for {reason}{others}")
-
-
 def _validate(
     context: RunContext, plan: Plan, current: CurrentRound, step: int, save: Save
 ) -> Generator[Event, None, float]:
@@ -432,30 +200,8 @@ def _take_back(
     back = f"of round {cut.number}" if cut.number else "before any cut"
     worse = worse_than_allowed(lost, drop, metric_of(context.workload.task))
     yield Warned(f"round {cut.number + 1}: validation {worse}: the result is the network {back}")
-    yield from _report_masked(before.reported)
+    yield from report_masked(before.reported)
     yield context.validated(before.reported.round, cut.done, before.keep)
-
-
-def _masked_event(number: int, progress: float, decision: Decision) -> Masked:
-    counts = decision.counts
-    kept = {share.name: share.kept for share in counts.shares}
-    return Masked(number, progress, counts.asked, counts.pruned, counts.units, kept, decision.values)
-
-
-def _report_masked(reported: Masked) -> Generator[Event, None, None]:
-    """The event, and a warning where fewer units are pruned than were asked for."""
-    yield reported
-    if reported.pruned < reported.asked:
-        yield Warned(
-            f"round {reported.round + 1}: {reported.asked} units were asked to be pruned and {reported.pruned} were, "
-            "because every layer keeps at least one"
-        )
-
-
-def pruned_share(keep: Keep) -> float:
-    """Units pruned of all units, in [0, 1]."""
-    units = sum(len(stays) for stays in keep.values())
-    return sum(int((~stays).sum()) for stays in keep.values()) / units
 
 
 def _require_finite_loss(loss: float, recipe: Recipe) -> None:

@@ -40,7 +40,7 @@ from pruning.run import experiment as runs
 from pruning.run.checkpoints import FILE, Checkpoint, CheckpointError
 from pruning.run.engine import PruneResult, prune
 from pruning.run.experiment import RunResult, carry_out
-from pruning.run.rounds import RunState
+from pruning.run.state import RunState
 from pruning.selection.amounts import Sparsity, Zeros
 from pruning.selection.scopes import Global, WithinLayer
 from pruning.training.distillation import Features, Logits, Outputs

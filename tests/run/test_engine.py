@@ -25,9 +25,10 @@ from pruning.events import (
 from pruning.granularities import Channels, Weights
 from pruning.recipe.recipe import Recipe
 from pruning.repair import BatchNorm, LeastSquares
+from pruning.repair.mended import Mender
 from pruning.selection.amounts import PerLayer, Sparsity
 from pruning.selection.scopes import Global, WithinLayer
-from pruning.training.schedules import Polynomial
+from pruning.training.schedules import Linear, Polynomial
 from pruning.training.tuning import Tuning
 from pruning.workload import TensorSplit
 from tests.networks import NETWORKS, carried_out, taught, tiny
@@ -209,6 +210,20 @@ def test_a_repair_is_a_stage_and_comes_after_every_cut_and_before_its_tuning():
     assert [event.round for event in repairs] == [0, 0, 1] and all(event.repair == "least_squares" for event in repairs)
     assert repairs[0].score == result.stages["pruned"].validation and all(event.helped for event in repairs)
     assert all(event.after < event.before for event in repairs)
+
+
+def test_a_cut_that_is_the_whole_amount_is_repaired_once(monkeypatch):
+    made: list[int] = []
+    real = Mender.mend
+    monkeypatch.setattr(Mender, "mend", lambda self, model, masks: made.append(1) or real(self, model, masks))
+    recipe = Recipe("conv_bn", amount=Sparsity(0.4), repair=LeastSquares(samples=64), tuning=Tuning(epochs=0))
+    events, result = carried_out(tiny("conv_bn"), recipe)
+    assert len(made) == 1 and sum(isinstance(event, Repaired) for event in events) == 1
+    # the round begins with the network whose stage was measured
+    assert result.stages["tuned"] == result.stages["repaired"]
+    made.clear()
+    carried_out(tiny("conv_bn"), replace(recipe, schedule=Linear(2)))
+    assert len(made) == 3  # the whole amount at once, half of it, and the rest
 
 
 def test_a_repair_that_has_nothing_to_work_with_says_so_and_leaves_the_cut():

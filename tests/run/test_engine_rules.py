@@ -254,7 +254,7 @@ def test_what_were_pruned_in_one_round_stays_pruned_in_the_next_whatever_its_new
     def scores_anew(_criterion, _model, groups, _calibration):
         return {group.name: torch.rand(group.units, generator=draw) for group in groups}
 
-    monkeypatch.setattr("pruning.run.rounds.unit_scores", scores_anew)
+    monkeypatch.setattr("pruning.run.context.unit_scores", scores_anew)
     recipe = Recipe("conv", amount=Sparsity(0.6), schedule=Polynomial(4, 1), tuning=CUT_ONLY)
     _, result = carried_out(tiny("conv"), recipe)
     # a weight that came back would be kept and yet be zero: more zeros than have been pruned

@@ -16,7 +16,7 @@ from pruning.events import Event, Masked, Measured, Stage, StageMeasured, Starte
 from pruning.granularities import Channels, Weights
 from pruning.pipeline import one_shot
 from pruning.recipe.recipe import Recipe
-from pruning.run import engine, rounds
+from pruning.run import context, engine, trainings
 from pruning.selection.amounts import Budget, RelativeThreshold, Sparsity, Threshold
 from pruning.selection.scopes import Global, WithinLayer
 from pruning.training.fine_tuning import tune
@@ -90,13 +90,13 @@ def test_one_cycle_of_the_learning_rate_goes_through_all_cuts_of_a_continuous_sc
 
 def test_a_continuous_schedule_is_one_training_and_others_are_one_in_each_round(monkeypatch):
     made: list[tuple[int, int]] = []
-    real = rounds.Training
+    real = trainings.Training
 
     def counted(*arguments):
         made.append((arguments[3], arguments[5]))
         return real(*arguments)
 
-    monkeypatch.setattr(rounds, "Training", counted)
+    monkeypatch.setattr(trainings, "Training", counted)
     carried_out(tiny("mlp"), Recipe("mlp", schedule=PolynomialDecay(0.0, 4, 16, 3), tuning=TWENTY_STEPS))
     assert made == [(20, 0)]
     made.clear()
@@ -121,7 +121,7 @@ def test_no_unit_comes_back_in_a_later_round_whatever_its_new_score(schedule, gr
         return {group.name: torch.rand(group.units, generator=draw) for group in groups}
 
     monkeypatch.setattr(one_shot, "select", noted)
-    monkeypatch.setattr(rounds, "unit_scores", scores_anew)
+    monkeypatch.setattr(context, "unit_scores", scores_anew)
     recipe = Recipe("conv", Magnitude(), granularity, WithinLayer(), Sparsity(0.6), schedule, TWENTY_STEPS)
     events, _ = carried_out(tiny("conv"), recipe)
 

@@ -15,7 +15,7 @@ from pruning.recipe.controls import dense_control, drawn_control
 from pruning.recipe.recipe import Recipe, from_json, to_json
 from pruning.repair import LeastSquares
 from pruning.run.engine import PruneResult, prune
-from pruning.run.rounds import RunState
+from pruning.run.state import RunState
 from pruning.selection.amounts import Sparsity
 from pruning.selection.scopes import WithinLayer
 from pruning.training.fine_tuning import Training

@@ -13,7 +13,7 @@ from pruning.granularities import Weights
 from pruning.model.costs import cost_model
 from pruning.model.preparation import open_model
 from pruning.recipe.recipe import Recipe
-from pruning.run.rounds import RunContext, _StopAsked
+from pruning.run.context import RunContext, StopAsked
 from pruning.selection.amounts import Sparsity
 from pruning.selection.scopes import Global
 from pruning.training.schedules import Linear, OneShot
@@ -95,5 +95,5 @@ def test_a_stop_is_noticed_at_the_next_batch_of_either_split():
     run = RunContext(work, Recipe("mlp"), CPU, model, [], cost_model(model, work.example)).stoppable(lambda: True)
     for split in (run.workload.train, run.workload.validation):
         assert len(split) == 20
-        with pytest.raises(_StopAsked):
+        with pytest.raises(StopAsked):
             split.batch(torch.arange(2), CPU)

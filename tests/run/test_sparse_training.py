@@ -14,7 +14,7 @@ from pruning.granularities import Channels, Weights
 from pruning.recipe.controls import dense_control, random_control
 from pruning.recipe.recipe import Recipe, from_json, to_json
 from pruning.repair import LeastSquares
-from pruning.run import rounds
+from pruning.run import trainings
 from pruning.run.engine import prune
 from pruning.selection.amounts import Sparsity, Zeros
 from pruning.selection.scopes import Global
@@ -50,13 +50,13 @@ def test_the_dense_network_is_trained_before_the_first_cut(kind):
 def penalised(monkeypatch: pytest.MonkeyPatch, recipe: Recipe) -> list[bool]:
     """Whether each training of the run has a penalty."""
     made: list[bool] = []
-    real = rounds.Training
+    real = trainings.Training
 
     def noted(*arguments):
         made.append(bool(arguments[6]))
         return real(*arguments)
 
-    monkeypatch.setattr(rounds, "Training", noted)
+    monkeypatch.setattr(trainings, "Training", noted)
     carried_out(tiny("mlp"), recipe)
     return made
 
