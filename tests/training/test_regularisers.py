@@ -19,7 +19,7 @@ from pruning.training.regularisers.histogram import mean_sizes, unit_sizes
 from pruning.training.regularisers.penalty import warmed_up
 from pruning.workload import Workload
 from tests.every_granularity import tiny_for
-from tests.networks import NETWORKS, VECTOR, Tied, seeded, tiny, workload
+from tests.networks import CPU, NETWORKS, VECTOR, Tied, seeded, tiny, workload
 
 ACTING = [kind for kind in REGULARISERS if kind != "none"]
 
@@ -289,3 +289,23 @@ def test_sizes_lie_in_bins_of_a_logarithmic_scale():
 
 def test_means_are_of_the_dense_units_and_never_zero():
     assert mean_sizes({"a": torch.tensor([1.0, 3.0]), "b": torch.zeros(2)}) == {"a": 2.0, "b": 1.0}
+
+
+@pytest.mark.parametrize("granularity", GRANULARITIES)
+def test_the_loss_reaches_gates_and_weights_of_units_of_every_granularity(granularity, monkeypatch):
+    work = tiny_for(granularity)
+    model, groups = units_of(work, granularity)
+    modules = [{**module._parameters} for module in model.modules()]
+    gates = Fixed(model, groups, 1.0, 0.0, 0.05).put({group.name: [0.0] * group.units for group in groups})
+    monkeypatch.setattr("pruning.training.regularisers.gates._uniform", lambda each: torch.full_like(each, 0.5))
+    model.train()
+    with gates.around(model):
+        loss = work.task.loss(model, work.train.batch(torch.arange(32), CPU))
+    loss.backward()
+    for group in groups:
+        assert bool(gates._log_alpha[group.name].grad.any()), group.name
+        assert any(bool(model.get_parameter(piece.param).grad.any()) for piece in group.ranked), group.name
+    # every module holds its own parameters again
+    for module, own in zip(model.modules(), modules, strict=True):
+        assert module._parameters.keys() == own.keys()
+        assert all(module._parameters[name] is parameter for name, parameter in own.items())
