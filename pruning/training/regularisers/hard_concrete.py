@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pruning.options.constraints import Between, Share, check
-from pruning.training.regularisers.regulariser import Strength
 
 if TYPE_CHECKING:
     from torch import nn
@@ -23,13 +22,13 @@ class HardConcrete:
     unit whose gate is closed is 0: amount zeros prunes exactly these, so that λ says how much is pruned.
     """
 
-    strength: Strength = 1.0
-    """λ: what the loss would rise by if the first unit opened that holds all values: it pays for the share left."""
+    strength: Annotated[float, Between(0.0, 1000.0, step=0.1, above=True)] = 1.0
+    """λ: the loss pays it for the whole network, and for a part of the values that part of it."""
     warm_up: Share = 0.0
     """The share of the training's steps over which λ rises from 0."""
     epochs: Annotated[int, Between(1, 1_000_000)] = 5
     """Passes over the training images before the first cut; the gates learn in these."""
-    learning_rate: Annotated[float, Between(0.0, 10.0, above=True)] = 0.1
+    learning_rate: Annotated[float, Between(0.0, 10.0, step=0.01, above=True)] = 0.1
     """Of the gates (Adam); the weights have that of the tuning."""
 
     formula: ClassVar[str] = "L + λ Σ n · P(z ≠ 0) / Σ n,  w ← z w,  P(z ≠ 0) = σ(log α − β log(−γ/ζ))"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pruning.model.units import UnitGroup
     from pruning.training.regularisers.penalty import Penalty
 
-Strength = Annotated[float, Between(0.0, 1000.0, above=True)]
+Strength = Annotated[float, Between(0.0, 1000.0, step=0.0001, above=True)]
 Epochs = Annotated[int, Between(0, 1_000_000)]
 
 
