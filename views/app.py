@@ -4,7 +4,7 @@ import streamlit as st
 
 from views.shared.language import _
 from views.shared.page_style import PAGE_CSS
-from views.shared.pages import COMPARE, LAB, RUNS, SENSITIVITY
+from views.shared.pages import COMPARE, LAB, RUNS, SEARCH, SENSITIVITY
 from views.shared.state import shared_state
 
 
@@ -15,6 +15,7 @@ def main() -> None:
         st.Page(LAB, title=_("Lab"), default=True),
         st.Page(COMPARE, title=_("Compare"), url_path="compare"),
         st.Page(SENSITIVITY, title=_("Sensitivity"), url_path="sensitivity"),
+        st.Page(SEARCH, title=_("Search"), url_path="search"),
         st.Page(RUNS, title=_("Runs"), url_path="runs"),
     ]
     st.html(PAGE_CSS)

@@ -23,6 +23,8 @@ from pruning.interactive.responses import (
     UnitsView,
 )
 from pruning.layer_sensitivity.result import Sensitivity
+from pruning.level_search.goal import Goal
+from pruning.level_search.result import Searched
 from pruning.pipeline.comparison import Agreement, Compared, Effort
 from pruning.recipe.recipe import Recipe
 
@@ -93,6 +95,11 @@ def sensitivity(
     from row i on: n workers make a map together. `max_drop` as in `SensitivityAnalysis.advance`.
     """
     return session.sensing(recipe, levels, part).advance(seconds, half_width, max_drop)
+
+
+def search(session: PreviewSession, recipe: Recipe, goal: Goal, seconds: float) -> Searched:
+    """Go on with the search for this goal for about so many seconds, from where it was left."""
+    return session.searching(recipe, goal).advance(seconds)
 
 
 def effort(session: PreviewSession, recipe: Recipe) -> Effort:

@@ -21,6 +21,9 @@ from pruning.interactive.histograms import Bins, binned
 from pruning.interactive.responses import Axis, ModelView
 from pruning.layer_sensitivity.analysis import SensitivityAnalysis
 from pruning.layer_sensitivity.repaired import RepairedSensitivity
+from pruning.level_search.engine import search
+from pruning.level_search.goal import Goal
+from pruning.level_search.ongoing import OngoingSearch
 from pruning.model.costs import CostModel, cost_model, costs
 from pruning.model.devices import device_name
 from pruning.model.layer_table import layer_table, prunable_weights
@@ -98,6 +101,7 @@ class PreviewSession:
         self._menders = self._kept(self._mender)
         self._repaired_trials = self._kept(self._repaired_trial)
         self._sensings = self._kept(self._sensing)
+        self.searching = self._kept(self._searching)
 
     def _kept(self, compute: Callable[_P, _T]) -> Callable[_P, _T]:
         """The function, its answers kept in the one cache: what was asked longest ago goes first when bytes run out."""
@@ -219,6 +223,10 @@ class PreviewSession:
         opened = self.opened(recipe.workload)
         model = self.decision(recipe).pruned_copy(opened.model, opened.workload.example.to(self.device))
         return Trial(model, ProgressiveEvaluation(opened.known, opened.validation))
+
+    def _searching(self, recipe: Recipe, goal: Goal) -> OngoingSearch:
+        """A search for the goal, as far as it has come."""
+        return OngoingSearch(search(self.opened(recipe.workload).workload, recipe, goal, device=self.device))
 
     def _mender(self, name: str, repair: Repair, seed: int) -> Mender:
         opened = self.opened(name)

@@ -105,3 +105,14 @@ def undominated(points: Sequence[FrontPoint]) -> tuple[FrontPoint, ...]:
         if all(other.drop > point.drop for other in rivals):
             kept.append(point)
     return tuple(kept)
+
+
+def nearest(found: Searched, goal: Goal) -> FrontPoint | None:
+    """The point of the front that answers another goal of the same cost: at once, and perhaps only estimated.
+
+    The cheapest that keeps to its limits, or within a budget the one that loses least; None where none does.
+    """
+    within = [point for point in found.front if keeps(point, goal)]
+    if goal.budget is None:
+        return min(within, key=lambda point: point.cost, default=None)
+    return min(within, key=lambda point: point.drop, default=None)

@@ -10,4 +10,5 @@ _VIEWS = Path(__file__).parents[1]
 LAB = _VIEWS / "lab" / "lab.py"
 COMPARE = _VIEWS / "compare" / "compare.py"
 SENSITIVITY = _VIEWS / "sensitivity" / "sensitivity.py"
+SEARCH = _VIEWS / "search" / "search.py"
 RUNS = _VIEWS / "runs" / "runs.py"

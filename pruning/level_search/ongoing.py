@@ -1,0 +1,41 @@
+"""A search that is carried on a little at a time, for a page that asks again and again."""
+
+import time
+from collections.abc import Generator
+from dataclasses import dataclass, field
+
+from pruning.level_search.result import Searched
+
+MOST_BYTES = 512 * 2**20
+
+
+@dataclass(eq=False)
+class OngoingSearch:
+    """`steps` is what `search` gives. After an error it is over, and raises the same again."""
+
+    steps: Generator[Searched, None, Searched]
+    _found: Searched | None = field(init=False, default=None)
+    _failed: Exception | None = field(init=False, default=None)
+
+    @property
+    def most_bytes(self) -> int:
+        """Of memory: a few copies of the network, and the probabilities of all samples."""
+        return MOST_BYTES
+
+    def advance(self, seconds: float) -> Searched:
+        """Go on for about so many seconds, at least until something new is known."""
+        if self._failed is not None:
+            raise self._failed
+        ends = time.monotonic() + seconds
+        while self._found is None or not self._found.done:
+            try:
+                self._found = next(self.steps)
+            except StopIteration as end:
+                self._found = end.value
+            except Exception as error:
+                self._failed = error
+                raise
+            if time.monotonic() >= ends:
+                break
+        assert self._found is not None
+        return self._found

@@ -1,0 +1,41 @@
+"""What the page Search remembers from one run of its script to the next."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pruning.level_search.goal import CostKind, Goal
+from pruning.level_search.result import Searched
+from pruning.recipe.recipe import Recipe
+from views.shared.state import remembered
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A search: of which recipe, and what for."""
+
+    recipe: Recipe
+    goal: Goal
+
+
+@dataclass
+class SearchState:
+    """`left` is a share of the cost, `lost` in points of accuracy or in the score's own unit."""
+
+    cost: CostKind = "macs"
+    left: float = 0.5
+    lost: float = 1.0
+    asked: Asked | None = None
+    found: Searched | None = None
+    problem: str = ""
+    stopped: bool = False
+    leaving: Literal["no", "asked", "drawn"] = "no"
+    """Whether a point was loaded into the Lab, where the page goes once it was drawn without polls."""
+
+    @property
+    def going_on(self) -> bool:
+        done = self.found is not None and self.found.done
+        return self.asked is not None and not (done or self.problem or self.stopped)
+
+
+def search_state() -> SearchState:
+    return remembered(SearchState)
