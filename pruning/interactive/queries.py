@@ -97,9 +97,12 @@ def sensitivity(
     return session.sensing(recipe, levels, part).advance(seconds, half_width, max_drop)
 
 
-def search(session: PreviewSession, recipe: Recipe, goal: Goal, seconds: float) -> Searched:
-    """Go on with the search for this goal for about so many seconds, from where it was left."""
-    return session.searching(recipe, goal).advance(seconds)
+def search(session: PreviewSession, recipe: Recipe, goal: Goal, batch: int, seconds: float) -> Searched:
+    """Go on with the search for this goal for about so many seconds, from where it was left.
+
+    `batch` samples are in a pass, where the cost is its time.
+    """
+    return session.searching(recipe, goal, batch).advance(seconds)
 
 
 def effort(session: PreviewSession, recipe: Recipe) -> Effort:

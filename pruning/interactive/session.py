@@ -224,9 +224,10 @@ class PreviewSession:
         model = self.decision(recipe).pruned_copy(opened.model, opened.workload.example.to(self.device))
         return Trial(model, ProgressiveEvaluation(opened.known, opened.validation))
 
-    def _searching(self, recipe: Recipe, goal: Goal) -> OngoingSearch:
+    def _searching(self, recipe: Recipe, goal: Goal, batch: int) -> OngoingSearch:
         """A search for the goal, as far as it has come."""
-        return OngoingSearch(search(self.opened(recipe.workload).workload, recipe, goal, device=self.device))
+        workload = self.opened(recipe.workload).workload
+        return OngoingSearch(search(workload, recipe, goal, device=self.device, batch=batch))
 
     def _mender(self, name: str, repair: Repair, seed: int) -> Mender:
         opened = self.opened(name)

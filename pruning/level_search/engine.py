@@ -218,9 +218,10 @@ class Search:
             return
         least = self.costing.foreseen({name: counts[-1] for name, counts in self._levels.items()})
         if least > self.goal.budget:
+            instead = "a larger batch" if self.goal.cost == "latency" else "another granularity"
             raise RecipeError(
                 f"budget is {self.goal.budget:g} of the {self.goal.cost}, and {least:.4g} of it are left with the most "
-                "that may be pruned of every group: ask for more, or choose another granularity"
+                f"that may be pruned of every group: ask for more, or choose {instead}"
             )
 
     def _passed(self, share: float) -> bool:

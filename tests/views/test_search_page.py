@@ -66,7 +66,8 @@ def test_another_limit_is_answered_at_once_from_the_front() -> None:
 def test_half_as_slow_takes_units_that_can_be_removed(page: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Asked] = []
     monkeypatch.setattr(
-        "pruning.interactive.queries.search", lambda lab, recipe, goal, s: asked.append(Asked(recipe, goal)) or FOUND
+        "pruning.interactive.queries.search",
+        lambda lab, recipe, goal, batch, s: asked.append(Asked(recipe, goal)) or FOUND,
     )
     page.run()
     page.button(key="search_half").click().run()

@@ -15,7 +15,7 @@ from pruning.recipe.recipe import Recipe
 from pruning.repair import LeastSquares, NoRepair
 from pruning.reporting.formatting import bare_width, change_text, count, duration, percent, score_text
 from pruning.reporting.plots_search import COST_NAMES, front_figure
-from views.search.state import Asked, search_state
+from views.search.state import BATCHES, Asked, search_state
 from views.shared import recipe_sidebar
 from views.shared.language import _
 from views.shared.pages import LAB
@@ -45,7 +45,7 @@ def page() -> None:
     state = search_state()
     leaving = state.leaving != "no"
     polling = state.going_on and not leaving
-    st.fragment(_sharpen, run_every=POLL_S if polling else None, key="search")(model, goal, polling)
+    st.fragment(_sharpen, run_every=POLL_S if polling else None, key="search")(model, goal, polling, leaving)
     if leaving:
         st.fragment(_leave, run_every=LEAVE_S, key="search_leave")()
 
@@ -59,7 +59,11 @@ def _controls(model: ModelView, recipe: Recipe) -> Goal:
         state.cost = st.segmented_control(
             _("make smaller"), list(COSTS), default=state.cost, key="search_cost", required=True,
             format_func=lambda kind: _(COST_NAMES[kind]),
-            help=_("Parameters that are not zero, bytes of the file, multiply-accumulates, or the time of a pass of one sample on this machine."),
+            help=_("Parameters that are not zero, bytes of the file, multiply-accumulates, or the time of a pass on this machine."),
+        )  # fmt: skip
+        state.batch = st.segmented_control(
+            _("samples in a pass"), BATCHES, default=state.batch, key="search_batch", required=True,
+            help=_("Whose time counts. Of a single sample, much of the time is spent between the layers, and removing units saves little."),
         )  # fmt: skip
         state.left = st.slider(
             _("at most so much is left, %"), 5, 100, round(100 * state.left), key="search_left",
@@ -74,10 +78,10 @@ def _controls(model: ModelView, recipe: Recipe) -> Goal:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button(
             _("Half as slow, at most a point lost") if model.metric.percent else _("Half as slow"), key="search_half", on_click=_begin,
-            args=(_fast(recipe), Goal("latency", 0.5, one / (100 if model.metric.percent else 1))),
-            help=_("Channels by Taylor scores with least squares, until a pass of one sample takes half of the time."),
+            args=(_fast(recipe), Goal("latency", 0.5, one / (100 if model.metric.percent else 1)), state.batch),
+            help=_("Channels with a repair, until a pass takes half of the time on this machine."),
         )  # fmt: skip
-        st.button(_("Search"), type="primary", key="search_begin", on_click=_begin, args=(recipe, goal))
+        st.button(_("Search"), type="primary", key="search_begin", on_click=_begin, args=(recipe, goal, state.batch))
         st.button(_("Stop"), key="search_stop", shortcut="Esc", on_click=_stop, disabled=not state.going_on)
         if isinstance(recipe.repair, NoRepair):
             st.caption(_("Without a repair: choose one on the left, and far more can go."))
@@ -92,21 +96,23 @@ def _fast(recipe: Recipe) -> Recipe:
     return Recipe(recipe.workload, Taylor(), Channels(), tuning=recipe.tuning, schedule=recipe.schedule, seed=recipe.seed, repair=repair)  # fmt: skip
 
 
-def _begin(recipe: Recipe, goal: Goal) -> None:
+def _begin(recipe: Recipe, goal: Goal, batch: int) -> None:
     state = search_state()
-    state.asked, state.found, state.problem, state.stopped = Asked(recipe, goal), None, "", False
+    state.asked, state.found, state.problem, state.stopped = Asked(recipe, goal, batch), None, "", False
 
 
 def _stop() -> None:
     search_state().stopped = True
 
 
-def _sharpen(model: ModelView, goal: Goal, polling: bool) -> None:
+def _sharpen(model: ModelView, goal: Goal, polling: bool, leaving: bool) -> None:
     """What is found so far, more at every poll."""
     state = search_state()
+    if state.leaving != "no" and not leaving:
+        st.rerun()  # the whole page, which leaves
     if state.going_on and polling and state.asked is not None:
         try:
-            [state.found] = share_out(search, [(state.asked.recipe, state.asked.goal, STEP_S)])
+            [state.found] = share_out(search, [(state.asked.recipe, state.asked.goal, state.asked.batch, STEP_S)])
         except PruningError as error:
             state.problem = str(error)
     if state.problem:

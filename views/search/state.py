@@ -8,13 +8,17 @@ from pruning.level_search.result import Searched
 from pruning.recipe.recipe import Recipe
 from views.shared.state import remembered
 
+BATCHES = (1, 64)
+"""Samples in a pass whose time counts: of one, much of the time is spent between the layers."""
+
 
 @dataclass(frozen=True)
 class Asked:
-    """A search: of which recipe, and what for."""
+    """A search: of which recipe, and what for; how many samples are in a pass whose time counts."""
 
     recipe: Recipe
     goal: Goal
+    batch: int = 1
 
 
 @dataclass
@@ -22,6 +26,7 @@ class SearchState:
     """`left` is a share of the cost, `lost` in points of accuracy or in the score's own unit."""
 
     cost: CostKind = "macs"
+    batch: int = 64
     left: float = 0.5
     lost: float = 1.0
     asked: Asked | None = None
