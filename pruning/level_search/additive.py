@@ -13,6 +13,8 @@ Chosen = Mapping[str, int]
 """Group -> the place of its level among its levels."""
 
 NOTHING = 1e-12
+NEARLY = 1e-3
+"""How far a quantity may be from what its shape says, as a share of the most."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,14 +52,14 @@ class Additive:
 def tabulated(exact: Callable[[Mapping[str, int]], float], levels: Levels) -> Additive:
     """The sum that `exact` is: of how many units of each group are pruned it gives a quantity of the network.
 
-    A tensor's size is a product of its lengths, so what two groups add beyond what each adds alone is in proportion to
-    the product of what is pruned of both. That is tried at half of either; where it is not so, all pairs of levels are
-    asked.
+    A tensor's size is a product of its lengths: what a group adds is a parabola, and what two groups add beyond that is
+    in proportion to the product of what is pruned of both. Each is tried at a place of its own; where it is not so, all
+    levels are asked.
     """
     base = exact(dict.fromkeys(levels, 0))
     nothing = dict.fromkeys(levels, 0)
     single = {
-        name: np.array([exact({**nothing, name: count}) - base if count else 0.0 for count in counts])
+        name: _curve(counts, lambda count, name=name: exact({**nothing, name: count}) - base)
         for name, counts in levels.items()
     }
     names, pairs = list(levels), dict[tuple[str, str], Values]()
@@ -74,6 +76,22 @@ def tabulated(exact: Callable[[Mapping[str, int]], float], levels: Levels) -> Ad
     return Additive(base, single, pairs)
 
 
+def _curve(counts: Sequence[int], more: Callable[[int], float]) -> Values:
+    """What a group's levels add [levels]: the parabola through three of them, if a fourth lies on it."""
+    places = sorted({0, len(counts) // 4, len(counts) // 2, len(counts) - 1})
+    if len(places) < 4:
+        return np.array([more(count) if count else 0.0 for count in counts])
+    start, quarter, half, end = (counts[place] for place in places)
+    seen = np.array([0.0, more(half), more(end)])
+    found: Values = np.polyval(np.polyfit([start, half, end], seen, 2), np.array(counts, dtype=float)).astype(
+        np.float64
+    )
+    found[0] = 0.0
+    if abs(more(quarter) - found[places[1]]) <= NEARLY * abs(seen[2]):
+        return found
+    return np.array([more(count) if count else 0.0 for count in counts])
+
+
 def _products(first: Sequence[int], second: Sequence[int], together: Callable[[int, int], float]) -> Values | None:
     """What two groups add beyond either alone [levels, levels]; None where that is nothing."""
     most = together(len(first) - 1, len(second) - 1)
@@ -81,6 +99,6 @@ def _products(first: Sequence[int], second: Sequence[int], together: Callable[[i
         return None
     found = most * np.outer(np.array(first) / first[-1], np.array(second) / second[-1])
     half = len(first) // 2, len(second) // 2
-    if abs(together(*half) - found[half]) <= 1e-3 * abs(most):
+    if abs(together(*half) - found[half]) <= NEARLY * abs(most):
         return found
     return np.array([[together(one, other) for other in range(len(second))] for one in range(len(first))])

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pruning.level_search.additive import Additive, tabulated
-from pruning.level_search.solver import smallest
+from pruning.level_search.solver import smallest, smallest_in_steps
 
 LOSS = Additive(0.0, {"a": np.array([0.0, 3.0]), "b": np.array([0.0, 1.0])})
 COST = Additive(1.0, {"a": np.array([0.0, -0.4]), "b": np.array([0.0, -0.4])})
@@ -92,3 +92,31 @@ def test_a_pair_that_is_no_product_is_asked_level_by_level():
     table = tabulated(lambda pruned: max(4 - pruned["a"], 5 - pruned["b"]), LEVELS)
     for one, other in itertools.product(range(3), range(3)):
         assert table.of({"a": one, "b": other}) == max(4 - LEVELS["a"][one], 5 - LEVELS["b"][other])
+
+
+def test_many_levels_of_a_parabola_are_asked_at_four_of_them():
+    asked: list[int] = []
+
+    def square(pruned: dict[str, int]) -> float:
+        asked.append(pruned["a"])
+        return float((50 - pruned["a"]) ** 2)
+
+    table = tabulated(square, {"a": tuple(range(41))})
+    assert table.base + table.single["a"] == pytest.approx([(50 - count) ** 2 for count in range(41)])
+    assert len(asked) == 4
+
+
+def test_levels_that_are_no_parabola_are_all_asked():
+    found = tabulated(lambda pruned: -float(pruned["a"] > 7), {"a": tuple(range(41))})
+    assert found.single["a"].tolist() == [-float(count > 7) for count in range(41)]
+
+
+def test_in_steps_the_same_is_found_where_groups_are_coupled():
+    """A convex loss and a cost that is a product: among few levels first, and then among those that are near."""
+    counts = np.arange(40.0)
+    loss = Additive(0.0, {"a": counts**2, "b": 3 * counts**2})
+    cost = tabulated(
+        lambda pruned: (50 - pruned["a"]) * (50 - pruned["b"]) / 2500, {"a": tuple(range(40)), "b": tuple(range(40))}
+    )
+    steps, whole = smallest_in_steps(loss, cost, 0.5), smallest(loss, cost, 0.5)
+    assert cost.of(steps) <= 0.5 + 1e-9 and loss.of(steps) == pytest.approx(loss.of(whole), rel=1e-3)
