@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from pruning.errors import RecipeError
-from pruning.events import Event, Masked, Measured, Warned
+from pruning.events import Event, Masked, Measured, UnitSizes, Warned
 from pruning.model.drawing import draw_anew
 from pruning.model.preparation import open_model
 from pruning.model.tensors import copies_of
@@ -108,6 +108,7 @@ def test_the_control_keeps_the_mask_and_draws_what_is_left():
     stays = first[1]["0"].reshape(first[0]["0.weight"].shape)
     one, other = first[0]["0.weight"], second[0]["0.weight"]
     assert not other[~stays].any() and not bool((one[stays] == other[stays]).any())
+    assert torch.equal(other[stays], at_step(work, 0, 3 + 2)["0.weight"][stays])  # by another seed in each round
 
 
 def test_the_stages_before_show_the_network_that_was_given():
@@ -132,6 +133,7 @@ def test_training_from_scratch_and_sparse_training_follow_one_another():
     assert [(e.round, e.step) for e in events if isinstance(e, Measured)] == [
         *((0, 0), (0, 5), (1, 5), (1, 10), (2, 10), (2, 15), (2, 20)),
     ]
+    assert [event.round for event in events if isinstance(event, UnitSizes)] == [1, 1]
 
 
 def test_a_network_from_scratch_is_not_given_up_before_it_has_learnt():
