@@ -37,8 +37,8 @@ from pruning.workload import Workload, metric_of
 SECONDS = 150.0
 DRAFTS, FINALS = 6, 3
 """Cuts that are measured together in haste, and as the recipe says."""
-MOST_FINALS = 9
-"""Where none keeps to the limit of the drop."""
+MOST_FINALS, MOST_LIMITS = 9, 30
+"""Where none keeps to the limit of the drop; and how often the limit is set anew, which often leads to the same cut."""
 POINTS = 12
 """Estimated ones of the front."""
 ROUGHLY = 1e-2
@@ -130,22 +130,19 @@ class Search:
                 self._measure(pruned)
                 yield self.state("evaluating the best")
             return
-        low, high = 0.0, np.inf
-        tried = set[tuple[int, ...]]()
-        for turn in range(MOST_FINALS):
-            if turn > FINALS and low > 0:
-                break
+        low, high, known = 0.0, np.inf, dict[tuple[int, ...], bool]()
+        for _ in range(MOST_LIMITS):
             limit = self._limit(low, high)
             pruned = self._solved(self.table.factors(), limit)
-            if pruned is None or tuple(pruned.values()) in tried or (self.measured and self._passed(1.0)):
+            enough = len(known) >= (FINALS if low > 0 else MOST_FINALS) or (known and self._passed(1.0))
+            if pruned is None or enough:
                 break
-            tried.add(tuple(pruned.values()))
-            point = self._measure(pruned)
-            if keeps(point, self.goal):
-                low = max(low, limit)
-            else:
-                high = min(high, limit)
-            yield self.state("evaluating the best")
+            key = tuple(pruned.values())
+            if new := key not in known:
+                known[key] = keeps(self._measure(pruned), self.goal)
+            low, high = (max(low, limit), high) if known[key] else (low, min(high, limit))
+            if new:
+                yield self.state("evaluating the best")
 
     # --- single steps
 
