@@ -18,8 +18,7 @@ from pruning.pipeline.eligibility import chosen_groups
 from pruning.pipeline.one_shot import Decision, RankedUnits, rank_units
 from pruning.recipe.recipe import Recipe
 from pruning.repair import Block, LeastSquares, NoRepair, Repair
-from pruning.repair.mended import mended
-from pruning.repair.repair import Cut
+from pruning.repair.mended import Mender
 from pruning.selection.allocation import CostLeft
 from pruning.selection.amounts import Measure, PerLayer
 from pruning.selection.scopes import WithinLayer
@@ -45,6 +44,7 @@ class JointCuts:
     disturbance: Disturbance
     score: float
     made: int = field(init=False, default=0)
+    _menders: dict[Repair, Mender] = field(init=False, default_factory=dict[Repair, Mender])
 
     @property
     def groups(self) -> tuple[UnitGroup, ...]:
@@ -78,10 +78,16 @@ class JointCuts:
         decision = self.decision(pruned)
         model = decision.masked_copy(self.dense)
         if not isinstance(repair, NoRepair) and decision.masks:
-            mended(repair, Cut(model, self.dense, decision.masks), self.workload, self.device, self.recipe.seed)
+            self._mender(repair).mend(model, decision.masks)
         if self.ranked.removable:
             model = remove_units(model, self.workload.example.to(self.device), decision.groups, decision.keep)
         return model
+
+    def _mender(self, repair: Repair) -> Mender:
+        """What repairs cuts, with the inputs that it looks at; made once."""
+        if repair not in self._menders:
+            self._menders[repair] = Mender(repair, self.dense, self.workload, self.device, self.recipe.seed)
+        return self._menders[repair]
 
 
 def joint_cuts(workload: Workload, recipe: Recipe, device: torch.device) -> JointCuts:
