@@ -9,12 +9,13 @@ from pruning.options.constraints import Between, check
 class Rewind(Protocol):
     """Says with which values the weights go on that a cut leaves.
 
-    `formula` and `source` are shown beside the choice. `step` is the optimiser step of the training from scratch whose
+    `formula`, `source` and `cost` are shown beside the choice. `step` is the optimiser step of the training from scratch whose
     weights come back, None where none do; `anew` says that they are drawn anew.
     """
 
     formula: ClassVar[str]
     source: ClassVar[str]
+    cost: ClassVar[str]
     anew: ClassVar[bool]
 
     @property
@@ -31,6 +32,7 @@ class NoRewind:
 
     formula: ClassVar[str] = ""
     source: ClassVar[str] = "Renda 2020"
+    cost: ClassVar[str] = "nothing"
     anew: ClassVar[bool] = False
 
     @property
@@ -51,6 +53,7 @@ class RewindWeights:
 
     formula: ClassVar[str] = "w ← m ⊙ w_step"
     source: ClassVar[str] = "Frankle 2019, 2020"
+    cost: ClassVar[str] = "a copy of the weights"
     anew: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
@@ -66,6 +69,7 @@ class DrawAnew:
 
     formula: ClassVar[str] = "w ← m ⊙ w_drawn"
     source: ClassVar[str] = "Frankle 2019"
+    cost: ClassVar[str] = "nothing"
     anew: ClassVar[bool] = True
 
     @property

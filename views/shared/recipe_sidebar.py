@@ -245,8 +245,7 @@ def healing() -> None:
     with st.expander(_("From scratch, lottery tickets")):
         forms.draw(_prefix("start"), _choice("start"))
         made = _choice("rewind")
-        if made.formula:
-            st.caption(f"{made.formula} · {made.source}")
+        _formula(made)
         forms.draw(_prefix("rewind"), made)
     forms.draw("tuning", Tuning, only=OFTEN)
     made = _choice("distillation")
