@@ -9,8 +9,8 @@ from pruning.options.constraints import Between, check
 class Rewind(Protocol):
     """Says with which values the weights go on that a cut leaves.
 
-    `formula`, `source` and `cost` are shown beside the choice. `step` is the optimiser step of the training from scratch whose
-    weights come back, None where none do; `anew` says that they are drawn anew.
+    `formula`, `source` and `cost` are shown beside the choice. `step` is the optimiser step of the training from
+    scratch whose weights come back, None where none do; `anew` says that they are drawn anew.
     """
 
     formula: ClassVar[str]
