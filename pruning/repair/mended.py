@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -48,17 +49,22 @@ class Likeness:
         distance: The mean square of their difference, as a share of the variance of the dense network's.
         answers: The share of inputs for which both hold the same class to be likeliest; None where outputs are no
             scores of classes.
+        samples: How many inputs.
     """
 
     distance: float
     answers: float | None
+    samples: int = HELD_OUT
 
     def nearer_than(self, other: Likeness) -> bool:
         """Whether the distance is smaller and no answer was lost for it: outputs that all shrink to their mean come
-        nearer too.
+        nearer too. Of a network with less than half of the answers, so many must be won that it is not by luck.
         """
-        fewer = self.answers is not None and other.answers is not None and self.answers < other.answers
-        return self.distance < other.distance and not fewer
+        if self.answers is None or other.answers is None:
+            return self.distance < other.distance
+        # two standard errors of a difference of two shares
+        luck = 2 * math.sqrt(2 * other.answers * (1 - other.answers) / self.samples) if other.answers < 0.5 else 0.0
+        return self.distance < other.distance and self.answers >= other.answers + luck
 
 
 class Mender:
@@ -106,9 +112,9 @@ class Mender:
         """How like the dense network it is, on inputs that no repair has seen."""
         found, wanted = _outputs(model, self._held_out), self._wanted
         if self._classes < 2 or wanted.shape[1:] != (self._classes,):
-            return Likeness(_distance(found, wanted), None)
+            return Likeness(_distance(found, wanted), None, len(wanted))
         same = (found.argmax(dim=1) == wanted.argmax(dim=1)).double().mean()
-        return Likeness(_distance(found, wanted), float(same))
+        return Likeness(_distance(found, wanted), float(same), len(wanted))
 
 
 def mended(repair: Repair, cut: Cut, workload: Workload, device: torch.device, seed: int) -> Mended:

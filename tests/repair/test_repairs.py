@@ -254,6 +254,9 @@ def test_a_repair_that_brings_outputs_nearer_and_loses_answers_is_taken_back():
         (Likeness(0.1, 0.4), Likeness(0.2, 0.5), False),
         (Likeness(0.2, 0.9), Likeness(0.2, 0.5), False),
         (Likeness(0.1, None), Likeness(0.2, None), True),
+        # 2 √(2 · 0.2 · 0.8 / 200) = 0.08: what luck gives where nearly all answers are wrong
+        (Likeness(0.1, 0.27, 200), Likeness(0.2, 0.2, 200), False),
+        (Likeness(0.1, 0.29, 200), Likeness(0.2, 0.2, 200), True),
         (Likeness(float("nan"), 0.9), Likeness(0.2, 0.5), False),
     ],
 )
