@@ -1,6 +1,6 @@
 """What `benchmarks.literature` compares with published results: networks, compressions and the recipes for them."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from pruning.criteria import Magnitude
@@ -62,24 +62,29 @@ def _mlp(compression: float, at_most: float, epochs: int) -> Case:
     return Case(name, "LeNet300100", weights, compression, at_most, (recipe,))
 
 
-FEWER: Mapping[str, float] = {"conv1": 0.5, "conv2": 0.5, "fc1": 0.84}
-"""Channels of LeNet-5 that go first, a share of each layer: 10, 25 and 80 are left, with 39 300 weights."""
+def narrow_weights(widths: Sequence[int]) -> int:
+    """Weights of LeNet-5 with so many channels in conv1, conv2 and fc1: conv2 puts out 4 x 4 places."""
+    first, second, hidden = widths
+    return 25 * first + 25 * first * second + 16 * second * hidden + 10 * hidden
 
 
-def _convolutional(compression: float, at_most: float, epochs: int) -> Case:
-    """Channels first, in two epochs: what is trained after that is a quarter of the work for as good a network."""
-    name, weights, narrow = "mnist_lenet_5", 430_500, 39_300
+def _convolutional(compression: float, at_most: float, widths: Sequence[int], epochs: int, rate: float) -> Case:
+    """Channels first, in two epochs, down to `widths`: what is trained after that is a quarter of the work or less."""
+    name, weights = "mnist_lenet_5", 430_500
     steps = _steps(2, 128)
+    dense = {"conv1": 20, "conv2": 50, "fc1": 500}
+    shares = {layer: 1 - width / dense[layer] for layer, width in zip(dense, widths, strict=True)}
     narrowed = Recipe(
         name,
         Magnitude(),
         Channels(),
         Global(),
-        PerLayer(FEWER),
+        PerLayer(shares),
         PolynomialDecay(0.0, steps // 2, round(0.7 * steps), frequency=50),
         Tuning(2, "sgd", 0.05, 128, IMAGES, curve="cosine", warm_up=0.05),
     )
-    recipe = _in_one_training(name, narrow, round(weights / compression), epochs, 128, 0.1)
+    left = round(weights / compression)
+    recipe = _in_one_training(name, narrow_weights(widths), left, epochs, 128, rate)
     return Case(name, "LeNet5", weights, compression, at_most, (narrowed, recipe))
 
 
@@ -88,6 +93,6 @@ CASES = (
     _mlp(56, 1.70, epochs=50),
     _mlp(68, 1.80, epochs=50),
     _mlp(100, 2.10, epochs=80),
-    _convolutional(108, 0.75, epochs=20),
-    _convolutional(280, 0.80, epochs=20),
+    _convolutional(108, 0.75, widths=(8, 20, 60), epochs=30, rate=0.15),
+    _convolutional(280, 0.80, widths=(10, 25, 80), epochs=30, rate=0.1),
 )

@@ -9,7 +9,7 @@ import torch
 
 from benchmarks import literature, mnist_pool
 from benchmarks.literature import Digits, Run, carried_out, chosen_seeds, finished, kept_runs, mnist_example, report
-from benchmarks.literature_cases import CASES, FEWER, Case
+from benchmarks.literature_cases import CASES, Case, narrow_weights
 from pruning.errors import PruningError
 from pruning.granularities import Channels
 from pruning.recipe.recipe import Recipe
@@ -32,13 +32,22 @@ def test_the_cases_are_the_networks_of_the_example_and_leave_as_many_weights_as_
         network = getattr(example, case.module)()
         weights = sum(value.numel() for name, value in network.named_parameters() if name.endswith("weight"))
         assert case.weights == weights and case.network in known
-        narrow = 39_300 if len(case.recipes) > 1 else weights
+        before = narrow_weights(widths_of(case)) if len(case.recipes) > 1 else weights
         amount = case.recipes[-1].amount
         assert isinstance(amount, Sparsity)
-        assert narrow - round(amount.share * narrow) == round(weights / case.compression)
-    # 10, 25 and 80 channels are left of 20, 50 and 500
-    assert 10 * 25 + 25 * 10 * 25 + 80 * 25 * 16 + 10 * 80 == 39_300
-    assert [round(n * (1 - FEWER[name])) for name, n in (("conv1", 20), ("conv2", 50), ("fc1", 500))] == [10, 25, 80]
+        assert before - round(amount.share * before) == round(weights / case.compression)
+
+
+def widths_of(case: Case) -> list[int]:
+    """Channels that the first recipe leaves in conv1, conv2 and fc1 of LeNet-5."""
+    amount = case.recipes[0].amount
+    assert isinstance(amount, PerLayer)
+    return [units - round(amount.shares[name] * units) for name, units in (("conv1", 20), ("conv2", 50), ("fc1", 500))]
+
+
+def test_a_narrow_network_has_so_many_weights():
+    assert narrow_weights((20, 50, 500)) == 430_500
+    assert narrow_weights((1, 1, 1)) == 25 + 25 + 16 + 10
 
 
 def test_the_report_has_the_mean_with_its_interval_beside_what_is_published():
@@ -129,9 +138,14 @@ def test_the_teacher_answers_once_and_its_answers_are_kept(
 
 def test_recipes_go_one_after_the_other_and_weights_are_counted_without_biases(train: TensorSplit):
     soft = TensorSplit(train.inputs, torch.full((64, 10), 0.1), literature.shades)
-    tuning = Tuning(1, "sgd", 0.01, 32)
+    tuning, shares = Tuning(1, "sgd", 0.01, 32), {"conv1": 0.5, "conv2": 0.5, "fc1": 0.84}
     recipes = (
-        Recipe("mnist_lenet_5", granularity=Channels(), amount=PerLayer(FEWER), tuning=tuning),
+        Recipe(
+            "mnist_lenet_5",
+            granularity=Channels(),
+            amount=PerLayer(shares),
+            tuning=tuning,
+        ),
         Recipe("mnist_lenet_5", amount=Sparsity(1 - 393 / 39_300), tuning=tuning),
     )
     case = Case("mnist_lenet_5", "LeNet5", 430_500, 430_500 / 393, 1.0, recipes)
