@@ -108,7 +108,7 @@ def chosen_seeds() -> tuple[int, ...]:
 def digits_of(example: ModuleType, keep: Path) -> Digits:
     """The splits of the example with a background of 0, and the teacher's answers from the folder or made now.
 
-    With a background below 0 weights of pixels that are never black all learn the same, and grow.
+    On a background of 0 the weights of pixels that are never anything else learn nothing.
     """
     train, validation, test = (replace(split, prepare=shades) for split in example.splits(example.data_file()))
     return Digits(pool(train, keep), validation, test)

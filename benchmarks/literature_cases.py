@@ -47,8 +47,8 @@ def _steps(epochs: int, batch: int) -> int:
 def _in_one_training(network: str, weights: int, left: int, epochs: int, batch: int, rate: float) -> Recipe:
     """Single weights by magnitude, on a cubic curve from the first twentieth of one training on to 60 % of it.
 
-    SGD and not AdamW, which lets weights of pixels that are seldom seen grow as large as all others: magnitude then
-    says little.
+    SGD and not AdamW: after AdamW the cut by magnitude left the last layer 71 of its 1 000 weights or fewer, after SGD
+    about 400 (LeNet-300-100, 100 times fewer weights, seed 0).
     """
     steps = _steps(epochs, batch)
     tuning = Tuning(epochs, "sgd", rate, batch, IMAGES, curve="cosine", warm_up=0.05, average=0.999)
@@ -69,7 +69,7 @@ def narrow_weights(widths: Sequence[int]) -> int:
 
 
 def _convolutional(compression: float, at_most: float, widths: Sequence[int], epochs: int, rate: float) -> Case:
-    """Channels first, in two epochs, down to `widths`: what is trained after that is a quarter of the work or less."""
+    """Channels first, in two epochs, down to `widths`: the training after it has a quarter of the MACs or less."""
     name, weights = "mnist_lenet_5", 430_500
     steps = _steps(2, 128)
     dense = {"conv1": 20, "conv2": 50, "fc1": 500}
