@@ -26,7 +26,7 @@ from pruning.level_search.joint_cuts import JointCuts, drafts_of, joint_cuts
 from pruning.level_search.latency.table import LatencyTable
 from pruning.level_search.latency.timed import of_table, timed
 from pruning.level_search.loss_estimate import LossEstimate
-from pruning.level_search.result import FrontPoint, Searched, keeps, undominated
+from pruning.level_search.result import FrontPoint, Searched, keeps, undominated, with_best
 from pruning.level_search.solver import smallest_in_steps
 from pruning.model.devices import default_device
 from pruning.recipe.compatibility import unmet_cost
@@ -236,7 +236,7 @@ class Search:
             goal=self.goal,
             recipe=self.cuts.recipe,
             phase=phase,
-            front=undominated([*estimated, *self.measured]),
+            front=with_best(undominated([*estimated, *self.measured]), best),
             best=best,
             met=best is not None and keeps(best, self.goal),
             evaluations=self.cuts.made,

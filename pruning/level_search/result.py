@@ -47,7 +47,7 @@ class Searched:
         goal: What it is for.
         recipe: Criterion, granularity, repair and seed of all cuts.
         phase: What it is doing, in words; empty once it is done.
-        front: Cost against loss, the cheapest first.
+        front: Cost against loss, the cheapest first; the best is among them.
         best: The measured point that fits the goal best; None before one was measured.
         met: Whether `best` keeps to the limits of the goal.
         evaluations: Networks that were cut, repaired and evaluated.
@@ -105,6 +105,16 @@ def undominated(points: Sequence[FrontPoint]) -> tuple[FrontPoint, ...]:
         if all(other.drop > point.drop for other in rivals):
             kept.append(point)
     return tuple(kept)
+
+
+def with_best(front: tuple[FrontPoint, ...], best: FrontPoint | None) -> tuple[FrontPoint, ...]:
+    """The front with the best point in it, which is chosen by its expected drop and may lose a little more by chance.
+
+    Whoever reads of it finds it in the drawing.
+    """
+    if best is None or best in front:
+        return front
+    return tuple(sorted((*front, best), key=lambda point: (point.cost, point.drop)))
 
 
 def nearest(found: Searched, goal: Goal) -> FrontPoint | None:

@@ -11,7 +11,7 @@ from pruning.granularities import Channels, Weights
 from pruning.level_search.engine import search
 from pruning.level_search.goal import Goal
 from pruning.level_search.joint_cuts import drafts_of, joint_cuts
-from pruning.level_search.result import FrontPoint, Searched, keeps, undominated
+from pruning.level_search.result import FrontPoint, Searched, keeps, undominated, with_best
 from pruning.model.preparation import open_model
 from pruning.recipe.recipe import Recipe, from_json, to_json
 from pruning.repair import Block, LeastSquares, NoRepair, OptimalBrain
@@ -89,6 +89,14 @@ def test_the_front_falls(halved):
     estimated = [point for point in front if point.provenance == "estimated"]
     assert len(estimated) > 2 and all(point.half_width > 0 for point in estimated if point.drop)
     assert [point.drop for point in estimated] == sorted((point.drop for point in estimated), reverse=True)
+
+
+def test_the_best_is_a_point_of_the_front(halved):
+    assert halved[0].best in halved[0].front
+    cheaper, best = FrontPoint({}, 0.4, 0.02, 0.0, "measured", 0.03), FrontPoint({}, 0.5, 0.021, 0.0, "measured", 0.02)
+    assert undominated([cheaper, best]) == (cheaper,)
+    assert with_best((cheaper,), best) == (cheaper, best)
+    assert with_best((best,), best) == (best,) and with_best((cheaper,), None) == (cheaper,)
 
 
 def test_with_a_limit_of_the_drop_the_cheapest_within_it_is_taken():
