@@ -67,5 +67,6 @@ def _repaired(event: Repaired) -> str:
     done = f"outputs were {before} of their variance from the dense network's and are {after}"
     if not event.helped:
         done = f"it did not help (from {before} of the outputs' variance to {after}), the network is as the cut left it"
-    stay = f"; {len(event.left)} layers were left as they are" if event.left else ""
+    left = f"{len(event.left)} layers were left as they are" if len(event.left) > 1 else "a layer was left as it is"
+    stay = f"; {left}" if event.left else ""
     return f"round {event.round + 1}, repair {event.repair}: {done}{stay} ({duration(event.seconds)})"
