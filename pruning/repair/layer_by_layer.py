@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -42,7 +42,7 @@ class Sight:
         inputs: float32 [groups, rows, in / groups x kernel], one group where it is no convolution in groups.
         outputs: In the dense network, float32 [groups, rows, out / groups].
         before: What it read in the dense network, if that was asked for.
-        dense: The product in the dense network.
+        dense: The product in the dense network, without what it read.
     """
 
     name: str
@@ -120,7 +120,8 @@ class _Noted:
         lots = torch.Generator().manual_seed(self.seed + zlib.crc32(str(product.key).encode()))
         chosen = torch.randperm(rows, generator=lots)[:ROWS].sort().values.to(output.device)
         read = product.read(chosen, places) if self.and_before else None
-        self.seen[product.key] = _Seen(product, places, rows, chosen, product.given(output, chosen), read)
+        light = replace(product, inputs=product.inputs[:0].clone())  # or all activations of the network would be kept
+        self.seen[product.key] = _Seen(light, places, rows, chosen, product.given(output, chosen), read)
 
 
 class _Mending:

@@ -218,6 +218,17 @@ def test_an_expert_that_reads_other_inputs_than_before_says_so():
     assert walk(Cut(model, dense, {}), torch.randn(40, 6), 0, lambda _: "") == {"experts": OTHERS}
 
 
+def test_what_the_dense_network_read_is_not_kept():
+    model = seeded(NETWORKS["conv"][0])
+    dense, kept = copy.deepcopy(model), list[int]()
+    inputs = torch.randn(6, *NETWORKS["conv"][1])
+    model.get_submodule(order_of(dense, inputs)[0]).weight.data.flatten()[0] = 0
+    walk(
+        Cut(model, dense, {}), inputs, 0, lambda sight: kept.append(sight.dense.inputs.untyped_storage().nbytes()) or ""
+    )
+    assert kept and not any(kept)
+
+
 def test_samples_are_as_many_as_fit():
     model = nn.Sequential(nn.Linear(4, 100), nn.Linear(100, 2))
     assert samples_that_fit(model, torch.zeros(1, 4), 50) == 50
