@@ -76,18 +76,19 @@ def _score(model: ModelView, now: CutPreview, recipe: Recipe) -> None:
     With a repair the repaired network's score stands beside it, as soon as the cut stays the same for a moment.
     """
     place = st.empty()
-    with place:
+    with place.container():
         waiting = _("evaluating the first samples")
         strip.show(_tiles(model, now, recipe, None, waiting))
+        _said_of_repair(model, recipe)
     try:
         first = ask(estimate, recipe, FIRST_S)
     except PruningError as error:
         st.error(str(error))
         return
     if _complete(first, recipe):
-        with place:
+        with place.container():
             strip.show(_tiles(model, now, recipe, first))
-        _said_of_repair(model, recipe)
+            _said_of_repair(model, recipe)
         open_elsewhere(recipe.workload)  # not before: it would take the first measurement's time
         return
     with place.container():
@@ -111,9 +112,12 @@ def _complete(outcome: AccuracyPreview, recipe: Recipe) -> bool:
 
 
 def _said_of_repair(model: ModelView, recipe: Recipe) -> None:
-    """What a repair left as it was, and whether it does without training. One line, whatever it says."""
+    """What a repair left as it was, and whether it does without training. A line from the start, so that nothing moves."""
+    if isinstance(recipe.repair, NoRepair):
+        return
     outcome = known_repair(recipe).outcome
-    if outcome is None or isinstance(recipe.repair, NoRepair):
+    if outcome is None or not outcome.estimate.measured:
+        st.caption("\u00a0")
         return
     metric, words = model.metric, ""
     if outcome.helped and metric.drop(outcome.estimate.change) <= metric.tolerance(model.score):
@@ -140,6 +144,7 @@ def _sharpen(model: ModelView, now: CutPreview, recipe: Recipe, first: AccuracyP
     if started:
         ask_more(recipe)
     strip.show(_tiles(model, now, recipe, outcome))
+    _said_of_repair(model, recipe)
     if _complete(outcome, recipe):
         state.measuring = None
         st.rerun()
