@@ -5,7 +5,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from pruning.errors import PruningError, RecipeError, SurgeryError
 from pruning.interactive.queries import estimate, look, open_workload
-from pruning.interactive.responses import AccuracyPreview, CutPreview, ModelView
+from pruning.interactive.responses import AccuracyPreview, CutPreview, ModelView, RepairPreview
 from pruning.recipe.recipe import Recipe
 from pruning.repair import NoRepair
 from pruning.reporting.formatting import limit_text
@@ -116,9 +116,12 @@ def _said_of_repair(model: ModelView, recipe: Recipe) -> None:
     if isinstance(recipe.repair, NoRepair):
         return
     outcome = known_repair(recipe).outcome
-    if outcome is None or not outcome.estimate.measured:
-        st.caption("\u00a0")
-        return
+    words = "" if outcome is None or not outcome.estimate.measured else _about_repair(model, recipe, outcome)
+    st.caption(words or "\u00a0")
+
+
+def _about_repair(model: ModelView, recipe: Recipe, outcome: RepairPreview) -> str:
+    """In words; empty where there is nothing to say."""
     metric, words = model.metric, ""
     if outcome.helped and metric.drop(outcome.estimate.change) <= metric.tolerance(model.score):
         words = _(
@@ -129,7 +132,7 @@ def _said_of_repair(model: ModelView, recipe: Recipe) -> None:
         left = _("Not repaired: {layer}: {why}").format(layer=name or recipe.workload, why=why)
         more = _(" (and {n} others)").format(n=len(outcome.left) - 1) if len(outcome.left) > 1 else ""
         words = f"{words} {left}{more}".strip()
-    st.caption(words or "\u00a0")
+    return words
 
 
 def _sharpen(model: ModelView, now: CutPreview, recipe: Recipe, first: AccuracyPreview) -> None:
