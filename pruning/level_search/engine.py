@@ -37,6 +37,8 @@ from pruning.workload import Workload, metric_of
 SECONDS = 150.0
 DRAFTS, FINALS = 6, 3
 """Cuts that are measured together in haste, and as the recipe says."""
+MOST_DRAFTS, EARLY = 16, 0.2
+"""Where a fifth of the time is not over: of a small network more is asked."""
 MOST_FINALS, MOST_LIMITS = 9, 30
 """Where none keeps to the limit of the drop; and how often the limit is set anew, which often leads to the same cut."""
 POINTS = 12
@@ -100,7 +102,9 @@ class Search:
     def together(self) -> Progress:
         """Measure cuts of all groups in haste and let the table learn from them."""
         self._draw_front()
-        for turn in range(DRAFTS):
+        for turn in range(MOST_DRAFTS):
+            if turn >= DRAFTS and self._passed(EARLY):
+                break
             pruned = self._new_cut(turn)
             if pruned is None or self._passed(0.75):
                 break

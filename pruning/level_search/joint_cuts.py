@@ -1,5 +1,6 @@
 """Cuts of several groups together: made, repaired, and measured."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -24,6 +25,8 @@ from pruning.selection.amounts import Measure, PerLayer
 from pruning.selection.scopes import WithinLayer
 from pruning.workload import Workload
 
+MORE_SAMPLES, MORE_S = 20_000, 0.3
+"""Training samples that cuts are compared on beside those for validation: at most so many, and so many seconds of them."""
 DRAFT_SAMPLES = 256
 """Inputs that a repair looks at while the search compares cuts, where there is no time for more."""
 
@@ -99,8 +102,12 @@ def joint_cuts(workload: Workload, recipe: Recipe, device: torch.device) -> Join
     within = replace(recipe, scope=WithinLayer(), amount=apart)
     ranked = rank_units(within, groups, scores, cost_model(dense, workload.example.to(device)))
     validation = Evaluator(workload.validation, workload.task, device)
-    moved = disturbance_of(dense, validation)
-    return JointCuts(workload, recipe, device, dense, ranked, validation, moved, validation.score(dense))
+    begun = time.perf_counter()
+    score = validation.score(dense)
+    a_second = len(validation) / max(time.perf_counter() - begun, 1e-6)
+    more = min(MORE_SAMPLES, len(workload.train), int(MORE_S * a_second))
+    moved = disturbance_of(dense, validation, workload.train, more)
+    return JointCuts(workload, recipe, device, dense, ranked, validation, moved, score)
 
 
 def drafts_of(repair: Repair) -> tuple[Repair, Repair]:

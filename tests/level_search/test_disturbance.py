@@ -65,6 +65,24 @@ def test_without_classes_outputs_count_as_a_share_of_their_variance(monkeypatch)
     assert looked_at.costs == pytest.approx(0.1)  # a tenth of the variance for a small change of 0.01
 
 
+def test_training_samples_are_looked_at_too_and_need_no_labels(monkeypatch):
+    """Margins of the validation samples are 2, 0.5 and 8, of the others 1 and 4; the wrong labels change nothing."""
+    more = TensorSplit(torch.tensor([[1.0, 0.0, 0.0], [0.0, 4.0, 0.0]]), torch.tensor([2, 2]))
+    looked_at = disturbance_of(Scaled(1.0), evaluator(), more, 2)
+    assert sorted(looked_at.wanted.tolist()) == [0.5, 1.0, 2.0, 4.0, 8.0]
+    assert looked_at.of(Scaled(1.5)) == pytest.approx(0.25)
+    assert len(disturbance_of(Scaled(1.0), evaluator(), more, 1).wanted) == 4
+
+
+@given(st.permutations(range(5)))
+def test_samples_of_two_splits_come_in_the_order_in_which_they_are_asked_for(order):
+    first, second = (TensorSplit(torch.arange(3.0) + at, torch.arange(3) + at) for at in (0, 3))
+    both = module.MoreSamples(first, second, torch.tensor([2, 0]))
+    inputs, targets = both.batch(torch.tensor(order), CPU)
+    assert inputs.tolist() == targets.tolist() == [[0, 1, 2, 5, 3][place] for place in order]
+    assert len(both) == 5
+
+
 def test_the_same_network_disturbs_nothing():
     assert disturbance_of(Scaled(1.0), evaluator()).of(Scaled(1.0)) == 0.0
 
