@@ -93,6 +93,6 @@ CASES = (
     _mlp(56, 1.70, epochs=50),
     _mlp(68, 1.80, epochs=50),
     _mlp(100, 2.10, epochs=80),
-    _convolutional(108, 0.75, widths=(8, 20, 60), epochs=30, rate=0.15),
+    _convolutional(108, 0.75, widths=(10, 25, 80), epochs=40, rate=0.1),
     _convolutional(280, 0.80, widths=(10, 25, 80), epochs=30, rate=0.1),
 )
