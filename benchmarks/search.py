@@ -1,6 +1,6 @@
 """Which sparsity each layer gets: the search beside six other ways, all with the same repair and no training.
 
-Then the search by itself: with little lost, with a training after it, and for a network that is faster.
+Then the search by itself: with little lost, and with a training after it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from benchmarks.report import Report, Target
 from pruning.api.progress import last_value
 from pruning.criteria import CRITERIA
 from pruning.errors import RecipeError
-from pruning.evaluation.accuracy import latency_ms
 from pruning.granularities import Channels, Granularity, Weights
 from pruning.level_search.engine import search
 from pruning.level_search.goal import Goal
@@ -67,8 +66,6 @@ DEEPER = Case("fashion_resnet", "taylor", Channels(), "macs", 0.6)
 SHORT_S = 60.0
 """Of the search before a training: both together take three minutes at most."""
 TAUGHT = Tuning(3, "adamw", 0.001)
-SPEEDS = ((64, 0.6), (64, 0.5), (1, 0.8))
-"""Batch, and the share of the dense network's time that is asked for."""
 RIVALS = ("uniform", "global magnitude", "ERK", "LAMP", "random search", "Optuna TPE")
 
 
@@ -95,10 +92,6 @@ def measure() -> Report:
     of_drop = "fashion_resnet, 40 % fewer MACs, with tuning: points of the test score lost, mean of three seeds"
     figures |= {of_drop: mean(drops), "the longest search with its tuning (s)": took}
     targets |= {of_drop: Target(at_most=0.3), "the longest search with its tuning (s)": Target(at_most=180)}
-    for batch, asked in SPEEDS:
-        name = f"fashion_resnet, batch {batch}, {asked:g} of the time asked: time left"
-        figures[name] = _sped_up(batch, asked)
-        targets[name] = Target(at_most=1.1 * asked)
     return Report(figures, targets, rows)
 
 
@@ -128,9 +121,9 @@ def _compared(case: Case, seed: int) -> tuple[Mapping[str, float], float, int]:
     return scores, seconds, count
 
 
-def _searched(recipe: Recipe, goal: Goal, batch: int = 1, longest_s: float = LONGEST_S) -> tuple[Searched, float]:
+def _searched(recipe: Recipe, goal: Goal, longest_s: float = LONGEST_S) -> tuple[Searched, float]:
     begun = time.perf_counter()
-    making = search(MODELS[recipe.workload](), recipe, goal, longest_s, CPU, batch)
+    making = search(MODELS[recipe.workload](), recipe, goal, longest_s, CPU)
     while True:
         try:
             next(making)
@@ -271,19 +264,6 @@ def _tuned() -> tuple[list[float], float]:
         left = stages["tuned"].macs / stages["dense"].macs
         _tell(f"40 % fewer MACs, tuned, seed {seed}: {left:.4f} left, {drops[-1]:.2f} points lost, {seconds:.0f} s")
     return drops, longest
-
-
-def _sped_up(batch: int, asked: float) -> float:
-    """The share of the time that is left where so much was asked for, measured anew."""
-    recipe = SHALLOW.recipe(0, LeastSquares())
-    found, _ = _searched(recipe, Goal("latency", budget=asked), batch)
-    cuts = joint_cuts(MODELS[SHALLOW.network](), recipe, CPU)
-    assert found.best is not None
-    inputs = cuts.validation.batch(torch.arange(batch))[0]
-    pruned = {name: round(share * cuts.units[name]) for name, share in found.best.shares.items()}
-    left = latency_ms(cuts.smaller(pruned), inputs) / latency_ms(cuts.dense, inputs)
-    _tell(f"batch {batch}, {asked:g} of the time asked: {left:.3f} left")
-    return left
 
 
 def _tell(line: str) -> None:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from pruning.evaluation import accuracy
-from pruning.evaluation.accuracy import latency_ms
+from pruning.evaluation.accuracy import latency_ms, time_left
 
 
 @pytest.fixture
@@ -68,3 +68,26 @@ def test_the_fastest_pass_after_the_warm_up_counts(monkeypatch):
     monkeypatch.setattr(accuracy, "TIMED", 25)
     assert latency_ms(CountsThreads(), torch.zeros(1, 4)) == pytest.approx(3.0)
     assert next(clock, None) is None  # 5 and 25 passes, and no more
+
+
+def test_two_networks_take_turns_and_the_median_of_their_ratios_counts(monkeypatch):
+    """The smaller takes 1 ms, the dense one 2 ms; then the machine slows down for both, and stops once for one."""
+    now = 0.0
+
+    class Takes(nn.Module):
+        def __init__(self, seconds: float) -> None:
+            super().__init__()
+            self.seconds, self.passes = seconds, 0
+
+        def forward(self, inputs: Tensor) -> Tensor:
+            nonlocal now
+            slow = 3.0 if self.passes >= 20 else 1.0
+            stopped = 100.0 if self.passes == 12 and self.seconds == 0.001 else 1.0
+            now += self.seconds * slow * stopped
+            self.passes += 1
+            return inputs
+
+    monkeypatch.setattr(accuracy.time, "perf_counter", lambda: now)
+    smaller, dense = Takes(0.001), Takes(0.002)
+    assert time_left(smaller, dense, torch.zeros(1, 4)) == pytest.approx(0.5)
+    assert smaller.passes == dense.passes == 40

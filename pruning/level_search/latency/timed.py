@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from pruning.errors import PruningError, RecipeError
-from pruning.evaluation.accuracy import latency_ms
+from pruning.evaluation.accuracy import time_left
 from pruning.level_search.additive import Additive, Levels
 from pruning.level_search.joint_cuts import JointCuts
 from pruning.level_search.latency.measurement import grain, inputs_of, measured_table
@@ -51,7 +51,7 @@ class Timed:
     def seen(self, pruned: Mapping[str, int], model: nn.Module) -> float:
         if not self.here:
             return self.foreseen(pruned)
-        took = latency_ms(model, self.inputs) / latency_ms(self.cuts.dense, self.inputs)
+        took = time_left(model, self.cuts.dense, self.inputs)
         self.ratio = took / (self.latencies.milliseconds(pruned) / self.dense)
         return took
 
