@@ -105,6 +105,11 @@ def search(session: PreviewSession, recipe: Recipe, goal: Goal, batch: int, seco
     return session.searching(recipe, goal, batch).advance(seconds)
 
 
+def verify(session: PreviewSession, recipe: Recipe, goal: Goal, batch: int, shares: Mapping[str, float]) -> Searched:
+    """The search that is over, with one more cut measured: that of these shares."""
+    return session.searching(recipe, goal, batch).verify(shares)
+
+
 def effort(session: PreviewSession, recipe: Recipe) -> Effort:
     """What scoring the recipe's units took the first time; scores them if that has not been done."""
     return session.scored(recipe.workload, recipe.criterion, recipe.granularity, recipe.seed)[2]

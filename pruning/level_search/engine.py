@@ -148,6 +148,10 @@ class Search:
             if new:
                 yield self.state("evaluating the best")
 
+    def measure(self, shares: Mapping[str, float]) -> None:
+        """Make a cut of these shares, repair it as the recipe says, and evaluate it on all validation samples."""
+        self._measure({name: round(shares[name] * units) for name, units in self.cuts.units.items()})
+
     # --- single steps
 
     def _limit(self, low: float, high: float) -> float:
@@ -230,10 +234,12 @@ class Search:
         return time.monotonic() > self.began + share * (self.ends - self.began)
 
     def state(self, phase: str) -> Searched:
-        """What is known now."""
+        """What is known now. What a cut was estimated to lose is not said any more once it is measured."""
+        known = [point.shares for point in self.measured]
         estimated = [
-            FrontPoint(self.cuts.shares(pruned), cost, *self.loss.drop(lost), "estimated", lost)
+            FrontPoint(shares, cost, *self.loss.drop(lost), "estimated", lost)
             for pruned, cost, lost in self._estimated
+            if (shares := self.cuts.shares(pruned)) not in known
         ]
         best = self._best()
         return Searched(
@@ -289,6 +295,20 @@ def search(
     Raises:
         RecipeError: The goal cannot be met with this granularity, or at all.
     """
+    found = yield from steps(workload, recipe, goal, seconds, device, batch, latencies)
+    return found.state("")
+
+
+def steps(
+    workload: Workload,
+    recipe: Recipe,
+    goal: Goal,
+    seconds: float = SECONDS,
+    device: torch.device | None = None,
+    batch: int = 1,
+    latencies: LatencyTable | None = None,
+) -> Generator[Searched, None, Search]:
+    """As `search`, and returns the search itself, which can measure further cuts."""
     if sentence := unmet_cost(goal.cost, recipe.granularity):
         raise RecipeError(sentence)
     began = time.monotonic()
@@ -305,7 +325,7 @@ def search(
     yield from found.alone()
     yield from found.together()
     yield from found.verified()
-    return found.state("")
+    return found
 
 
 def _timing(cuts: JointCuts, goal: Goal, batch: int, began: float) -> Generator[Searched, None, Costing]:

@@ -26,7 +26,7 @@ from pruning.selection.scopes import WithinLayer
 from pruning.workload import Workload
 
 MORE_SAMPLES, MORE_S = 20_000, 0.3
-"""Training samples that cuts are compared on beside those for validation: at most so many, and so many seconds of them."""
+"""Training samples that cuts are compared on too, without labels: at most so many, and so many seconds of them."""
 DRAFT_SAMPLES = 256
 """Inputs that a repair looks at while the search compares cuts, where there is no time for more."""
 

@@ -1,9 +1,10 @@
 """A search that is carried on a little at a time, for a page that asks again and again."""
 
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 
+from pruning.level_search.engine import Search
 from pruning.level_search.result import Searched
 
 MOST_BYTES = 512 * 2**20
@@ -11,9 +12,10 @@ MOST_BYTES = 512 * 2**20
 
 @dataclass(eq=False)
 class OngoingSearch:
-    """`steps` is what `search` gives. After an error it is over, and raises the same again."""
+    """`steps` is what `engine.steps` gives. After an error it is over, and raises the same again."""
 
-    steps: Generator[Searched, None, Searched]
+    steps: Generator[Searched, None, Search]
+    _search: Search | None = field(init=False, default=None)
     _found: Searched | None = field(init=False, default=None)
     _failed: Exception | None = field(init=False, default=None)
 
@@ -31,7 +33,8 @@ class OngoingSearch:
             try:
                 self._found = next(self.steps)
             except StopIteration as end:
-                self._found = end.value
+                self._search = end.value
+                self._found = end.value.state("")
             except Exception as error:
                 self._failed = error
                 raise
@@ -39,3 +42,11 @@ class OngoingSearch:
                 break
         assert self._found is not None
         return self._found
+
+    def verify(self, shares: Mapping[str, float]) -> Searched:
+        """Measure one more cut once the search is over: what a page had only an estimate of."""
+        found = self.advance(0.0)
+        if self._search is not None and all(point.shares != shares for point in self._search.measured):
+            self._search.measure(shares)
+            self._found = found = self._search.state("")
+        return found

@@ -117,6 +117,14 @@ def with_best(front: tuple[FrontPoint, ...], best: FrontPoint | None) -> tuple[F
     return tuple(sorted((*front, best), key=lambda point: (point.cost, point.drop)))
 
 
+def to_verify(found: Searched, goal: Goal) -> FrontPoint | None:
+    """The point that answers another goal of the same cost, where it is only estimated; None where nothing is to do."""
+    if not found.done or goal.cost != found.goal.cost:
+        return None
+    point = nearest(found, goal)
+    return point if point is not None and point.provenance == "estimated" else None
+
+
 def nearest(found: Searched, goal: Goal) -> FrontPoint | None:
     """The point of the front that answers another goal of the same cost: at once, and perhaps only estimated.
 

@@ -8,9 +8,10 @@ from pruning.criteria import Magnitude
 from pruning.errors import RecipeError
 from pruning.evaluation.accuracy import Evaluator
 from pruning.granularities import Channels, Weights
-from pruning.level_search.engine import search
+from pruning.level_search.engine import search, steps
 from pruning.level_search.goal import Goal
 from pruning.level_search.joint_cuts import drafts_of, joint_cuts
+from pruning.level_search.ongoing import OngoingSearch
 from pruning.level_search.result import FrontPoint, Searched, keeps, undominated, with_best
 from pruning.model.preparation import open_model
 from pruning.recipe.recipe import Recipe, from_json, to_json
@@ -32,11 +33,11 @@ def recipe_of(name: str, weights: bool = False, **more: object) -> Recipe:
 def found(
     name: str, goal: Goal, recipe: Recipe | None = None, seconds: float = 60.0
 ) -> tuple[Searched, list[Searched]]:
-    steps = search(taught(name), recipe or recipe_of(name), goal, seconds, CPU)
+    making = search(taught(name), recipe or recipe_of(name), goal, seconds, CPU)
     seen: list[Searched] = []
     while True:
         try:
-            seen.append(next(steps))
+            seen.append(next(making))
         except StopIteration as end:
             return end.value, seen
 
@@ -161,6 +162,16 @@ def test_a_measured_point_pushes_out_a_worse_estimate_and_no_estimate_a_measured
     cheap, estimate, worse = point(0.4, 0.02, True), point(0.5, 0.01, False), point(0.6, 0.03, True)
     assert undominated([worse, point(0.5, 0.03, False), estimate, cheap]) == (cheap, estimate)
     assert undominated([point(0.3, 0.001, False), cheap]) == (point(0.3, 0.001, False), cheap)
+
+
+def test_a_page_has_an_estimated_cut_measured_and_once():
+    search = OngoingSearch(steps(taught("residual"), recipe_of("residual"), Goal("macs", budget=0.5), 60.0, CPU))
+    last = search.advance(1e9)
+    point = next(each for each in last.front if each.provenance == "estimated")
+    after = search.verify(dict(point.shares))
+    assert after.evaluations == last.evaluations + 1
+    assert all(each.provenance == "measured" for each in after.front if each.shares == point.shares)
+    assert search.verify(dict(point.shares)) == after == search.advance(0.0)
 
 
 def test_drafts_train_nothing_and_look_at_fewer_samples():

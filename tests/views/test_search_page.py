@@ -7,7 +7,7 @@ from streamlit.testing.v1 import AppTest
 
 from pruning.granularities import Channels, Weights
 from pruning.level_search.goal import Goal
-from pruning.level_search.result import FrontPoint, Searched, nearest
+from pruning.level_search.result import FrontPoint, Searched, nearest, to_verify
 from pruning.recipe.recipe import Recipe
 from pruning.repair import LeastSquares, NoRepair
 from tests.views.conftest import InProcess
@@ -61,6 +61,28 @@ def test_another_limit_is_answered_at_once_from_the_front() -> None:
     assert nearest(FOUND, Goal("macs", None, 0.05)) == FRONT[0]
     assert nearest(FOUND, Goal("macs", 0.9)) == FRONT[2]
     assert nearest(FOUND, Goal("macs", 0.3)) is None
+
+
+def test_limits_at_an_estimated_cut_have_it_measured(page: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = replace(FRONT[0], provenance="measured", half_width=0.0, drop=0.031)
+    asked: list[object] = []
+    monkeypatch.setattr(
+        "pruning.interactive.queries.verify",
+        lambda lab, recipe, goal, batch, shares: asked.append(shares) or replace(FOUND, front=(measured, *FRONT[1:])),
+    )
+    shown(page, left=0.45, lost=5.0)
+    words = [each.value.replace("\u202f", " ") for each in page.caption]
+    assert asked == [{"conv1": 0.5}]
+    assert any("With the limits above: 40.0 % of the MACs left, −3.10 points (measured)" in text for text in words)
+    page.run()
+    assert len(asked) == 1 and not page.exception
+
+
+def test_what_is_to_be_verified_is_estimated_and_of_a_search_that_is_over() -> None:
+    assert to_verify(FOUND, Goal("macs", 0.9)) == FRONT[2]
+    assert to_verify(FOUND, Goal("macs", 0.6, 0.02)) is None  # measured
+    assert to_verify(FOUND, Goal("parameters", 0.9)) is None
+    assert to_verify(replace(FOUND, phase="each group alone"), Goal("macs", 0.9)) is None
 
 
 def test_half_as_slow_takes_units_that_can_be_removed(page: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:

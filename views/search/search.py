@@ -7,10 +7,10 @@ import streamlit as st
 from pruning.criteria import Taylor
 from pruning.errors import PruningError
 from pruning.granularities import Channels
-from pruning.interactive.queries import open_workload, search
+from pruning.interactive.queries import open_workload, search, verify
 from pruning.interactive.responses import ModelView
 from pruning.level_search.goal import COSTS, Goal
-from pruning.level_search.result import FrontPoint, Searched, nearest
+from pruning.level_search.result import FrontPoint, Searched, nearest, to_verify
 from pruning.recipe.recipe import Recipe
 from pruning.repair import LeastSquares, NoRepair
 from pruning.reporting.formatting import bare_width, change_text, count, duration, percent, score_text
@@ -19,7 +19,7 @@ from views.search.state import BATCHES, Asked, search_state
 from views.shared import recipe_sidebar
 from views.shared.language import _
 from views.shared.pages import LAB
-from views.shared.server import ask, share_out
+from views.shared.server import ask, backend, share_out
 
 POLL_S = 0.5
 STEP_S = 0.4  # how long one poll lets the worker go on
@@ -44,7 +44,7 @@ def page() -> None:
     goal = _controls(model, choice.recipe)
     state = search_state()
     leaving = state.leaving != "no"
-    polling = state.going_on and not leaving
+    polling = (state.going_on or _verifies(goal)) and not leaving
     st.fragment(_sharpen, run_every=POLL_S if polling else None, key="search")(model, goal, polling, leaving)
     if leaving:
         st.fragment(_leave, run_every=LEAVE_S, key="search_leave")()
@@ -96,8 +96,32 @@ def _fast(recipe: Recipe) -> Recipe:
     return Recipe(recipe.workload, Taylor(), Channels(), tuning=recipe.tuning, schedule=recipe.schedule, seed=recipe.seed, repair=repair)  # fmt: skip
 
 
+def _verifies(goal: Goal) -> bool:
+    """Whether the limits stand at a cut that is only estimated: it is measured, and nobody waits for that."""
+    state = search_state()
+    if state.found is None or state.asked is None or state.problem or state.stopped:
+        return False
+    return state.verifying is not None or to_verify(state.found, goal) is not None
+
+
+def _verify(goal: Goal) -> None:
+    """Ask a worker for the cut at the limits, or take its answer."""
+    state = search_state()
+    if state.verifying is not None and state.verifying.done():
+        answer, state.verifying = state.verifying, None
+        try:
+            state.found = answer.result()
+        except PruningError as error:
+            state.problem = str(error)
+    elif state.verifying is None and state.found is not None and state.asked is not None:
+        point, asked = to_verify(state.found, goal), state.asked
+        if point is not None:
+            [state.verifying] = backend().fan_out(verify, [(asked.recipe, asked.goal, asked.batch, dict(point.shares))])
+
+
 def _begin(recipe: Recipe, goal: Goal, batch: int) -> None:
     state = search_state()
+    state.verifying = None
     state.asked, state.found, state.problem, state.stopped = Asked(recipe, goal, batch), None, "", False
 
 
@@ -115,6 +139,8 @@ def _sharpen(model: ModelView, goal: Goal, polling: bool, leaving: bool) -> None
             [state.found] = share_out(search, [(state.asked.recipe, state.asked.goal, state.asked.batch, STEP_S)])
         except PruningError as error:
             state.problem = str(error)
+    elif polling:
+        _verify(goal)
     if state.problem:
         st.error(state.problem)
     elif state.asked is None:
@@ -123,7 +149,7 @@ def _sharpen(model: ModelView, goal: Goal, polling: bool, leaving: bool) -> None
         st.progress(0.0, _("scoring units"))
     else:
         _show(model, state.found, goal)
-    if polling != (state.going_on and state.leaving == "no"):
+    if polling != ((state.going_on or _verifies(goal)) and state.leaving == "no"):
         st.rerun()
 
 
@@ -136,7 +162,8 @@ def _show(model: ModelView, found: Searched, goal: Goal) -> None:
         return
     point = None if goal.cost != found.goal.cost else nearest(found, goal)
     if point is not None and point != found.best:
-        st.caption(_("With the limits above: {sentence}").format(sentence=_sentence(found, point)))
+        measuring = _("; it is being measured") if search_state().verifying is not None else ""
+        st.caption(_("With the limits above: {sentence}{measuring}").format(sentence=_sentence(found, point), measuring=measuring))  # fmt: skip
     chosen = st.plotly_chart(
         front_figure(found), key=f"search_front_{found.evaluations if not found.done else 'done'}", width="stretch", on_select="rerun", selection_mode="points",
         config={"displayModeBar": False}, alt=_("score over what is left of the cost: the points are in the list below"),

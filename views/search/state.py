@@ -1,5 +1,6 @@
 """What the page Search remembers from one run of its script to the next."""
 
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Literal
 
@@ -33,6 +34,8 @@ class SearchState:
     found: Searched | None = None
     problem: str = ""
     stopped: bool = False
+    verifying: "Future[Searched] | None" = None
+    """A cut that was estimated and is measured now, for the limits were moved to it."""
     leaving: Literal["no", "asked", "drawn"] = "no"
     """Whether a point was loaded into the Lab, where the page goes once it was drawn without polls."""
 
