@@ -23,6 +23,7 @@ FLOORS = (
     ("pipeline", "sweeps"),
     ("layer_sensitivity",),
     ("level_search",),
+    ("halving",),
     ("interactive",),
     ("reporting",),
     ("exporters",),

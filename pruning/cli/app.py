@@ -192,6 +192,29 @@ def make_app(catalogue: "Callable[[], Catalogue]", start_page: Callable[[int, bo
             sweep(catalogue(), grid, out.resolve(), workload, queue, results, as_json)
 
     @app.command()
+    def halve(
+        grid: Annotated[Path, typer.Argument(metavar="GRID.json", help="As `grid` prints it.")],
+        out: Annotated[Path, typer.Option(help="Folder for the ranking (JSON) and the best recipe.")],
+        minutes: Annotated[float, typer.Option(min=0.1, help="How long it may take.")] = 15.0,
+        cost: Annotated[str, typer.Option(help="parameters, bytes or macs.")] = "parameters",
+        budget: Annotated[
+            float | None, typer.Option(help="How much of the cost may be left: the best score within it wins.")
+        ] = None,
+        max_drop: Annotated[
+            float | None,
+            typer.Option(help="Points that may be lost: what saves most wins. Another score counts in its own unit."),
+        ] = None,
+        rungs: Annotated[int, typer.Option(min=1, max=6, help="Lengths of training, each three times the last.")] = 3,
+        workload: Annotated[str | None, typer.Option(help="FILE.py:NAME: your own model and data.")] = None,
+        as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON in the last line.")] = False,
+    ) -> None:
+        """Find a grid's best setting: all train a little, the best third goes on. The same command goes on."""
+        with sentences():
+            from pruning.cli.halving import halve
+
+            halve(catalogue(), grid, out.resolve(), workload, minutes, (cost, budget, max_drop), rungs, as_json)
+
+    @app.command()
     def search(
         model: Model,
         out: Annotated[Path, typer.Option(help="Folder for the front (JSON) and the recipe that was found.")],

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
 from pruning.execution.store.store import Store
 
 if TYPE_CHECKING:
+    from pruning.halving.halving import Halving
     from pruning.interactive.session import PreviewSession
     from pruning.recipe.recipe import Recipe
     from pruning.sweeps.grid import Grid
@@ -52,6 +53,17 @@ class Backend(Protocol):
 
         They start in turns with other sessions' runs, after the session's own single runs.
         """
+        ...
+
+    def start_halving(self, halving: "Halving", session: str, seconds: float) -> str:
+        """Look for the best setting of a grid for so long from now, and return the halving's name.
+
+        One that was stopped, or whose time was over, goes on where it was. JobError where Optuna is not installed.
+        """
+        ...
+
+    def stop_halving(self, name: str) -> None:
+        """End a halving and what it has running; what is over is kept."""
         ...
 
     def cancel(self, run: str) -> None:

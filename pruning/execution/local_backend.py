@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from pruning.errors import JobError
 from pruning.execution.call_queue import CallQueue
+from pruning.execution.halving_driver import HalvingDriver
 from pruning.execution.ipc import WorkerKind, WorkerListener
 from pruning.execution.settings import Limits
 from pruning.execution.store.run_folders import discard_checkpoints
@@ -18,6 +19,7 @@ from pruning.execution.store.store import Store
 from pruning.execution.supervisor import WorkerOwner, WorkerProcess, WorkerSlot, shorten_log
 
 if TYPE_CHECKING:
+    from pruning.halving.halving import Halving
     from pruning.interactive.session import PreviewSession
     from pruning.recipe.recipe import Recipe
     from pruning.sweeps.grid import Grid
@@ -55,6 +57,7 @@ class SupervisedBackend:
         self._runners = [
             make_slot("runs", self._runs) for _ in range(store.limits.run_workers if runners is None else runners)
         ]
+        self._halvings = HalvingDriver(store, self._started, self.end, max(len(self._runners), 1))
         self._closed = threading.Event()
         self._answered = False
         for slot in self._interactive[:1]:
@@ -111,6 +114,21 @@ class SupervisedBackend:
         self._start_runners()
         return runs
 
+    def start_halving(self, halving: "Halving", session: str, seconds: float) -> str:
+        """Look for the best setting of a grid for so long from now, and return the halving's name."""
+        from pruning.halving.contest import require_optuna
+        from pruning.halving.halving import halving_to_json
+
+        self._require_open()
+        require_optuna()
+        self.store.halvings.open(halving.name, halving_to_json(halving), session, seconds)
+        self._start_runners()
+        return halving.name
+
+    def stop_halving(self, name: str) -> None:
+        """End a halving and what it has running; what is over is kept."""
+        self._halvings.stop(name)
+
     def cancel(self, run: str) -> None:
         """Ask for the run to end early; a queued run ends at once.
 
@@ -138,6 +156,7 @@ class SupervisedBackend:
         self._calls.close()
         for slot in (*self._interactive, *self._runners):
             slot.close()
+        self._halvings.close()
         self.store.close()
 
     def _require_open(self) -> None:
@@ -150,6 +169,11 @@ class SupervisedBackend:
             for slot in self._sharing:
                 slot.start()
             self._start_runners()
+
+    def _started(self, run: str) -> None:
+        """A halving has queued a run."""
+        self._runs.queued(run)
+        self._start_runners()
 
     def _start_runners(self) -> None:
         for slot in self._runners:
@@ -169,6 +193,7 @@ class SupervisedBackend:
                 if self.store.release_expired(alive) or left:
                     self._start_runners()
                 left = False
+                self._halvings.look()
             except JobError:
                 log.exception("the store does not answer")
 

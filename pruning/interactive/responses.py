@@ -26,7 +26,7 @@ class ModelView:
 
     `score` is the dense model's on all `samples` of the validation split, and `metric` says what it is; `at_chance` is
     a sentence where it is no better than guessing, else empty. `checkpoints` name its earlier states, `teachers`
-    networks that it can learn from.
+    networks that it can learn from. `train_samples` are in the training split.
     """
 
     name: str
@@ -41,6 +41,7 @@ class ModelView:
     teachers: tuple[str, ...] = ()
     metric: Metric = ACCURACY
     at_chance: str = ""
+    train_samples: int = 0
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,7 +21,7 @@ from pruning.interactive.histograms import Bins, binned
 from pruning.interactive.responses import Axis, ModelView
 from pruning.layer_sensitivity.analysis import SensitivityAnalysis
 from pruning.layer_sensitivity.repaired import RepairedSensitivity
-from pruning.level_search.engine import search
+from pruning.level_search.engine import steps
 from pruning.level_search.goal import Goal
 from pruning.level_search.ongoing import OngoingSearch
 from pruning.model.costs import CostModel, cost_model, costs
@@ -128,6 +128,7 @@ class PreviewSession:
             teachers=tuple(workload.teachers),
             metric=known.metric,
             at_chance=guessing(known.score, len(known.scores), len(workload.task.classes), known.metric),
+            train_samples=len(workload.train),
         )
         return Opened(workload, model, view, cost_model(model, example), evaluator, known)
 
@@ -227,7 +228,7 @@ class PreviewSession:
     def _searching(self, recipe: Recipe, goal: Goal, batch: int) -> OngoingSearch:
         """A search for the goal, as far as it has come."""
         workload = self.opened(recipe.workload).workload
-        return OngoingSearch(search(workload, recipe, goal, device=self.device, batch=batch))
+        return OngoingSearch(steps(workload, recipe, goal, device=self.device, batch=batch))
 
     def _mender(self, name: str, repair: Repair, seed: int) -> Mender:
         opened = self.opened(name)

@@ -69,7 +69,7 @@ def expand(grid: Grid) -> Expansion:
     repeated = 0
     for values in _combinations(grid):
         try:
-            recipe = _recipe(grid.base, values)
+            recipe = recipe_with(grid.base, values)
         except RecipeError as error:
             refused.append((_but_seed(values), str(error)))
             continue
@@ -109,7 +109,8 @@ def _combinations(grid: Grid) -> Iterator[dict[str, Any]]:
         yield dict(zip(grid.vary, values, strict=True))
 
 
-def _recipe(base: Recipe, values: Mapping[str, Any]) -> Recipe:
+def recipe_with(base: Recipe, values: Mapping[str, Any]) -> Recipe:
+    """The recipe with a value at each path. RecipeError where they do not go together."""
     # all fields are written out, so that a path finds those that a recipe's own JSON leaves out
     plain: dict[str, Any] = {"version": VERSION, **to_plain(base)}
     for path in sorted(values, key=lambda path: path.count(".")):  # a whole choice before a field of it

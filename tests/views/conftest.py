@@ -17,6 +17,7 @@ from pruning.events import Failed, Finished
 from pruning.execution.store.records import Lease
 from pruning.execution.store.store import Store
 from pruning.exporters.workload_source import Called
+from pruning.halving.halving import Halving, halving_to_json
 from pruning.interactive.session import PreviewSession
 from pruning.recipe.recipe import Recipe
 from pruning.run.experiment import carry_out
@@ -67,6 +68,13 @@ class InProcess:
         recipes = [planned.recipe for planned in expand(grid).runs]
         return self.store.sweeps.queue(grid.name, grid_to_json(grid), recipes, session)
 
+    def start_halving(self, halving: Halving, session: str, seconds: float) -> str:
+        self.store.halvings.open(halving.name, halving_to_json(halving), session, seconds)
+        return halving.name
+
+    def stop_halving(self, name: str) -> None:
+        self.store.halvings.end(name, "stopped", "stopped; what was found is kept")
+
     def cancel(self, run: str) -> None:
         self.store.request_stop(run)
 
@@ -110,6 +118,8 @@ def backend(tmp_path: Path, lab: PreviewSession, monkeypatch: pytest.MonkeyPatch
         "runs.detail",
         "runs.experiments",
         "runs.grid_form",
+        "runs.halving_form",
+        "runs.halving_results",
         "runs.sweep_results",
     ):
         monkeypatch.setattr(f"views.{module}.backend", lambda: made)

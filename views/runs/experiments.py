@@ -5,19 +5,22 @@ from datetime import datetime
 
 import streamlit as st
 
-from pruning.execution.store.records import SweepRow
-from views.runs import grid_form, sweep_results
+from pruning.execution.store.records import HalvingRow, SweepRow
+from views.runs import grid_form, halving_results, sweep_results
 from views.runs.state import runs_state
 from views.runs.table import when
 from views.shared.language import _
 from views.shared.server import backend
 
 NEW = ""
+Experiment = SweepRow | HalvingRow
 
 
-def choose() -> SweepRow | None:
-    """A list of the experiments; None: a new one."""
-    kept = {row.name: row for row in backend().store.sweeps.all()}
+def choose() -> Experiment | None:
+    """A list of the experiments, the newest first; None: a new one."""
+    store = backend().store
+    rows: list[Experiment] = sorted([*store.sweeps.all(), *store.halvings.all()], key=lambda row: -row.created)
+    kept = {row.name: row for row in rows}
     if (opened := runs_state().opened_sweep) in kept:
         st.session_state.runs_sweep, runs_state().opened_sweep = opened, NEW
     if st.session_state.get("runs_sweep") not in kept:
@@ -25,19 +28,22 @@ def choose() -> SweepRow | None:
     chosen = st.selectbox(
         _("experiment"), [NEW, *kept], key="runs_sweep", width=420, label_visibility="collapsed",
         format_func=lambda name: _name_of(kept[name]) if name in kept else _("new: a grid of recipes"),
-        help=_("A grid of recipes: every combination of some settings is carried out once."),
+        help=_("A grid of recipes: every combination of some settings is carried out once, or the best one is looked for."),
     )  # fmt: skip
     return kept.get(chosen)
 
 
-def show(chosen: SweepRow | None) -> None:
+def show(chosen: Experiment | None) -> None:
     """The one that is chosen, or the form of a new one."""
     if chosen is None:
         grid_form.show()
+    elif isinstance(chosen, HalvingRow):
+        halving_results.show(chosen)
     else:
         sweep_results.show(chosen)
 
 
-def _name_of(row: SweepRow) -> str:
+def _name_of(row: Experiment) -> str:
     began = when(row.created, datetime.fromtimestamp(time.time()))
-    return f"{row.title or row.name} · {began}"
+    best = _("best of a grid: ") if isinstance(row, HalvingRow) else ""
+    return f"{best}{row.title or row.name} · {began}"

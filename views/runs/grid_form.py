@@ -15,6 +15,7 @@ from pruning.recipe.serialization import to_plain
 from pruning.reporting.run_history import how_much, what_is_pruned
 from pruning.sweeps.expansion import Expansion, expand
 from pruning.sweeps.grid import CONTROLS, ControlName, Grid, grid_from_json, grid_to_json
+from views.runs import halving_form
 from views.runs.state import runs_state
 from views.shared import recipe_sidebar
 from views.shared.language import _
@@ -160,6 +161,7 @@ def _summary(grid: Grid, found: Expansion) -> None:
             key="file_of_grid", help=_("For the command line: python -m pruning sweep grid.json --out DIR"),
         )  # fmt: skip
     st.caption(_("They start in turns with other people's runs, and after your own single runs."))
+    halving_form.show(grid)
 
 
 def _queue(grid: Grid) -> None:

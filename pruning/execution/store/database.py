@@ -74,7 +74,24 @@ CREATE TABLE sweeps (
 );
 """
 
-MIGRATIONS = (_VERSION_1, _VERSION_2, _VERSION_3)
+_VERSION_4 = """
+CREATE TABLE halvings (
+    place INTEGER PRIMARY KEY,      -- the order in which halvings were asked for
+    name TEXT NOT NULL UNIQUE,
+    title TEXT NOT NULL DEFAULT '',
+    halving TEXT NOT NULL,
+    session TEXT NOT NULL,
+    created REAL NOT NULL,
+    ends REAL NOT NULL,             -- no run goes on after that
+    state TEXT NOT NULL DEFAULT 'open',
+    sentence TEXT NOT NULL DEFAULT '',
+    ranking TEXT NOT NULL DEFAULT '',
+    driver TEXT NOT NULL DEFAULT '',
+    driven REAL NOT NULL DEFAULT 0
+);
+"""
+
+MIGRATIONS = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4)
 """Each brings a store from the version before it to its own; a fresh file is of version 0."""
 VERSION = len(MIGRATIONS)
 

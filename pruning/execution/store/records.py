@@ -63,6 +63,25 @@ class SweepRow:
 
 
 @dataclass(frozen=True)
+class HalvingRow:
+    """A halving that somebody asked for, in seconds since 1970. `title` is what a person calls it, "" = nothing.
+
+    It is `open` until its time is over (`ends`), all settings were tried, or somebody stops it; `sentence` says why it
+    is no longer. `ranking_json` is what it came to so far.
+    """
+
+    name: str
+    title: str
+    halving_json: str
+    session: str
+    created: float
+    ends: float
+    state: Literal["open", "over", "stopped", "failed"]
+    sentence: str
+    ranking_json: str
+
+
+@dataclass(frozen=True)
 class Lease:
     """A worker's right to carry a run out and to write down what happens. It lasts until the worker is given up."""
 

@@ -14,6 +14,7 @@ from pruning.execution.settings import Limits
 from pruning.execution.store import run_folders as folders
 from pruning.execution.store import transitions as changes
 from pruning.execution.store.database import Database
+from pruning.execution.store.halvings import Halvings
 from pruning.execution.store.records import Artefact, Lease, RunRow, RunState
 from pruning.execution.store.sweeps import Sweeps
 
@@ -47,6 +48,7 @@ class Store:
         self.home = self._database.home
         self.path = self._database.path
         self.sweeps = Sweeps(self._database, self.limits)
+        self.halvings = Halvings(self._database, self.limits)
 
     def close(self) -> None:
         """Close this process's connections. The store can be used again afterwards."""
@@ -110,9 +112,10 @@ class Store:
 
     def milestones(self, run: str) -> list[Event]:
         """The run's events but for optimiser steps and sizes of units, which are nearly all: what it came to."""
+        # not json_extract: a score in a unit of its own may be infinite, which SQLite does not read
         query = (
             "SELECT event FROM events WHERE run = ? "
-            "AND json_extract(event, '$.kind') NOT IN ('tuning_step', 'unit_sizes') ORDER BY seq"
+            """AND event NOT LIKE '{"kind": "tuning_step"%' AND event NOT LIKE '{"kind": "unit_sizes"%' ORDER BY seq"""
         )
         with self._database.reading() as connection:
             rows = connection.execute(query, (run,)).fetchall()

@@ -4,11 +4,10 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pruning.errors import JobError
 from pruning.execution.settings import Limits
 from pruning.execution.store.database import Database
 from pruning.execution.store.records import SweepRow
-from pruning.execution.store.transitions import add_run
+from pruning.execution.store.transitions import queue_missing
 
 if TYPE_CHECKING:
     from pruning.recipe.recipe import Recipe
@@ -29,26 +28,13 @@ class Sweeps:
         A recipe with a run that is finished, running or queued is not run again; one whose runs failed or were stopped
         is. All or none are queued: JobError if the session would have more runs of sweeps waiting than it may have.
         """
-        from pruning.recipe.recipe import to_json
-
-        texts = {recipe.name: to_json(recipe) for recipe in recipes}
-        most = self._limits.sweep_runs
         with self._database.writing(durable=True) as connection:
-            query = "SELECT DISTINCT name FROM runs WHERE state IN ('queued', 'running', 'finished')"
-            there = {found for (found,) in connection.execute(query)}
-            query = "SELECT count(*) FROM runs WHERE session = ? AND sweep != '' AND state IN ('queued', 'running')"
-            (live,) = connection.execute(query, (session,)).fetchone()
-            new = [recipe for recipe in texts if recipe not in there]
-            if live + len(new) > most:
-                raise JobError(
-                    f"{len(new)} runs would be queued, {live} of your sweeps' runs are waiting and {most} is the most "
-                    "at once; vary fewer values, or wait until some are over (PRUNING_SWEEP_RUNS sets the limit)"
-                )
+            new = queue_missing(connection, recipes, session, name, self._limits.sweep_runs)
             connection.execute(
                 "INSERT INTO sweeps (name, grid, created) VALUES (?, ?, ?) ON CONFLICT (name) DO NOTHING",
                 (name, grid_json, time.time()),
             )
-            return [add_run(connection, recipe, texts[recipe], session, sweep=name) for recipe in new]
+        return new
 
     def all(self) -> list[SweepRow]:
         """Every sweep that was queued on this store, the newest first."""

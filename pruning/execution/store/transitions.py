@@ -6,10 +6,15 @@ import sqlite3
 import time
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from pruning.errors import JobError
 from pruning.events import Event, Exported, Failed, Finished, Resumed, Warned, event_to_dict
 from pruning.execution.store.fair_order import fair_order
 from pruning.execution.store.records import Artefact, Lease, RunState
+
+if TYPE_CHECKING:
+    from pruning.recipe.recipe import Recipe
 
 
 def add_run(connection: sqlite3.Connection, name: str, recipe: str, session: str, sweep: str = "") -> str:
@@ -22,6 +27,29 @@ def add_run(connection: sqlite3.Connection, name: str, recipe: str, session: str
         (run, name, number, recipe, session, sweep, time.time()),
     )
     return run
+
+
+def queue_missing(
+    connection: sqlite3.Connection, recipes: Sequence["Recipe"], session: str, sweep: str, most: int
+) -> list[str]:
+    """Queue those of the recipes that nobody has run, is running or has queued; returns the new runs' ids.
+
+    JobError if the session would have more than `most` runs of sweeps waiting.
+    """
+    from pruning.recipe.recipe import to_json  # brings torch; see the package's docstring
+
+    texts = {recipe.name: to_json(recipe) for recipe in recipes}
+    query = "SELECT DISTINCT name FROM runs WHERE state IN ('queued', 'running', 'finished')"
+    there = {found for (found,) in connection.execute(query)}
+    query = "SELECT count(*) FROM runs WHERE session = ? AND sweep != '' AND state IN ('queued', 'running')"
+    (live,) = connection.execute(query, (session,)).fetchone()
+    new = [recipe for recipe in texts if recipe not in there]
+    if live + len(new) > most:
+        raise JobError(
+            f"{len(new)} runs would be queued, {live} of your sweeps' runs are waiting and {most} is the most "
+            "at once; vary fewer values, or wait until some are over (PRUNING_SWEEP_RUNS sets the limit)"
+        )
+    return [add_run(connection, recipe, texts[recipe], session, sweep) for recipe in new]
 
 
 def queue_order(connection: sqlite3.Connection) -> list[str]:

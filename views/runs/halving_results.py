@@ -1,0 +1,146 @@
+"""The best of a grid: how far the halving is, what every setting came to, and the winner's way to the Lab."""
+
+import time
+
+import streamlit as st
+
+from pruning.errors import PruningError
+from pruning.execution.store.records import HalvingRow
+from pruning.halving.halving import Halving, halving_from_json
+from pruning.halving.result import Entry, Ranking, ranking_from_json
+from pruning.metric import Metric
+from pruning.reporting.formatting import bare_change, duration, percent, score_text
+from pruning.reporting.halving_rows import standing_words, values_words
+from pruning.reporting.plots_search import COST_NAMES
+from views.runs.comparison import CSS
+from views.runs.state import runs_state
+from views.runs.sweep_results import table_html
+from views.shared import recipe_sidebar
+from views.shared.language import _
+from views.shared.pages import LAB
+from views.shared.server import ask, backend
+from views.shared.state import shared_state
+
+POLL_S = 2.0
+
+
+def show(row: HalvingRow) -> None:
+    """Polled while it goes on."""
+    _heading(row)
+    is_open = row.state == "open"
+    st.fragment(_show, run_every=POLL_S if is_open else None, key="runs_halving")(row.name, is_open)
+
+
+def _show(name: str, was_open: bool) -> None:
+    from pruning.interactive.queries import open_workload
+
+    try:
+        row = backend().store.halvings.one(name)
+        halving = halving_from_json(row.halving_json)
+        metric = ask(open_workload, halving.grid.base.workload).metric
+    except PruningError as error:
+        st.error(str(error))
+        return
+    if was_open and row.state != "open":
+        st.rerun()
+    ranking = ranking_from_json(row.ranking_json)
+    _progress(row, halving, ranking)
+    if ranking.best is None:
+        st.info(_("No run is over yet: the table comes with the first."))
+        return
+    _winner(halving, ranking.best, metric, row.state == "open")
+    table(halving, ranking, metric)
+
+
+def _heading(row: HalvingRow) -> None:
+    key = f"halving_title_{row.name}"
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        if key not in st.session_state:
+            st.session_state[key] = row.title
+        st.text_input(
+            _("title"), key=key, placeholder=_("give {id} a title").format(id=row.name), max_chars=80,
+            label_visibility="collapsed", on_change=_rename, args=(row.name, key), width=320,
+        )  # fmt: skip
+        if row.state == "open":
+            if st.button(_("Stop"), key="halving_stop", help=_("What was found is kept, and it can go on later.")):
+                backend().stop_halving(row.name)
+                st.rerun()
+            return
+        minutes = st.number_input(_("minutes more"), 1, 24 * 60, 15, key="halving_more", width=140)
+        if st.button(_("Go on"), key="halving_go_on"):
+            halving = halving_from_json(row.halving_json)
+            backend().start_halving(halving, row.session or shared_state().session_id, 60 * float(minutes))
+            st.rerun()
+        words = _("Takes the experiment from the list. Its runs stay.")
+        if st.button(_("Take it off the list"), key="halving_forget", help=words):
+            backend().store.halvings.forget(row.name)
+            st.rerun()
+
+
+def _rename(name: str, key: str) -> None:
+    try:
+        backend().store.halvings.rename(name, st.session_state[key] or "")
+    except PruningError as error:
+        runs_state().problem = str(error)
+
+
+def _progress(row: HalvingRow, halving: Halving, ranking: Ranking) -> None:
+    over = sum(entry.state != "going on" for entry in ranking.entries)
+    words = _("{n} of {all} settings were begun, {over} are over").format(
+        n=len(ranking.entries), all=halving.grid.combinations - len(ranking.refused), over=over
+    )
+    if row.state != "open":
+        st.caption(f"{words} · {row.sentence}")
+        return
+    left = row.ends - time.time()
+    share = min(max(1 - left / max(row.ends - row.created, 1.0), 0.0), 1.0)
+    st.progress(share, _("{words}; {time} left").format(words=words, time=duration(max(left, 0.0))))
+
+
+def _winner(halving: Halving, best: Entry, metric: Metric, is_open: bool) -> None:
+    """The best setting in words, and its way to the Lab; not while a poll may come between the two pages."""
+    score = best.scores[-1]
+    sentence = _("Best so far: {setting}, {score} on validation").format(
+        setting=values_words(best), score=score_text(score.validation, metric)
+    )
+    if len(best.scores) < halving.rungs:
+        sentence += _(", with {share} of the recipe's training").format(share=percent(halving.shares[len(best.scores) - 1]))  # fmt: skip
+    if halving.goal is not None and score.worth < 0:
+        sentence += _("; it does not keep to what was asked")
+    st.markdown(f"**{sentence}**")
+    words = _("The winner's recipe, with its whole training. Run it with several seeds before you believe in it.")
+    going_on = _("It is still being looked for: wait, or stop it.")
+    if st.button(_("Load it into the Lab"), key="halving_load", disabled=is_open, help=going_on if is_open else words):
+        try:
+            recipe_sidebar.reopen(halving.recipe(best.values, halving.rungs - 1))
+        except PruningError as error:
+            st.error(str(error))
+        else:
+            st.switch_page(LAB)
+
+
+def table(halving: Halving, ranking: Ranking, metric: Metric) -> None:
+    """Every setting, the best first, and what was not run."""
+    cost = "parameters" if halving.goal is None else halving.goal.cost
+    left = _("{cost} left").format(cost=_(COST_NAMES[cost]))
+    heads = [_("setting"), _("validation"), _("change"), left, _("training"), _("standing"), _("run")]
+    lines = [[values_words(entry), *_numbers(halving, entry, metric)] for entry in ranking.entries]
+    st.html(CSS + table_html(heads, lines, (0, 5, 6)))
+    if ranking.refused:
+        with st.expander(_("What is not run, and why")):
+            for values, why in ranking.refused:
+                st.caption(f"{values_words(Entry(0, values))}: {why}")
+    words = _(
+        "Validation decides, never the test split. A setting is stopped early where others were better with as much training."
+    )
+    st.caption(words)
+
+
+def _numbers(halving: Halving, entry: Entry, metric: Metric) -> list[str]:
+    if not entry.scores:
+        return ["–", "–", "–", "–", _(standing_words(entry)), ""]
+    score = entry.scores[-1]
+    change = -score.drop if metric.better == "higher" else score.drop
+    trained = percent(halving.shares[len(entry.scores) - 1])
+    numbers = [score_text(score.validation, metric), bare_change(change, metric, 2), percent(score.left), trained]
+    return [*numbers, _(standing_words(entry)), score.run]
