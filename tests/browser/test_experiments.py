@@ -5,12 +5,12 @@ from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
-from pruning.recipe.recipe import Recipe
+from pruning.recipe.recipe import Recipe, from_json
 from pruning.selection.amounts import Sparsity
 from pruning.training.schedules import OneShot
 from pruning.training.tuning import Tuning
 from tests.browser.conftest import address_of
-from tests.browser.test_lab import open_page
+from tests.browser.test_lab import open_page, recipe_of
 
 QUICK = Recipe("mlp_128", amount=Sparsity(0.6), schedule=OneShot(), tuning=Tuning(epochs=0))
 
@@ -50,3 +50,21 @@ def test_a_grid_is_queued_followed_and_taken_home(page: Page, app: str) -> None:
     assert Path(download.value.path()).read_bytes().startswith(b"\x89PNG")
     page.set_viewport_size({"width": 390, "height": 844})
     assert page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth") <= 390
+
+
+def test_the_best_of_a_grid_is_found_and_loaded(page: Page, app: str) -> None:
+    open_page(page, address_of(app, QUICK))
+    page.get_by_role("link", name="Runs", exact=True).click()
+    page.get_by_role("radio", name="experiments").click()
+    amounts = page.get_by_role("textbox", name="amounts, %")
+    amounts.fill("20, 95")
+    amounts.press("Enter")
+    page.get_by_text("Find the best of them within a time limit").click()
+    page.get_by_role("button", name="Find the best of 2 settings").click()
+    expect(page.get_by_text(re.compile("done; 2 of 2 settings were tried"))).to_be_visible(timeout=120_000)
+    expect(page.get_by_text(re.compile(r"Best so far: amount\.share 0\.2, "))).to_be_visible()
+    settings = page.locator("table.swept th[scope=row]")
+    expect(settings).to_have_text(["amount.share 0.2", "amount.share 0.95"])
+    page.get_by_role("button", name="Load it into the Lab").click()
+    expect(page.locator(".row[data-layer=fc1]")).to_be_visible(timeout=60_000)
+    assert from_json(recipe_of(page)).amount == Sparsity(0.2)

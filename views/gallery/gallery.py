@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from views.gallery import compare, lab, runs, sensitivity
+from views.gallery import compare, lab, runs, search, sensitivity
 from views.gallery.states import States
 from views.shared.language import _
 from views.shared.page_style import PAGE_CSS
@@ -12,6 +12,7 @@ PARTS: dict[str, States] = {
     "runs": runs.STATES,
     "compare": compare.STATES,
     "sensitivity": sensitivity.STATES,
+    "search": search.STATES,
 }
 
 

@@ -26,15 +26,18 @@ from pruning.events import (
     Warned,
 )
 from pruning.execution.store.records import RunRow, RunState
+from pruning.halving.halving import Halving
+from pruning.halving.result import Entry, Score, State, ranked
 from pruning.metric import ACCURACY
 from pruning.recipe.recipe import Recipe, to_dict, to_json
 from pruning.reporting.run_history import summary
 from pruning.reporting.sweep_files import Results
 from pruning.reporting.sweep_table import Trial
 from pruning.selection.amounts import Sparsity
+from pruning.sweeps.grid import Grid
 from views.gallery.lab import MSE
 from views.gallery.states import LONG, LONG_WORDS, Draw, States
-from views.runs import components, sweep_results
+from views.runs import components, halving_results, sweep_results
 from views.runs.comparison import CSS as RUNS_CSS
 from views.runs.comparison import comparison_html
 from views.runs.components import RunRowData
@@ -214,6 +217,31 @@ def _messages(key: str) -> None:
     st.info(_("No run yet. Choose a recipe in the Lab and press Run: it appears here, and stays."))
 
 
+HALVING = Halving(
+    Grid(Recipe("fashion_cnn"), {"criterion": ("magnitude", "taylor"), "schedule": ("one_shot", "polynomial")}), 50_000
+)
+
+
+def _entry(number: int, state: State, *scores: float, sentence: str = "", kind: str = "taylor") -> Entry:
+    found = tuple(Score(f"7f3a9c2{rung}-1", score, 0.92 - score, 0.2, score) for rung, score in enumerate(scores))
+    values = {"criterion": {"kind": kind}, "schedule": {"kind": "polynomial", "rounds": 5, "power": 3.0}}
+    return Entry(number, values, found, state, sentence)
+
+
+SETTINGS = [
+    _entry(0, "finished", 0.88, 0.9, 0.911),
+    _entry(1, "stopped early", 0.8, kind="magnitude"),
+    _entry(2, "going on", 0.87),
+    _entry(3, "going on"),
+    _entry(4, "failed", sentence=LOST, kind=LONG),
+]
+REFUSED = [({"criterion": {"kind": "geometric_median"}}, "geometric_median scores channels, not single weights")]
+
+
+def _settings(*entries: Entry) -> Draw:
+    return lambda key: halving_results.table(HALVING, ranked(entries, 9, REFUSED), ACCURACY)
+
+
 STATES: States = {
     "list of runs": {
         "every state": _list(EVERY, [EVERY[3]["id"]]),
@@ -238,6 +266,7 @@ STATES: States = {
         "by an error": _result("regression-7f3a", ERRORS),
     },
     "recipe": {"every setting": _recipe},
+    "settings that compete": {"some": _settings(*SETTINGS), "one": _settings(SETTINGS[0])},
     "several runs": {
         "two": _beside([_row("finished"), _row("finished", recipe=OTHER)], [VERIFIED, UNLIKE]),
         "of two metrics": _beside([_row("finished"), _row("finished", recipe=OTHER)], [VERIFIED, ERRORS]),
