@@ -13,7 +13,7 @@ from pruning.errors import RecipeError
 from pruning.granularities import GRANULARITIES, Granularity
 from pruning.options.constraints import Between, field_types, ranges
 from pruning.repair import REPAIRS, Repair
-from pruning.selection.amounts import AMOUNTS, Amount, PerLayer, Rest
+from pruning.selection.amounts import AMOUNTS, Amount, Automatic, PerLayer, Rest
 from pruning.selection.scopes import SCOPES, Scope
 from pruning.training.distillation import DISTILLATIONS, Distillation
 from pruning.training.regularisers import REGULARISERS, Regulariser
@@ -57,8 +57,8 @@ def rows_of(hint: Any) -> Mapping[str, type[Any]] | None:
 
 
 def rest_rows() -> dict[str, type[Any]]:
-    """The amounts for layers that are not set by hand: all but the one that sets layers by hand."""
-    return {kind: made for kind, made in AMOUNTS.items() if made is not PerLayer}
+    """The amounts for layers that are not set by hand: all but those that say something of every layer."""
+    return {kind: made for kind, made in AMOUNTS.items() if made not in (PerLayer, Automatic)}
 
 
 def is_row(made: type[Any]) -> bool:

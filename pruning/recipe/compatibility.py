@@ -9,7 +9,7 @@ from pruning.granularities import GRANULARITIES, Granularity, Weights
 from pruning.options.constraints import is_value
 from pruning.recipe.catalog import CHOICES
 from pruning.repair import NoRepair, Repair
-from pruning.selection.amounts import Amount
+from pruning.selection.amounts import Amount, Automatic
 from pruning.selection.scopes import SCOPES, Scope
 from pruning.training.regularisers import REGULARISERS, Regulariser
 from pruning.training.rewinds import REWINDS, Rewind
@@ -39,7 +39,7 @@ def incompatibility(criterion: Criterion, granularity: Granularity, scope: Scope
             f"a budget of {amount.removes} is met by removing units, and {granularity.unit} are only "
             f"set to zero: choose granularity {there}, or a budget of parameters"
         )
-    return ""
+    return unmet_cost(amount.cost, granularity) if isinstance(amount, Automatic) else ""
 
 
 def untimely_patience(schedule: Schedule, tuning: Tuning) -> str:

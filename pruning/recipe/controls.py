@@ -9,7 +9,7 @@ from pruning.granularities import Weights
 from pruning.recipe.catalog import kind_of
 from pruning.recipe.recipe import Recipe
 from pruning.repair import NoRepair
-from pruning.selection.amounts import PerLayer, RelativeThreshold, Sparsity, Threshold, Zeros
+from pruning.selection.amounts import Automatic, PerLayer, RelativeThreshold, Sparsity, Threshold, Zeros
 from pruning.selection.scopes import Global
 from pruning.training.regularisers import NoRegulariser
 from pruning.training.rewinds import DrawAnew, NoRewind
@@ -58,7 +58,8 @@ def random_control(recipe: Recipe) -> Recipe:
     """As many units pruned by lot, all else the same: the floor that a criterion has to beat.
 
     Raises:
-        RecipeError: The amount is a threshold, which means something else for random scores.
+        RecipeError: The amount is a threshold, which means something else for random scores, or automatic: a search
+            with random scores would find another one.
 
     Examples:
         >>> random_control(Recipe("fashion_cnn", amount=Sparsity(0.8))).criterion
@@ -69,6 +70,11 @@ def random_control(recipe: Recipe) -> Recipe:
         raise RecipeError(
             f"amount {kind_of(amount)} counts in the criterion's own scores, and random ones have others: choose a "
             "sparsity or a budget, so that as much can be pruned by lot"
+        )
+    if isinstance(amount, Automatic):
+        raise RecipeError(
+            f"amount {kind_of(amount)} is found by a search with the recipe's own criterion, and with random scores it "
+            "would find another: take the amount that a run of the recipe finds, so that as much can be pruned by lot"
         )
     return replace(recipe, criterion=Random())
 

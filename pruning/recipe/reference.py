@@ -59,7 +59,8 @@ def _kind(kind: str, made: type[Any]) -> KindInfo:
         fields=field_infos(made),
         formula=getattr(made, "formula", ""),
         source=getattr(made, "source", ""),
-        cost=getattr(made, "cost", ""),
+        # what a search makes smaller is a choice, and not what the kind costs
+        cost="" if any(f.name == "cost" for f in fields(made)) else getattr(made, "cost", ""),
         scores=tuple(GRANULARITIES) if fits == ANY else fits,
         layers=getattr(made, "layers", ()),
         unit=getattr(made, "unit", ""),

@@ -6,10 +6,11 @@ import math
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Literal, Protocol
 
 from pruning.errors import RecipeError
-from pruning.options.constraints import Share, check
+from pruning.options.constraints import Between, Share, check
+from pruning.selection.goal import CostKind, Goal, LargestDrop, ShareLeft
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -180,6 +181,45 @@ class Budget(_Common):
         return Sparsity(_bisected(lambda share: cost(self.of, Sparsity(share)), self, "amount"))
 
 
+@dataclass(frozen=True)
+class Automatic(_Common):
+    """A sparsity for each layer, found by a search that the run begins with.
+
+    The highest score within a budget or, without one, the smallest cost with at most so much lost. Every cut that is
+    tried is made of the dense network in one shot and repaired as the recipe says; nothing is trained for it. The run
+    goes on with the sparsities that were found, and scope layer.
+    """
+
+    cost: CostKind = "parameters"
+    """What becomes small: parameters that are not zero, bytes of the file, MACs, or the time of a pass (latency)."""
+    budget: ShareLeft | None = None
+    """How much of the dense network's cost may be left: 0.5 is half of it."""
+    max_drop: LargestDrop | None = 0.01
+    """How much worse than dense the validation score may be, in the unit of the metric: 0.01 is a point of accuracy."""
+    seconds: Annotated[int, Between(1, 86_400)] = 150
+    """About how long the search may take: on a slow network fewer cuts are tried."""
+    batch: Annotated[int, Between(1, 65_536)] = 1
+    """Samples in a pass, where the cost is latency."""
+
+    def __post_init__(self) -> None:
+        check(self, "amount")
+        Goal(self.cost, self.budget, self.max_drop)  # what a search cannot look for, a recipe cannot ask for
+
+    @property
+    def goal(self) -> Goal:
+        """What the search is for."""
+        return Goal(self.cost, self.budget, self.max_drop)
+
+    def counts_to_prune(self, pools: SortedPools) -> Tensor:
+        raise TypeError("an automatic amount says how many are pruned once a run has found it")
+
+    def settled(self, cost: Cost) -> Amount:
+        raise RecipeError(
+            "amount automatic is not known before a run has searched for it: carry the recipe out, search first and "
+            "take the recipe that is found, or choose a sparsity"
+        )
+
+
 Rest = Sparsity | Threshold | RelativeThreshold | Zeros | Budget
 
 
@@ -194,6 +234,11 @@ class PerLayer:
 
     def __post_init__(self) -> None:
         check(self, "amount")
+        if isinstance(self.rest, Automatic):
+            raise RecipeError(
+                "amount.rest is automatic, and a search chooses for all layers: take back what is set for single ones, "
+                "or choose another amount for the rest"
+            )
 
     def __hash__(self) -> int:
         return hash((tuple(sorted(self.shares.items())), self.rest))
@@ -270,4 +315,5 @@ AMOUNTS: dict[str, type[Amount]] = {
     "zeros": Zeros,
     "per_layer": PerLayer,
     "budget": Budget,
+    "automatic": Automatic,
 }

@@ -10,7 +10,17 @@ from pruning.events import Masked
 from pruning.granularities import Channels
 from pruning.interactive.session import PreviewSession
 from pruning.recipe.recipe import Recipe
-from pruning.selection.amounts import AMOUNTS, Amount, Budget, PerLayer, RelativeThreshold, Sparsity, Threshold, Zeros
+from pruning.selection.amounts import (
+    AMOUNTS,
+    Amount,
+    Automatic,
+    Budget,
+    PerLayer,
+    RelativeThreshold,
+    Sparsity,
+    Threshold,
+    Zeros,
+)
 from pruning.selection.scopes import SCOPES, Global, WithinBlocks, WithinLayer, WithinRow
 from pruning.training.tuning import Tuning
 from tests.conftest import PROFILE
@@ -58,7 +68,12 @@ def the_first_round_is_the_preview(recipe: Recipe) -> None:
 
 
 def test_every_amount_and_every_scope_of_the_tables_is_drawn():
-    assert amounts.keys() == AMOUNTS.keys() and scopes.keys() == SCOPES.keys()
+    assert amounts.keys() == AMOUNTS.keys() - {"automatic"} and scopes.keys() == SCOPES.keys()
+
+
+def test_an_amount_that_a_run_searches_for_has_no_preview():
+    with pytest.raises(RecipeError, match="amount automatic is not known before a run has searched for it"):
+        LAB.decision(Recipe("mlp", amount=Automatic()))
 
 
 @pytest.mark.parametrize("scope", scopes)

@@ -18,7 +18,7 @@ from pruning.model.preparation import open_model
 from pruning.pipeline.eligibility import chosen_groups, scorable_groups, unscored
 from pruning.recipe.compatibility import fits, incompatibility
 from pruning.recipe.recipe import Recipe
-from pruning.selection.amounts import AMOUNTS, Amount, Budget, PerLayer, Sparsity
+from pruning.selection.amounts import AMOUNTS, Amount, Automatic, Budget, PerLayer, Sparsity
 from pruning.selection.scopes import SCOPES, Global, WithinLayer, WithinRow
 from pruning.training.tuning import Tuning
 from tests.every_granularity import NETWORK_OF, tiny_for
@@ -29,6 +29,7 @@ AMOUNTS_TO_TRY: dict[str, Amount] = {
     "bytes": Budget("bytes"),
     "macs": Budget("macs"),
     "rest": PerLayer({}, Budget("macs")),
+    "searched": Automatic("latency"),
 }
 Choice = tuple[str, str, str, str]
 """Kinds of criterion, granularity, scope and amount (one of those to try)."""
@@ -65,12 +66,15 @@ def advised(choice: Choice, reported: str) -> list[Choice]:
             )
     if "a budget of parameters" in advice:
         found.append((criterion, granularity, scope, "budget"))
+    if "the cost parameters" in advice:
+        found.append((criterion, granularity, scope, "automatic"))
     return found
 
 
 def reason(reported: str) -> str:
     """Which of the three rules was broken; empty if none."""
-    starts = {"criterion": r"\w+ scores ", "scope": r"scope \w+ lets ", "amount": r"a budget of "}
+    zeroed = r"a budget of |passes take less time "
+    starts = {"criterion": r"\w+ scores ", "scope": r"scope \w+ lets ", "amount": zeroed}
     return next((rule for rule, start in starts.items() if re.match(start, reported)), "")
 
 
@@ -84,7 +88,7 @@ def test_choices_are_refused_for_one_of_three_reasons_and_only_for_these():
     for (criterion, granularity, scope, amount), reported in SENTENCES.items():
         unscored_units = not fits(CRITERIA[criterion], granularity)
         no_rows = scope in ("row", "blocks") and not GRANULARITIES[granularity].rows
-        only_zeroed = amount in ("bytes", "macs", "rest") and not GRANULARITIES[granularity].removable
+        only_zeroed = amount in ("bytes", "macs", "rest", "searched") and not GRANULARITIES[granularity].removable
         assert bool(reported) == (unscored_units or no_rows or only_zeroed)
         assert reported == incompatibility(*parts((criterion, granularity, scope, amount)))
 
@@ -94,9 +98,8 @@ def test_every_refusal_is_a_sentence_that_names_both_choices_and_the_way_out():
         if reported:
             criterion, granularity, scope, _ = choice
             assert GRANULARITIES[granularity].unit in reported and "\n" not in reported and len(reported) < 400
-            assert reported.startswith((f"{criterion} scores", f"scope {scope} lets", "a budget of ")) and reason(
-                reported
-            )
+            starts = (f"{criterion} scores", f"scope {scope} lets", "a budget of ", "passes take less time ")
+            assert reported.startswith(starts) and reason(reported)
             assert advised(choice, reported), reported
 
 

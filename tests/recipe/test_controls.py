@@ -11,7 +11,7 @@ from pruning.granularities import Channels, Weights
 from pruning.recipe.controls import CONTROLS, controls_of, dense_control, random_control
 from pruning.recipe.recipe import Recipe, from_json, to_json
 from pruning.repair import LeastSquares
-from pruning.selection.amounts import Budget, PerLayer, RelativeThreshold, Sparsity, Threshold
+from pruning.selection.amounts import Automatic, Budget, PerLayer, RelativeThreshold, Sparsity, Threshold
 from pruning.selection.scopes import WithinLayer
 from pruning.training.schedules import SCHEDULES, Geometric, Linear, OneShot, Polynomial, PolynomialDecay, RigL, Until
 from pruning.training.tuning import Tuning
@@ -87,6 +87,13 @@ def test_the_random_control_differs_in_the_criterion_alone() -> None:
 def test_a_threshold_has_no_random_control(amount) -> None:
     with pytest.raises(RecipeError, match="threshold counts in the criterion's own scores"):
         random_control(replace(RECIPE, amount=amount))
+
+
+def test_an_automatic_amount_has_a_dense_control_and_no_random_one() -> None:
+    recipe = replace(RECIPE, amount=Automatic("macs"))
+    assert dense_control(recipe) == dense_control(RECIPE)
+    with pytest.raises(RecipeError, match="take the amount that a run of the recipe finds"):
+        random_control(recipe)
 
 
 def test_controls_are_recipes_with_names_of_their_own() -> None:

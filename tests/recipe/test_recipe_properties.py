@@ -19,7 +19,7 @@ from pruning.recipe import catalog
 from pruning.recipe.catalog import rest_rows, rows_of
 from pruning.recipe.compatibility import incompatibility, no_exchange, untimely_patience
 from pruning.recipe.recipe import Recipe, from_json, to_json
-from pruning.selection.amounts import AMOUNTS, PerLayer
+from pruning.selection.amounts import AMOUNTS, Automatic, PerLayer
 from pruning.selection.scopes import SCOPES
 from pruning.training.schedules import SCHEDULES
 from pruning.training.tuning import Tuning
@@ -165,7 +165,7 @@ def test_every_row_of_every_table_can_be_drawn():
     for rows in TABLES:
         for made in rows.values():
             built(made)
-    assert set(rest_rows().values()) == set(AMOUNTS.values()) - {PerLayer}
+    assert set(rest_rows().values()) == set(AMOUNTS.values()) - {PerLayer, Automatic}
 
 
 def test_kinds_are_said_apart():

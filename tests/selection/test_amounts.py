@@ -6,6 +6,7 @@ from pruning.errors import RecipeError
 from pruning.selection.amounts import (
     STEPS,
     Amount,
+    Automatic,
     Budget,
     PerLayer,
     RelativeThreshold,
@@ -15,6 +16,7 @@ from pruning.selection.amounts import (
     Zeros,
     n_of_m,
 )
+from pruning.selection.goal import Goal
 
 
 def competing(names: tuple[str, ...], scores: Tensor, highest: float) -> SortedPools:
@@ -209,3 +211,37 @@ def test_a_budget_says_what_only_removal_makes_smaller():
 def test_a_budget_must_be_settled_before_it_is_asked():
     with pytest.raises(TypeError, match="once it is settled"):
         pruned_in_one_pool(Budget())
+
+
+@pytest.mark.parametrize(
+    "fields, sentence",
+    [
+        ({"budget": 0.0}, r"amount\.budget is 0\.0; it lies above 0 and at most 1"),
+        ({"budget": 1.5}, r"amount\.budget is 1\.5; it lies above 0 and at most 1"),
+        ({"max_drop": -0.1}, r"amount\.max_drop is -0\.1; it is 0 or more"),
+        ({"seconds": 0}, r"amount\.seconds is 0; it lies between 1 and 86400"),
+        ({"batch": 0}, r"amount\.batch is 0; it lies between 1 and 65536"),
+        ({"cost": "speed"}, "cost is 'speed'; use one of parameters, bytes, macs, latency"),
+        ({"max_drop": None}, "a search needs a limit: say how much may be left"),
+    ],
+)
+def test_what_a_search_cannot_look_for_no_recipe_asks_for(fields, sentence):
+    with pytest.raises(RecipeError, match=sentence):
+        Automatic(**fields)
+
+
+def test_an_automatic_amount_says_what_the_search_is_for():
+    assert Automatic("macs", 0.5, 0.02).goal == Goal("macs", 0.5, 0.02)
+    assert Automatic(max_drop=3.0).goal == Goal("parameters", None, 3.0)
+
+
+def test_an_automatic_amount_is_not_known_before_it_is_found():
+    with pytest.raises(RecipeError, match="amount automatic is not known before a run has searched for it"):
+        Automatic().settled(linear)
+    with pytest.raises(TypeError, match="once a run has found it"):
+        in_each(Automatic(), [0.0, 1.0])
+
+
+def test_a_search_chooses_for_all_layers_and_not_for_the_rest():
+    with pytest.raises(RecipeError, match=r"amount\.rest is automatic, and a search chooses for all layers"):
+        PerLayer({"a": 0.5}, Automatic())  # type: ignore[arg-type]
