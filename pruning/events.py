@@ -41,10 +41,42 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class Searching:
+    """The run searches for its amount, before anything else: it has made `cuts` of about `planned`.
+
+    `phase` says what the search is doing; `begins` is true of the first event of a phase.
+    """
+
+    phase: str
+    cuts: int
+    planned: int
+    begins: bool
+
+
+@dataclass(frozen=True)
+class AmountFound:
+    """The search is over. `shares` are what the run prunes: unit group -> share of its units.
+
+    `left` is the share of the dense network's `cost` that they leave. `drop` is how much worse than dense the
+    validation score is then, repaired and not trained, in the unit of the metric; below 0 if it is better. `met` says
+    whether both keep to the limits that were asked for. `cuts` is how many were tried.
+    """
+
+    cost: str
+    left: float
+    drop: float
+    met: bool
+    shares: Mapping[str, float]
+    cuts: int
+    # a clock reads otherwise each time: equal findings are equal all the same
+    seconds: float = field(compare=False)
+
+
+@dataclass(frozen=True)
 class Started:
     """The run began. `rounds` and `steps` (optimiser steps in all) let a reader tell how far it is.
 
-    `metric` says what all scores of the run are.
+    `metric` says what all scores of the run are. A search for the amount comes before it.
     """
 
     workload: str
@@ -219,7 +251,9 @@ class Failed:
 
 
 Event = (
-    Started
+    Searching
+    | AmountFound
+    | Started
     | StageMeasured
     | Masked
     | Warned
@@ -236,6 +270,8 @@ Event = (
 )
 
 EVENTS: dict[str, type[Event]] = {
+    "searching": Searching,
+    "amount_found": AmountFound,
     "started": Started,
     "stage_measured": StageMeasured,
     "masked": Masked,

@@ -13,7 +13,7 @@ from typing import Protocol, Self
 import torch
 
 from pruning.errors import JobError, PruningError, RecipeError
-from pruning.events import Event, Failed, Finished, TuningStep
+from pruning.events import Event, Failed, Finished, Searching, TuningStep
 from pruning.execution.error_messages import explain
 from pruning.execution.ipc import WorkerLink, end_now, log_file
 from pruning.execution.store.records import Lease, RunRow
@@ -106,9 +106,9 @@ def _carry_out(store: RunStore, lease: Lease, workloads: Workloads, carry_out: C
 class EventWriter:
     """Writes a run's events into the store while the block lasts, and says that the worker lives.
 
-    Tuning steps come by the hundred a second: those within WRITE_S of the last write wait for the next one. Every other
-    event is written at once, and what waits before it. `given_up` is called, in the writer's own thread, when the run
-    is no longer this worker's.
+    Tuning steps, and the cuts of a search, come by the hundred: those within WRITE_S of the last write wait for the
+    next one. Every other event is written at once, and what waits before it. `given_up` is called, in the writer's own
+    thread, when the run is no longer this worker's.
     """
 
     def __init__(self, store: RunStore, lease: Lease, given_up: Callable[[], object]) -> None:
@@ -150,7 +150,7 @@ class EventWriter:
             return
         with self._lock:
             self._waiting.append(event)
-        if not isinstance(event, TuningStep) or time.monotonic() - self._written >= WRITE_S:
+        if not isinstance(event, TuningStep | Searching) or time.monotonic() - self._written >= WRITE_S:
             with self._watched():
                 self._flush()
 

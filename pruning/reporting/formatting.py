@@ -11,6 +11,9 @@ from pruning.metric import Metric
 THIN = "\u202f"  # a thin space at which no line breaks
 MINUS = "\u2212"
 
+COST_NAMES = {"parameters": "parameters", "bytes": "bytes", "macs": "MACs", "latency": "time of a pass"}
+"""What a search makes smaller, in words."""
+
 
 def count(value: int) -> str:
     """An exact count, with thin spaces between thousands: `20 490`."""

@@ -8,11 +8,9 @@ import plotly.graph_objects as go
 
 from pruning.level_search.result import FrontPoint, Searched
 from pruning.metric import Metric
-from pruning.reporting.formatting import axis_title, hover_text, on_axis
+from pruning.reporting.formatting import COST_NAMES, axis_title, hover_text, on_axis
 from pruning.reporting.palette import GREY, STAGES
 from pruning.reporting.plots_run import AXIS, dressed
-
-COST_NAMES = {"parameters": "parameters", "bytes": "bytes", "macs": "MACs", "latency": "time of a pass"}
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from pruning.recipe.recipe import Recipe
 from pruning.recipe.serialization import to_plain
 from pruning.reporting.formatting import percent, significant
 from pruning.reporting.run_summary import latest, metric_of_run, stages_of
-from pruning.selection.amounts import Amount, PerLayer
+from pruning.selection.amounts import Amount, Automatic, PerLayer
 
 
 @dataclass(frozen=True)
@@ -67,10 +67,14 @@ def how_tuned(recipe: Recipe) -> tuple[str, str]:
 
 
 def how_much(amount: Amount) -> str:
-    """The amount in words: `sparsity 80.0 %`, `budget bytes 25.0 %`."""
+    """The amount in words: `sparsity 80.0 %`, `budget bytes 25.0 %`, `automatic macs, at most 0.01 lost`."""
     if isinstance(amount, PerLayer):
         own = len(amount.shares)
         return f"{how_much(amount.rest)}, {own} {'layer' if own == 1 else 'layers'} apart"
+    if isinstance(amount, Automatic):
+        left = [] if amount.budget is None else [f"at most {percent(amount.budget)} left"]
+        lost = [] if amount.max_drop is None else [f"at most {amount.max_drop:g} lost"]
+        return ", ".join([f"automatic {amount.cost}", *left, *lost])
     values = [value if isinstance(value, str) else _number(name, value) for name, value in to_plain(amount).items()]
     return " ".join(values).replace("_", " ")
 

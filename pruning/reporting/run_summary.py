@@ -4,12 +4,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pruning.events import (
+    AmountFound,
     Event,
     Finished,
     Masked,
     Measured,
     PrunedValues,
     Resumed,
+    Searching,
     Stage,
     StageMeasured,
     Started,
@@ -17,7 +19,17 @@ from pruning.events import (
     UnitSizes,
 )
 from pruning.metric import ACCURACY, Metric
-from pruning.reporting.formatting import change_text, count, percent, relative, score_label, score_text, si, significant
+from pruning.reporting.formatting import (
+    COST_NAMES,
+    change_text,
+    count,
+    percent,
+    relative,
+    score_label,
+    score_text,
+    si,
+    significant,
+)
 
 STAGES = ("dense", "pruned", "repaired", "tuned", "exported")
 
@@ -110,13 +122,35 @@ class RunProgress:
 
 
 def progress(events: Iterable[Event], elapsed_s: float) -> RunProgress:
-    """How far the run is, `elapsed_s` seconds after it began or was resumed."""
-    events = latest(events)
+    """How far the run is, `elapsed_s` seconds after it began or was resumed.
+
+    A search for the amount comes before all that is counted: how long the rest takes is known once that has begun.
+    """
+    every = list(events)
+    if every and isinstance(every[-1], Searching):
+        return RunProgress(0.0, None, _searching(every[-1]))
+    elapsed_s -= _searched_s(every)
+    events = latest(every)
     fraction = _fraction(events)
     resumed = max((place for place, event in enumerate(events) if isinstance(event, Resumed)), default=0)
     done = fraction - _fraction(events[:resumed])  # in these seconds: earlier work took time that is not known here
     left = elapsed_s * (1 - fraction) / done if "pruned" in stages_of(events) and done > 0 else None
     return RunProgress(fraction, left, _phase(events))
+
+
+def _searching(event: Searching) -> str:
+    cuts = f", cut {event.cuts} of about {event.planned}" if event.cuts else ""
+    return f"searching for the amount: {event.phase}{cuts}"
+
+
+def _searched_s(events: Sequence[Event]) -> float:
+    """Seconds that the search for the amount took, if that was since the run began or was last resumed."""
+    for event in reversed(events):
+        if isinstance(event, AmountFound):
+            return event.seconds
+        if isinstance(event, Resumed):
+            break
+    return 0.0
 
 
 def _fraction(events: Sequence[Event]) -> float:
@@ -169,6 +203,20 @@ def latest(events: Iterable[Event]) -> list[Event]:
     every = list(events)
     starts = [position for position, event in enumerate(every) if isinstance(event, Started)]
     return every[starts[-1] :] if starts else every
+
+
+def amount_found(events: Iterable[Event]) -> AmountFound | None:
+    """What a search has found for the run to prune; None where there was none, or it is not over."""
+    return next((event for event in reversed(list(events)) if isinstance(event, AmountFound)), None)
+
+
+def amount_words(found: AmountFound, metric: Metric) -> str:
+    """What a search has found: `49.8 % of the MACs left, −0.40 points on validation, within what was asked; ...`."""
+    change = change_text(-found.drop if metric.better == "higher" else found.drop, metric)
+    limits = "within what was asked" if found.met else "NOT within what was asked"
+    shares = ", ".join(f"{name} {percent(share)}" for name, share in found.shares.items() if share)
+    cost = f"{percent(found.left)} of the {COST_NAMES.get(found.cost, found.cost)} left"
+    return f"{cost}, {change} on validation before any tuning, {limits}; pruned: {shares or 'nothing'}"
 
 
 def stages_of(events: Iterable[Event]) -> dict[str, Stage]:

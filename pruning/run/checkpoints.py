@@ -31,7 +31,8 @@ class CheckpointError(PruningError):
 class Checkpoint:
     """A run after a validation.
 
-    `recipe` is as it was asked for and `carried_out` as it is carried out, with a smaller batch after memory ran out.
+    `recipe` is as it was asked for and `carried_out` as it is carried out: with a smaller batch after memory ran out,
+    and with the amount that was found where a search was asked for.
     `events` are all that the run has said, `seconds` the time it has taken.
     """
 

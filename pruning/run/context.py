@@ -43,8 +43,7 @@ class RunContext:
 
     def stoppable(self, stop: Stop) -> "RunContext":
         """The same, but once `stop` is true its splits raise at the next batch; `carry_out_rounds` catches that."""
-        train, validation = (_StoppableSplit(split, stop) for split in (self.workload.train, self.workload.validation))
-        return replace(self, workload=replace(self.workload, train=train, validation=validation))
+        return replace(self, workload=stoppable(self.workload, stop))
 
     def ranked(self, keep: Keep, divisors: Mapping[str, float] | None = None) -> RankedUnits:
         """Score the model as it is now and sort its units, the pruned ones first. `divisors`: of the first round."""
@@ -87,6 +86,12 @@ class _StoppableSplit:
         if self.stop():
             raise StopAsked
         return self.split.batch(index, device, generator)
+
+
+def stoppable(workload: Workload, stop: Stop) -> Workload:
+    """The same, but once `stop` is true its splits for training and validation raise StopAsked at the next batch."""
+    train, validation = (_StoppableSplit(split, stop) for split in (workload.train, workload.validation))
+    return replace(workload, train=train, validation=validation)
 
 
 def keep_everything(context: RunContext) -> Keep:

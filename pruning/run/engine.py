@@ -27,6 +27,7 @@ from pruning.repair import NoRepair
 from pruning.run.context import RunContext, Stop, keep_everything, pruned_share
 from pruning.run.rounds import carry_out_rounds, first_round, resumed_round
 from pruning.run.state import Plan, RepairedCut, RunState, Save
+from pruning.selection.amounts import Automatic
 from pruning.training.distillation.teachers import teacher_of
 from pruning.training.fine_tuning import steps_per_epoch
 from pruning.training.objective import require_objective
@@ -61,17 +62,11 @@ def prune(
 
     `stop` is asked at every batch: once true, what there is by then is measured and returned as the result. `save` is
     given how far the run has come, after each validation; with such a `progress` a run goes on from there, and on a CPU
-    ends with the same bits. PruningError says what does not fit; torch.OutOfMemoryError is the caller's to handle.
+    ends with the same bits. PruningError says what does not fit; torch.OutOfMemoryError is the caller's to handle. An
+    automatic amount has been found before: see `with_found_amount`.
     """
     device = device or default_device()
-    model = open_model(workload, device)
-    _require_drop(workload, recipe)  # before any work
-    if recipe.start.anew or recipe.rewind.anew:
-        require_drawing(model)
-    if recipe.tuning.epochs or recipe.regulariser.epochs or recipe.start.epochs:
-        require_objective(workload, recipe.tuning)
-        require_loss(workload, model, device)
-    teacher = teacher_of(workload, recipe.distillation, recipe.tuning, model, device)
+    model, teacher = opened(workload, recipe, device)
     groups = chosen_groups(workload, recipe, model)
     context = RunContext(
         workload, recipe, device, model, groups, cost_model(model, workload.example.to(device)), teacher
@@ -94,11 +89,26 @@ def prune(
     return PruneResult(model, keep, {**plan.stages, "tuned": tuned}, stopped, sizes)
 
 
+def opened(workload: Workload, recipe: Recipe, device: torch.device) -> tuple[nn.Module, nn.Module | None]:
+    """The network, and who teaches it, None where nobody does. PruningError says what does not fit, before any work."""
+    model = open_model(workload, device)
+    _require_drop(workload, recipe)
+    if recipe.start.anew or recipe.rewind.anew:
+        require_drawing(model)
+    if recipe.tuning.epochs or recipe.regulariser.epochs or recipe.start.epochs:
+        require_objective(workload, recipe.tuning)
+        require_loss(workload, model, device)
+    _require_early(workload, recipe)
+    return model, teacher_of(workload, recipe.distillation, recipe.tuning, model, device)
+
+
 def _require_drop(workload: Workload, recipe: Recipe) -> None:
-    """RecipeError if the schedule would stop at a drop that is larger than the metric's whole range."""
-    metric, drop = metric_of(workload.task), recipe.schedule.max_drop
-    if drop is not None and drop > metric.span:
-        raise RecipeError(f"schedule.max_drop is {drop}; it lies between 0 and {metric.span:g}", "schedule")
+    """RecipeError if a drop is allowed that is larger than the metric's whole range."""
+    metric, amount = metric_of(workload.task), recipe.amount
+    searched = amount.max_drop if isinstance(amount, Automatic) else None
+    for where, drop in (("schedule", recipe.schedule.max_drop), ("amount", searched)):
+        if drop is not None and drop > metric.span:
+            raise RecipeError(f"{where}.max_drop is {drop}; it lies between 0 and {metric.span:g}", where)
 
 
 def _planned(context: RunContext) -> Generator[Event, None, tuple[Plan, RankedUnits, RepairedCut | None]]:
@@ -117,7 +127,6 @@ def _planned(context: RunContext) -> Generator[Event, None, tuple[Plan, RankedUn
     before += [Round(0.0, sparse, before="sparse")] if sparse else []
     cuts = recipe.schedule.rounds_of(per_epoch * recipe.tuning.epochs, target.counts.asked / target.counts.units)
     rounds = (*before, *cuts)
-    _require_early(recipe, scratch)
     total = sum(each.steps for each in rounds)
     metric, classes = metric_of(workload.task), workload.task.classes
     yield Started(workload.name, device_name(context.device), len(rounds), total, classes, metric)
@@ -149,8 +158,9 @@ def _started(context: RunContext, plan: Plan, ranked: RankedUnits) -> tuple[Plan
     return replace(plan, divisors=ranked.ranking.divisors, early=early), ranked
 
 
-def _require_early(recipe: Recipe, scratch: int) -> None:
+def _require_early(workload: Workload, recipe: Recipe) -> None:
     """RecipeError if weights should go back to a step that training from scratch does not reach."""
+    scratch = steps_per_epoch(recipe.tuning, workload.train) * recipe.start.epochs
     if recipe.rewind.step is not None and recipe.rewind.step > scratch:
         raise RecipeError(
             f"rewind.step is {recipe.rewind.step}, but training from scratch takes {scratch} optimiser steps: "

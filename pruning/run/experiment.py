@@ -19,6 +19,7 @@ from pruning.model.module_sizes import saved_tensors
 from pruning.recipe.recipe import Recipe
 from pruning.reporting.run_summary import stages_of, values_of
 from pruning.run import checkpoints as kept
+from pruning.run.automatic import with_found_amount
 from pruning.run.checkpoints import Checkpoint, CheckpointError
 from pruning.run.context import Stop
 from pruning.run.engine import PruneResult, prune
@@ -182,22 +183,32 @@ def prune_within_memory(
     found: Checkpoint | None = None,
     keeper: _Keeper | None = None,
 ) -> Generator[Event, None, tuple[Recipe, PruneResult]]:
-    """Prune; where memory does not suffice, once more with half the batch. Returns the recipe as it was carried out."""
+    """Prune; where memory does not suffice, once more with half the batch. An automatic amount is searched for first.
+
+    Returns the recipe with the batch that was taken; it says the amount as it was asked for, and the events say which
+    was found. A checkpoint has that: a run that goes on from one, or begins again, does not search again.
+    """
 
     def save(carried_out: Recipe) -> Save:
         return keeper.saving(carried_out) if keeper else lambda _: ()
 
-    recipe, progress = (found.carried_out, found.progress) if found else (asked, None)
+    if found:
+        recipe, progress = found.carried_out, found.progress
+    else:
+        recipe, progress = (yield from with_found_amount(workload, asked, device, stop)), None
     try:
-        return recipe, (yield from prune(workload, recipe, device, stop, progress, save(recipe)))
+        pruned = yield from prune(workload, recipe, device, stop, progress, save(recipe))
+        return replace(asked, tuning=recipe.tuning), pruned
     except (MemoryError, RuntimeError) as error:
         half = asked.tuning.batch_size // 2
-        if not out_of_memory(error) or half < 2 or recipe != asked:
+        if not out_of_memory(error) or half < 2 or recipe.tuning != asked.tuning:
             raise
     # outside the handler: the error's traceback would hold on to the tensors
     yield Warned(f"out of memory: beginning again with tuning.batch_size {half} instead of {asked.tuning.batch_size}")
-    recipe = replace(asked, tuning=replace(asked.tuning, batch_size=half))
-    return recipe, (yield from prune(workload, recipe, device, stop, None, save(recipe)))
+    smaller = replace(asked.tuning, batch_size=half)
+    recipe = replace(recipe, tuning=smaller)
+    pruned = yield from prune(workload, recipe, device, stop, None, save(recipe))
+    return replace(asked, tuning=smaller), pruned
 
 
 def _verified(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pruning.errors import JobError
-from pruning.events import Event, Failed, Finished, TuningStep, Warned
+from pruning.events import Event, Failed, Finished, Searching, TuningStep, Warned
 from pruning.execution import run_worker as serving
 from pruning.execution.run_worker import EventWriter
 from pruning.execution.settings import Limits
@@ -48,9 +48,11 @@ def test_steps_wait_for_each_other_and_other_events_do_not(store: Store, lease: 
         journal.add(Warned("begun"))
         journal.add(step(1))
         journal.add(step(2))
+        journal.add(Searching("each group alone", 1, 20, begins=False))
         assert written(store, lease) == [Warned("begun")]
         journal.add(Warned("look"))
-        assert written(store, lease) == [Warned("begun"), step(1), step(2), Warned("look")]
+        cut = Searching("each group alone", 1, 20, begins=False)
+        assert written(store, lease) == [Warned("begun"), step(1), step(2), cut, Warned("look")]
         journal.add(step(3))
         journal.add(Finished(False, 1.0))
         assert journal.over

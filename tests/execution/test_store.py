@@ -9,6 +9,7 @@ import pytest
 from pruning.errors import JobError, RecipeError
 from pruning.events import (
     EVENTS,
+    AmountFound,
     Event,
     Exported,
     Failed,
@@ -17,6 +18,7 @@ from pruning.events import (
     Measured,
     Repaired,
     Resumed,
+    Searching,
     Stage,
     StageMeasured,
     Started,
@@ -40,6 +42,8 @@ ALL_EVENTS: list[Event] = [
     UnitSizes(0, 7, 0.5, {"fc": (3, 0, 1)}),
     Repaired(0, "least_squares", 0.6, 0.5, 0.1, True, 1.5, {"head": "it is called several times"}),
     SurgeryChecked("tuned", 1e-7, 0.5, 0.4),
+    Searching("each group alone", 1, 20, begins=True),
+    AmountFound("macs", 0.5, 0.004, True, {"0": 0.5}, 20, 9.5),
     Exported({"pt": "/tmp/x.pt"}),
     Verified(0.91, 0.91, True),
     Resumed(3, 0, 7),
@@ -90,7 +94,7 @@ def test_every_kind_of_event_comes_back_as_it_was(store: Store):
     assert store.events(lease.run, after=10) == list(enumerate(ALL_EVENTS[10:], 11))
     assert Store(store.home).events(lease.run) == store.events(lease.run)
     assert store.milestones(lease.run) == [
-        event for event in ALL_EVENTS if not isinstance(event, TuningStep | UnitSizes)
+        event for event in ALL_EVENTS if not isinstance(event, TuningStep | UnitSizes | Searching)
     ]
 
 

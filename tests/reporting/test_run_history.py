@@ -30,7 +30,7 @@ from pruning.reporting.run_history import (
     what_is_pruned,
 )
 from pruning.reporting.run_summary import curve
-from pruning.selection.amounts import Budget, PerLayer, Sparsity, Threshold
+from pruning.selection.amounts import Automatic, Budget, PerLayer, Sparsity, Threshold
 from pruning.selection.scopes import WithinLayer
 from pruning.training.tuning import Tuning
 
@@ -78,6 +78,9 @@ def test_a_recipe_in_words() -> None:
     assert how_much(Threshold(0.05)) == "threshold 0.0500"
     assert how_much(Budget("bytes", 0.25)) == f"budget bytes 25.0{THIN}%"
     assert how_much(PerLayer({"fc": 0.25}, rest=Sparsity(0.5))) == f"sparsity 50.0{THIN}%, 1 layer apart"
+    assert how_much(Automatic("macs")) == "automatic macs, at most 0.01 lost"
+    both = f"automatic latency, at most 50.0{THIN}% left, at most 0.02 lost"
+    assert how_much(Automatic("latency", 0.5, 0.02)) == both
 
 
 def test_settings_that_differ_by_their_dotted_names() -> None:

@@ -1,10 +1,12 @@
 from pruning.events import (
+    AmountFound,
     Event,
     Finished,
     Masked,
     Measured,
     PrunedValues,
     Resumed,
+    Searching,
     Stage,
     StageMeasured,
     Started,
@@ -21,6 +23,7 @@ from pruning.reporting.run_summary import (
     LossPoint,
     ScorePoint,
     SizePoint,
+    amount_found,
     curve,
     latest,
     leaves_out,
@@ -90,6 +93,31 @@ def test_a_resumed_runs_speed_is_that_since_it_was_resumed() -> None:
     assert progress(events, 5.0).seconds_left == 40.0
     assert progress(events[:-2], 5.0).seconds_left is None
     assert curve(events) == curve(SO_FAR)
+
+
+FOUND = AmountFound("macs", 0.5, 0.004, True, {"fc": 0.6}, 12, 100.0)
+SEARCHED = [Searching("timing the layers", 0, 1, True), Searching("each group alone", 1, 20, True), FOUND]
+
+
+def test_a_search_says_what_it_is_doing_and_nothing_of_the_time_left() -> None:
+    phases = [progress(SEARCHED[:n], 9.0).phase for n in (1, 2)]
+    assert phases == [
+        "searching for the amount: timing the layers", "searching for the amount: each group alone, cut 1 of about 20",
+    ]  # fmt: skip
+    assert progress(SEARCHED[:2], 9.0).fraction == 0.0 and progress(SEARCHED[:2], 9.0).seconds_left is None
+    assert progress(SEARCHED, 100.0).phase == "scoring the dense network"
+
+
+def test_the_seconds_of_a_search_say_nothing_of_how_long_the_rest_takes() -> None:
+    assert progress([*SEARCHED, *SO_FAR], 147.0) == progress(SO_FAR, 47.0)
+    # those of an attempt before this one have not passed since it was resumed
+    events = [STARTED, DENSE, PRUNED, *ROUND_1, Resumed(8, 0, 20), *ROUND_2]
+    assert progress([*SEARCHED, *events], 5.0) == progress(events, 5.0)
+
+
+def test_what_was_found_is_known_of_the_whole_run() -> None:
+    assert amount_found(SO_FAR) is None and amount_found(SEARCHED[:2]) is None
+    assert amount_found([*SEARCHED, *SO_FAR, Warned("again"), STARTED]) == FOUND
 
 
 def test_progress_only_grows_and_ends_at_one() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pruning.errors import JobError
-from pruning.events import Event, Failed, Finished, TuningStep, event_from_dict
+from pruning.events import Event, Failed, Finished, Searching, TuningStep, event_from_dict
 from pruning.execution.settings import Limits
 from pruning.execution.store import run_folders as folders
 from pruning.execution.store import transitions as changes
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pruning.recipe.recipe import Recipe
 
 LONGEST_TITLE = 80
+_MANY = ("tuning_step", "unit_sizes", "searching")
 _COLUMNS = (
     "id, recipe, session, state, sentence, created, started, finished, title, stop, pinned, "
     # until the present attempt has an event, the events are those of the one before (column `told`)
@@ -111,12 +112,12 @@ class Store:
         return [(seq, event_from_dict(json.loads(text))) for seq, text in rows]
 
     def milestones(self, run: str) -> list[Event]:
-        """The run's events but for optimiser steps and sizes of units, which are nearly all: what it came to."""
+        """The run's events but for optimiser steps, sizes of units and cuts of a search, which are nearly all: what it
+        came to.
+        """
         # not json_extract: a score in a unit of its own may be infinite, which SQLite does not read
-        query = (
-            "SELECT event FROM events WHERE run = ? "
-            """AND event NOT LIKE '{"kind": "tuning_step"%' AND event NOT LIKE '{"kind": "unit_sizes"%' ORDER BY seq"""
-        )
+        others = " ".join(f"""AND event NOT LIKE '{{"kind": "{kind}"%'""" for kind in _MANY)
+        query = f"SELECT event FROM events WHERE run = ? {others} ORDER BY seq"
         with self._database.reading() as connection:
             rows = connection.execute(query, (run,)).fetchall()
         return [event_from_dict(json.loads(text)) for (text,) in rows]
@@ -215,7 +216,7 @@ class Store:
         """
         found = changes.files_of(self.folder(lease.run), events)
         # a checkpoint may follow any event but a step, and must find the events that it counts also after a power cut
-        durable = not all(isinstance(event, TuningStep) for event in events)
+        durable = not all(isinstance(event, TuningStep | Searching) for event in events)
         with self._database.writing(durable) as connection:
             if not changes.holds(connection, lease):
                 raise JobError(f"run {lease.run} is not this worker's any more: nothing can be added to it")
