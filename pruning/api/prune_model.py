@@ -13,7 +13,7 @@ from pruning.api.inputs import Data, workload_of
 from pruning.api.progress import Report, last_value, progress_bar
 from pruning.api.result import PruningResult
 from pruning.criteria import Criterion
-from pruning.events import Event, StageMeasured, TuningStep, Warned
+from pruning.events import Event, Searching, StageMeasured, TuningStep, Warned
 from pruning.granularities import Granularity
 from pruning.model.devices import default_device
 from pruning.recipe.recipe import Recipe
@@ -79,7 +79,8 @@ def prune(
         criterion: What says how important a unit is.
         granularity: What is pruned together: "weights", "channels", "heads", ...
         scope: Which units compete: "global", "layer", "row", "blocks".
-        amount: How much is pruned, where it is no sparsity: a Budget, a Threshold, PerLayer shares, ...
+        amount: How much is pruned, where it is no sparsity: a Budget, a Threshold, PerLayer shares, ... With Automatic
+            a search finds it first; `amount_found` of the result says what.
         schedule: In how many rounds: "one_shot", "polynomial", ...
         epochs: Passes over `train` after each round; short for `tuning=Tuning(epochs=epochs)`.
         tuning: How the model is fine-tuned.
@@ -183,7 +184,7 @@ class _EventLog:
         self.events.append(event)
         now = time.monotonic()
         # a bar is redrawn often enough for an eye: what it shows is counted from all events anew
-        if isinstance(event, TuningStep) and now - self._drawn < REDRAW_S:
+        if isinstance(event, TuningStep | Searching) and now - self._drawn < REDRAW_S:
             return
         self._drawn = now
         if isinstance(event, StageMeasured) and event.stage == "tuned":

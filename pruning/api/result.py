@@ -12,13 +12,13 @@ from torch import nn
 
 from pruning.api.extras import extra_packages
 from pruning.api.progress import last_value
-from pruning.events import Event, Stage, Verified, Warned
+from pruning.events import AmountFound, Event, Stage, Verified, Warned
 from pruning.metric import ACCURACY, Metric
 from pruning.model.module_sizes import ModuleSizes
 from pruning.model.units import Keep
 from pruning.recipe.recipe import Recipe
 from pruning.reporting.formatting import duration, score_text
-from pruning.reporting.run_summary import curve, share_of_all, stage_rows, stages_of, values_of
+from pruning.reporting.run_summary import amount_found, curve, share_of_all, stage_rows, stages_of, values_of
 from pruning.run.engine import PruneResult
 from pruning.workload import Workload, metric_of
 
@@ -68,7 +68,7 @@ class PruningResult:
 
     Attributes:
         model: The network in eval mode, smaller where units were removed; else its pruned weights are zero.
-        recipe: Every choice, as it was carried out.
+        recipe: Every choice, as it was carried out; an automatic amount as it was asked for, see `amount_found`.
         keep: Unit group -> bool [units], True where the unit stayed.
         stages: Stage (dense, pruned, tuned) -> its scores and its costs.
         events: All that happened, in its order.
@@ -94,6 +94,11 @@ class PruningResult:
     def metric(self) -> Metric:
         """What the scores are."""
         return metric_of(self.workload.task)
+
+    @property
+    def amount_found(self) -> AmountFound | None:
+        """What the search found for an automatic amount, such as the share of each layer; None where there was none."""
+        return amount_found(self.events)
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -1,12 +1,14 @@
 """Events as calm one-liners."""
 
 from pruning.events import (
+    AmountFound,
     Event,
     Exported,
     Finished,
     Masked,
     Measured,
     Repaired,
+    Searching,
     StageMeasured,
     Started,
     SurgeryChecked,
@@ -16,12 +18,16 @@ from pruning.events import (
 )
 from pruning.metric import ACCURACY, Metric
 from pruning.reporting.formatting import count, duration, percent, score_text, si, significant
-from pruning.reporting.run_summary import share_of_all
+from pruning.reporting.run_summary import amount_words, share_of_all
 
 
 def event_line(event: Event, metric: Metric = ACCURACY) -> str:
     """The event in words, empty for those that only move the progress bar. `metric` says what the run's scores are."""
     match event:
+        case Searching() if event.begins:
+            return f"searching for the amount: {event.phase}"
+        case AmountFound():
+            return f"found in {count(event.cuts)} cuts, {duration(event.seconds)}: {amount_words(event, metric)}"
         case Started():
             rounds = "1 round" if event.rounds == 1 else f"{event.rounds} rounds"
             return f"{event.workload} on {event.device}: {rounds}, {count(event.steps)} optimiser steps"

@@ -16,7 +16,7 @@ from pruning.cli.catalogue import Catalogue
 from pruning.cli.console import fail, print_stages, progress_bar
 from pruning.cli.lines import event_line
 from pruning.errors import PruningError, RecipeError, out_of_memory
-from pruning.events import Event, TuningStep
+from pruning.events import Event, Searching, TuningStep
 from pruning.metric import Metric
 from pruning.recipe.recipe import Recipe, from_json
 from pruning.reporting.formatting import duration, percent, si
@@ -123,7 +123,7 @@ def _watched(events: Generator[Event, None, RunResult], screen: Console, run: st
                 if text := event_line(event, metric):
                     screen.print(text, markup=False, highlight=False, soft_wrap=True)
                 now = time.monotonic()
-                if now - drawn < REDRAW_S and isinstance(event, TuningStep):
+                if now - drawn < REDRAW_S and isinstance(event, TuningStep | Searching):
                     continue
                 drawn = now
                 at = progress(seen, now - begun)

@@ -87,7 +87,7 @@ def contents(record: Record) -> dict[str, Any]:
         "units": kind_of(record.recipe.granularity),
         "rounds": len(_progress(events)),
         "epochs": record.recipe.tuning.epochs,
-        "choices": choices(record.recipe, _progress(events), surgery.zeroed if surgery else ""),
+        "choices": choices(record.recipe, _progress(events), surgery.zeroed if surgery else "", _found(record)),
         "stages": stages,
         "last": stages.get(last),
         "columns": [name for name in run_summary.STAGES if name in stages],
@@ -136,11 +136,11 @@ def _version(package: str) -> str:
         return ""
 
 
-def choices(recipe: Recipe, progress: Sequence[float], zeroed: str = "") -> list[tuple[str, str, str]]:
+def choices(recipe: Recipe, progress: Sequence[float], zeroed: str = "", found: str = "") -> list[tuple[str, str, str]]:
     """A row for each field of the recipe: its name, what was chosen with its values, and a note.
 
     `progress` is, for each round, the share of the amount that was pruned after it; `zeroed` a sentence about units
-    that could only be set to zero.
+    that could only be set to zero; `found` says what a search found for an automatic amount.
     """
     criterion, plain = recipe.criterion, to_dict(recipe)
     after = ", ".join(numbers.percent(share, 0) for share in progress)
@@ -150,11 +150,18 @@ def choices(recipe: Recipe, progress: Sequence[float], zeroed: str = "") -> list
         "granularity": "pruned units are "
         + ("removed: the network is smaller" if removable else "zero: the tensors keep their size")
         + (f"; {zeroed}" if zeroed else ""),
+        "scope": "layer, in the cut that the search found" if found else "",
+        "amount": f"found: {found}" if found else "",
         "schedule": f"share of the amount after each round: {after}" if after else "",
         "tuning": "after each round" if recipe.tuning.epochs else "none: the network is left as cut",
     }
     fields = [field for field in plain if field not in ("version", "workload")]
     return [(field, in_words(plain[field]) or "nothing", notes.get(field, "")) for field in fields]
+
+
+def _found(record: Record) -> str:
+    found = run_summary.amount_found(record.events)
+    return "" if found is None else run_summary.amount_words(found, metric_of(record.workload.task))
 
 
 def in_words(value: Any) -> str:

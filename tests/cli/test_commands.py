@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,10 +16,12 @@ from typer.testing import CliRunner
 
 from pruning.__main__ import command_line
 from pruning.cli.lines import event_line
-from pruning.events import Masked, PrunedValues, TuningStep
+from pruning.events import AmountFound, Masked, PrunedValues, Searching, TuningStep
+from pruning.metric import Metric
 from pruning.recipe.recipe import from_json
 from pruning.reporting.formatting import THIN
 from pruning.run import experiment as runs
+from pruning.selection.amounts import Automatic
 from sample_models import MODELS
 from tests.own_workload import SOURCE, recipe_text, rescore_here, write_own
 
@@ -212,3 +215,34 @@ def test_only_steps_go_without_a_line() -> None:
     of_all = f"; 25.0{THIN}% of all 16 parameters"
     assert event_line(replace(masked, values=PrunedValues(4, 8, 16))) == event_line(masked) + of_all
     assert event_line(TuningStep(0, 0, 1, 1.0)) == ""
+
+
+def test_a_search_says_its_phases_once_and_what_it_has_found() -> None:
+    cut = Searching("each group alone", 3, 20, begins=False)
+    assert event_line(cut) == ""
+    assert event_line(replace(cut, begins=True)) == "searching for the amount: each group alone"
+    found = AmountFound("macs", 0.498, 0.004, True, {"conv1": 0.2, "conv2": 0.0}, 20, 12.0)
+    assert event_line(found).replace(THIN, " ") == (
+        "found in 20 cuts, 12 s: 49.8 % of the MACs left, −0.40 points on validation before any tuning, within what "
+        "was asked; pruned: conv1 20.0 %"
+    )
+    error = Metric("MSE", better="lower", low=0.0)
+    words = event_line(replace(found, met=False, shares={}), error)
+    assert "+0.00400 worse on validation" in words and words.endswith("NOT within what was asked; pruned: nothing")
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_run_searches_for_its_amount_and_says_so(tmp_path: Path) -> None:
+    amount = {"kind": "automatic", "cost": "macs", "budget": 0.7, "seconds": 5}
+    recipe = recipe_file(tmp_path, amount=amount, granularity={"kind": "channels"})
+    result = invoke("run", recipe, "--workload", write_own(tmp_path), "--out", str(tmp_path / "out"), "--json")
+    lines = result.stderr.replace(THIN, " ").splitlines()
+    searching = [place for place, line in enumerate(lines) if line.startswith("searching for the amount: ")]
+    assert lines[searching[0]] == "searching for the amount: each group alone" and len(searching) < 4
+    words = re.compile(r"found in \d+ cuts, .* of the MACs left, .* within what was asked; pruned: ")
+    (found,) = [place for place, line in enumerate(lines) if words.match(line)]
+    (cut,) = [place for place, line in enumerate(lines) if line.startswith("round 1: ")]
+    assert searching[-1] < found < cut
+    stages = json.loads(result.stdout.splitlines()[-1])["stages"]
+    assert stages["tuned"]["macs"] <= 0.7 * stages["dense"]["macs"]
+    assert from_json((tmp_path / "out" / "recipe.json").read_text()).amount == Automatic("macs", 0.7, seconds=5)
