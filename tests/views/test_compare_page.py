@@ -11,6 +11,7 @@ from pruning.pipeline.comparison import candidates
 from pruning.pipeline.criteria_comparison import compare_all
 from pruning.recipe.recipe import Recipe, to_json
 from pruning.reporting.formatting import percent
+from pruning.selection.amounts import Automatic
 from sample_models import MODELS
 from tests.views.test_lab_page import QUICK
 
@@ -64,6 +65,14 @@ def test_a_criterion_that_cannot_score_the_network_is_a_sentence_in_its_row(app:
     compared(app, replace(QUICK, granularity=Channels()), ["activation", "batchnorm_scale"])
     shown = rows(app)
     assert "measured" in shown["activation"] and "norm" in shown["batchnorm scale"]
+
+
+def test_an_amount_that_a_run_finds_is_a_sentence(app: AppTest) -> None:
+    app.query_params["recipe"] = to_json(replace(QUICK, amount=Automatic()))
+    app.run()
+    app.switch_page("views/compare/compare.py").run()
+    assert not app.exception and not app.multiselect
+    assert "there is no cut to compare yet" in app.info[0].value
 
 
 def test_only_criteria_that_score_the_units_are_offered(app: AppTest) -> None:

@@ -11,7 +11,7 @@ from pruning.granularities import GRANULARITIES, Channels, Weights
 from pruning.recipe import catalog
 from pruning.recipe.compatibility import fits
 from pruning.recipe.recipe import Recipe, from_json
-from pruning.selection.amounts import AMOUNTS, Budget, PerLayer, RelativeThreshold, Sparsity, Threshold
+from pruning.selection.amounts import AMOUNTS, Automatic, Budget, PerLayer, RelativeThreshold, Sparsity, Threshold
 from pruning.selection.scopes import SCOPES, Global, WithinBlocks
 from pruning.training.schedules import SCHEDULES, Geometric, PolynomialDecay, Until
 from pruning.training.starts import Scratch
@@ -53,6 +53,8 @@ def test_every_kind_of_the_short_tables_is_shown_by_its_controls_and_given_back(
         replace(QUICK, amount=Threshold(0.0375), granularity=Weights(bare_parameters=True)),
         replace(QUICK, amount=RelativeThreshold(0.255)),
         replace(QUICK, amount=Budget("macs", 0.4), granularity=Channels()),
+        replace(QUICK, amount=Automatic("latency", 0.35, None, 60, 8), granularity=Channels()),
+        replace(QUICK, amount=Automatic("bytes", None, 0.025), granularity=Channels()),
         replace(QUICK, amount=PerLayer({"fc2": 0.25}, rest=Budget("parameters", 0.35)), granularity=Weights()),
         replace(QUICK, schedule=PolynomialDecay(0.25, 2, 8, 2, 2.0), tuning=Tuning(epochs=4, images_per_epoch=256)),
         replace(QUICK, tuning=Tuning(1, "sgd", 0.1, 64, None, "cosine", 0.05, 5e-4, 0.85, 0.9995, 0.15, 0.35, 4)),
@@ -109,6 +111,15 @@ def test_a_patience_that_does_not_fit_the_schedule_says_what_to_choose(app: AppT
     opened(app, replace(QUICK, tuning=Tuning(patience=2)))
     app.selectbox(key="schedule").set_value("polynomial_decay").run()
     assert "leave tuning.patience empty" in app.error[0].value
+
+
+def test_a_limit_that_may_be_left_out_is_none_where_its_box_is_empty(app: AppTest) -> None:
+    opened(app, replace(QUICK, amount=Automatic("parameters", 0.5, 0.02)))
+    assert app.number_input(key="amount.automatic.budget").placeholder == "no limit"
+    app.number_input(key="amount.automatic.max_drop").set_value(None).run()
+    assert from_json(app.query_params["recipe"]).amount == Automatic("parameters", 0.5, None)
+    app.number_input(key="amount.automatic.budget").set_value(None).run()
+    assert "a search needs a limit" in app.error[0].value
 
 
 def test_a_field_that_is_changed_changes_the_recipe(app: AppTest) -> None:

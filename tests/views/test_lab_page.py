@@ -9,13 +9,14 @@ from streamlit.testing.v1 import AppTest
 
 from pruning.criteria import Ablation, Taylor
 from pruning.errors import PruningError
+from pruning.events import AmountFound, Searching
 from pruning.granularities import Channels, Heads, Kernels, Layers
 from pruning.interactive.queries import estimate, estimate_repaired, look, open_workload, score_range
 from pruning.recipe.recipe import Recipe, from_json, to_json
 from pruning.repair import LeastSquares
 from pruning.reporting.formatting import THIN, count, percent, si
 from pruning.run import experiment
-from pruning.selection.amounts import PerLayer, Sparsity, Threshold
+from pruning.selection.amounts import Automatic, PerLayer, Sparsity, Threshold
 from pruning.selection.scopes import WithinLayer
 from pruning.training.schedules import OneShot, Polynomial
 from pruning.training.tuning import Tuning
@@ -169,6 +170,44 @@ def test_a_combination_that_does_not_fit_says_so_and_loses_nothing(app: AppTest)
     assert app.button(key="run_button").disabled
     assert si(784 * 128 + 128 + 1290) in strip(app)  # the last good recipe's numbers, greyed
     assert 'class="strip old"' in strip(app) and 'class="strip old"' not in before
+
+
+def test_an_amount_that_a_run_finds_shows_the_network_as_it_is_and_says_so(app: AppTest, backend: InProcess) -> None:
+    recipe = replace(QUICK, amount=Automatic("parameters", 0.5), repair=LeastSquares())
+    opened(app, recipe)
+    settled(app)
+    model = open_workload(backend.lab, "mlp_128")
+    assert [error.value for error in app.error] == [] and not app.button(key="run_button").disabled
+    assert "repaired" not in strip(app) and f"kept 100.0{THIN}%" in strip(app)
+    assert f"measured {percent(model.score, 2)} on all" in strip(app)
+    said = [caption.value for caption in app.caption]
+    assert any("A run finds this amount before its first cut" in text for text in said)
+    (pruned,) = (text for text in said if "units are pruned" in text)
+    assert pruned.startswith("0 of ") and "asked for" not in pruned
+    assert any(text.value == "Importance of fc1" for text in app.subheader)
+    app.button(key="run_button").click().run()
+    assert backend.recipes == [recipe]
+
+
+def test_layers_set_by_hand_and_an_amount_that_a_run_finds_are_refused_in_a_sentence(app: AppTest) -> None:
+    opened(app, replace(QUICK, amount=PerLayer({"fc2": 0.25}, rest=Sparsity(0.5))))
+    app.selectbox(key="amount").set_value("automatic").run()
+    assert not app.exception and app.button(key="run_button").disabled
+    assert "take back what is set for single ones" in app.error[0].value
+
+
+def test_what_a_run_has_found_is_said_beside_its_curves(app: AppTest, backend: InProcess) -> None:
+    opened(app, QUICK)
+    app.button(key="run_button").click().run()
+    lease = backend.leases[app.query_params["run"]]
+    backend.store.append(lease, Searching("each group alone", 4, 20, begins=True))
+    app.run()
+    words = "searching for the amount: each group alone, cut 4 of about 20"
+    assert any(words in bar.proto.text for bar in app.get("progress"))
+    backend.store.append(lease, AmountFound("macs", 0.5, 0.004, True, {"fc1": 0.6}, 20, 9.0))
+    app.run()
+    (said,) = (caption.value for caption in app.caption if caption.value.startswith("amount found: "))
+    assert said.replace(THIN, " ").endswith("within what was asked; pruned: fc1 60.0 %")
 
 
 def test_a_broken_recipe_in_the_url_is_a_sentence(app: AppTest) -> None:

@@ -14,6 +14,7 @@ from pruning.pipeline.comparison import Compared, candidates
 from pruning.recipe.catalog import kind_of
 from pruning.recipe.recipe import Recipe
 from pruning.reporting.plots_run import agreement_figure, comparison_figure
+from pruning.selection.amounts import Automatic
 from views.compare.state import compare_state
 from views.compare.table import CSS, table_html
 from views.shared import recipe_sidebar
@@ -35,6 +36,9 @@ def page() -> None:
     about.caption(_about(ACCURACY))
     if choice.problem:
         st.warning(_("The choices on the left do not fit together; the comparison is of the last that did."))
+    if isinstance(choice.recipe.amount, Automatic):
+        st.info(_("A run finds the amount of this recipe, so there is no cut to compare yet: choose another amount."))
+        return
     there = candidates(choice.recipe)
     kinds = _pick(choice.recipe, there)
     if not kinds:

@@ -10,6 +10,7 @@ import streamlit as st
 
 from pruning.criteria import Taylor
 from pruning.events import (
+    AmountFound,
     Event,
     Exported,
     Failed,
@@ -17,6 +18,7 @@ from pruning.events import (
     Masked,
     Measured,
     Resumed,
+    Searching,
     Stage,
     StageMeasured,
     Started,
@@ -100,6 +102,8 @@ SPARSE: list[Event] = [
     for event in _begun(150)
     for each in ([UnitSizes(0, event.step, event.step / 300, _pushed(event.step / 300)), event] if isinstance(event, Measured) else [event])
 ]  # fmt: skip
+SEARCHING: list[Event] = [Searching("each group alone", place, 60, place == 1) for place in range(1, 24)]
+FOUND = AmountFound("macs", 0.498, 0.0104, False, {"conv1": 0.25, "conv2": 0.4, LONG: 0.65, "fc": 0.0}, 63, 148.0)
 LOST = "worker lost: it used more memory than there is; choose a smaller batch, or start the run again"
 
 
@@ -250,6 +254,8 @@ STATES: States = {
     "panel": {
         "in the queue": _panel(_row("queued"), [], "next in the queue, starts in about 40 s"),
         "begun": _panel(_row("running"), _begun(0)),
+        "searching for its amount": _panel(_row("running"), SEARCHING),
+        "with what a search has found": _panel(_row("running"), [*SEARCHING, FOUND, *_begun(150)]),
         "running": _panel(_row("running"), _begun(150)),
         "stopping": _panel(_row("running", stopping=True), _begun(150)),
         "sparse training": _panel(_row("running"), SPARSE),

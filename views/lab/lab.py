@@ -47,17 +47,18 @@ def page() -> None:
 
 def _network(choice: recipe_sidebar.Choice, top: DeltaGenerator, middle: DeltaGenerator, left: DeltaGenerator) -> None:
     """What the worker says of the network: strip, layers, heatmap. A run is shown whether or not it has an answer."""
-    lab_state().forget_heatmap_of_others(choice.recipe)
-    model = ask(open_workload, choice.recipe.workload)
-    now = ask(look, choice.recipe, layer_panel.axis())
+    recipe = choice.shown
+    lab_state().forget_heatmap_of_others(recipe)
+    model = ask(open_workload, recipe.workload)
+    now = ask(look, recipe, layer_panel.axis())
     with top:
         if now.zeroed:
             st.caption(_("note: {sentence}").format(sentence=now.zeroed))
         if choice.problem:
             waiting = _("not measured: the choices do not fit together")
-            strip.show(_tiles(model, now, choice.recipe, None, waiting), stale=True)
+            strip.show(_tiles(model, now, recipe, None, waiting), stale=True)
         else:
-            _score(model, now, choice.recipe)
+            _score(model, now, recipe)
         if model.at_chance:
             st.caption(_("note: {sentence}").format(sentence=model.at_chance))
     with middle:
@@ -65,9 +66,9 @@ def _network(choice: recipe_sidebar.Choice, top: DeltaGenerator, middle: DeltaGe
     with left:
         layer = layer_panel.heatmap_layer(model, now)
         if layer:
-            layer_panel.show_heatmap(choice.recipe, layer, stale=bool(choice.problem))
+            layer_panel.show_heatmap(recipe, layer, stale=bool(choice.problem))
         if not choice.problem:
-            units_panel.show(now, choice.recipe, layer)
+            units_panel.show(now, recipe, layer)
 
 
 def _score(model: ModelView, now: CutPreview, recipe: Recipe) -> None:

@@ -109,7 +109,7 @@ def _shares(base: Recipe) -> tuple[list[float], bool]:
     )  # fmt: skip
     if share is None:
         kind = kind_of(base.amount).replace("_", " ")
-        st.caption(_("The amount of this recipe is a {kind}, which has no single percentage.").format(kind=kind))
+        st.caption(_("The amount of this recipe is {kind}, which has no single percentage.").format(kind=kind))
         return [], False
     try:
         return [

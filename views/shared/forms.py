@@ -63,7 +63,8 @@ def draw(prefix: str, made: type[Any], known: DynamicOptions | None = None, only
         if get_origin(hints[f]) is Literal or f in known.options:
             _pick(label, known.options.get(f, get_args(hints[f])), f"{prefix}.{f}", help)
         elif f in limits:
-            _control(f"{prefix}.{f}", label, help, hints[f], limits[f], share, _default(made, f))
+            default = None if _may_be_left_out(made, f) else _default(made, f)
+            _control(f"{prefix}.{f}", label, help, hints[f], limits[f], share, default)
         elif hints[f] is bool:
             st.checkbox(label, key=f"{prefix}.{f}", help=help)
         else:
@@ -77,10 +78,15 @@ def read(prefix: str, made: type[Any]) -> Any:
     for f in _drawn(made):
         value = st.session_state[f"{prefix}.{f}"]
         if value is None:  # the box is empty: what it says in grey
-            values[f] = _default(made, f)
+            values[f] = None if _may_be_left_out(made, f) else _default(made, f)
         else:
             values[f] = round(value / 100, 6) if _is_share(limits.get(f)) else value
     return made(**values)
+
+
+def _may_be_left_out(made: type[Any], name: str) -> bool:
+    """Whether the field takes null: an empty box is then no number, whatever the default."""
+    return type(None) in get_args(field_types(made)[name])
 
 
 def _default(made: type[Any], name: str) -> Any:

@@ -1,7 +1,7 @@
 """The sidebar: every choice of a recipe, and back again from a recipe to the controls."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 import streamlit as st
@@ -9,16 +9,18 @@ import streamlit as st
 from pruning.errors import PruningError, RecipeError
 from pruning.interactive.queries import allocation, open_workload, score_range
 from pruning.options.constraints import Between, ranges
-from pruning.recipe.catalog import CHOICES, rest_rows
+from pruning.recipe.catalog import CHOICES
 from pruning.recipe.recipe import Recipe, from_json, to_json
+from pruning.repair import NoRepair
 from pruning.reporting.formatting import percent, si
-from pruning.selection.amounts import PerLayer, Sparsity
+from pruning.selection.amounts import Automatic, PerLayer, Sparsity
 from pruning.training.distillation.distillation import DENSE
 from pruning.training.schedules import Polynomial
 from pruning.training.tuning import Tuning
 from sample_models import MODELS, card
 from views.shared import forms
 from views.shared.language import _
+from views.shared.pages import SEARCH
 from views.shared.server import ask, backend
 from views.shared.state import shared_state
 
@@ -29,7 +31,8 @@ OPTIMISER = ("optimiser", "learning_rate", "curve", "warm_up", "weight_decay", "
 
 def rows(choice: str) -> Mapping[str, type[Any]]:
     """The kinds that the page offers; sparsities by hand are set in the layers' rows."""
-    return rest_rows() if choice == "amount" else CHOICES[choice].rows
+    kinds = CHOICES[choice].rows
+    return {kind: made for kind, made in kinds.items() if made is not PerLayer} if choice == "amount" else kinds
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,13 @@ class Choice:
 
     recipe: Recipe
     problem: str = ""
+
+    @property
+    def shown(self) -> Recipe:
+        """The recipe as a page can show it at once: before a run has found its amount, nothing is pruned."""
+        if not isinstance(self.recipe.amount, Automatic):
+            return self.recipe
+        return replace(self.recipe, amount=Sparsity(0.0), repair=NoRepair())
 
 
 def start() -> Recipe:
@@ -82,10 +92,12 @@ def reopen(recipe: Recipe) -> None:
 def _require_known(recipe: Recipe) -> None:
     if recipe.workload not in MODELS:
         raise RecipeError(f"workload is {recipe.workload!r}; use one of {', '.join(MODELS)}")
-    # a larger drop is one of a score in its own unit, and no sample model has one: its slider ends there
-    limits = ranges(type(recipe.schedule)).get("max_drop")
-    if limits is not None and (recipe.schedule.max_drop or 0.0) > limits.high:
-        raise RecipeError(f"schedule.max_drop is {recipe.schedule.max_drop}; it lies between 0 and {limits.high:g}")
+    # a larger drop is one of a score in its own unit, and no sample model has one: its control ends there
+    for field in ("schedule", "amount"):
+        choice = getattr(recipe, field)
+        limits, drop = ranges(type(choice)).get("max_drop"), getattr(choice, "max_drop", None)
+        if limits is not None and (drop or 0.0) > limits.high:
+            raise RecipeError(f"{field}.max_drop is {drop}; it lies between 0 and {limits.high:g}")
 
 
 def load(recipe: Recipe) -> None:
@@ -151,7 +163,20 @@ def what_is_pruned() -> None:
     forms.draw(
         _prefix("amount"), kind, forms.DynamicOptions(ranges=_threshold_range() if "value" in _fields(kind) else {})
     )
+    _found_by_a_run()
     _by_rule()
+
+
+def _found_by_a_run() -> None:
+    """What to do with an amount that is not known yet."""
+    if st.session_state.amount != "automatic":
+        return
+    st.caption(
+        _(
+            "A run finds this amount before its first cut, with scope layer: until then nothing is shown as pruned, and the page Search shows what there is to choose from."
+        )
+    )
+    st.page_link(SEARCH, label=_("Open Search"))
 
 
 def _choice(choice: str, **events: Any) -> type[Any]:

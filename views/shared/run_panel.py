@@ -8,7 +8,15 @@ from pruning.errors import PruningError
 from pruning.events import Event, Failed, Finished, Resumed, Verified, Warned
 from pruning.execution.store.records import RunRow
 from pruning.reporting.formatting import duration, percent, score_text
-from pruning.reporting.run_summary import Curve, curve, metric_of_run, progress, unit_sizes_of
+from pruning.reporting.run_summary import (
+    Curve,
+    amount_found,
+    amount_words,
+    curve,
+    metric_of_run,
+    progress,
+    unit_sizes_of,
+)
 from views.shared import unit_sizes
 from views.shared.language import _
 from views.shared.run_curves import curves_spec
@@ -60,6 +68,9 @@ def _panel(was_live: bool) -> None:
 def draw(row: RunRow, events: list[Event], place: str, key: str = "run_curves") -> None:
     """How far the run is, its curves, and its notes. `place` says where a queued run is in the queue."""
     _where(row, events, place)
+    if (found := amount_found(events)) is not None:
+        words = amount_words(found, metric_of_run(events))
+        st.caption(_("amount found: {words}").format(words=words))
     _curves(curve(events), key)
     unit_sizes.draw(unit_sizes_of(events), key)
     for event in events:
