@@ -19,7 +19,7 @@ from pruning.run.state import Plan, RoundCut, RoundStart, RunState
 from pruning.training.schedules import Round
 
 FILE = "run.checkpoint"
-VERSION = b"pruning checkpoint 5\n"
+VERSION = b"pruning checkpoint 6\n"
 """How the file begins; another number where the classes below, or those in `_KNOWN`, have changed."""
 
 

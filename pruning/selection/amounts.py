@@ -114,8 +114,8 @@ class Threshold(_Common):
 class Zeros(_Common):
     """Units whose score is not above 0: with criterion magnitude those that training has made 0.
 
-    So the regulariser hard_concrete says how much is pruned: a unit whose gate is closed is 0. On a network that has no
-    such units nothing is pruned.
+    So the regularisers hard_concrete and movement say how much is pruned: a unit whose gate is closed is 0. On a
+    network that has no such units nothing is pruned.
     """
 
     def counts_to_prune(self, pools: SortedPools) -> Tensor:

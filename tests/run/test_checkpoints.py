@@ -45,7 +45,7 @@ from pruning.selection.amounts import Sparsity, Zeros
 from pruning.selection.scopes import Global, WithinLayer
 from pruning.training.distillation import Features, Logits, Outputs
 from pruning.training.fine_tuning import Training, tune
-from pruning.training.regularisers import L1, BatchNormScale, HardConcrete
+from pruning.training.regularisers import L1, BatchNormScale, HardConcrete, SoftMovement
 from pruning.training.rewinds import DrawAnew, RewindWeights
 from pruning.training.schedules import Polynomial, PolynomialDecay, RigL, Until
 from pruning.training.starts import Scratch
@@ -211,6 +211,15 @@ CASES: dict[str, tuple[Workload, Recipe]] = {
             amount=Zeros(),
             tuning=replace(TWO_EPOCHS, average=0.5),
             regulariser=HardConcrete(1.0, epochs=4, learning_rate=0.3),
+        ),
+    ),
+    "soft movement, weights": (
+        varied(),
+        Recipe(
+            "m",
+            amount=Zeros(),
+            tuning=TWO_EPOCHS,
+            regulariser=SoftMovement(3.0, warm_up=0.5, epochs=4, learning_rate=0.3),
         ),
     ),
     "network slimming, one training through all cuts": (
@@ -492,7 +501,7 @@ def keep_some(folder: Path) -> Path:
         (lambda content: b"", "damaged, or was written by another version"),
         (lambda content: content[:1000], "checkpoint is damaged"),
         (lambda content: content[:-1] + bytes([content[-1] ^ 1]), "checkpoint is damaged"),
-        (lambda content: content.replace(b"checkpoint 5", b"checkpoint 4", 1), "another version"),
+        (lambda content: content.replace(b"checkpoint 6", b"checkpoint 5", 1), "another version"),
     ],
 )
 def test_a_checkpoint_that_is_no_good_is_not_gone_on_from(harm, sentence, tmp_path):

@@ -18,7 +18,15 @@ from pruning.run import trainings
 from pruning.run.engine import prune
 from pruning.selection.amounts import Sparsity, Zeros
 from pruning.selection.scopes import Global
-from pruning.training.regularisers import L1, L2, REGULARISERS, BatchNormScale, HardConcrete, NoRegulariser
+from pruning.training.regularisers import (
+    L1,
+    L2,
+    REGULARISERS,
+    BatchNormScale,
+    HardConcrete,
+    NoRegulariser,
+    SoftMovement,
+)
 from pruning.training.schedules import Linear, OneShot, PolynomialDecay, Until
 from pruning.training.tuning import Tuning
 from tests.networks import CPU, carried_out, taught, tiny
@@ -69,6 +77,7 @@ def penalised(monkeypatch: pytest.MonkeyPatch, recipe: Recipe) -> list[bool]:
         (L1(epochs=0, after_cuts=True), [True, True]),
         (NoRegulariser(1), [False, False, False]),
         (HardConcrete(epochs=1), [True, False, False]),
+        (SoftMovement(epochs=1), [True, False, False]),
     ],
 )
 def test_it_acts_in_the_trainings_that_were_asked_for(regulariser, expected, monkeypatch):
@@ -105,11 +114,15 @@ def test_a_strong_penalty_makes_small_weights_and_the_run_says_so():
         assert all(len(counts) == SIZE_BINS for counts in event.counts.values())
 
 
-def test_closed_gates_are_what_zeros_prunes_and_the_cut_changes_nothing():
+GATED = [HardConcrete(30.0, epochs=8, learning_rate=0.5), SoftMovement(3.0, epochs=8, learning_rate=0.1)]
+
+
+@pytest.mark.parametrize("granularity", [Channels(), Weights()], ids=str)
+@pytest.mark.parametrize("regulariser", GATED, ids=str)
+def test_closed_gates_are_what_zeros_prunes_and_the_cut_changes_nothing(regulariser, granularity):
     recipe = Recipe(
-        "m", Magnitude(), Channels(), amount=Zeros(), tuning=replace(QUICK, epochs=0),
-        regulariser=HardConcrete(30.0, epochs=8, learning_rate=0.5),
-    )  # fmt: skip
+        "m", Magnitude(), granularity, amount=Zeros(), tuning=replace(QUICK, epochs=0), regulariser=regulariser
+    )
     events, result = carried_out(tiny("conv_bn"), recipe)
     closed = {name: counts[0] for name, counts in of_type(events, UnitSizes)[-1].counts.items()}
     pruned = {name: int((~stays).sum()) for name, stays in result.keep.items()}
@@ -118,12 +131,13 @@ def test_closed_gates_are_what_zeros_prunes_and_the_cut_changes_nothing():
     assert all(pruned[name] == min(closed[name], len(result.keep[name]) - 1) for name in pruned)
     before, after = of_type(events, Measured)[-2:]
     assert before.score == pytest.approx(after.score) and before.step == after.step
-    assert result.stages["tuned"].parameters < result.stages["dense"].parameters
+    assert result.stages["tuned"].nonzero < result.stages["dense"].nonzero
 
 
-def test_more_strength_closes_more_gates():
+@pytest.mark.parametrize("made", [HardConcrete, SoftMovement])
+def test_more_strength_closes_more_gates(made):
     def left(strength: float) -> int:
-        regulariser = HardConcrete(strength, epochs=10, learning_rate=0.3)
+        regulariser = made(strength, epochs=10, learning_rate=0.3)
         recipe = Recipe("m", amount=Zeros(), tuning=replace(QUICK, epochs=0), regulariser=regulariser)
         return carried_out(tiny("mlp"), recipe)[1].stages["tuned"].nonzero
 
@@ -131,8 +145,9 @@ def test_more_strength_closes_more_gates():
     assert counts[0] > counts[1] > counts[2]
 
 
-def test_a_run_that_is_stopped_among_gates_ends_with_their_network():
-    recipe = Recipe("m", amount=Zeros(), tuning=QUICK, regulariser=HardConcrete(30.0, epochs=8, learning_rate=0.5))
+@pytest.mark.parametrize("regulariser", GATED, ids=str)
+def test_a_run_that_is_stopped_among_gates_ends_with_their_network(regulariser):
+    recipe = Recipe("m", amount=Zeros(), tuning=QUICK, regulariser=regulariser)
     asked = False
     run = prune(tiny("mlp"), recipe, CPU, lambda: asked)
     judged = 0.0

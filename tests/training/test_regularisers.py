@@ -13,15 +13,18 @@ from pruning.errors import RecipeError
 from pruning.granularities import GRANULARITIES
 from pruning.model.units import UnitGroup
 from pruning.training.loss_terms import Moment
-from pruning.training.regularisers import L1, L2, REGULARISERS, BatchNormScale, GroupLasso, HardConcrete
-from pruning.training.regularisers.gates import BETA, GAMMA, ZETA, Gates, drawn, opened, settled
+from pruning.training.regularisers import L1, L2, REGULARISERS, BatchNormScale, GroupLasso, HardConcrete, SoftMovement
+from pruning.training.regularisers.gates import Gate, Gates
+from pruning.training.regularisers.hard_concrete_gate import BETA, GAMMA, ZETA, HardConcreteGate, stretched
 from pruning.training.regularisers.histogram import mean_sizes, unit_sizes
+from pruning.training.regularisers.movement_gate import MovementGate
 from pruning.training.regularisers.penalty import warmed_up
 from pruning.workload import Workload
 from tests.every_granularity import tiny_for
 from tests.networks import CPU, NETWORKS, VECTOR, Tied, seeded, tiny, workload
 
 ACTING = [kind for kind in REGULARISERS if kind != "none"]
+GATED = ("hard_concrete", "movement")
 
 
 def added(penalty, model: nn.Module, step: int = 0, steps: int = 1) -> Tensor:
@@ -115,7 +118,7 @@ def test_the_strength_rises_on_a_straight_line():
     assert [added(penalty, model, step, 4).item() for step in range(4)] == [2.0, 4.0, 6.0, 8.0]
 
 
-@pytest.mark.parametrize("kind", [kind for kind in ACTING if kind != "hard_concrete"])
+@pytest.mark.parametrize("kind", [kind for kind in ACTING if kind not in GATED])
 def test_one_that_would_never_act_is_refused(kind):
     with pytest.raises(RecipeError, match=r"regulariser\.epochs is 0 and regulariser\.after_cuts is off"):
         REGULARISERS[kind](epochs=0)
@@ -144,39 +147,72 @@ def test_every_regulariser_pushes_units_of_every_granularity(kind, granularity):
 # -- gates
 
 ALPHAS = st.floats(-6.0, 6.0)
+CONCRETE = HardConcreteGate()
+GATES: dict[str, Gate] = {"hard_concrete": CONCRETE, "movement": MovementGate(0.1)}
 
 
 @given(ALPHAS)
 def test_the_chance_to_be_open_is_that_of_the_draws(alpha):
     """The draws below which the gate is 0 end at 1 − P(z ≠ 0): the distribution function of eq. 12."""
     log_alpha = torch.tensor([alpha], dtype=torch.float64)
-    edge = 1 - opened(log_alpha)
+    edge = 1 - CONCRETE.paid(log_alpha)
     for uniform, is_open in ((edge - 1e-6, False), (edge + 1e-6, True)):
         if 0 < float(uniform) < 1:
-            assert bool(drawn(log_alpha, uniform) > 0) == is_open
+            assert bool(stretched(log_alpha, uniform) > 0) == is_open
 
 
 def test_gates_are_open_as_often_as_the_closed_form_says():
     log_alpha = torch.tensor([-3.0, -1.0, 0.0, 2.0], dtype=torch.float64)
     uniform = torch.rand(200_000, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    seen = (drawn(log_alpha, uniform) > 0).double().mean(0)
+    seen = (stretched(log_alpha, uniform) > 0).double().mean(0)
     expected = [1 / (1 + math.exp(-(a - BETA * math.log(-GAMMA / ZETA)))) for a in log_alpha.tolist()]
     assert torch.allclose(seen, torch.tensor(expected, dtype=torch.float64), atol=4e-3)
-    assert torch.allclose(opened(log_alpha), torch.tensor(expected, dtype=torch.float64))
+    assert torch.allclose(CONCRETE.paid(log_alpha), torch.tensor(expected, dtype=torch.float64))
 
 
 def test_a_settled_gate_is_closed_open_or_between():
     # eq. 13: σ(log α) · 1.2 − 0.1 is 0 at σ = 1/12 and 1 at σ = 11/12
-    assert settled(torch.tensor([-math.log(11.001), math.log(11.001), 0.0])).tolist() == [0.0, 1.0, 0.5]
-    assert float(settled(torch.tensor(-math.log(10.9)))) > 0
+    log_alpha = torch.tensor([-math.log(11.001), math.log(11.001), 0.0])
+    assert CONCRETE.settled(log_alpha).tolist() == [0.0, 1.0, 0.5]
+    assert float(CONCRETE.settled(torch.tensor(-math.log(10.9)))) > 0
+
+
+def test_a_gate_of_movement_is_open_above_its_threshold_and_learns_as_if_it_were_the_score():
+    scores = torch.tensor([0.0, -math.log(3.99), -math.log(4.01), -9.0], requires_grad=True)
+    gate = MovementGate(0.2)  # σ(S) is 1/5 at S = −ln 4
+    made = gate.drawn(scores)
+    assert made.tolist() == gate.settled(scores).tolist() == [1.0, 1.0, 0.0, 0.0]
+    (made * torch.tensor([1.0, 2.0, 3.0, 4.0])).sum().backward()
+    assert scores.grad.tolist() == [1.0, 2.0, 3.0, 4.0]
+    assert gate.sizes(torch.tensor([0.0, -9.0])).tolist() == [0.5, 0.0]
+    assert gate.paid(torch.tensor(math.log(3.0))).item() == pytest.approx(0.75)
+
+
+def test_scores_of_movement_have_the_slopes_of_their_weights_times_the_weights():
+    """Sanh 2020: ∂L/∂S = ∂L/∂w′ · w, at closed weights too; and a closed weight itself learns nothing."""
+    model = nn.Sequential(nn.Linear(2, 2, bias=False), nn.Linear(2, 1, bias=False))
+    with torch.no_grad():
+        model[0].weight.copy_(torch.tensor([[3.0, -4.0], [0.5, 1.0]]))
+        model[1].weight.copy_(torch.tensor([[1.0, 2.0]]))
+    groups = GRANULARITIES["weights"]().sorted_out(model.eval(), torch.zeros(1, 2))[0]
+    gates = Fixed(model, groups, MovementGate(0.1), 2.0, 0.0, 0.05).put({"0": [0.0, -9.0, 0.0, 0.0], "1": [0.0, 0.0]})
+    with gates.around(model):
+        output = model(torch.tensor([[1.0, 10.0]]))
+        (output.sum() + added(gates, model)).backward()
+    assert output.item() == 3.0 + 2 * (0.5 + 10.0)
+    # the output's slope is 1 · x in the first row and 2 · x in the second; of the penalty 2 · σ′(S) by one value of six
+    closed = 2 * math.exp(-9) / (1 + math.exp(-9)) ** 2 / 6
+    expected = torch.tensor([3.0 + 1 / 12, -40.0 + closed, 1.0 + 1 / 12, 20.0 + 1 / 12])
+    assert torch.allclose(gates._learnt["0"].grad, expected)
+    assert model[0].weight.grad.tolist() == [[1.0, 0.0], [2.0, 20.0]]
 
 
 class Fixed(Gates):
-    """Gates with log α of one's own."""
+    """Gates that have learnt numbers of one's own."""
 
     def put(self, values: dict[str, list[float]]) -> "Fixed":
         with torch.no_grad():
-            for name, each in self._log_alpha.items():
+            for name, each in self._learnt.items():
                 each.copy_(torch.tensor(values[name]))
         return self
 
@@ -184,9 +220,9 @@ class Fixed(Gates):
 def test_slopes_of_gated_weights_and_gates_are_those_of_the_product(monkeypatch):
     model = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 1))
     groups = GRANULARITIES["channels"]().sorted_out(model.eval(), torch.zeros(1, 2))[0]
-    gates = Fixed(model, groups, 1.0, 0.0, 0.05).put({"0": [0.2, -0.4]})
+    gates = Fixed(model, groups, CONCRETE, 1.0, 0.0, 0.05).put({"0": [0.2, -0.4]})
     uniform = torch.tensor([0.5, 0.6])
-    monkeypatch.setattr("pruning.training.regularisers.gates._uniform", lambda _: uniform)
+    monkeypatch.setattr(f"{CONCRETE.__module__}._uniform", lambda _: uniform)
     inputs = torch.tensor([[1.0, 2.0], [-1.0, 0.5]])
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     with gates.around(model):
@@ -195,23 +231,24 @@ def test_slopes_of_gated_weights_and_gates_are_those_of_the_product(monkeypatch)
     # the same by automatic differentiation through the products
     log_alpha = torch.tensor([0.2, -0.4], requires_grad=True)
     own = {name: tensor.clone().requires_grad_() for name, tensor in before.items()}
-    z = drawn(log_alpha, uniform)
+    z = stretched(log_alpha, uniform)
     hidden = (inputs @ (own["0.weight"] * z[:, None]).T + own["0.bias"] * z).relu()
     share = gates._shares["0"]
-    ((hidden @ own["2.weight"].T + own["2.bias"]).square().sum() + (share * opened(log_alpha)).sum()).backward()
+    ((hidden @ own["2.weight"].T + own["2.bias"]).square().sum() + (share * CONCRETE.paid(log_alpha)).sum()).backward()
     for name, parameter in model.named_parameters():
         assert torch.equal(parameter, before[name])
         assert torch.allclose(parameter.grad, own[name].grad, atol=1e-6), name
-    assert torch.allclose(gates._log_alpha["0"].grad, log_alpha.grad, atol=1e-6)
+    assert torch.allclose(gates._learnt["0"].grad, log_alpha.grad, atol=1e-6)
     assert share.tolist() == [0.5, 0.5]
 
 
+@pytest.mark.parametrize("kind", GATES)
 @pytest.mark.parametrize("granularity", GRANULARITIES)
-def test_closed_gates_are_the_masks_and_open_ones_change_nothing(granularity):
+def test_closed_gates_are_the_masks_and_open_ones_change_nothing(granularity, kind):
     work = tiny_for(granularity)
     model, groups = units_of(work, granularity)
     values = {group.name: [9.0 if unit % 2 else -9.0 for unit in range(group.units)] for group in groups}
-    gates = Fixed(model, groups, 1.0, 0.0, 0.05).put(values)
+    gates = Fixed(model, groups, GATES[kind], 1.0, 0.0, 0.05).put(values)
     from pruning.model.units import apply_masks, masks_of
 
     masked = work.build()
@@ -233,7 +270,7 @@ def test_a_gate_multiplies_what_the_unit_puts_out(name):
     made_by, layer = {"conv_bn": ("0", "1"), "residual": ("conv1", "bn1"), "conv": ("0", "0")}[name]
     group = next(group for group in groups if group.name == made_by)
     alphas = {each.name: [9.0] * each.units for each in groups} | {group.name: [0.0] * group.units}
-    gates = Fixed(model, groups, 1.0, 0.0, 0.05).put(alphas)
+    gates = Fixed(model, groups, CONCRETE, 1.0, 0.0, 0.05).put(alphas)
     seen: list[Tensor] = []
     with model.get_submodule(layer).register_forward_hook(lambda _m, _i, output: seen.append(output)), torch.no_grad():
         model(inputs)
@@ -245,14 +282,15 @@ def test_a_gate_multiplies_what_the_unit_puts_out(name):
 def test_a_shared_weight_is_gated_once():
     work = workload(lambda: seeded(Tied), VECTOR)
     model, groups = units_of(work, "weights")
-    gates = Fixed(model, groups, 1.0, 0.0, 0.05).put({g.name: [0.0] * g.units for g in groups})
+    gates = Fixed(model, groups, CONCRETE, 1.0, 0.0, 0.05).put({g.name: [0.0] * g.units for g in groups})
     before = model.first.weight.detach().clone()
     with gates.judged(model):
         assert torch.equal(model.first.weight, 0.5 * before) and model.second.weight is model.first.weight
 
 
+@pytest.mark.parametrize("made", [HardConcrete, SoftMovement])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_gates_learn_and_go_on_from_their_state(name):
+def test_gates_learn_and_go_on_from_their_state(name, made):
     def trained(steps: int, model: nn.Module, gates: Gates) -> None:
         for step in range(steps):
             torch.manual_seed(step)
@@ -264,11 +302,11 @@ def test_gates_learn_and_go_on_from_their_state(name):
     work = tiny(name)
     model, groups = units_of(work, "channels")
     batch = (work.train.inputs[:32], work.train.targets[:32])
-    gates = HardConcrete(strength=50.0, learning_rate=0.5).penalty(model, groups)
+    gates = made(strength=50.0, learning_rate=0.5).penalty(model, groups)
     first = {group: each.clone() for group, each in gates.sizes(model).items()}
     trained(5, model, gates)
     assert all(bool((each < first[group]).any()) for group, each in gates.sizes(model).items())
-    other = HardConcrete(strength=50.0, learning_rate=0.5).penalty(model, groups)
+    other = made(strength=50.0, learning_rate=0.5).penalty(model, groups)
     other.load(copy.deepcopy(gates.state()))
     for each in (gates, other):
         trained(2, model, each)
@@ -291,19 +329,21 @@ def test_means_are_of_the_dense_units_and_never_zero():
     assert mean_sizes({"a": torch.tensor([1.0, 3.0]), "b": torch.zeros(2)}) == {"a": 2.0, "b": 1.0}
 
 
+@pytest.mark.parametrize("kind", GATES)
 @pytest.mark.parametrize("granularity", GRANULARITIES)
-def test_the_loss_reaches_gates_and_weights_of_units_of_every_granularity(granularity, monkeypatch):
+def test_the_loss_reaches_gates_and_weights_of_units_of_every_granularity(granularity, kind, monkeypatch):
     work = tiny_for(granularity)
     model, groups = units_of(work, granularity)
     modules = [{**module._parameters} for module in model.modules()]
-    gates = Fixed(model, groups, 1.0, 0.0, 0.05).put({group.name: [0.0] * group.units for group in groups})
-    monkeypatch.setattr("pruning.training.regularisers.gates._uniform", lambda each: torch.full_like(each, 0.5))
+    at_first = {group.name: [0.0] * group.units for group in groups}
+    gates = Fixed(model, groups, GATES[kind], 1.0, 0.0, 0.05).put(at_first)
+    monkeypatch.setattr(f"{CONCRETE.__module__}._uniform", lambda each: torch.full_like(each, 0.5))
     model.train()
     with gates.around(model):
         loss = work.task.loss(model, work.train.batch(torch.arange(32), CPU))
     loss.backward()
     for group in groups:
-        assert bool(gates._log_alpha[group.name].grad.any()), group.name
+        assert bool(gates._learnt[group.name].grad.any()), group.name
         assert any(bool(model.get_parameter(piece.param).grad.any()) for piece in group.ranked), group.name
     # every module holds its own parameters again
     for module, own in zip(model.modules(), modules, strict=True):

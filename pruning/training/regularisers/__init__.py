@@ -5,6 +5,7 @@ from pruning.training.regularisers.group_lasso import GroupLasso
 from pruning.training.regularisers.hard_concrete import HardConcrete
 from pruning.training.regularisers.l1 import L1
 from pruning.training.regularisers.l2 import L2
+from pruning.training.regularisers.movement import SoftMovement
 from pruning.training.regularisers.none import NoRegulariser
 from pruning.training.regularisers.regulariser import Regulariser
 
@@ -14,6 +15,7 @@ REGULARISERS: dict[str, type[Regulariser]] = {
     "l2": L2,
     "group_lasso": GroupLasso,
     "hard_concrete": HardConcrete,
+    "movement": SoftMovement,
     "batchnorm_scale": BatchNormScale,
 }
 """Kind -> class; the order in which they are offered."""

@@ -1,10 +1,9 @@
-"""Gates of units that learn to close: the hard concrete distribution (Louizos et al. 2018, arXiv 1712.01312)."""
+"""Gates of units that learn to close, whatever makes a gate of what is learnt."""
 
-import math
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -16,33 +15,34 @@ from pruning.model.units import Piece, UnitGroup, masks_for, parameter_shapes, z
 from pruning.training.loss_terms import Moment
 from pruning.training.regularisers.penalty import Penalty, warmed_up
 
-BETA, GAMMA, ZETA = 2 / 3, -0.1, 1.1
-"""The temperature, and the interval that the concrete distribution is stretched to."""
 
-FIRST = math.log(0.9 / 0.1)
-"""log α of every gate at first: the network is trained already, and nearly all gates are open."""
+class Gate(Protocol):
+    """How the number that is learnt for each unit makes the unit's gate: float32 [units] in, float32 [units] out."""
 
+    first: float
+    """What every unit begins with."""
 
-def opened(log_alpha: Tensor) -> Tensor:
-    """P(z ≠ 0) of gates, eq. 12 of the paper: [units] in (0, 1)."""
-    return torch.sigmoid(log_alpha - BETA * math.log(-GAMMA / ZETA))
+    def drawn(self, learnt: Tensor) -> Tensor:
+        """What units are multiplied by in a step, in [0, 1]: differentiable; may draw from the global generator."""
+        ...
 
+    def paid(self, learnt: Tensor) -> Tensor:
+        """What the loss pays for every unit, in (0, 1): differentiable."""
+        ...
 
-def drawn(log_alpha: Tensor, uniform: Tensor) -> Tensor:
-    """Gates [units] in [0, 1] for draws from (0, 1) of the same shape, eq. 10 and 11."""
-    concrete = torch.sigmoid((uniform.log() - (-uniform).log1p() + log_alpha) / BETA)
-    return (concrete * (ZETA - GAMMA) + GAMMA).clamp(0.0, 1.0)
+    def settled(self, learnt: Tensor) -> Tensor:
+        """What units are multiplied by once the training is over, in [0, 1]; a unit at 0 is closed."""
+        ...
 
-
-def settled(log_alpha: Tensor) -> Tensor:
-    """The gates that are used once training is over, eq. 13: [units] in [0, 1]."""
-    return (torch.sigmoid(log_alpha) * (ZETA - GAMMA) + GAMMA).clamp(0.0, 1.0)
+    def sizes(self, learnt: Tensor) -> Tensor:
+        """How far every unit is from closed, which is 0: for eyes. The settled gates, if a class says nothing else."""
+        return self.settled(learnt)
 
 
 class Gates(Penalty):
     """A gate for every unit, learnt together with the weights of one training.
 
-    While the loss is computed every weight stands in its module as the product with its gate, which is drawn anew in
+    While the loss is computed every weight stands in its module as the product with its gate, which is made anew in
     each step: weights and gates get their gradients from the product, and any network and loss will do.
     """
 
@@ -50,41 +50,41 @@ class Gates(Penalty):
         self,
         model: nn.Module,
         groups: Sequence[UnitGroup],
+        gate: Gate,
         strength: float,
         warm_up: float,
         learning_rate: float,
     ) -> None:
-        self._groups, self._strength, self._warm_up = groups, strength, warm_up
+        self._groups, self._gate, self._strength, self._warm_up = groups, gate, strength, warm_up
         shapes = parameter_shapes(model)
         device = next(model.parameters()).device
         owned = {group.name: _learnt(group, shapes).owned(shapes).to(device).float() for group in groups}
         total = sum(float(values.sum()) for values in owned.values())
         self._shares = {name: values / total for name, values in owned.items()}
-        self._log_alpha = {
-            group.name: torch.full((group.units,), FIRST, device=device, requires_grad=True) for group in groups
+        self._learnt = {
+            group.name: torch.full((group.units,), gate.first, device=device, requires_grad=True) for group in groups
         }
-        self._optimiser = Adam(self._log_alpha.values(), lr=learning_rate)
+        self._optimiser = Adam(self._learnt.values(), lr=learning_rate)
         self._owners = _owners(model, groups, shapes, device)
 
     @contextmanager
     def around(self, model: nn.Module) -> Generator[None]:
-        """In the block the network computes with gates that are drawn, from the global generator."""
-        factors = self._factors({name: drawn(each, _uniform(each)) for name, each in self._log_alpha.items()})
+        """In the block the network computes with the gates of this step."""
+        factors = self._factors({name: self._gate.drawn(each) for name, each in self._learnt.items()})
         with _standing_in(model, {name: model.get_parameter(name) * factor for name, factor in factors.items()}):
             yield
 
     def added(self, moment: Moment) -> Tensor:
-        """λ times the expected share of the values that are left."""
-        left = [(self._shares[name] * opened(each)).sum() for name, each in self._log_alpha.items()]
-        return warmed_up(self._strength, self._warm_up, moment.step, moment.steps) * torch.stack(left).sum()
+        """λ times what units pay, each by its share of the values."""
+        paid = [(self._shares[name] * self._gate.paid(each)).sum() for name, each in self._learnt.items()]
+        return warmed_up(self._strength, self._warm_up, moment.step, moment.steps) * torch.stack(paid).sum()
 
     def after_step(self, model: nn.Module) -> None:
         self._optimiser.step()
         self._optimiser.zero_grad(set_to_none=True)
 
     def sizes(self, model: nn.Module) -> dict[str, Tensor]:
-        """Group name -> the settled gates [units]."""
-        return {name: settled(each.detach()) for name, each in self._log_alpha.items()}
+        return {name: self._gate.sizes(each.detach()) for name, each in self._learnt.items()}
 
     @contextmanager
     def judged(self, model: nn.Module) -> Generator[None]:
@@ -102,20 +102,20 @@ class Gates(Penalty):
     def state(self) -> dict[str, Any]:
         """All that the next steps depend on: not copies."""
         return {
-            "log_alpha": {name: each.detach() for name, each in self._log_alpha.items()},
+            "learnt": {name: each.detach() for name, each in self._learnt.items()},
             "optimiser": self._optimiser.state_dict(),
         }
 
     @torch.no_grad()
     def load(self, state: Mapping[str, Any]) -> None:
-        for name, values in state["log_alpha"].items():
-            self._log_alpha[name].copy_(values)
+        for name, values in state["learnt"].items():
+            self._learnt[name].copy_(values)
         self._optimiser.load_state_dict(state["optimiser"])
 
     @torch.no_grad()
     def _folded(self, model: nn.Module) -> dict[str, Tensor]:
         """Parameter name -> its values times the settled gates; all that a closed unit owns is 0."""
-        gates = self.sizes(model)
+        gates = {name: self._gate.settled(each.detach()) for name, each in self._learnt.items()}
         found = {name: model.get_parameter(name).detach() * factor for name, factor in self._factors(gates).items()}
         open_ = {name: (each > 0).cpu() for name, each in gates.items()}
         one_name = _one_name(model)
@@ -197,9 +197,3 @@ def _one_name(model: nn.Module) -> dict[str, str]:
         name: first.setdefault(id(parameter), name)
         for name, parameter in model.named_parameters(remove_duplicate=False)
     }
-
-
-def _uniform(like: Tensor) -> Tensor:
-    """Draws from (0, 1), without its ends."""
-    tiny = torch.finfo(torch.float32).tiny
-    return torch.rand_like(like).clamp(min=tiny, max=1 - torch.finfo(torch.float32).eps)

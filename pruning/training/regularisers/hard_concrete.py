@@ -44,5 +44,6 @@ class HardConcrete:
 
     def penalty(self, model: nn.Module, groups: Sequence[UnitGroup]) -> Gates:
         from pruning.training.regularisers.gates import Gates
+        from pruning.training.regularisers.hard_concrete_gate import HardConcreteGate
 
-        return Gates(model, groups, self.strength, self.warm_up, self.learning_rate)
+        return Gates(model, groups, HardConcreteGate(), self.strength, self.warm_up, self.learning_rate)
