@@ -12,6 +12,7 @@ from pruning.api.choices import recipe_of
 from pruning.api.inputs import Data, workload_of
 from pruning.api.progress import Report, last_value, progress_bar
 from pruning.api.result import PruningResult
+from pruning.api.teacher import Teacher, with_teacher
 from pruning.criteria import Criterion
 from pruning.events import Event, Searching, StageMeasured, TuningStep, Warned
 from pruning.granularities import Granularity
@@ -59,6 +60,7 @@ def prune(
     start: str | Start | None = None,
     rewind: str | Rewind | None = None,
     regulariser: str | Regulariser | None = None,
+    teacher: Teacher | None = None,
 ) -> PruningResult:
     """Prune a trained model, fine-tune it, and measure it before, between and after.
 
@@ -92,10 +94,14 @@ def prune(
         progress: Whether a progress bar is shown, if tqdm is installed.
         repair: How the model is put right after each cut, without labels: "least_squares", "batchnorm", "block", ...
         distillation: What the model learns from a teacher while it is tuned: "logits", "outputs", "features". The
-            teacher is the given model, or one of the workload's teachers.
+            teacher is the given model, if `teacher` says no other.
         start: "trained", or "scratch": the weights are drawn anew and trained before the first cut.
         rewind: With which values the weights go on that a cut leaves: "weights" (lottery tickets), "draw_anew".
-        regulariser: What pushes units to zero while the model is trained: "l1", "group_lasso", "hard_concrete", ...
+        regulariser: What pushes units to zero while the model is trained: "l1", "group_lasso", "movement", ...
+        teacher: Who teaches, with distillation "logits" or "outputs": a trained module that reads the same inputs, a
+            file with weights of the model's own architecture (a state dict, .safetensors or .pt; no code in it is
+            run), or the name of one of the workload's teachers. The recipe then names it: a file by its name without
+            the ending.
 
     Returns:
         The pruned model in eval mode with its stages; it draws itself in a notebook, and `save` writes verified files.
@@ -146,6 +152,8 @@ def prune(
     )
     # what is written down is what was done: another workload makes another recipe, with another name
     asked = replace(asked, workload=workload.name)
+    if teacher is not None:
+        workload, asked = with_teacher(workload, asked, teacher)
     place = default_device() if device is None else torch.device(device)
     with progress_bar(progress) as report:
         log = _EventLog(report, begun)

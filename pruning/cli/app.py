@@ -93,6 +93,13 @@ def make_app(catalogue: "Callable[[], Catalogue]", start_page: Callable[[int, bo
         recipe: Annotated[Path, typer.Argument(metavar="RECIPE.json", help="As `recipe` prints it.")],
         out: Annotated[Path, typer.Option(help="Folder for the network, the recipe and the report.")],
         workload: Annotated[str | None, typer.Option(help="FILE.py:NAME: your own model and data.")] = None,
+        teacher: Annotated[
+            str | None,
+            typer.Option(
+                metavar="FILE",
+                help="Weights of the same architecture (.safetensors, .pt) that the distillation learns from.",
+            ),
+        ] = None,
         as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON in the last line.")] = False,
         device: Device = None,
     ) -> None:
@@ -100,7 +107,7 @@ def make_app(catalogue: "Callable[[], Catalogue]", start_page: Callable[[int, bo
         with sentences():
             from pruning.cli.running import run
 
-            run(catalogue(), recipe, out, workload, device_of(device), as_json)
+            run(catalogue(), recipe, out, workload, teacher, device_of(device), as_json)
 
     @app.command()
     def score(

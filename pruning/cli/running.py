@@ -12,6 +12,7 @@ import torch
 import typer
 from rich.console import Console
 
+from pruning.api.teacher import with_teacher
 from pruning.cli.catalogue import Catalogue
 from pruning.cli.console import fail, print_stages, progress_bar
 from pruning.cli.lines import event_line
@@ -32,13 +33,21 @@ STAGE_FIELDS = ("score", "validation", "samples", "parameters", "nonzero", "macs
 
 
 def run(
-    catalogue: Catalogue, recipe_file: Path, out: Path, own: str | None, device: torch.device, as_json: bool
+    catalogue: Catalogue,
+    recipe_file: Path,
+    out: Path,
+    own: str | None,
+    teacher: str | None,
+    device: torch.device,
+    as_json: bool,
 ) -> None:
-    """`own` is the workload that the command line names, else the recipe names it."""
+    """`own` and `teacher` are what the command line names, else the recipe names them."""
     recipe = read_recipe(recipe_file)
     workload = catalogue.open(own) if own else catalogue.find(recipe.workload)
     # what is written down is what was done: another workload makes another recipe, with another name
     recipe = replace(recipe, workload=workload.name)
+    if teacher is not None:
+        workload, recipe = with_teacher(workload, recipe, teacher)
     source = catalogue.source(own or workload.name)
     screen = Console(stderr=True)
     try:

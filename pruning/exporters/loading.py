@@ -35,7 +35,9 @@ def read_network(path: Path) -> tuple[dict[str, Tensor], ModuleSizes]:
     except FileNotFoundError:
         raise WorkloadError(f"{path}: no such file; check the path") from None
     except Exception as error:  # the unpickler raises whatever the bytes lead it to
-        raise WorkloadError(f"{path}: not a readable weights file ({type(error).__name__}); export it again") from error
+        raise WorkloadError(
+            f"{path}: not a readable weights file ({type(error).__name__}); export it again, or save model.state_dict()"
+        ) from error
     if not isinstance(tensors, dict) or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
         raise WorkloadError(f"{path}: not a state dict of names and tensors; save model.state_dict()")
     require_finite(str(path), tensors)

@@ -112,6 +112,17 @@ def test_a_recipe_that_is_not_there(tmp_path: Path) -> None:
     assert str(tmp_path) in refused("run", str(tmp_path), "--out", str(tmp_path))
 
 
+def test_a_teacher_that_cannot_teach(tmp_path: Path) -> None:
+    weights = export("pt", record(), tmp_path)
+    sentence = run_refused(tmp_path, recipe_text(), "--workload", write_own(tmp_path), "--teacher", str(weights))
+    assert "distillation none takes none but the dense network: choose distillation logits or outputs" in sentence
+    learning = recipe_text(distillation={"kind": "logits"})
+    sentence = run_refused(tmp_path, learning, "--workload", write_own(tmp_path), "--teacher", str(weights))
+    assert f"{weights} cannot teach own: the file and own differ in the tensors" in sentence
+    sentence = run_refused(tmp_path, learning, "--workload", write_own(tmp_path), "--teacher", "missing.pt")
+    assert "missing.pt: no such file; check the path" in sentence
+
+
 def test_no_write_access_to_the_output(tmp_path: Path) -> None:
     (tmp_path / "taken").touch()
     path = tmp_path / "given.json"

@@ -12,16 +12,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from pruning.__main__ import command_line
 from pruning.cli.lines import event_line
+from pruning.cli.workload_file import load_workload
 from pruning.events import AmountFound, Masked, PrunedValues, Searching, TuningStep
 from pruning.metric import Metric
 from pruning.recipe.recipe import from_json
 from pruning.reporting.formatting import THIN
 from pruning.run import experiment as runs
 from pruning.selection.amounts import Automatic
+from pruning.training.distillation import Logits
 from sample_models import MODELS
 from tests.own_workload import SOURCE, recipe_text, rescore_here, write_own
 
@@ -88,6 +91,18 @@ def test_another_workload_makes_another_recipe(tmp_path: Path) -> None:
     written = from_json((out / "recipe.json").read_text())
     assert written.workload == "own"
     assert json.loads(result.stdout.splitlines()[-1])["run"] == written.name
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_file_teaches_that_the_command_line_names(tmp_path: Path) -> None:
+    reference = write_own(tmp_path)
+    torch.save(load_workload(reference).build().state_dict(), tmp_path / "careful.pt")
+    recipe = recipe_file(tmp_path, distillation={"kind": "logits", "share": 0.5})
+    out = tmp_path / "out"
+    invoke(
+        "run", recipe, "--workload", reference, "--teacher", str(tmp_path / "careful.pt"), "--out", str(out), "--json"
+    )
+    assert from_json((out / "recipe.json").read_text()).distillation == Logits(share=0.5, teacher="careful")
 
 
 @pytest.mark.usefixtures("quick")

@@ -48,7 +48,7 @@ def _named(workload: Workload, name: str, device: torch.device) -> nn.Module:
         known = ", ".join([DENSE, *sorted(workload.teachers)])
         raise RecipeError(
             f"distillation.teacher is {name!r}, and {workload.name} has no such teacher: use one of {known}, or give "
-            f"Workload(teachers={{{name!r}: maker of a trained network}})"
+            f"it by `run --teacher FILE` or as Workload(teachers={{{name!r}: maker of a trained network}})"
         )
     teacher = place(make(), workload.example, device).eval()
     try:
