@@ -94,5 +94,5 @@ CASES = (
     _mlp(68, 1.80, epochs=50),
     _mlp(100, 2.10, epochs=80),
     _convolutional(108, 0.75, widths=(10, 25, 80), epochs=40, rate=0.1),
-    _convolutional(280, 0.80, widths=(10, 25, 80), epochs=30, rate=0.1),
+    _convolutional(280, 0.80, widths=(14, 35, 120), epochs=50, rate=0.1),
 )
