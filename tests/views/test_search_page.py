@@ -71,8 +71,10 @@ def test_limits_at_an_estimated_cut_have_it_measured(page: AppTest, monkeypatch:
         lambda lab, recipe, goal, batch, shares: asked.append(shares) or replace(FOUND, front=(measured, *FRONT[1:])),
     )
     shown(page, left=0.45, lost=5.0)
-    words = [each.value.replace("\u202f", " ") for each in page.caption]
     assert asked == [{"conv1": 0.5}]
+    assert any("(estimated); it is being measured" in each.value for each in page.caption)
+    page.run()  # the next poll
+    words = [each.value.replace("\u202f", " ") for each in page.caption]
     assert any("With the limits above: 40.0 % of the MACs left, −3.10 points (measured)" in text for text in words)
     page.run()
     assert len(asked) == 1 and not page.exception
