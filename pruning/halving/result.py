@@ -55,6 +55,12 @@ class Ranking:
     refused: tuple[tuple[Mapping[str, Any], str], ...] = field(default=())
 
     @property
+    def complete(self) -> bool:
+        """Whether every setting was tried and none goes on."""
+        going_on = any(entry.state == "going on" for entry in self.entries)
+        return len(self.entries) + len(self.refused) >= self.combinations > 0 and not going_on
+
+    @property
     def best(self) -> Entry | None:
         """None before any run is over."""
         return next((entry for entry in self.entries if entry.scores), None)

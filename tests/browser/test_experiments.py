@@ -62,7 +62,7 @@ def test_the_best_of_a_grid_is_found_and_loaded(page: Page, app: str) -> None:
     page.get_by_text("Find the best of them within a time limit").click()
     page.get_by_role("button", name="Find the best of 2 settings").click()
     expect(page.get_by_text(re.compile("done; 2 of 2 settings were tried"))).to_be_visible(timeout=120_000)
-    expect(page.get_by_text(re.compile(r"Best so far: amount\.share 0\.2, "))).to_be_visible()
+    expect(page.get_by_text(re.compile(r"Best: amount\.share 0\.2, "))).to_be_visible()
     settings = page.locator("table.swept th[scope=row]")
     expect(settings).to_have_text(["amount.share 0.2", "amount.share 0.95"])
     page.get_by_role("button", name="Load it into the Lab").click()

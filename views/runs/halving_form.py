@@ -47,7 +47,7 @@ def show(grid: Grid) -> None:
             )
         )  # fmt: skip
         words = _("Find the best of {n} settings").format(n=alone.combinations)
-        if st.button(words, type="primary", key="start_halving"):
+        if st.button(words, key="start_halving"):
             _start(Halving(alone, model.train_samples, goal), minutes)
 
 

@@ -66,14 +66,23 @@ def _heading(row: HalvingRow) -> None:
                 backend().stop_halving(row.name)
                 st.rerun()
             return
-        minutes = st.number_input(_("minutes more"), 1, 24 * 60, 15, key="halving_more", width=140)
-        if st.button(_("Go on"), key="halving_go_on"):
-            halving = halving_from_json(row.halving_json)
-            backend().start_halving(halving, row.session or shared_state().session_id, 60 * float(minutes))
-            st.rerun()
+        if not ranking_from_json(row.ranking_json).complete:
+            _go_on(row)
         words = _("Takes the experiment from the list. Its runs stay.")
         if st.button(_("Take it off the list"), key="halving_forget", help=words):
             backend().store.halvings.forget(row.name)
+            st.rerun()
+
+
+def _go_on(row: HalvingRow) -> None:
+    minutes = st.number_input(_("minutes more"), 1, 24 * 60, 15, key="halving_more", width=140)
+    if st.button(_("Go on"), key="halving_go_on"):
+        try:
+            halving = halving_from_json(row.halving_json)
+            backend().start_halving(halving, row.session or shared_state().session_id, 60 * float(minutes))
+        except PruningError as error:
+            st.error(str(error))
+        else:
             st.rerun()
 
 
@@ -100,9 +109,10 @@ def _progress(row: HalvingRow, halving: Halving, ranking: Ranking) -> None:
 def _winner(halving: Halving, best: Entry, metric: Metric, is_open: bool) -> None:
     """The best setting in words, and its way to the Lab; not while a poll may come between the two pages."""
     score = best.scores[-1]
-    sentence = _("Best so far: {setting}, {score} on validation").format(
-        setting=values_words(best), score=score_text(score.validation, metric)
+    words = (
+        _("Best so far: {setting}, {score} on validation") if is_open else _("Best: {setting}, {score} on validation")
     )
+    sentence = words.format(setting=values_words(best), score=score_text(score.validation, metric))
     if len(best.scores) < halving.rungs:
         sentence += _(", with {share} of the recipe's training").format(share=percent(halving.shares[len(best.scores) - 1]))  # fmt: skip
     if halving.goal is not None and score.worth < 0:
