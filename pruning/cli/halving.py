@@ -25,7 +25,7 @@ from pruning.execution.local_backend import WORKER
 from pruning.execution.store.records import HalvingRow
 from pruning.execution.store.store import default_home
 from pruning.files.atomic_write import require_writable, write_whole
-from pruning.halving.halving import Halving
+from pruning.halving.halving import Halving, keeps_to_limits
 from pruning.halving.result import Entry, Ranking, ranking_from_json
 from pruning.level_search.goal import Goal
 from pruning.metric import Metric
@@ -127,7 +127,7 @@ def _report(
         _say(screen, f"not run: {values_words(Entry(0, values))}: {sentence}")
     score = best.scores[-1]
     whole = "" if len(best.scores) == halving.rungs else ", with a shorter training than the recipe's"
-    limits = "" if halving.goal is None or score.worth >= 0 else "; it does NOT keep to what was asked"
+    limits = "" if keeps_to_limits(score.worth) else "; it does NOT keep to what was asked"
     lost = f"{score_text(score.validation, metric)} on validation{whole}{limits}"
     print(f"Best: {values_words(best)}: {lost}. {row.sentence}.")
     for path in written.values():

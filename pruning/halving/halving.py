@@ -106,6 +106,11 @@ OUTSIDE = -1e6
 """Below every score there is, in whatever unit: runs that keep to the limits come before all that do not."""
 
 
+def keeps_to_limits(worth: float) -> bool:
+    """Whether a run of that worth keeps to the limits of its goal."""
+    return worth > OUTSIDE / 2
+
+
 def cost_left(goal: Goal, dense: Stage, tuned: Stage) -> float:
     """The share of the dense network's cost that is left."""
     if goal.cost == "parameters":

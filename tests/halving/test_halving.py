@@ -7,7 +7,7 @@ import pytest
 
 from pruning.errors import RecipeError
 from pruning.events import Stage
-from pruning.halving.halving import OUTSIDE, Halving, halving_from_json, halving_to_json
+from pruning.halving.halving import OUTSIDE, Halving, halving_from_json, halving_to_json, keeps_to_limits
 from pruning.halving.result import Entry, Ranking, Score, ranked, ranking_from_json, ranking_to_json
 from pruning.level_search.goal import Goal
 from pruning.metric import ACCURACY, Metric
@@ -57,13 +57,15 @@ def test_values_that_do_not_go_together_are_refused_with_their_sentence() -> Non
     ],
 )
 def test_what_a_run_is_worth(goal: Goal | None, worth: float) -> None:
-    assert Halving(GRID, 100, goal).worth(DENSE, TUNED, ACCURACY) == pytest.approx(worth, abs=1e-9)
+    found = Halving(GRID, 100, goal).worth(DENSE, TUNED, ACCURACY)
+    assert found == pytest.approx(worth, abs=1e-9) and keeps_to_limits(found) == (worth > 0)
 
 
 def test_of_an_error_the_lower_is_worth_more() -> None:
     error = Metric("MSE", better="lower", low=0.0)
     worth = Halving(GRID, 100).worth
     assert worth(DENSE, replace(TUNED, validation=0.2), error) > worth(DENSE, TUNED, error)
+    assert keeps_to_limits(worth(DENSE, TUNED, error))  # it is negative
 
 
 def test_who_came_further_stands_first_then_who_is_worth_more_and_the_failed_last() -> None:

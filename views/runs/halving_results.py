@@ -6,7 +6,7 @@ import streamlit as st
 
 from pruning.errors import PruningError
 from pruning.execution.store.records import HalvingRow
-from pruning.halving.halving import Halving, halving_from_json
+from pruning.halving.halving import Halving, halving_from_json, keeps_to_limits
 from pruning.halving.result import Entry, Ranking, ranking_from_json
 from pruning.metric import Metric
 from pruning.reporting.formatting import bare_change, duration, percent, score_text
@@ -99,7 +99,7 @@ def _progress(row: HalvingRow, halving: Halving, ranking: Ranking) -> None:
         n=len(ranking.entries), all=halving.grid.combinations - len(ranking.refused), over=over
     )
     if row.state != "open":
-        st.caption(f"{words} · {row.sentence}")
+        st.caption(_("{words}; {why}").format(words=words, why=row.sentence))
         return
     left = row.ends - time.time()
     share = min(max(1 - left / max(row.ends - row.created, 1.0), 0.0), 1.0)
@@ -115,9 +115,9 @@ def _winner(halving: Halving, best: Entry, metric: Metric, is_open: bool) -> Non
     sentence = words.format(setting=values_words(best), score=score_text(score.validation, metric))
     if len(best.scores) < halving.rungs:
         sentence += _(", with {share} of the recipe's training").format(share=percent(halving.shares[len(best.scores) - 1]))  # fmt: skip
-    if halving.goal is not None and score.worth < 0:
+    if not keeps_to_limits(score.worth):
         sentence += _("; it does not keep to what was asked")
-    st.markdown(f"**{sentence}**")
+    st.markdown(_("**{sentence}**").format(sentence=sentence))
     words = _("The winner's recipe, with its whole training. Run it with several seeds before you believe in it.")
     going_on = _("It is still being looked for: wait, or stop it.")
     if st.button(_("Load it into the Lab"), key="halving_load", disabled=is_open, help=going_on if is_open else words):
@@ -139,7 +139,7 @@ def table(halving: Halving, ranking: Ranking, metric: Metric) -> None:
     if ranking.refused:
         with st.expander(_("What is not run, and why")):
             for values, why in ranking.refused:
-                st.caption(f"{values_words(Entry(0, values))}: {why}")
+                st.caption(_("{setting}: {why}").format(setting=values_words(Entry(0, values)), why=why))
     words = _(
         "Validation decides, never the test split. A setting is stopped early where others were better with as much training."
     )
