@@ -94,6 +94,14 @@ def test_another_server_goes_on_and_runs_nothing_twice(store: Store) -> None:
     assert store.halvings.one(NAME).state == "over"
 
 
+def test_one_server_at_a_time_looks_after_a_halving(store: Store) -> None:
+    opened(store)
+    assert store.halvings.drive(NAME, "a") and store.halvings.drive(NAME, "a")
+    assert not store.halvings.drive(NAME, "b")
+    store.halvings.let_go("a")
+    assert store.halvings.drive(NAME, "b") and not store.halvings.drive(NAME, "a")
+
+
 def test_when_the_time_is_over_what_runs_is_ended_and_asked_for_again_later(store: Store) -> None:
     looking = opened(store)
     looking.look()
