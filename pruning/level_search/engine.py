@@ -12,7 +12,7 @@ training but the repair's.
 
 import time
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -263,11 +263,12 @@ class Search:
         is expected to lose least, for that is less noisy than its score.
         """
 
-        def order(point: FrontPoint) -> tuple[bool, float]:
+        def order(point: FrontPoint) -> tuple[bool, bool, float]:
             within = keeps(point, self.goal)
             if self.goal.budget is None:
-                return not within, point.cost if within else point.drop
-            return not within, point.expected_drop
+                return not within, False, point.cost if within else point.drop
+            # what a page had measured beyond the budget is not the best within it, however little it loses
+            return not within, not keeps(point, replace(self.goal, max_drop=None)), point.expected_drop
 
         return min(self.measured, key=order, default=None)
 

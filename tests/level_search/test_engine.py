@@ -174,6 +174,16 @@ def test_a_page_has_an_estimated_cut_measured_and_once():
     assert search.verify(dict(point.shares)) == after == search.advance(0.0)
 
 
+def test_a_cut_that_was_measured_beyond_the_budget_is_not_the_best_within_it():
+    goal = Goal("macs", budget=0.5, max_drop=0.0)
+    search = OngoingSearch(steps(taught("residual"), recipe_of("residual"), goal, 60.0, CPU))
+    before = search.advance(1e9)
+    assert before.best is not None
+    after = search.verify(dict.fromkeys(before.best.shares, 0.0))  # the dense network
+    assert after.evaluations == before.evaluations + 1
+    assert after.best is not None and after.best.cost <= 0.5
+
+
 def test_drafts_train_nothing_and_look_at_fewer_samples():
     assert drafts_of(Block()) == (LeastSquares(), LeastSquares(samples=256))
     assert drafts_of(FEW) == (FEW, FEW)

@@ -161,6 +161,8 @@ def _show(model: ModelView, found: Searched, goal: Goal) -> None:
     if not found.front:
         return
     point = None if goal.cost != found.goal.cost else nearest(found, goal)
+    if point is None and found.done and goal.cost == found.goal.cost:
+        st.caption(_("No cut that is known keeps to the limits above: allow more, or search again with them."))
     if point is not None and point != found.best:
         measuring = _("; it is being measured") if search_state().verifying is not None else ""
         st.caption(_("With the limits above: {sentence}{measuring}").format(sentence=_sentence(found, point), measuring=measuring))  # fmt: skip
