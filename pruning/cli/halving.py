@@ -59,8 +59,7 @@ def halve(
         command, home = (sys.executable, "-m", "pruning.cli.own_worker", reference), out.resolve() / OWN_HOME
     else:
         workload = catalogue.find(grid.base.workload)
-    metric = metric_of(workload.task)
-    halving = Halving(grid, len(workload.train), _goal(limits, metric), rungs)
+    halving = Halving(grid, len(workload.train), _goal(limits, metric_of(workload.task)), rungs)
     screen = Console(stderr=True)
     with closing(made_backend(home, interactive=0, command=command)) as backend:
         name = backend.start_halving(halving, SESSION, 60 * minutes)
@@ -68,7 +67,7 @@ def halve(
         with stop_on_interrupt(lambda: _say(screen, "stopping: what was found is kept")) as stop:
             row = _watched(backend, name, screen, stop)
     ranking = ranking_from_json(row.ranking_json)
-    _report(halving, row, ranking, metric, out, screen, as_json)
+    _report(halving, row, ranking, out, screen, as_json)
     if row.state == "stopped":
         raise typer.Exit(ABORTED)
 
@@ -93,8 +92,9 @@ def _watched(backend: Backend, name: str, screen: Console, stop: Callable[[], bo
                     told.add(entry.number)
                     _say(screen, f"{values_words(entry)}: {standing_words(entry)}")
             words = f"{len(over)} settings are over, {len(ranking.entries) - len(over)} go on"
-            left = f"{duration(max(row.ends - time.time(), 0.0))} left"
-            bar.update(task, completed=_done(row), description=words, left=left)
+            left = f"at most {duration(max(row.ends - time.time(), 0.0))} left"
+            share = len(over) / max(ranking.combinations - len(ranking.refused), 1)
+            bar.update(task, completed=share, description=words, left=left)
             if row.state != "open":
                 return row
             if stop():
@@ -102,14 +102,7 @@ def _watched(backend: Backend, name: str, screen: Console, stop: Callable[[], bo
             time.sleep(LOOK_S)
 
 
-def _done(row: HalvingRow) -> float:
-    """The share of the time that is over."""
-    return min(max(1 - (row.ends - time.time()) / max(row.ends - row.created, 1.0), 0.0), 1.0)
-
-
-def _report(
-    halving: Halving, row: HalvingRow, ranking: Ranking, metric: Metric, out: Path, screen: Console, as_json: bool
-) -> None:
+def _report(halving: Halving, row: HalvingRow, ranking: Ranking, out: Path, screen: Console, as_json: bool) -> None:
     """Print the table, write the best recipe."""
     best = ranking.best
     if best is None:
@@ -121,23 +114,24 @@ def _report(
         return
     made = table("setting", "validation", "change", f"{_cost(halving)} left", "training", "", left=1)
     for entry in ranking.entries:
-        made.add_row(values_words(entry), *_numbers(halving, entry, metric), standing_words(entry))
+        made.add_row(values_words(entry), *_numbers(halving, entry), standing_words(entry))
     Console(width=None if screen.is_terminal else 200).print(made)
     for values, sentence in ranking.refused:
         _say(screen, f"not run: {values_words(Entry(0, values))}: {sentence}")
     score = best.scores[-1]
     whole = "" if len(best.scores) == halving.rungs else ", with a shorter training than the recipe's"
     limits = "" if keeps_to_limits(score.worth) else "; it does NOT keep to what was asked"
-    lost = f"{score_text(score.validation, metric)} on validation{whole}{limits}"
+    lost = f"{score_text(score.validation, score.metric)} on validation{whole}{limits}"
     print(f"Best: {values_words(best)}: {lost}. {row.sentence}.")
     for path in written.values():
         _say(screen, f"wrote {path}")
 
 
-def _numbers(halving: Halving, entry: Entry, metric: Metric) -> tuple[str, str, str, str]:
+def _numbers(halving: Halving, entry: Entry) -> tuple[str, str, str, str]:
     if not entry.scores:
         return "–", "–", "–", "–"
     score = entry.scores[-1]
+    metric = score.metric
     change = -score.drop if metric.better == "higher" else score.drop
     trained = halving.shares[len(entry.scores) - 1]
     return score_text(score.validation, metric), bare_change(change, metric, 2), percent(score.left), percent(trained)

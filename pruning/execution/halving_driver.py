@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from pruning.errors import JobError, PruningError
 from pruning.execution.store.records import HalvingRow, RunRow
 from pruning.execution.store.store import Store
-from pruning.execution.sweep_progress import planned_runs, trial_of
+from pruning.execution.sweep_progress import best_rows, trial_of
 
 if TYPE_CHECKING:
     from pruning.halving.contest import Contest, Outcome
@@ -34,6 +34,7 @@ class HalvingDriver:
         self._at_once = at_once
         self._name = uuid.uuid4().hex
         self._contests: dict[str, Contest] = {}
+        self._rows: dict[str, RunRow] = {}  # by the recipe's name, as they were when a step began
         self._lock = threading.Lock()  # a page may stop what the watching thread is at
 
     def look(self) -> None:
@@ -69,9 +70,16 @@ class HalvingDriver:
         from pruning.halving.result import ranking_to_json
 
         contest = self._contest(row)
-        over = time.time() > row.ends
-        wanted = contest.step(self._at_once, begin=not over and self._fits(row, contest, contest.halving.shares[0]))
-        startable = [each for each in wanted if not over and self._fits(row, contest, each.share)]
+        self._rows = best_rows(self._store.runs())
+        left = row.ends - time.time()
+        over = left < 0
+
+        def fits(share: float) -> bool:
+            pace = self._pace(contest)  # what is over by now has a say
+            return not over and (pace is None or pace * share < left)
+
+        wanted = contest.step(self._at_once, begin=fits(contest.halving.shares[0]))
+        startable = [each for each in wanted if fits(each.share)]
         for each in startable:
             contest.queued(each)
         for run in self._store.halvings.queue(row, [each.recipe for each in startable]) if startable else ():
@@ -100,7 +108,7 @@ class HalvingDriver:
         from pruning.halving.halving import cost_left
         from pruning.halving.result import Score
 
-        row = self._row(recipe)
+        row = self._rows.get(recipe.name)
         if row is None:
             return Outcome("missing")
         if row.state == "queued" or row.state == "running":
@@ -118,40 +126,25 @@ class HalvingDriver:
         left = cost_left(goal, found.dense, found.tuned) if goal else found.tuned.nonzero / max(found.dense.nonzero, 1)
         drop = found.metric.drop(found.tuned.validation - found.dense.validation)
         worth = contest.halving.worth(found.dense, found.tuned, found.metric)
-        return Outcome("finished", Score(row.id, found.tuned.validation, drop, left, worth))
+        return Outcome("finished", Score(row.id, found.tuned.validation, drop, left, worth, found.metric))
 
-    def _row(self, recipe: "Recipe") -> RunRow | None:
-        """The run that stands for a recipe: the best of those of its name."""
-        from pruning.sweeps.expansion import Planned
-
-        (found,) = planned_runs([Planned(recipe, "grid")], self._store.runs())
-        return found.row
-
-    def _fits(self, row: HalvingRow, contest: "Contest", share: float) -> bool:
-        """Whether a run with such a part of the training is likely to be over in time, by how long others took."""
+    def _pace(self, contest: "Contest") -> float | None:
+        """Seconds that a run with the whole training takes, by those that are over; None before any is."""
+        took = {row.id: row.finished - row.started for row in self._rows.values() if row.finished and row.started}
         shares = contest.halving.shares
         paces = [
-            took / shares[rung]
+            took[score.run] / shares[rung]
             for entry in contest.ranking().entries
             for rung, score in enumerate(entry.scores)
-            if (took := self._seconds(score.run)) is not None
+            if score.run in took
         ]
-        return not paces or time.time() + median(paces) * share < row.ends
-
-    def _seconds(self, run: str) -> float | None:
-        """How long a run took; None where it is not known any more."""
-        try:
-            row = self._store.run(run)
-        except JobError:  # somebody has deleted it
-            return None
-        return row.finished - row.started if row.finished and row.started else None
+        return median(paces) if paces else None
 
     def _put_off(self, row: HalvingRow, contest: "Contest") -> None:
-        """End what runs for the halving alone; its next call asks for it again."""
+        """End what was queued for the halving and is not over; its next call asks for it again."""
+        for run in self._store.halvings.live(row.name):
+            self._end(run)
         for waiting in contest.under_way():
-            found = self._row(waiting.recipe)
-            if found is not None and not found.over and found.session == row.session:
-                self._end(found.id)
             contest.put_off(waiting)
 
 

@@ -35,11 +35,17 @@ class PlannedRun:
 
 
 def planned_runs(runs: Iterable[Planned], rows: Sequence[RunRow]) -> list[PlannedRun]:
-    """The sweep's runs in their order, each with the best of the rows of its recipe, of equals the newest."""
+    """The sweep's runs in their order, each with the row that stands for its recipe."""
+    best = best_rows(rows)
+    return [PlannedRun(planned, best.get(planned.recipe.name)) for planned in runs]
+
+
+def best_rows(rows: Sequence[RunRow]) -> dict[str, RunRow]:
+    """A recipe's name -> the best of the rows of that recipe, of equals the newest."""
     best: dict[str, RunRow] = {}
     for row in sorted(rows, key=lambda row: (STANDINGS.index(row.state), -row.created)):
         best.setdefault(row.name, row)
-    return [PlannedRun(planned, best.get(planned.recipe.name)) for planned in runs]
+    return best
 
 
 def counts(runs: Iterable[PlannedRun]) -> Mapping[Standing, int]:

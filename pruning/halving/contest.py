@@ -16,6 +16,8 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, Literal
 
+import msgspec
+
 from pruning.errors import JobError, RecipeError
 from pruning.halving.halving import FACTOR, Halving
 from pruning.halving.result import Entry, Ranking, Score, State, ranked
@@ -134,7 +136,8 @@ class Contest:
     def _next(self) -> int | None:
         """The number of a setting that was not tried yet; None where all were."""
         for turn in range(MOST_ASKED + self.halving.grid.combinations):
-            tried = {tuple(trial.params.items()) for trial in self._study.get_trials(deepcopy=False)}
+            drawn = [trial.params for trial in self._study.get_trials(deepcopy=False)]
+            tried = {tuple(params.items()) for params in drawn if len(params) == len(self._paths)}
             if len(tried) >= self.halving.grid.combinations:
                 return None
             if turn >= MOST_ASKED:
@@ -180,7 +183,7 @@ class Contest:
             TrialState.PRUNED: "stopped early",
             TrialState.FAIL: "failed",
         }
-        scores = tuple(Score(**each) for each in _scores(trial))
+        scores = tuple(msgspec.convert(each, Score) for each in _scores(trial))
         sentence = str(trial.user_attrs.get(SENTENCE, ""))
         return Entry(trial.number, self._values(trial), scores, states.get(trial.state, "going on"), sentence)
 

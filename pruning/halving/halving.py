@@ -6,7 +6,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any
 
 from pruning.errors import RecipeError
@@ -52,7 +52,7 @@ class Halving:
     grid: Grid
     images: Annotated[int, Between(1, 1_000_000_000)]
     goal: Goal | None = None
-    rungs: Annotated[int, Between(1, 6)] = field(default=3)
+    rungs: Annotated[int, Between(1, 6)] = 3
 
     def __post_init__(self) -> None:
         check(self, "halving")
@@ -87,28 +87,34 @@ class Halving:
         """How good a run is, the higher the better; on validation, for the test split chooses nothing.
 
         Without a goal the score. Within a budget the score too; with a limit of the drop alone the share of the cost
-        that is saved. Whatever keeps to no limit is below 0: the further from it, the worse.
+        that is saved. These lie between -1 and 1, in whatever unit scores are; what does not keep to the limits lies
+        between -3 and -2, the lower the further it is from them.
         """
-        score = tuned.validation if metric.better == "higher" else -tuned.validation
+        score = _bounded(tuned.validation if metric.better == "higher" else -tuned.validation)
         if self.goal is None:
             return score
         left = cost_left(self.goal, dense, tuned)
         drop = metric.drop(tuned.validation - dense.validation)
         over_budget = 0.0 if self.goal.budget is None else left / self.goal.budget - 1.0
         if over_budget > 1e-9:
-            return OUTSIDE - over_budget
+            return OUTSIDE - _bounded(over_budget)
         if self.goal.max_drop is not None and drop > self.goal.max_drop + 1e-9:
-            return OUTSIDE - drop / metric.tolerance(dense.validation)
+            return OUTSIDE - _bounded(drop / metric.tolerance(dense.validation))
         return 1.0 - left if self.goal.budget is None else score
 
 
-OUTSIDE = -1e6
-"""Below every score there is, in whatever unit: runs that keep to the limits come before all that do not."""
+OUTSIDE = -2.0
+"""Runs that keep to the limits come before all that do not."""
+
+
+def _bounded(value: float) -> float:
+    """In (-1, 1), the higher the higher the value: of worths only the order counts."""
+    return value / (1.0 + abs(value))
 
 
 def keeps_to_limits(worth: float) -> bool:
     """Whether a run of that worth keeps to the limits of its goal."""
-    return worth > OUTSIDE / 2
+    return worth > OUTSIDE
 
 
 def cost_left(goal: Goal, dense: Stage, tuned: Stage) -> float:

@@ -2,23 +2,28 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import msgspec
+
+from pruning.metric import ACCURACY, Metric
 
 State = Literal["going on", "stopped early", "finished", "failed"]
 
 
 @dataclass(frozen=True)
 class Score:
-    """What a setting came to on a rung: the run, its validation score, the share of the cost left, and its worth."""
+    """What a setting came to on a rung: the run, its validation score and how much worse than dense that is, the share
+    of the cost that is left, and what all of it is worth.
+    """
 
     run: str
     validation: float
     drop: float
     left: float
     worth: float
+    metric: Metric = ACCURACY
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,7 @@ class Ranking:
 
     entries: tuple[Entry, ...] = ()
     combinations: int = 0
-    refused: tuple[tuple[Mapping[str, Any], str], ...] = field(default=())
+    refused: tuple[tuple[Mapping[str, Any], str], ...] = ()
 
     @property
     def complete(self) -> bool:

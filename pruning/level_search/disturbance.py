@@ -100,13 +100,14 @@ def disturbance_of(
     84.50 % on the test split with 20 000 training samples beside 10 000 for validation, and 84.28 % without.
     """
     metric, classes = metric_of(evaluator.task), len(evaluator.task.classes)
-    outputs = _outputs(dense, evaluator, torch.arange(len(evaluator)))
-    classified = classes > 1 and outputs.shape[1:] == (classes,) and metric.percent
+    few = _outputs(dense, evaluator, torch.arange(min(2, len(evaluator))))
+    classified = classes > 1 and few.shape[1:] == (classes,) and metric.percent
     if classified and unlabelled is not None and more:
         chosen = torch.randperm(len(unlabelled), generator=torch.Generator().manual_seed(0))[:more]
         wider = MoreSamples(evaluator.split, unlabelled, chosen)
-        return disturbance_of(dense, Evaluator(wider, evaluator.task, evaluator.device))
+        evaluator = Evaluator(wider, evaluator.task, evaluator.device)
     total = len(evaluator)
+    outputs = _outputs(dense, evaluator, torch.arange(total))
     count = min(NEAR, max(FEWEST, round(SHARE * total)), total)
     if classified:
         best = outputs.topk(2, dim=1).indices

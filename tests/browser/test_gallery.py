@@ -11,15 +11,8 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import serving
-from views.gallery import compare, lab, runs, search, sensitivity
+from views.gallery.parts import PARTS
 
-PARTS = {
-    "lab": lab.STATES,
-    "runs": runs.STATES,
-    "compare": compare.STATES,
-    "sensitivity": sensitivity.STATES,
-    "search": search.STATES,
-}
 LOOKS: dict[int, Literal["light", "dark"]] = {1440: "light", 390: "dark"}
 DRAWN = (
     ".strip, .panel, .heat canvas, .list, .js-plotly-plot, table, [data-testid=stProgress], [data-testid=stAlert], p"

@@ -47,13 +47,13 @@ def test_values_that_do_not_go_together_are_refused_with_their_sentence() -> Non
 @pytest.mark.parametrize(
     ("goal", "worth"),
     [
-        (None, 0.88),
-        (Goal("parameters", budget=0.25), 0.88),  # 20 of 80 are left, exactly the budget
-        (Goal("parameters", budget=0.2), OUTSIDE - 0.25),  # a quarter too much
+        (None, 0.88 / 1.88),  # of worths only the order counts: x / (1 + |x|)
+        (Goal("parameters", budget=0.25), 0.88 / 1.88),  # 20 of 80 are left, exactly the budget
+        (Goal("parameters", budget=0.2), OUTSIDE - 0.25 / 1.25),  # a quarter too much
         (Goal("macs", max_drop=0.05), 0.5),  # half of the MACs is saved
         (Goal("bytes", max_drop=0.05), 0.5),
-        (Goal("macs", max_drop=0.01), OUTSIDE - 2.0),  # two points lost, in points
-        (Goal("macs", budget=0.5, max_drop=0.05), 0.88),
+        (Goal("macs", max_drop=0.01), OUTSIDE - 2 / 3),  # two points lost, in points
+        (Goal("macs", budget=0.5, max_drop=0.05), 0.88 / 1.88),
     ],
 )
 def test_what_a_run_is_worth(goal: Goal | None, worth: float) -> None:
@@ -65,7 +65,10 @@ def test_of_an_error_the_lower_is_worth_more() -> None:
     error = Metric("MSE", better="lower", low=0.0)
     worth = Halving(GRID, 100).worth
     assert worth(DENSE, replace(TUNED, validation=0.2), error) > worth(DENSE, TUNED, error)
-    assert keeps_to_limits(worth(DENSE, TUNED, error))  # it is negative
+    for validation in (0.5, 5e6, 1e12):  # negative worths, in whatever unit
+        kept = Halving(GRID, 100, Goal("macs", budget=0.5)).worth(DENSE, replace(TUNED, validation=validation), error)
+        missed = Halving(GRID, 100, Goal("macs", budget=0.4)).worth(DENSE, replace(TUNED, validation=0.0), error)
+        assert keeps_to_limits(kept) and not keeps_to_limits(missed) and kept > missed
 
 
 def test_who_came_further_stands_first_then_who_is_worth_more_and_the_failed_last() -> None:

@@ -4,18 +4,12 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests.views.test_runs_page import sent
-from views.gallery import compare, lab, runs, search, sensitivity
+from views.gallery import compare, lab, runs
+from views.gallery.parts import PARTS
 from views.lab import components as lab_components
 from views.runs import components as runs_components
 
 GALLERY = str(compare.__file__).replace("compare.py", "gallery.py")
-PARTS = {
-    "lab": lab.STATES,
-    "runs": runs.STATES,
-    "compare": compare.STATES,
-    "sensitivity": sensitivity.STATES,
-    "search": search.STATES,
-}
 
 
 @pytest.mark.parametrize("part", PARTS)

@@ -96,7 +96,7 @@ def test_a_winner_that_keeps_to_no_limit_is_said_to(app: AppTest, backend: InPro
     app.selectbox(key="halving.wins").set_value("within").run()
     app.button(key="start_halving").click().run()
     (row,) = backend.store.halvings.all()
-    entry = Entry(0, {"amount.share": 0.5}, (Score("run-0", 0.8, 0.1, 0.6, -1e6),), "stopped early")
+    entry = Entry(0, {"amount.share": 0.5}, (Score("run-0", 0.8, 0.1, 0.6, -2.2),), "stopped early")
     backend.store.halvings.keep(row.name, ranking_to_json(ranked([entry], 2)))
     app.run()
     assert "it does not keep to what was asked" in said(clean(app)) and "with 11" in said(app)

@@ -2,18 +2,9 @@
 
 import streamlit as st
 
-from views.gallery import compare, lab, runs, search, sensitivity
-from views.gallery.states import States
+from views.gallery.parts import PARTS
 from views.shared.language import _
 from views.shared.page_style import PAGE_CSS
-
-PARTS: dict[str, States] = {
-    "lab": lab.STATES,
-    "runs": runs.STATES,
-    "compare": compare.STATES,
-    "sensitivity": sensitivity.STATES,
-    "search": search.STATES,
-}
 
 
 def page() -> None:

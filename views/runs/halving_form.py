@@ -8,7 +8,6 @@ import streamlit as st
 from pruning.errors import PruningError
 from pruning.halving.halving import Halving
 from pruning.interactive.queries import open_workload
-from pruning.interactive.responses import ModelView
 from pruning.level_search.goal import CostKind, Goal
 from pruning.reporting.plots_search import COST_NAMES
 from pruning.sweeps.grid import Grid
@@ -38,8 +37,7 @@ def show(grid: Grid) -> None:
         if alone.combinations < 2:
             st.info(_("Nothing competes yet: choose at least two values of a setting above."))
             return
-        model = ask(open_workload, alone.base.workload)
-        goal = _goal(model)
+        goal = _goal(alone.base.workload)
         minutes = float(
             st.number_input(
                 _("minutes"), 1, 24 * 60, 15, key="halving.minutes", width=160,
@@ -48,10 +46,10 @@ def show(grid: Grid) -> None:
         )  # fmt: skip
         words = _("Find the best of {n} settings").format(n=alone.combinations)
         if st.button(words, key="start_halving"):
-            _start(Halving(alone, model.train_samples, goal), minutes)
+            _start(alone, goal, minutes)
 
 
-def _goal(model: ModelView) -> Goal | None:
+def _goal(workload: str) -> Goal | None:
     """What wins; None: the score alone."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         wins: Wins = st.selectbox(
@@ -65,6 +63,7 @@ def _goal(model: ModelView) -> Goal | None:
         if wins == "within":
             words = _("at most so much is left, %")
             return Goal(cost, budget=float(st.number_input(words, 1, 100, 50, key="halving.left", width=200)) / 100)
+        model = ask(open_workload, workload)  # not before it is needed: a page of a grid need not open its network
         unit = _("points") if model.metric.percent else model.metric.name
         one = 1.0 if model.metric.percent else model.metric.tolerance(model.score)
         words = _("at most so much is lost, {unit}").format(unit=unit)
@@ -72,8 +71,9 @@ def _goal(model: ModelView) -> Goal | None:
         return Goal(cost, max_drop=lost / (100 if model.metric.percent else 1))
 
 
-def _start(halving: Halving, minutes: float) -> None:
+def _start(grid: Grid, goal: Goal | None, minutes: float) -> None:
     try:
+        halving = Halving(grid, ask(open_workload, grid.base.workload).train_samples, goal)
         runs_state().opened_sweep = backend().start_halving(halving, shared_state().session_id, 60 * minutes)
     except PruningError as error:
         st.error(str(error))

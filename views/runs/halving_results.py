@@ -8,7 +8,6 @@ from pruning.errors import PruningError
 from pruning.execution.store.records import HalvingRow
 from pruning.halving.halving import Halving, halving_from_json, keeps_to_limits
 from pruning.halving.result import Entry, Ranking, ranking_from_json
-from pruning.metric import Metric
 from pruning.reporting.formatting import bare_change, duration, percent, score_text
 from pruning.reporting.halving_rows import standing_words, values_words
 from pruning.reporting.plots_search import COST_NAMES
@@ -18,7 +17,7 @@ from views.runs.sweep_results import table_html
 from views.shared import recipe_sidebar
 from views.shared.language import _
 from views.shared.pages import LAB
-from views.shared.server import ask, backend
+from views.shared.server import backend
 from views.shared.state import shared_state
 
 POLL_S = 2.0
@@ -32,12 +31,9 @@ def show(row: HalvingRow) -> None:
 
 
 def _show(name: str, was_open: bool) -> None:
-    from pruning.interactive.queries import open_workload
-
     try:
         row = backend().store.halvings.one(name)
         halving = halving_from_json(row.halving_json)
-        metric = ask(open_workload, halving.grid.base.workload).metric
     except PruningError as error:
         st.error(str(error))
         return
@@ -48,8 +44,8 @@ def _show(name: str, was_open: bool) -> None:
     if ranking.best is None:
         st.info(_("No run is over yet: the table comes with the first."))
         return
-    _winner(halving, ranking.best, metric, row.state == "open")
-    table(halving, ranking, metric)
+    _winner(halving, ranking.best, row.state == "open")
+    table(halving, ranking)
 
 
 def _heading(row: HalvingRow) -> None:
@@ -95,24 +91,22 @@ def _rename(name: str, key: str) -> None:
 
 def _progress(row: HalvingRow, halving: Halving, ranking: Ranking) -> None:
     over = sum(entry.state != "going on" for entry in ranking.entries)
-    words = _("{n} of {all} settings were begun, {over} are over").format(
-        n=len(ranking.entries), all=halving.grid.combinations - len(ranking.refused), over=over
-    )
+    there = max(halving.grid.combinations - len(ranking.refused), 1)
+    words = _("{n} of {all} settings were begun, {over} are over").format(n=len(ranking.entries), all=there, over=over)
     if row.state != "open":
         st.caption(_("{words}; {why}").format(words=words, why=row.sentence))
         return
-    left = row.ends - time.time()
-    share = min(max(1 - left / max(row.ends - row.created, 1.0), 0.0), 1.0)
-    st.progress(share, _("{words}; {time} left").format(words=words, time=duration(max(left, 0.0))))
+    left = duration(max(row.ends - time.time(), 0.0))
+    st.progress(min(over / there, 1.0), _("{words}; at most {time} left").format(words=words, time=left))
 
 
-def _winner(halving: Halving, best: Entry, metric: Metric, is_open: bool) -> None:
+def _winner(halving: Halving, best: Entry, is_open: bool) -> None:
     """The best setting in words, and its way to the Lab; not while a poll may come between the two pages."""
     score = best.scores[-1]
     words = (
         _("Best so far: {setting}, {score} on validation") if is_open else _("Best: {setting}, {score} on validation")
     )
-    sentence = words.format(setting=values_words(best), score=score_text(score.validation, metric))
+    sentence = words.format(setting=values_words(best), score=score_text(score.validation, score.metric))
     if len(best.scores) < halving.rungs:
         sentence += _(", with {share} of the recipe's training").format(share=percent(halving.shares[len(best.scores) - 1]))  # fmt: skip
     if not keeps_to_limits(score.worth):
@@ -129,12 +123,12 @@ def _winner(halving: Halving, best: Entry, metric: Metric, is_open: bool) -> Non
             st.switch_page(LAB)
 
 
-def table(halving: Halving, ranking: Ranking, metric: Metric) -> None:
+def table(halving: Halving, ranking: Ranking) -> None:
     """Every setting, the best first, and what was not run."""
     cost = "parameters" if halving.goal is None else halving.goal.cost
     left = _("{cost} left").format(cost=_(COST_NAMES[cost]))
     heads = [_("setting"), _("validation"), _("change"), left, _("training"), _("standing"), _("run")]
-    lines = [[values_words(entry), *_numbers(halving, entry, metric)] for entry in ranking.entries]
+    lines = [[values_words(entry), *_numbers(halving, entry)] for entry in ranking.entries]
     st.html(CSS + table_html(heads, lines, (0, 5, 6)))
     if ranking.refused:
         with st.expander(_("What is not run, and why")):
@@ -146,10 +140,11 @@ def table(halving: Halving, ranking: Ranking, metric: Metric) -> None:
     st.caption(words)
 
 
-def _numbers(halving: Halving, entry: Entry, metric: Metric) -> list[str]:
+def _numbers(halving: Halving, entry: Entry) -> list[str]:
     if not entry.scores:
         return ["–", "–", "–", "–", _(standing_words(entry)), ""]
     score = entry.scores[-1]
+    metric = score.metric
     change = -score.drop if metric.better == "higher" else score.drop
     trained = percent(halving.shares[len(entry.scores) - 1])
     numbers = [score_text(score.validation, metric), bare_change(change, metric, 2), percent(score.left), trained]

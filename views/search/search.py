@@ -110,9 +110,12 @@ def _verify(goal: Goal) -> None:
     if state.verifying is not None and state.verifying.done():
         answer, state.verifying = state.verifying, None
         try:
-            state.found = answer.result()
+            found = answer.result()
         except PruningError as error:
             state.problem = str(error)
+        else:
+            # a worker that has forgotten the search makes it anew, step by step: what was found stays until then
+            state.found = found if found.done else state.found
     elif state.verifying is None and state.found is not None and state.asked is not None:
         point, asked = to_verify(state.found, goal), state.asked
         if point is not None:

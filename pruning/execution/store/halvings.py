@@ -43,10 +43,17 @@ class Halvings:
 
     def one(self, name: str) -> HalvingRow:
         """JobError if there is none of that name."""
-        found = next((row for row in self.all() if row.name == name), None)
+        with self._database.reading() as connection:
+            found = connection.execute(f"SELECT {_COLUMNS} FROM halvings WHERE name = ?", (name,)).fetchone()
         if found is None:
             raise JobError(f"there is no halving {name}; it was taken off the list")
-        return found
+        return HalvingRow(*found)
+
+    def live(self, name: str) -> list[str]:
+        """Ids of the runs that were queued for the halving and are not over."""
+        query = "SELECT id FROM runs WHERE sweep = ? AND state IN ('queued', 'running') ORDER BY place"
+        with self._database.reading() as connection:
+            return [run for (run,) in connection.execute(query, (name,))]
 
     def drive(self, name: str, driver: str) -> bool:
         """Whether this server may look after the halving now: nobody else has done so of late."""
