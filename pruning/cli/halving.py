@@ -90,7 +90,7 @@ def _watched(backend: Backend, name: str, screen: Console, stop: Callable[[], bo
             for entry in sorted(over, key=lambda entry: entry.number):
                 if entry.number not in told:
                     told.add(entry.number)
-                    _say(screen, f"{values_words(entry)}: {standing_words(entry)}")
+                    _say(screen, f"{values_words(entry)}: {standing_words(entry, is_open=True)}")
             words = f"{len(over)} settings are over, {len(ranking.entries) - len(over)} go on"
             left = f"at most {duration(max(row.ends - time.time(), 0.0))} left"
             share = len(over) / max(ranking.combinations - len(ranking.refused), 1)
@@ -114,7 +114,7 @@ def _report(halving: Halving, row: HalvingRow, ranking: Ranking, out: Path, scre
         return
     made = table("setting", "validation", "change", f"{_cost(halving)} left", "training", "", left=1)
     for entry in ranking.entries:
-        made.add_row(values_words(entry), *_numbers(halving, entry), standing_words(entry))
+        made.add_row(values_words(entry), *_numbers(halving, entry), standing_words(entry, is_open=False))
     Console(width=None if screen.is_terminal else 200).print(made)
     for values, sentence in ranking.refused:
         _say(screen, f"not run: {values_words(Entry(0, values))}: {sentence}")

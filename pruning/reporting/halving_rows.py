@@ -29,8 +29,8 @@ def _value(path: str, value: Any) -> str:
     return f"{kind} ({', '.join(fields)})" if fields else kind
 
 
-def standing_words(entry: Entry) -> str:
-    """Whether it goes on, why it does not."""
+def standing_words(entry: Entry, is_open: bool) -> str:
+    """Whether it goes on, and why it does not. `is_open`: the halving goes on."""
     if entry.state == "failed":
         return f"failed: {entry.sentence}"
-    return entry.state
+    return "not over" if entry.state == "going on" and not is_open else entry.state

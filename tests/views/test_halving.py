@@ -67,6 +67,9 @@ def test_the_table_has_the_best_first_and_the_winner_waits_for_the_end(app: AppT
     app.button(key="halving_stop").click().run()
     (row,) = backend.store.halvings.all()
     assert row.state == "stopped" and "stopped; what was found is kept" in said(clean(app))
+    app.text_input(key=f"sweep_title_{row.name}").set_value("two amounts").run()
+    assert backend.store.halvings.all()[0].title == "two amounts"
+    assert clean(app).selectbox(key="runs_sweep").value == row.name
     app.button(key="halving_load").click().run()
     recipe = app.session_state["SharedState"].last_recipe
     assert recipe.amount.share == 0.5 and recipe.tuning.images_per_epoch == opened_images(backend)
@@ -75,6 +78,17 @@ def test_the_table_has_the_best_first_and_the_winner_waits_for_the_end(app: AppT
 def opened_images(backend: InProcess) -> int | None:
     (row,) = backend.store.halvings.all()
     return halving_from_json(row.halving_json).grid.base.tuning.images_per_epoch
+
+
+def test_what_was_stopped_does_not_go_on(app: AppTest, backend: InProcess) -> None:
+    begun(app)
+    (row,) = backend.store.halvings.all()
+    entry = Entry(0, {"amount.share": 0.5}, (Score("run-0", 0.8, 0.1, 0.6, 0.4),))
+    backend.store.halvings.keep(row.name, ranking_to_json(ranked([entry], 2)))
+    app.run()
+    assert "going on" in html(clean(app))
+    app.button(key="halving_stop").click().run()
+    assert "going on" not in html(clean(app)) and "not over" in html(app)
 
 
 def test_it_goes_on_for_so_many_minutes_more_and_is_taken_off_the_list(app: AppTest, backend: InProcess) -> None:

@@ -243,7 +243,7 @@ REFUSED = [({"criterion": {"kind": "geometric_median"}}, "geometric_median score
 
 
 def _settings(*entries: Entry) -> Draw:
-    return lambda key: halving_results.table(HALVING, ranked(entries, 9, REFUSED))
+    return lambda key: halving_results.table(HALVING, ranked(entries, 9, REFUSED), is_open=True)
 
 
 STATES: States = {

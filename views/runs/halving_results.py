@@ -12,8 +12,8 @@ from pruning.reporting.formatting import bare_change, duration, percent, score_t
 from pruning.reporting.halving_rows import standing_words, values_words
 from pruning.reporting.plots_search import COST_NAMES
 from views.runs.comparison import CSS
-from views.runs.state import runs_state
 from views.runs.sweep_results import table_html
+from views.runs.title_box import title_box
 from views.shared import recipe_sidebar
 from views.shared.language import _
 from views.shared.pages import LAB
@@ -45,18 +45,12 @@ def _show(name: str, was_open: bool) -> None:
         st.info(_("No run is over yet: the table comes with the first."))
         return
     _winner(halving, ranking.best, row.state == "open")
-    table(halving, ranking)
+    table(halving, ranking, row.state == "open")
 
 
 def _heading(row: HalvingRow) -> None:
-    key = f"halving_title_{row.name}"
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        if key not in st.session_state:
-            st.session_state[key] = row.title
-        st.text_input(
-            _("title"), key=key, placeholder=_("give {id} a title").format(id=row.name), max_chars=80,
-            label_visibility="collapsed", on_change=_rename, args=(row.name, key), width=320,
-        )  # fmt: skip
+        title_box(row.name, row.title, backend().store.halvings.rename)
         if row.state == "open":
             if st.button(_("Stop"), key="halving_stop", help=_("What was found is kept, and it can go on later.")):
                 backend().stop_halving(row.name)
@@ -80,13 +74,6 @@ def _go_on(row: HalvingRow) -> None:
             st.error(str(error))
         else:
             st.rerun()
-
-
-def _rename(name: str, key: str) -> None:
-    try:
-        backend().store.halvings.rename(name, st.session_state[key] or "")
-    except PruningError as error:
-        runs_state().problem = str(error)
 
 
 def _progress(row: HalvingRow, halving: Halving, ranking: Ranking) -> None:
@@ -123,12 +110,12 @@ def _winner(halving: Halving, best: Entry, is_open: bool) -> None:
             st.switch_page(LAB)
 
 
-def table(halving: Halving, ranking: Ranking) -> None:
+def table(halving: Halving, ranking: Ranking, is_open: bool) -> None:
     """Every setting, the best first, and what was not run."""
     cost = "parameters" if halving.goal is None else halving.goal.cost
     left = _("{cost} left").format(cost=_(COST_NAMES[cost]))
     heads = [_("setting"), _("validation"), _("change"), left, _("training"), _("standing"), _("run")]
-    lines = [[values_words(entry), *_numbers(halving, entry)] for entry in ranking.entries]
+    lines = [[values_words(entry), *_numbers(halving, entry, is_open)] for entry in ranking.entries]
     st.html(CSS + table_html(heads, lines, (0, 5, 6)))
     if ranking.refused:
         with st.expander(_("What is not run, and why")):
@@ -140,12 +127,12 @@ def table(halving: Halving, ranking: Ranking) -> None:
     st.caption(words)
 
 
-def _numbers(halving: Halving, entry: Entry) -> list[str]:
+def _numbers(halving: Halving, entry: Entry, is_open: bool) -> list[str]:
     if not entry.scores:
-        return ["–", "–", "–", "–", _(standing_words(entry)), ""]
+        return ["–", "–", "–", "–", _(standing_words(entry, is_open)), ""]
     score = entry.scores[-1]
     metric = score.metric
     change = -score.drop if metric.better == "higher" else score.drop
     trained = percent(halving.shares[len(entry.scores) - 1])
     numbers = [score_text(score.validation, metric), bare_change(change, metric, 2), percent(score.left), trained]
-    return [*numbers, _(standing_words(entry)), score.run]
+    return [*numbers, _(standing_words(entry, is_open)), score.run]

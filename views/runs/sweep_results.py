@@ -18,7 +18,7 @@ from pruning.reporting.tradeoff import tradeoff
 from pruning.sweeps.grid import grid_from_json
 from views.runs.comparison import CSS, SIZE_WORDS
 from views.runs.grid_form import expansion
-from views.runs.state import runs_state
+from views.runs.title_box import title_box
 from views.shared.language import _
 from views.shared.run_events import milestones_of
 from views.shared.server import backend
@@ -71,25 +71,12 @@ def _runs(sweep: SweepRow) -> list[PlannedRun]:
 
 
 def _heading(sweep: SweepRow) -> None:
-    key = f"sweep_title_{sweep.name}"
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        if key not in st.session_state:
-            st.session_state[key] = sweep.title
-        st.text_input(
-            _("title"), key=key, placeholder=_("give {id} a title").format(id=sweep.name), max_chars=80,
-            label_visibility="collapsed", on_change=_rename, args=(sweep.name, key), width=320,
-        )  # fmt: skip
+        title_box(sweep.name, sweep.title, backend().store.sweeps.rename)
         words = _("Takes the experiment from the list. Its runs stay, and the same grid finds them again.")
         if st.button(_("Take it off the list"), key="sweep_forget", help=words):
             backend().store.sweeps.forget(sweep.name)
             st.rerun()
-
-
-def _rename(name: str, key: str) -> None:
-    try:
-        backend().store.sweeps.rename(name, st.session_state[key] or "")
-    except PruningError as error:
-        runs_state().problem = str(error)
 
 
 def _progress(sweep: SweepRow, runs: Sequence[PlannedRun]) -> None:
