@@ -52,6 +52,8 @@ def _network(choice: recipe_sidebar.Choice, top: DeltaGenerator, middle: DeltaGe
     model = ask(open_workload, recipe.workload)
     now = ask(look, recipe, layer_panel.axis())
     with top:
+        if recipe != choice.recipe:  # where the sidebar is folded away nothing else says so
+            st.caption(_("note: the amount is automatic. A run finds it; until then the dense network is shown."))
         if now.zeroed:
             st.caption(_("note: {sentence}").format(sentence=now.zeroed))
         if choice.problem:

@@ -81,7 +81,7 @@ def _progress(row: HalvingRow, halving: Halving, ranking: Ranking) -> None:
     there = max(halving.grid.combinations - len(ranking.refused), 1)
     words = _("{n} of {all} settings were begun, {over} are over").format(n=len(ranking.entries), all=there, over=over)
     if row.state != "open":
-        st.caption(_("{words}; {why}").format(words=words, why=row.sentence))
+        st.caption(_(row.sentence))
         return
     left = duration(max(row.ends - time.time(), 0.0))
     st.progress(min(over / there, 1.0), _("{words}; at most {time} left").format(words=words, time=left))
