@@ -10,11 +10,11 @@ from pruning.criteria import Taylor
 from pruning.evaluation.accuracy import time_left
 from pruning.granularities import Channels
 from pruning.level_search.engine import search
-from pruning.level_search.goal import Goal
 from pruning.level_search.joint_cuts import joint_cuts
 from pruning.level_search.latency.measurement import inputs_of
 from pruning.recipe.recipe import Recipe
 from pruning.repair import LeastSquares
+from pruning.selection.goal import Goal
 from sample_models import MODELS
 
 CPU = device("cpu")

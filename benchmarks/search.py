@@ -21,7 +21,6 @@ from pruning.criteria import CRITERIA
 from pruning.errors import RecipeError
 from pruning.granularities import Channels, Granularity, Weights
 from pruning.level_search.engine import search
-from pruning.level_search.goal import Goal
 from pruning.level_search.joint_cuts import JointCuts, joint_cuts
 from pruning.level_search.result import Searched
 from pruning.pipeline.one_shot import Decision
@@ -32,6 +31,7 @@ from pruning.repair.repair import Cut
 from pruning.run.engine import prune
 from pruning.selection.allocation import erk
 from pruning.selection.amounts import Budget, Measure, PerLayer
+from pruning.selection.goal import Goal
 from pruning.selection.scopes import Global, WithinLayer
 from pruning.training.distillation import Logits
 from pruning.training.tuning import Tuning

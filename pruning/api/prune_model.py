@@ -19,7 +19,7 @@ from pruning.granularities import Granularity
 from pruning.model.devices import default_device
 from pruning.recipe.recipe import Recipe
 from pruning.repair import Repair
-from pruning.reporting.run_summary import progress as run_progress
+from pruning.reporting.run_progress import progress as run_progress
 from pruning.run.experiment import prune_within_memory
 from pruning.run.interruption import stop_on_interrupt
 from pruning.selection.amounts import Amount

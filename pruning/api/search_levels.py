@@ -18,7 +18,6 @@ from pruning.errors import PruningError
 from pruning.granularities import Granularity
 from pruning.level_search.engine import SECONDS
 from pruning.level_search.engine import search as searching
-from pruning.level_search.goal import CostKind, Goal
 from pruning.level_search.latency.table import LatencyTable
 from pruning.level_search.result import FrontPoint, Searched
 from pruning.model.devices import default_device
@@ -26,6 +25,7 @@ from pruning.recipe.recipe import Recipe
 from pruning.repair import Repair
 from pruning.reporting.formatting import change_text, percent, score_text
 from pruning.run.interruption import stop_on_interrupt
+from pruning.selection.goal import CostKind, Goal
 from pruning.workload import Task, Workload
 
 if TYPE_CHECKING:

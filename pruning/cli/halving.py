@@ -27,12 +27,12 @@ from pruning.execution.store.store import default_home
 from pruning.files.atomic_write import require_writable, write_whole
 from pruning.halving.halving import Halving, keeps_to_limits
 from pruning.halving.result import Entry, Ranking, ranking_from_json
-from pruning.level_search.goal import Goal
 from pruning.metric import Metric
 from pruning.recipe.recipe import to_dict
 from pruning.reporting.formatting import bare_change, duration, percent, score_text
 from pruning.reporting.halving_rows import standing_words, values_words
 from pruning.run.interruption import stop_on_interrupt
+from pruning.selection.goal import Goal
 from pruning.workload import metric_of
 
 NAMES = {"json": "halving.json", "recipe": "found.recipe.json"}

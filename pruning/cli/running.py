@@ -21,7 +21,8 @@ from pruning.events import Event, Searching, TuningStep
 from pruning.metric import Metric
 from pruning.recipe.recipe import Recipe, from_json
 from pruning.reporting.formatting import duration, percent, si
-from pruning.reporting.run_summary import STAGES, leaves_out, progress, share_of_all
+from pruning.reporting.run_progress import progress
+from pruning.reporting.run_summary import STAGES, leaves_out, share_of_all
 from pruning.run.experiment import RunResult, carry_out
 from pruning.run.interruption import stop_on_interrupt
 from pruning.workload import metric_of

@@ -16,7 +16,6 @@ from pruning.cli.running import ABORTED, graceful_stop
 from pruning.errors import PruningError, RecipeError
 from pruning.files.atomic_write import require_writable, write_whole
 from pruning.level_search.engine import search as searched
-from pruning.level_search.goal import Goal
 from pruning.level_search.joint_cuts import joint_cuts
 from pruning.level_search.latency.table import LatencyTable, read_table
 from pruning.level_search.latency.timed import timed
@@ -24,6 +23,7 @@ from pruning.level_search.result import FrontPoint, Searched, plain
 from pruning.metric import Metric
 from pruning.recipe.recipe import Recipe, from_dict, to_dict
 from pruning.reporting.formatting import bare_change, bare_width, count, duration, percent, score_text
+from pruning.selection.goal import Goal
 from pruning.workload import Workload, metric_of
 
 NAMES = {"json": "search.json", "recipe": "found.recipe.json"}

@@ -12,11 +12,11 @@ from typing import Annotated, Any
 from pruning.errors import RecipeError
 from pruning.events import Stage
 from pruning.halving.shortening import shortened
-from pruning.level_search.goal import Goal
 from pruning.metric import Metric
 from pruning.options.constraints import Between, check
 from pruning.recipe.recipe import Recipe
 from pruning.recipe.serialization import short
+from pruning.selection.goal import Goal
 from pruning.sweeps.expansion import recipe_with
 from pruning.sweeps.grid import Grid, grid_from_dict, grid_to_dict
 

@@ -23,10 +23,10 @@ from pruning.interactive.responses import (
     UnitsView,
 )
 from pruning.layer_sensitivity.result import Sensitivity
-from pruning.level_search.goal import Goal
 from pruning.level_search.result import Searched
 from pruning.pipeline.comparison import Agreement, Compared, Effort
 from pruning.recipe.recipe import Recipe
+from pruning.selection.goal import Goal
 
 if TYPE_CHECKING:
     from pruning.interactive.session import PreviewSession

@@ -22,7 +22,6 @@ from pruning.interactive.responses import Axis, ModelView
 from pruning.layer_sensitivity.analysis import SensitivityAnalysis
 from pruning.layer_sensitivity.repaired import RepairedSensitivity
 from pruning.level_search.engine import steps
-from pruning.level_search.goal import Goal
 from pruning.level_search.ongoing import OngoingSearch
 from pruning.model.costs import CostModel, cost_model, costs
 from pruning.model.devices import device_name
@@ -40,6 +39,7 @@ from pruning.recipe.recipe import Recipe
 from pruning.repair import NoRepair, Repair
 from pruning.repair.mended import Mended, Mender
 from pruning.selection.amounts import PerLayer
+from pruning.selection.goal import Goal
 from pruning.selection.ranking import Ranking, rank
 from pruning.selection.scopes import Scope
 from pruning.workload import Workload, Workloads

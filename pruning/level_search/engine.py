@@ -21,7 +21,6 @@ from pruning.errors import RecipeError
 from pruning.level_search.additive import Additive, Levels
 from pruning.level_search.costing import Costing, Counted
 from pruning.level_search.disturbance_table import DisturbanceTable, levels_up_to, measured_at, pruned_by
-from pruning.level_search.goal import Goal
 from pruning.level_search.joint_cuts import JointCuts, drafts_of, joint_cuts
 from pruning.level_search.latency.table import LatencyTable
 from pruning.level_search.latency.timed import of_table, timed
@@ -32,6 +31,7 @@ from pruning.model.devices import default_device
 from pruning.recipe.compatibility import unmet_cost
 from pruning.recipe.recipe import Recipe
 from pruning.repair import Repair
+from pruning.selection.goal import Goal
 from pruning.workload import Workload, metric_of
 
 SECONDS = 150.0

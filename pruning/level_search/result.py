@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from pruning.level_search.goal import Goal
 from pruning.metric import ACCURACY, Metric
 from pruning.recipe.recipe import Recipe, to_dict
 from pruning.selection.amounts import PerLayer
+from pruning.selection.goal import Goal
 from pruning.selection.scopes import WithinLayer
 
 Provenance = Literal["estimated", "measured"]

@@ -9,7 +9,6 @@ import torch
 from pruning.errors import PruningError, RecipeError
 from pruning.events import AmountFound, Event, Searching, Warned
 from pruning.level_search.engine import search
-from pruning.level_search.goal import Goal
 from pruning.level_search.result import FrontPoint, Searched
 from pruning.metric import Metric
 from pruning.model.devices import Randomness
@@ -18,6 +17,7 @@ from pruning.reporting.formatting import COST_NAMES, percent, worse_than_allowed
 from pruning.run.context import Stop, StopAsked, stoppable
 from pruning.run.engine import opened
 from pruning.selection.amounts import Automatic, Sparsity
+from pruning.selection.goal import Goal
 from pruning.training.fine_tuning import steps_per_epoch
 from pruning.workload import Workload
 

@@ -12,11 +12,11 @@ from typer.testing import CliRunner
 
 from pruning.__main__ import command_line
 from pruning.cli import searching as command
-from pruning.level_search.goal import Goal
 from pruning.level_search.latency.table import read_table
 from pruning.level_search.result import FrontPoint, Searched
 from pruning.recipe.recipe import Recipe, from_json
 from pruning.selection.amounts import PerLayer
+from pruning.selection.goal import Goal
 from pruning.selection.scopes import WithinLayer
 from tests.cli.test_bad_input import refused
 from tests.cli.test_commands import invoke

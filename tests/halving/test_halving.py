@@ -9,9 +9,9 @@ from pruning.errors import RecipeError
 from pruning.events import Stage
 from pruning.halving.halving import OUTSIDE, Halving, halving_from_json, halving_to_json, keeps_to_limits
 from pruning.halving.result import Entry, Ranking, Score, ranked, ranking_from_json, ranking_to_json
-from pruning.level_search.goal import Goal
 from pruning.metric import ACCURACY, Metric
 from pruning.recipe.recipe import Recipe
+from pruning.selection.goal import Goal
 from pruning.sweeps.grid import Grid
 
 GRID = Grid(Recipe("mlp"), {"criterion": ("magnitude", "taylor"), "amount.share": (0.5, 0.9)})

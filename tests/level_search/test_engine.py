@@ -9,7 +9,6 @@ from pruning.errors import RecipeError
 from pruning.evaluation.accuracy import Evaluator
 from pruning.granularities import Channels, Weights
 from pruning.level_search.engine import search, steps
-from pruning.level_search.goal import Goal
 from pruning.level_search.joint_cuts import drafts_of, joint_cuts
 from pruning.level_search.ongoing import OngoingSearch
 from pruning.level_search.result import FrontPoint, Searched, keeps, undominated, with_best
@@ -19,6 +18,7 @@ from pruning.repair import Block, LeastSquares, NoRepair, OptimalBrain
 from pruning.repair.mended import mended
 from pruning.repair.repair import Cut
 from pruning.selection.amounts import PerLayer
+from pruning.selection.goal import Goal
 from pruning.selection.scopes import WithinLayer
 from tests.networks import CPU, taught
 

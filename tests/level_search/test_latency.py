@@ -9,7 +9,6 @@ from pruning.criteria import Magnitude
 from pruning.errors import PruningError, RecipeError
 from pruning.granularities import Channels, Weights
 from pruning.level_search.additive import Additive
-from pruning.level_search.goal import Goal
 from pruning.level_search.joint_cuts import joint_cuts
 from pruning.level_search.latency import measurement
 from pruning.level_search.latency.measurement import WIDTHS, grain, ladder_of, measured_table
@@ -17,6 +16,7 @@ from pruning.level_search.latency.table import LatencyTable, read_table
 from pruning.level_search.latency.timed import of_table
 from pruning.recipe.recipe import Recipe
 from pruning.repair import LeastSquares
+from pruning.selection.goal import Goal
 from tests.level_search.test_engine import found
 from tests.networks import CPU, taught
 

@@ -2,12 +2,12 @@
 
 import pytest
 
-from pruning.level_search.goal import Goal
 from pruning.level_search.result import FrontPoint, Searched
 from pruning.metric import Metric
 from pruning.recipe.recipe import Recipe
 from pruning.reporting.palette import STAGES
 from pruning.reporting.plots_search import front_figure, plotted
+from pruning.selection.goal import Goal
 
 ESTIMATED = FrontPoint({}, 0.5, 0.02, 0.01, "estimated")
 MEASURED = FrontPoint({}, 0.75, 0.005, 0.0, "measured")

@@ -17,6 +17,7 @@ from pruning.metric import Metric
 from pruning.reporting.formatting import MINUS, THIN
 from pruning.reporting.palette import STAGES as STAGE_STYLES
 from pruning.reporting.plots_run import curve_figure, size_figure
+from pruning.reporting.run_progress import progress
 from pruning.reporting.run_summary import (
     ClassChange,
     CutMark,
@@ -28,7 +29,6 @@ from pruning.reporting.run_summary import (
     latest,
     leaves_out,
     metric_of_run,
-    progress,
     share_of_all,
     size_points,
     stage_rows,

@@ -4,7 +4,7 @@ from streamlit.testing.v1 import AppTest
 
 from pruning.halving.halving import halving_from_json
 from pruning.halving.result import Entry, Score, ranked, ranking_to_json
-from pruning.level_search.goal import Goal
+from pruning.selection.goal import Goal
 from tests.views.conftest import InProcess
 from tests.views.test_experiments import opened
 from tests.views.test_runs_page import clean, html, said

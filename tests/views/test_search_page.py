@@ -6,10 +6,10 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from pruning.granularities import Channels, Weights
-from pruning.level_search.goal import Goal
 from pruning.level_search.result import FrontPoint, Searched, nearest, to_verify
 from pruning.recipe.recipe import Recipe
 from pruning.repair import LeastSquares, NoRepair
+from pruning.selection.goal import Goal
 from tests.views.conftest import InProcess
 from views.search.state import Asked, SearchState
 from views.shared.pages import SEARCH

@@ -5,11 +5,11 @@ from dataclasses import replace
 import streamlit as st
 
 from pruning.granularities import Channels
-from pruning.level_search.goal import Goal
 from pruning.level_search.result import FrontPoint, Searched
 from pruning.recipe.recipe import Recipe
 from pruning.repair import LeastSquares
 from pruning.reporting.plots_search import front_figure
+from pruning.selection.goal import Goal
 from views.gallery.lab import MSE
 from views.gallery.states import Draw, States
 

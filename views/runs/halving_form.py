@@ -8,8 +8,8 @@ import streamlit as st
 from pruning.errors import PruningError
 from pruning.halving.halving import Halving
 from pruning.interactive.queries import open_workload
-from pruning.level_search.goal import CostKind, Goal
 from pruning.reporting.plots_search import COST_NAMES
+from pruning.selection.goal import CostKind, Goal
 from pruning.sweeps.grid import Grid
 from views.runs.state import runs_state
 from views.shared.language import _

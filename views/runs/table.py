@@ -15,7 +15,7 @@ from pruning.recipe.catalog import kind_of
 from pruning.recipe.recipe import from_json
 from pruning.reporting.formatting import bare_score, change_text, duration, relative, score_text, si
 from pruning.reporting.run_history import Summary, common_metric, how_much, how_tuned, plain_recipe, what_is_pruned
-from pruning.reporting.run_summary import progress
+from pruning.reporting.run_progress import progress
 from views.runs import components
 from views.runs.components import HeadData, RunRowData, RunsData, RunsTexts
 from views.runs.state import runs_state

@@ -9,12 +9,12 @@ from pruning.errors import PruningError
 from pruning.granularities import Channels
 from pruning.interactive.queries import open_workload, search, verify
 from pruning.interactive.responses import ModelView
-from pruning.level_search.goal import COSTS, Goal
 from pruning.level_search.result import FrontPoint, Searched, nearest, to_verify
 from pruning.recipe.recipe import Recipe
 from pruning.repair import LeastSquares, NoRepair
 from pruning.reporting.formatting import bare_width, change_text, count, duration, percent, score_text
 from pruning.reporting.plots_search import COST_NAMES, front_figure
+from pruning.selection.goal import COSTS, Goal
 from views.search.state import BATCHES, Asked, search_state
 from views.shared import recipe_sidebar
 from views.shared.language import _

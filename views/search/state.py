@@ -4,9 +4,9 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Literal
 
-from pruning.level_search.goal import CostKind, Goal
 from pruning.level_search.result import Searched
 from pruning.recipe.recipe import Recipe
+from pruning.selection.goal import CostKind, Goal
 from views.shared.state import remembered
 
 BATCHES = (1, 64)

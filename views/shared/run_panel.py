@@ -8,13 +8,13 @@ from pruning.errors import PruningError
 from pruning.events import Event, Failed, Finished, Resumed, Verified, Warned
 from pruning.execution.store.records import RunRow
 from pruning.reporting.formatting import duration, percent, score_text
+from pruning.reporting.run_progress import progress
 from pruning.reporting.run_summary import (
     Curve,
     amount_found,
     amount_words,
     curve,
     metric_of_run,
-    progress,
     unit_sizes_of,
 )
 from views.shared import unit_sizes

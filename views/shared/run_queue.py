@@ -8,7 +8,7 @@ from pruning.errors import PruningError
 from pruning.execution.store.records import RunRow
 from pruning.reporting.formatting import duration
 from pruning.reporting.run_history import plain_recipe, typical_s, until_start_s
-from pruning.reporting.run_summary import progress
+from pruning.reporting.run_progress import progress
 from views.shared.language import _
 from views.shared.run_events import events_of
 from views.shared.server import backend
