@@ -27,6 +27,10 @@ class Costing(Protocol):
         """Shares that are left, as a sum over the groups' levels and pairs of them."""
         ...
 
+    def bound(self, budget: float) -> float:
+        """How much the table's sum may be where so large a share may be left, as far as cuts have told."""
+        ...
+
     def foreseen(self, pruned: Mapping[str, int]) -> float:
         """The share that is left when so many units of each group are pruned, without making the cut."""
         ...
@@ -53,6 +57,9 @@ class Counted:
 
     def table(self, levels: Levels) -> Additive:
         return tabulated(self.foreseen, levels)
+
+    def bound(self, budget: float) -> float:
+        return budget
 
     def foreseen(self, pruned: Mapping[str, int]) -> float:
         return self._left(self.of, PerLayer(self.cuts.shares(pruned)))

@@ -112,11 +112,8 @@ class Search:
             cost, drop = self.costing.seen(pruned, left), self.cuts.disturbance.expected_drop(left)
             self._made.add(tuple(pruned.values()))
             self.table.together.append((pruned, drop))
-            if self.goal.budget is not None:
-                if cost <= self.goal.budget:
-                    self._within.append((drop, pruned))
-                else:
-                    self._tighter *= self.goal.budget / cost * 0.995
+            if self.goal.budget is not None and cost <= self.goal.budget:
+                self._within.append((drop, pruned))
             yield self.state("groups together")
         self._draw_front()
         self.planned = self.cuts.made + FINALS
@@ -182,7 +179,7 @@ class Search:
             chosen = smallest_in_steps(self._cost, lost, limit)
             return None if chosen is None else pruned_by(self._levels, chosen)
         for _ in range(6):
-            chosen = smallest_in_steps(lost, self._cost, self.goal.budget * self._tighter)
+            chosen = smallest_in_steps(lost, self._cost, self.costing.bound(self.goal.budget) * self._tighter)
             if chosen is None:
                 return None
             pruned = pruned_by(self._levels, chosen)

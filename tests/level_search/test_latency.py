@@ -9,9 +9,9 @@ from pruning.criteria import Magnitude
 from pruning.errors import PruningError, RecipeError
 from pruning.granularities import Channels, Weights
 from pruning.level_search.additive import Additive
-from pruning.level_search.joint_cuts import joint_cuts
-from pruning.level_search.latency import measurement
-from pruning.level_search.latency.measurement import WIDTHS, grain, ladder_of, measured_table
+from pruning.level_search.joint_cuts import JointCuts, joint_cuts
+from pruning.level_search.latency import measurement, timed
+from pruning.level_search.latency.measurement import WIDTHS, grain, inputs_of, ladder_of, measured_table
 from pruning.level_search.latency.table import LatencyTable, read_table
 from pruning.level_search.latency.timed import of_table
 from pruning.recipe.recipe import Recipe
@@ -139,7 +139,6 @@ def test_a_search_by_a_table_of_another_machine_keeps_to_its_budget():
 
 def test_latency_of_this_machine_is_measured_first(monkeypatch):
     """With times by width in the place of a clock's, so that nothing depends on what the machine does."""
-    from pruning.level_search.latency import timed
 
     def made(given, batch):
         yield 1.0
@@ -150,3 +149,41 @@ def test_latency_of_this_machine_is_measured_first(monkeypatch):
     monkeypatch.setattr(timed, "time_left", lambda model, dense, inputs: sizes(model) / sizes(dense))
     last, seen = found("residual", Goal("latency", budget=0.7))
     assert seen[0].phase == "timing the layers" and last.best is not None
+
+
+def test_a_cut_that_was_timed_slow_once_leaves_no_budget_unused_for_ever(monkeypatch):
+    """A cut takes twice as long as the table says, once, and then three times as long as it says."""
+    given = cuts()
+    costing = timed.Timed(given, by_width(given.units), inputs_of(given, 1), here=True)
+    halves = {name: units // 2 for name, units in given.units.items()}
+    says = costing.latencies.milliseconds(halves)
+    bounds = [costing.bound(0.6)]
+    for took in (2 * says, says, says, says):
+        monkeypatch.setattr(timed, "time_left", lambda *_, took=took: took)
+        assert costing.seen(halves, given.dense) == took
+        bounds.append(costing.bound(0.6))
+    assert bounds == pytest.approx([0.6, 0.3, 0.3, 0.3, 0.6])
+
+
+@pytest.mark.parametrize("truly", [0.7, 1.2])
+def test_a_search_learns_that_all_cuts_are_faster_or_slower_than_the_table_says(monkeypatch, truly):
+    """Of what may be left by what was measured, nothing better is left out, and nothing slower is taken."""
+    table, latest = by_width(cuts().units), dict[str, int]()
+    trial = JointCuts.trial
+
+    def tried(self, pruned, repair):
+        latest.update(dict.fromkeys(self.units, 0), **pruned)
+        return trial(self, pruned, repair)
+
+    def made(given, batch):
+        yield 1.0
+        return table
+
+    monkeypatch.setattr(JointCuts, "trial", tried)
+    monkeypatch.setattr(timed, "measured_table", made)
+    monkeypatch.setattr(timed, "time_left", lambda *_: truly * table.milliseconds(latest))
+    last, _ = found("residual", Goal("latency", budget=0.6))
+    every = itertools.product(*(range(0, count, grain(count)) for count in cuts().units.values()))
+    costs = [truly * table.milliseconds(dict(zip(table.ladder, pruned, strict=True))) for pruned in every]
+    within = max(cost for cost in costs if cost <= 0.6)
+    assert last.met and last.best.cost > within - 0.05  # one step of the ladder

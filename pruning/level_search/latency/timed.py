@@ -1,5 +1,6 @@
 """Latency as a search's cost: foreseen by the table, and corrected by what was measured."""
 
+from collections import deque
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 
@@ -17,6 +18,8 @@ MOST_ERROR = 0.1
 """How far the sum of a table may be from a measured pass, as a share of it."""
 TRIES = 3
 """A machine that is busy with something else tells wrong times: then it is asked again."""
+LAST = 3
+"""Cuts whose times correct the table."""
 
 
 @dataclass(eq=False)
@@ -27,7 +30,7 @@ class Timed:
     latencies: LatencyTable
     inputs: torch.Tensor
     here: bool
-    ratio: float = field(init=False, default=1.0)
+    _ratios: deque[float] = field(init=False, default_factory=lambda: deque[float](maxlen=LAST))
 
     @property
     def dense(self) -> float:
@@ -45,15 +48,25 @@ class Timed:
         single = {name: values / base for name, values in found.single.items()}
         return Additive(1.0, single, {pair: values / base for pair, values in found.pairs.items()})
 
+    def bound(self, budget: float) -> float:
+        return budget / self._ratio
+
     def foreseen(self, pruned: Mapping[str, int]) -> float:
-        return self.ratio * self.latencies.milliseconds(pruned) / self.dense
+        return self._ratio * self.latencies.milliseconds(pruned) / self.dense
 
     def seen(self, pruned: Mapping[str, int], model: nn.Module) -> float:
         if not self.here:
             return self.foreseen(pruned)
         took = time_left(model, self.cuts.dense, self.inputs)
-        self.ratio = took / (self.latencies.milliseconds(pruned) / self.dense)
+        self._ratios.append(took / (self.latencies.milliseconds(pruned) / self.dense))
         return took
+
+    @property
+    def _ratio(self) -> float:
+        """Of a cut's time to what the table says: the largest of the last ones. Careful with a budget, and forgotten
+        after some cuts where it was the machine that was slow.
+        """
+        return max(self._ratios, default=1.0)
 
 
 def timed(cuts: JointCuts, batch: int = 1) -> Generator[float, None, Timed]:
