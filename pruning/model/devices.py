@@ -61,6 +61,34 @@ def full_precision() -> Generator[None]:
 
 
 @contextlib.contextmanager
+def repeatable() -> Generator[None]:
+    """Convolutions on CUDA in float32, and by kernels that give the same bits each time."""
+    before = torch.backends.cudnn.deterministic
+    torch.backends.cudnn.deterministic = True
+    try:
+        with full_precision():
+            yield
+    finally:
+        torch.backends.cudnn.deterministic = before
+
+
+@contextlib.contextmanager
+def recurrence_apart() -> Generator[None]:
+    """Recurrent layers compute by products that can be seen: cuDNN and oneDNN compute one in a single operation.
+
+    An nn.LSTM of which nothing is seen has no multiply-accumulates, and nothing to repair.
+    """
+    cudnn = torch.backends.cudnn.enabled
+    torch.backends.cudnn.enabled = False
+    try:
+        # None leaves TF32 alone: setting it warns
+        with torch.backends.mkldnn.flags(enabled=False, allow_tf32=None):  # type: ignore[arg-type]
+            yield
+    finally:
+        torch.backends.cudnn.enabled = cudnn
+
+
+@contextlib.contextmanager
 def one_thread() -> Generator[None]:
     """Torch computes on one core of the CPU while the block runs."""
     threads = torch.get_num_threads()

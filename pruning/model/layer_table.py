@@ -13,6 +13,7 @@ from torch.utils.flop_counter import (
 )
 
 from pruning.model.descriptions import LayerRow
+from pruning.model.devices import recurrence_apart
 from pruning.model.layer_types import NORMS, WITH_MATRICES, is_a
 from pruning.model.patching import evaluating, frozen
 
@@ -172,15 +173,20 @@ def model_macs(model: nn.Module, example: Tensor) -> int:
 
 @torch.no_grad()
 def _counted(model: nn.Module, example: Tensor) -> FlopCounterMode:
-    # mkldnn is off because with it the counter reports 0 for a CPU nn.LSTM; None leaves TF32 alone, setting it warns
-    flags = torch.backends.mkldnn.flags(enabled=False, allow_tf32=None)  # type: ignore[arg-type]
     # the fast paths of transformer layers and of attention are single operations, which the counter does not know
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
         counter = FlopCounterMode(display=False)
         # the counter hooks what asks for a gradient, and fails at a slice of a parameter, which does and has no history
-        with frozen(model), evaluating(model), flags, sdpa_kernel(SDPBackend.MATH), _no_compiler(), counter:
+        with (
+            frozen(model),
+            evaluating(model),
+            recurrence_apart(),
+            sdpa_kernel(SDPBackend.MATH),
+            _no_compiler(),
+            counter,
+        ):
             model(example)
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor, nn
 
+from pruning.model.devices import repeatable
 from pruning.model.memory import bytes_of
 from pruning.model.patching import evaluating
 from pruning.model.units import Masks
@@ -98,7 +99,7 @@ class Mender:
         begun = time.perf_counter()
         kept = {name: tensor.detach().clone() for name, tensor in _tensors(model).items()}
         before = self.likeness(model)
-        with evaluating(model), evaluating(self.dense):
+        with evaluating(model), evaluating(self.dense), repeatable():
             left = self._repair.mend(Cut(model, self.dense, masks), self._looked_at, self._seed)
         after = self.likeness(model)
         helped = after.nearer_than(before)

@@ -7,7 +7,7 @@ each is one of three operations. They are seen there, with the very memory of th
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from pruning.model.devices import recurrence_apart
 from pruning.model.labels.tracing import memory_of, without_fast_path
 from pruning.model.layer_types import is_a
 from pruning.repair.patches import Window, patches_at
@@ -173,10 +174,8 @@ def watched(model: nn.Module, watcher: Watcher, differing: frozenset[int] = froz
     """
     params = {memory_of(parameter): (name, parameter) for name, parameter in model.named_parameters()}
     recurrent = any(is_a(module, ("RNNBase",)) for module in model.modules())
-    together = torch.backends.mkldnn.flags(
-        enabled=not recurrent and torch.backends.mkldnn.enabled, allow_tf32=None  # type: ignore[arg-type]
-    )  # fmt: skip
-    with without_fast_path(), together, _Products(params, watcher, differing) as products:
+    apart = recurrence_apart() if recurrent else nullcontext()
+    with without_fast_path(), apart, _Products(params, watcher, differing) as products:
         yield products
 
 

@@ -12,6 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from pruning.model.devices import recurrence_apart
 from pruning.model.labels.marks import CONSTANT, FIRST, UNMARKED, Marks, Plane, compact, marked
 from pruning.model.labels.relations import Relations
 from pruning.model.labels.rules.call import Call
@@ -217,8 +218,7 @@ def attention_taken_apart() -> Generator[None]:
 @contextmanager
 def taken_apart() -> Generator[None]:
     """Recurrent layers too."""
-    flags = torch.backends.mkldnn.flags(enabled=False, allow_tf32=None)  # type: ignore[arg-type]
-    with attention_taken_apart(), flags:
+    with attention_taken_apart(), recurrence_apart():
         yield
 
 
