@@ -1,19 +1,29 @@
 """Every repair with every granularity and every criterion: it runs, and what is pruned stays so; or it says why not."""
 
 import pytest
+import torch
+from torch import nn
 
-from pruning.criteria import CRITERIA
+from pruning.criteria import CRITERIA, unit_scores
+from pruning.criteria.calibration import Calibration
 from pruning.errors import RecipeError
 from pruning.events import Repaired, Warned
 from pruning.granularities import GRANULARITIES
+from pruning.model.costs import cost_model
+from pruning.model.preparation import open_model
 from pruning.model.units import masks_of
+from pruning.pipeline.eligibility import chosen_groups
+from pruning.pipeline.one_shot import Decision, rank_units
 from pruning.recipe.compatibility import fits
 from pruning.recipe.recipe import Recipe, from_json, to_json
 from pruning.repair import REPAIRS, Block, NormsAndBiases
+from pruning.repair.mended import mended
+from pruning.repair.repair import Cut
 from pruning.selection.amounts import Sparsity
 from pruning.training.tuning import Tuning
+from pruning.workload import Workload
 from tests.every_granularity import tiny_for
-from tests.networks import carried_out
+from tests.networks import CPU, carried_out
 
 KINDS = [kind for kind in REPAIRS if kind != "none"]
 FEW = {kind: REPAIRS[kind](samples=32) for kind in KINDS}
@@ -48,11 +58,32 @@ def test_every_repair_goes_with_every_granularity(granularity, kind):
     repaired("magnitude", granularity, kind)
 
 
+def cut_by(work: Workload, criterion: str, granularity: str) -> tuple[nn.Module, Decision]:
+    """The dense network, and which of its units fall: four of ten."""
+    recipe = Recipe(granularity, CRITERIA[criterion](), GRANULARITIES[granularity](), amount=Sparsity(0.4))
+    dense = open_model(work, CPU)
+    groups = chosen_groups(work, recipe, dense)
+    scores = unit_scores(recipe.criterion, dense, groups, Calibration(work, CPU, recipe.seed))
+    return dense, rank_units(recipe, groups, scores, cost_model(dense, work.example)).decide(recipe.amount)
+
+
 @pytest.mark.parametrize("criterion, granularity", FITTING)
-def test_every_criterion_and_granularity_goes_with_a_repair(criterion, granularity):
-    """Each pair with one of the repairs, in turn: a repair sees masks and does not know who chose them."""
+def test_every_repair_goes_with_every_criterion_and_granularity(criterion, granularity):
+    work = tiny_for(granularity)
     if criterion == "synflow" and granularity.startswith("embedding_"):
         with pytest.raises(RecipeError, match="takes whole numbers; use snip"):
-            repaired(criterion, granularity, "least_squares")
+            cut_by(work, criterion, granularity)
         return
-    repaired(criterion, granularity, KINDS[FITTING.index((criterion, granularity)) % len(KINDS)])
+    dense, decision = cut_by(work, criterion, granularity)
+    assert any(not stays.all() for stays in decision.masks.values())
+    names = {"", *dict(dense.named_parameters()), *dict(dense.named_modules())}
+    for kind in KINDS:
+        model = decision.masked_copy(dense)
+        cut = [value.clone() for value in model.state_dict().values()]
+        done = mended(FEW[kind], Cut(model, dense, decision.masks), work, CPU, 0)
+        assert done.after < done.before or not done.helped
+        assert done.helped != all(map(torch.equal, cut, model.state_dict().values()))
+        assert all(value.isfinite().all() for value in model.state_dict().values())
+        assert names.issuperset(done.left) and all(done.left.values())
+        for name, stays in decision.masks.items():
+            assert not model.get_parameter(name)[~stays].any(), (kind, name)
