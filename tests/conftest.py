@@ -4,6 +4,7 @@ import torch
 from hypothesis import HealthCheck, settings
 
 from pruning.evaluation import accuracy
+from pruning.level_search.latency import layer_times
 from pruning.run import engine
 
 # the same examples every time and no stopwatch: the machine may be busy. `benchmarks selection` runs the properties of
@@ -14,6 +15,7 @@ settings.load_profile("project")
 
 # a stage's latency is measured some hundred times here, and only the tests of latency look at it
 accuracy.WARM_UP, accuracy.TIMED = 1, 3
+layer_times.LONG_S = 0.0  # the fewest turns
 
 # most networks here are as they were drawn, and guess: a note in every run would say so
 engine.guessing = lambda *_: ""

@@ -17,6 +17,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from pruning.criteria.calibration import Calibration
 from pruning.errors import WorkloadError, describe
 from pruning.model.layer_table import prunable_weights
+from pruning.model.narrow_convolutions import right_gradients
 from pruning.model.parameter_sharing import every_path
 from pruning.model.units import UnitGroup
 from pruning.workload import Batch, Task
@@ -199,7 +200,7 @@ def kernels(model: nn.Module, twice: bool = False) -> Generator[None]:
         if recurrent:
             torch.backends.cudnn.enabled = False  # its recurrent kernels have no backward pass in eval mode
             torch.backends.mkldnn.enabled = mkldnn and not twice
-        with attention:
+        with attention, right_gradients(model):
             yield
     finally:
         torch.backends.cudnn.enabled, torch.backends.mkldnn.enabled = cudnn, mkldnn

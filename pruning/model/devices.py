@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from pruning.model.narrow_convolutions import lay_out_plainly
 from pruning.model.patching import evaluating
 
 
@@ -141,10 +142,7 @@ def place(model: nn.Module, example: Tensor, device: torch.device) -> nn.Module:
     is, and so is one with weights of five dimensions, which have no such layout.
     """
     model = model.to(device)
-    convolutions = [module for module in model.modules() if isinstance(module, nn.Conv2d)]
-    if device.type == "cpu" and any(map(_breaks_channels_last, convolutions)):
-        return model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    if convolutions:
+    if any(isinstance(module, nn.Conv2d) for module in model.modules()):
         try:
             model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             with torch.no_grad(), evaluating(model):
@@ -152,14 +150,5 @@ def place(model: nn.Module, example: Tensor, device: torch.device) -> nn.Module:
                 model(torch.cat([example, example]).to(device))
         except RuntimeError:
             model = model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    lay_out_plainly(model)
     return model
-
-
-def _breaks_channels_last(layer: nn.Conv2d) -> bool:
-    """Whether its gradient channels last is written beside its place, or wrong: oneDNN issue 6035, seen with AVX2.
-
-    A shortcut of a residual network is such a layer, where it is narrow: 1 x 1, with a stride, and of fewer channels
-    than are computed together, which are 8, or 16 with AVX-512.
-    """
-    one_place = set(layer.kernel_size) == {1} and max(layer.stride) > 1
-    return one_place and layer.in_channels // layer.groups < 16

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn, no_grad
 
-PreHook = Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], None]
+PreHook = Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], tuple[Any, Any] | None]
 """Called with a module, its arguments and its keyword arguments before its forward."""
 
 Hook = Callable[[nn.Module, tuple[Any, ...], Any], None]

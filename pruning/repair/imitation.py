@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from pruning.model.layer_types import has_channels
+from pruning.model.narrow_convolutions import right_gradients
 from pruning.model.patching import hooked
 from pruning.model.units import Masks
 from pruning.repair.repair import Cut
@@ -18,7 +19,7 @@ LOOKED_AT = 512
 
 
 def imitate(
-    forward: Callable[[Tensor], Tensor],
+    model: nn.Module,
     inputs: Tensor,
     wanted: Tensor,
     parameters: Sequence[tuple[str, nn.Parameter]],
@@ -27,7 +28,7 @@ def imitate(
     learning_rate: float,
     seed: int,
 ) -> None:
-    """Change the parameters in place until `forward(inputs)` is near what is `wanted`, in mean square.
+    """Change the parameters in place until `model(inputs)` is near what is `wanted`, in mean square.
 
     The learning rate falls to 0 along half a cosine. What is masked stays 0. Steps that lead away are taken back.
     Frozen parameters stay as they are.
@@ -37,7 +38,7 @@ def imitate(
         return
     lots = torch.Generator().manual_seed(seed)
     few = slice(0, LOOKED_AT)
-    before = _error(forward, inputs[few], wanted[few])
+    before = _error(model, inputs[few], wanted[few])
     kept = [parameter.detach().clone() for _, parameter in parameters]
     learning = [parameter for _, parameter in parameters]
     live = [(p, masks[name].to(p.device)) for name, p in parameters if name in masks]
@@ -45,7 +46,7 @@ def imitate(
     cycle = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     scale = wanted.float().var().clamp(min=1e-12)
     try:
-        with torch.enable_grad():
+        with torch.enable_grad(), right_gradients(model):
             order = torch.randperm(len(inputs), generator=lots)
             place = 0
             for _ in range(steps):
@@ -53,7 +54,7 @@ def imitate(
                     order, place = torch.randperm(len(inputs), generator=lots), 0
                 chosen = order[place : place + BATCH].to(inputs.device)
                 place += BATCH
-                loss = (forward(inputs[chosen]) - wanted[chosen]).square().mean() / scale
+                loss = (model(inputs[chosen]) - wanted[chosen]).square().mean() / scale
                 # not backward(), which would give all other parameters gradients too
                 slopes = torch.autograd.grad(loss, learning, allow_unused=True)
                 for parameter, slope in zip(learning, slopes, strict=True):
@@ -66,16 +67,16 @@ def imitate(
     finally:
         for parameter in learning:
             parameter.grad = None
-    if not _error(forward, inputs[few], wanted[few]) < before:
+    if not _error(model, inputs[few], wanted[few]) < before:
         with torch.no_grad():
             for parameter, values in zip(learning, kept, strict=True):
                 parameter.copy_(values)
 
 
 @torch.no_grad()
-def _error(forward: Callable[[Tensor], Tensor], inputs: Tensor, wanted: Tensor) -> float:
+def _error(model: nn.Module, inputs: Tensor, wanted: Tensor) -> float:
     pairs = zip(inputs.split(BATCH), wanted.split(BATCH), strict=True)
-    return sum(float((forward(some) - right).square().sum()) for some, right in pairs)
+    return sum(float((model(some) - right).square().sum()) for some, right in pairs)
 
 
 @torch.no_grad()

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pruning.model.devices import drawn_by, mixed_precision
+from pruning.model.narrow_convolutions import right_gradients
 from pruning.model.patching import training, training_tried
 from pruning.model.units import Masks
 from pruning.training.kept_weights import KeptWeights
@@ -82,7 +83,7 @@ class Training:
         remask = masker(self.model, masks, self.device)
         if count:
             self.kept.begin()
-        with training(self.model):
+        with training(self.model), right_gradients(self.model):
             yield from self._steps(count, remask, every)
 
     @contextmanager

@@ -90,4 +90,4 @@ def test_two_networks_take_turns_and_the_median_of_their_ratios_counts(monkeypat
     monkeypatch.setattr(accuracy.time, "perf_counter", lambda: now)
     smaller, dense = Takes(0.001), Takes(0.002)
     assert time_left(smaller, dense, torch.zeros(1, 4)) == pytest.approx(0.5)
-    assert smaller.passes == dense.passes == 40
+    assert smaller.passes == dense.passes == accuracy.WARM_UP + 35

@@ -4,12 +4,15 @@ import itertools
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from pruning.criteria import Magnitude
 from pruning.errors import PruningError, RecipeError
 from pruning.granularities import Channels, Weights
 from pruning.level_search.additive import Additive
 from pruning.level_search.joint_cuts import JointCuts, joint_cuts
+from pruning.level_search.latency import layer_times as layer_times_file
 from pruning.level_search.latency import measurement, timed
 from pruning.level_search.latency.measurement import WIDTHS, grain, inputs_of, ladder_of, measured_table
 from pruning.level_search.latency.table import LatencyTable, read_table
@@ -50,6 +53,36 @@ def test_times_of_layers_add_up_to_the_network_that_they_were_made_of():
     summed = measurement._summed(parts, places, {"first": ("a",), "second": ("a", "b")}, ladder)
     for chosen, part in zip(places, parts, strict=True):
         assert summed.of(chosen) == pytest.approx(sum(part.values()))
+
+
+class Takes(nn.Module):
+    """A layer with a parameter that turns the clock on: threefold from pass 10 to 12, a hundredfold in pass 15."""
+
+    def __init__(self, clock: list[float], seconds: float) -> None:
+        super().__init__()
+        self.clock, self.seconds, self.passes = clock, seconds, 0
+        self.weight = nn.Parameter(torch.zeros(1))
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        slow = 3.0 if 10 <= self.passes < 12 else 100.0 if self.passes == 15 else 1.0
+        self.clock[0] += slow * self.seconds
+        self.passes += 1
+        return inputs
+
+
+def test_layers_are_timed_in_turns_with_the_whole_pass_and_the_dense_network(monkeypatch):
+    """Of 10 ms of the dense network one layer has 1 and the other 4; there are passes in which the machine is slow."""
+    clock = [0.0]
+    monkeypatch.setattr(layer_times_file.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(layer_times_file, "LONG_S", 0.5)
+    dense = nn.Sequential(Takes(clock, 0.010))
+    model = nn.Sequential(Takes(clock, 0.001), Takes(clock, 0.004))
+    took = layer_times_file.layer_times(model, dense, torch.zeros(1, 4), ["0", "1", "a layer that is gone"])
+    assert took.layers == pytest.approx({"": 0.0, "0": 0.1, "1": 0.4})
+    assert took.whole == pytest.approx(0.5) and took.dense_ms == pytest.approx(10.0)
+    turns = dense[0].passes
+    assert model[0].passes == 2 * turns  # with and without what looks on
+    assert 23 <= turns < 60  # as many as fit into half a second, and no more
 
 
 def cuts(weights: bool = False):

@@ -179,18 +179,6 @@ def test_a_network_that_views_its_images_is_left_as_it_is():
     assert open_model(workload(lambda: seeded(Viewing), IMAGE), CPU).conv.weight.is_contiguous()
 
 
-def shortcut(channels: int, stride: int) -> nn.Module:
-    return seeded(lambda: nn.Sequential(conv()[0], nn.Conv2d(4, channels, 3), nn.Conv2d(channels, 6, 1, stride)))
-
-
-@pytest.mark.parametrize("channels, stride, last", [(4, 2, False), (15, 2, False), (16, 2, True), (4, 1, True)])
-def test_narrow_shortcuts_are_not_laid_out_channels_last(channels, stride, last):
-    """oneDNN writes the gradient of such a layer beside its place: with AVX2 the process died, or went on with it."""
-    model = place(shortcut(channels, stride).to(memory_format=torch.channels_last), torch.zeros(1, *IMAGE), CPU)
-    assert model[1].weight.is_contiguous(memory_format=torch.channels_last) == last
-    assert model[1].weight.is_contiguous() != last
-
-
 class InGroups(nn.Module):
     """A view that takes the images of one sample channels last, and not those of two."""
 

@@ -6,8 +6,6 @@ time from the begin of a layer to the begin of the next belongs to that layer: s
 belong to the layer before them, and nothing is left over but what comes before the first.
 """
 
-import itertools
-import time
 from collections.abc import Generator, Mapping, Sequence
 
 import numpy as np
@@ -15,19 +13,17 @@ import torch
 from torch import Tensor, nn
 
 from pruning.errors import PruningError
-from pruning.evaluation.accuracy import latency_ms
 from pruning.level_search.additive import Additive, Values
 from pruning.level_search.joint_cuts import JointCuts
+from pruning.level_search.latency.layer_times import LayerTimes, layer_times
 from pruning.level_search.latency.table import LatencyTable
-from pruning.model.devices import device_name, full_precision, one_thread
-from pruning.model.patching import PreHook, evaluating, hooked
+from pruning.model.devices import device_name
 from pruning.model.units import UnitGroup
 
 WIDTHS = 5
 """Of each group: a prime number, for the array is made by counting with it."""
 SHARES = (1.0, 0.75, 0.5, 0.25, 0.125)
 """Of a group's units that are left in the networks that are measured."""
-WARM_UP, TIMED = 3, 20
 
 
 def measured_table(cuts: JointCuts, batch: int = 1) -> Generator[float, None, LatencyTable]:
@@ -38,15 +34,16 @@ def measured_table(cuts: JointCuts, batch: int = 1) -> Generator[float, None, La
     ladder = {name: ladder_of(units) for name, units in cuts.units.items()}
     of_layers = _groups_of_layers(cuts)
     columns = _columns(list(ladder), list(of_layers.values()))
-    parts: list[dict[str, float]] = []
-    whole: list[float] = []
+    took: list[LayerTimes] = []
     runs = [(one, other) for one in range(WIDTHS) for other in range(WIDTHS)]
     places = [{name: _place(columns[name], *run) % len(ladder[name]) for name in ladder} for run in runs]
     for done, chosen in enumerate(places):
         model = cuts.smaller({name: ladder[name][place] for name, place in chosen.items()})
-        parts.append(_timed_layers(model, example, list(of_layers)))
-        whole.append(latency_ms(model, example))
+        took.append(layer_times(model, cuts.dense, example, list(of_layers)))
         yield (done + 1) / len(places)
+    dense_ms = min(each.dense_ms for each in took)
+    parts = [{name: dense_ms * share for name, share in each.layers.items()} for each in took]
+    whole = [dense_ms * each.whole for each in took]
     times = _summed(parts, places, of_layers, ladder)
     sums = np.array([times.of(chosen) for chosen in places])
     remainder = float(np.median(np.array(whole) - sums))
@@ -110,40 +107,6 @@ def _columns(names: Sequence[str], shared: Sequence[Sequence[str]]) -> dict[str,
 def _place(column: int, one: int, other: int) -> int:
     """The entry of an array of strength 2: of two columns each pair of entries comes once."""
     return other if column == WIDTHS else (one + column * other) % WIDTHS
-
-
-@torch.no_grad()
-def _timed_layers(model: nn.Module, example: Tensor, layers: Sequence[str]) -> dict[str, float]:
-    """Layer -> milliseconds from its begin to that of the next, each the fastest of some passes; "": before all."""
-    begun: list[tuple[str, float]] = []
-    fastest: dict[str, float] = {}
-
-    def note(name: str) -> PreHook:
-        def hook(_module: nn.Module, _args: tuple[object, ...], _named: Mapping[str, object]) -> None:
-            _wait(example.device)
-            begun.append((name, time.perf_counter()))
-
-        return hook
-
-    there = [name for name in layers if name in dict(model.named_modules())]
-    hooks = hooked([(model.get_submodule(name), note(name)) for name in there])
-    with evaluating(model), full_precision(), one_thread(), hooks:
-        for turn in range(WARM_UP + TIMED):
-            begun[:] = [("", time.perf_counter())]
-            model(example)
-            _wait(example.device)
-            begun.append(("", time.perf_counter()))
-            took: dict[str, float] = {}
-            for (name, start), (_, end) in itertools.pairwise(begun):
-                took[name] = took.get(name, 0.0) + 1000 * (end - start)
-            if turn >= WARM_UP:
-                fastest = {name: min(passed, fastest.get(name, np.inf)) for name, passed in took.items()}
-    return fastest
-
-
-def _wait(device: torch.device) -> None:
-    if device.type != "cpu":
-        torch.accelerator.synchronize(device)
 
 
 def _summed(
