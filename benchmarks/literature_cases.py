@@ -57,9 +57,9 @@ def _in_one_training(network: str, weights: int, left: int, epochs: int, batch: 
     return Recipe(network, Magnitude(), Weights(), Global(), Sparsity(1 - left / weights), schedule, tuning)
 
 
-def _mlp(compression: float, at_most: float, epochs: int) -> Case:
+def _mlp(compression: float, at_most: float, epochs: int, rate: float = 0.5) -> Case:
     name, weights = "mnist_lenet_300_100", 266_200
-    recipe = _in_one_training(name, weights, round(weights / compression), epochs, 256, 0.5)
+    recipe = _in_one_training(name, weights, round(weights / compression), epochs, 256, rate)
     return Case(name, "LeNet300100", weights, compression, at_most, (recipe,))
 
 
@@ -103,7 +103,7 @@ def _smallest(case: Case) -> Case:
 
 
 CASES = (
-    _mlp(12, 1.40, epochs=30),
+    _mlp(12, 1.40, epochs=30, rate=0.2),  # with 0.5 one of ten seeds diverged
     _mlp(56, 1.70, epochs=50),
     _mlp(68, 1.80, epochs=50),
     _mlp(100, 2.10, epochs=80),
