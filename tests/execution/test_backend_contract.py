@@ -23,6 +23,9 @@ from pruning.events import Exported, Failed, Finished, Resumed, Started, TuningS
 from pruning.execution.backend import Backend
 from pruning.execution.local_backend import LocalBackend
 from pruning.execution.store.store import Store
+from pruning.halving.halving import Halving
+from pruning.halving.result import ranking_from_json
+from pruning.sweeps.grid import Grid
 from tests.execution import functions
 from tests.execution.tiny_worker import LONG, QUICK, TORN, WHOLE
 from tests.execution.waiting import eventually, gone, over, reported, result, sentences, tuning
@@ -272,6 +275,13 @@ def test_interactive_calls_are_answered_during_a_run(backend: Backend):
     assert result(backend.call(functions.add, 4)) == 4
     backend.cancel(run)
     over(backend.store, run)
+
+
+def test_the_settings_of_a_grid_compete(backend: Backend):
+    name = backend.start_halving(Halving(Grid(QUICK, {"amount.share": (0.2, 0.9)}), 200, rungs=2), "s", 120.0)
+    eventually(lambda: backend.store.halvings.one(name).state == "over", seconds=90)
+    ranking = ranking_from_json(backend.store.halvings.one(name).ranking_json)
+    assert len(ranking.entries) == 2 and ranking.best is not None and ranking.best.state == "finished"
 
 
 def test_an_unknown_run_can_be_neither_cancelled_nor_ended(backend: Backend):

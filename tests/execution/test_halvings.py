@@ -1,8 +1,6 @@
 """Halvings in the store and who looks after them: nothing is run twice, time is kept, another server takes over."""
 
-import sys
 import time
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +9,6 @@ import pytest
 from pruning.errors import JobError
 from pruning.events import Failed, Finished, Stage, StageMeasured, Started
 from pruning.execution.halving_driver import HalvingDriver
-from pruning.execution.local_backend import LocalBackend
 from pruning.execution.store.store import Store
 from pruning.halving.halving import Halving, halving_to_json
 from pruning.halving.result import Ranking, ranking_from_json
@@ -20,8 +17,6 @@ from pruning.selection.amounts import Sparsity
 from pruning.sweeps.grid import Grid
 from pruning.training.tuning import Tuning
 from tests.execution.leasing import claimed
-from tests.execution.tiny_worker import QUICK
-from tests.execution.waiting import eventually
 
 HALVING = Halving(Grid(Recipe("mlp", tuning=Tuning(3)), {"amount.share": (0.1, 0.3, 0.5, 0.7, 0.9)}), 9000)
 NAME = HALVING.name
@@ -185,13 +180,3 @@ def test_one_that_is_over_is_taken_off_the_list(store: Store) -> None:
     looking.stop(NAME)
     store.halvings.forget(NAME)
     assert store.halvings.all() == []
-
-
-def test_workers_carry_out_a_halving(tmp_path: Path) -> None:
-    halving = Halving(Grid(QUICK, {"amount.share": (0.2, 0.9)}), 200, rungs=2)
-    command = (sys.executable, "-m", "tests.execution.tiny_worker")
-    with closing(LocalBackend(tmp_path, interactive=0, command=command)) as backend:
-        name = backend.start_halving(halving, "s", 120.0)
-        eventually(lambda: backend.store.halvings.one(name).state == "over", seconds=90)
-        ranking = ranking_from_json(backend.store.halvings.one(name).ranking_json)
-        assert len(ranking.entries) == 2 and ranking.best is not None and ranking.best.state == "finished"

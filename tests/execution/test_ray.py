@@ -13,6 +13,7 @@ import pytest
 
 from pruning.errors import JobError
 from pruning.events import Exported, Finished
+from pruning.execution.ray_cluster import actor
 from pruning.execution.ray_cluster.store_proxy import StoreProxy
 from pruning.execution.store.records import Lease
 from pruning.execution.store.store import Store
@@ -22,7 +23,6 @@ from tests.execution.waiting import eventually, gone, over, reported, result, se
 
 ray = pytest.importorskip("ray")
 
-from pruning.execution import remote  # noqa: E402
 from pruning.execution.ray_cluster.backend import Cluster, RayBackend, ResourceShare, shares  # noqa: E402
 from tests.execution import clustered  # noqa: E402
 
@@ -51,19 +51,19 @@ def store(tmp_path: Path) -> Store:
 
 
 @pytest.fixture
-def distant(store: Store) -> remote.DistantStore:
-    return remote.DistantStore(Wire(store))
+def distant(store: Store) -> actor.RemoteRunStore:
+    return actor.RemoteRunStore(Wire(store))
 
 
 @pytest.fixture
-def lease(store: Store, distant: remote.DistantStore) -> Lease:
+def lease(store: Store, distant: actor.RemoteRunStore) -> Lease:
     store.create(QUICK, "s")
     lease = distant.claim("node")
     assert lease is not None
     return lease
 
 
-def exported(distant: remote.DistantStore, lease: Lease, content: bytes) -> Exported:
+def exported(distant: actor.RemoteRunStore, lease: Lease, content: bytes) -> Exported:
     file = distant.folder(lease.run) / "model.pt"
     file.parent.mkdir(exist_ok=True)
     file.write_bytes(content)
@@ -72,9 +72,9 @@ def exported(distant: remote.DistantStore, lease: Lease, content: bytes) -> Expo
 
 @pytest.mark.parametrize("size", [0, 1, 10, 11, 25])
 def test_files_of_any_size_travel_to_the_server_in_pieces(
-    store: Store, distant: remote.DistantStore, lease: Lease, size: int, monkeypatch: pytest.MonkeyPatch
+    store: Store, distant: actor.RemoteRunStore, lease: Lease, size: int, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(remote, "CHUNK", 10)
+    monkeypatch.setattr(actor, "CHUNK", 10)
     content = bytes(range(size))
     distant.append(lease, exported(distant, lease, content))
     arrived = store.folder(lease.run) / "model.pt"
@@ -86,7 +86,7 @@ def test_files_of_any_size_travel_to_the_server_in_pieces(
     assert not distant.folder(lease.run).exists()
 
 
-def test_a_worker_that_was_given_up_can_bring_no_file(store: Store, distant: remote.DistantStore, lease: Lease):
+def test_a_worker_that_was_given_up_can_bring_no_file(store: Store, distant: actor.RemoteRunStore, lease: Lease):
     event = exported(distant, lease, b"late")
     store.release("node")
     with pytest.raises(JobError, match="not this worker's any more"):
@@ -103,7 +103,7 @@ def test_a_file_lands_in_the_runs_folder_and_nowhere_else(store: Store, lease: L
     assert not store.folder(lease.run).exists()
 
 
-def test_the_servers_errors_reach_the_node_as_they_are(distant: remote.DistantStore):
+def test_the_servers_errors_reach_the_node_as_they_are(distant: actor.RemoteRunStore):
     with pytest.raises(JobError, match="there is no run nothing-1"):
         distant.run("nothing-1")
     with pytest.raises(JobError, match=r"the run's delete failed with KeyError"):
