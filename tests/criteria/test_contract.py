@@ -1,7 +1,9 @@
 """What every criterion owes, over whatever stands in the tables: a new row is covered without a new file."""
 
+import copy
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 
 import pytest
 import torch
@@ -10,10 +12,11 @@ from torch import Tensor, nn
 from pruning.criteria import ANY, CRITERIA, Criterion, unit_scores
 from pruning.criteria.calibration import Calibration
 from pruning.errors import RecipeError, WorkloadError
-from pruning.granularities import GRANULARITIES, Weights
+from pruning.granularities import GRANULARITIES, Granularity, Weights
 from pruning.model.preparation import open_model
 from pruning.model.units import Keep, UnitGroup
 from pruning.pipeline.eligibility import scorable_groups
+from pruning.recipe.catalog import kind_of
 from pruning.recipe.compatibility import fits
 from pruning.recipe.recipe import Recipe, from_json, to_json
 from pruning.selection.amounts import Sparsity
@@ -67,6 +70,19 @@ class TestEveryCriterion(ScoringContract):
         criterion, granularity = request.param
         self.criterion, self.granularity = made(criterion), GRANULARITIES[granularity]()
         self.workload = tiny_for(granularity)
+
+    def _opened(self) -> tuple[nn.Module, list[UnitGroup]]:
+        """Found once for each case: that takes longer than what is tested of it."""
+        model, groups = opened_once(self.criterion, self.granularity)
+        return copy.deepcopy(model), groups
+
+
+@cache
+def opened_once(criterion: Criterion, granularity: Granularity) -> tuple[nn.Module, list[UnitGroup]]:
+    contract = ScoringContract()
+    contract.criterion, contract.granularity = criterion, granularity
+    contract.workload = tiny_for(kind_of(granularity))
+    return contract._opened()
 
 
 def check_scores(criterion: str, granularity: str, work: Workload) -> None:
