@@ -3,6 +3,7 @@
 import torch
 
 from pruning.evaluation.accuracy import Evaluator
+from pruning.model.narrow_convolutions import right_gradients
 from pruning.model.preparation import open_model
 from pruning.workload import Batch, Split, Workload
 
@@ -77,7 +78,7 @@ class WorkloadContract:
 
     def test_the_loss_is_one_finite_number_from_which_the_model_learns(self) -> None:
         model, train = open_model(self.workload, CPU), self.workload.train
-        with torch.random.fork_rng(devices=[]):  # dropout may draw
+        with torch.random.fork_rng(devices=[]), right_gradients(model):  # dropout may draw
             loss = self.workload.task.loss(model.train(), train.batch(torch.arange(_few(train)), CPU))
         assert loss.dim() == 0 and bool(loss.isfinite()), f"loss() gave {loss}"
         loss.backward()
