@@ -2,7 +2,7 @@
 
 It writes beside its workspace (issue 6035 of uxlfoundation/oneDNN, 2026, open: fewer than 8 channels with AVX2, fewer
 than 16 with AVX-512). With AVX2 and torch 2.13 the process died of it, or the gradients were wrong by more than the
-largest of them. Shortcuts of residual networks are such layers, in most of them after a cut.
+largest of them. Shortcuts of small residual networks are such layers, or become so by a cut.
 """
 
 from collections.abc import Generator
