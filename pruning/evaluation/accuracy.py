@@ -114,6 +114,7 @@ def latency_ms(model: nn.Module, example: Tensor) -> float:
     return min(times[WARM_UP:])
 
 
+@torch.no_grad()
 def time_left(model: nn.Module, dense: nn.Module, example: Tensor) -> float:
     """How long a pass of a model takes, as a share of what the dense one takes: the median of 35 pairs of passes.
 

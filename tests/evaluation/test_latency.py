@@ -81,6 +81,7 @@ def test_two_networks_take_turns_and_the_median_of_their_ratios_counts(monkeypat
 
         def forward(self, inputs: Tensor) -> Tensor:
             nonlocal now
+            assert not torch.is_grad_enabled()  # a pass as a network answers, without what a training needs
             slow = 3.0 if self.passes >= 20 else 1.0
             stopped = 100.0 if self.passes == 12 and self.seconds == 0.001 else 1.0
             now += self.seconds * slow * stopped
