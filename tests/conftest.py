@@ -9,7 +9,7 @@ from pruning.run import engine
 
 # the same examples every time and no stopwatch: the machine may be busy. `benchmarks selection` runs the properties of
 # the selection on many more
-PROFILE = settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+PROFILE = settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("project", PROFILE)
 settings.load_profile("project")
 

@@ -36,24 +36,22 @@ def lay_out_plainly(model: nn.Module) -> None:
             layer.weight.data = layer.weight.data.clone(memory_format=torch.contiguous_format)
 
 
-def _narrow(model: nn.Module) -> list[nn.Conv2d | nn.ConvTranspose2d]:
-    layers = [module for module in model.modules() if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d))]
-    return [layer for layer in layers if _one_place(layer) and _read_by_gradient(layer) < NARROW]
+def _narrow(model: nn.Module) -> list[nn.Conv2d]:
+    layers = [module for module in model.modules() if isinstance(module, nn.Conv2d)]
+    return [layer for layer in layers if _one_place(layer) and layer.in_channels // layer.groups < NARROW]
 
 
-def _one_place(layer: nn.Conv2d | nn.ConvTranspose2d) -> bool:
+def _one_place(layer: nn.Conv2d) -> bool:
     return set(layer.kernel_size) == {1} and max(layer.stride) > 1
-
-
-def _read_by_gradient(layer: nn.Conv2d | nn.ConvTranspose2d) -> int:
-    """Channels of the larger images, with which the gradient of the weights is computed: of a group."""
-    return (layer.in_channels if isinstance(layer, nn.Conv2d) else layer.out_channels) // layer.groups
 
 
 def _read_plainly(_layer: nn.Module, args: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, Any] | None:
     if not torch.is_grad_enabled():
         return None
-    first, *others = args
-    if not isinstance(first, Tensor) or first.device.type != "cpu":
-        return None
-    return (first.clone(memory_format=torch.contiguous_format), *others), named
+    return tuple(map(_plainly, args)), {name: _plainly(value) for name, value in named.items()}
+
+
+def _plainly(value: object) -> object:
+    if isinstance(value, Tensor) and value.device.type == "cpu":
+        return value.clone(memory_format=torch.contiguous_format)
+    return value

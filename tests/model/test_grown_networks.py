@@ -17,7 +17,7 @@ ALL, LOADED = 2, 10
 """Every so many networks are also sorted by all granularities; and written, and loaded again in both ways."""
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(100))
 def test_units_are_pruned_rightly_or_refused(seed):
     granularities = tuple(GRANULARITIES) if seed % ALL == 0 else ("channels",)
     found = checked(planned(seed, most=1), granularities, loading=seed % LOADED == 0)

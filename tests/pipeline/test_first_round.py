@@ -28,7 +28,7 @@ from tests.networks import CPU, carried_out, tiny
 
 LAB = PreviewSession({"mlp": lambda: tiny("mlp", count=20)}, CPU)
 LAYERS = ("0", "2", "4")
-RUNS = settings(PROFILE, max_examples=8)  # of each pair: each is a whole run
+RUNS = settings(PROFILE, max_examples=12)  # of each pair: each is a whole run
 
 share = st.one_of(st.floats(0, 1), st.sampled_from([0.0, 0.25, 0.5, 1.0]))
 rests = {
