@@ -167,7 +167,7 @@ class WorkerProcess(WorkerSlot):
         flags = 0
         if sys.platform == "win32":
             flags = subprocess.CREATE_NO_WINDOW
-            flags |= subprocess.BELOW_NORMAL_PRIORITY_CLASS if self._kind == "runs" else 0
+            flags |= subprocess.BELOW_NORMAL_PRIORITY_CLASS if self._kind != "calls" else 0
         with log_file(self._home).open("ab") as output, self._lock:
             if self._closed:
                 return None

@@ -2,24 +2,30 @@
 
 import gc
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeout
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, Unpack
 
 import streamlit as st
 
-from pruning.errors import JobError, PruningError
+from pruning.errors import JobError
 from pruning.execution.backend import Backend
 from pruning.execution.backends import made_backend
+from pruning.execution.followed import Asker, Progress
 from pruning.execution.store.store import default_home
+from sample_models import MODELS
+from views.shared.state import shared_state
+from views.shared.waiting import waiting_for
 
 if TYPE_CHECKING:
     from pruning.interactive.session import PreviewSession
 
 LONGEST_S = 180.0  # the slowest answer is a data-driven criterion on a large model
+POLL_S = 0.25
+ONCE_A_SECOND = 1.0  # as rarely does a page ask when many do: workers go on for five times as long
+POLLS_A_SECOND = 60  # of all people together: a poll costs the server some milliseconds
 
-Arguments = ParamSpec("Arguments")
+Arguments = TypeVarTuple("Arguments")
 Answer = TypeVar("Answer")
 
 
@@ -32,13 +38,48 @@ def backend() -> Backend:
     return made
 
 
-def ask(
-    function: "Callable[Concatenate[PreviewSession, Arguments], Answer]",
-    *arguments: Arguments.args,
-    **named: Arguments.kwargs,
-) -> Answer:
-    """The answer of a function of `pruning.interactive.queries` that a page needs at once. PruningError if it cannot answer."""
-    return _waited(backend().call(function, *arguments, **named))
+def ask(function: "Callable[[PreviewSession, Unpack[Arguments]], Answer]", *arguments: *Arguments) -> Answer:
+    """The answer of a function of `pruning.interactive.queries` that a page needs at once. PruningError if it cannot answer.
+
+    Where the page is drawn anew in the meantime, this run of its script ends here.
+    """
+    asked = backend().ask(shared_state().session_id, function, *arguments)
+    with waiting_for(asked):
+        try:
+            return _waited(asked)
+        except CancelledError:
+            st.stop()
+
+
+def follow(
+    place: str,
+    function: "Callable[..., Answer | None]",
+    *arguments: Any,
+    complete: Callable[[Answer], bool],
+    background: bool = False,
+    part: int | None = None,
+    wait: float = 0.0,
+) -> Progress[Answer]:
+    """What is known by now of what `function(session, *arguments, seconds)` finds out little by little; asks for more.
+
+    Each `place` of a session's pages follows one question at a time.
+    """
+    return backend().follow(_asker(place), function, arguments, complete, background, part, wait)
+
+
+def unfollow(place: str) -> None:
+    """Nothing more is asked at this place."""
+    backend().unfollow(_asker(place))
+
+
+def poll_s(others: int) -> float:
+    """Seconds between two polls of a page while so many other people's pages poll too."""
+    return min(max(POLL_S, (others + 1) / POLLS_A_SECOND), ONCE_A_SECOND)
+
+
+def _asker(place: str) -> Asker:
+    session = shared_state().session_id
+    return Asker(session, f"{session}:{place}")
 
 
 def share_out(function: "Callable[..., Answer]", parts: Sequence[tuple[Any, ...]]) -> list[Answer]:
@@ -47,12 +88,11 @@ def share_out(function: "Callable[..., Answer]", parts: Sequence[tuple[Any, ...]
 
 
 @st.cache_resource(show_spinner=False)
-def open_elsewhere(workload: str) -> None:
-    """Let the workers that share maps and comparisons open the model before they are asked: once for this server."""
+def open_all(shown: str) -> None:
+    """Have all workers open the models before anybody asks: the one that is shown first. Once for this server."""
     from pruning.interactive.queries import open_workload
 
-    with suppress(PruningError):  # whoever asks them gets the error
-        backend().fan_out(open_workload, [(workload,)] * backend().workers)
+    backend().open_ahead(open_workload, [shown, *(name for name in MODELS if name != shown)])
 
 
 def _waited(future: "Future[Answer]") -> Answer:
