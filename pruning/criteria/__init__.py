@@ -19,6 +19,7 @@ from pruning.criteria.magnitude import Magnitude
 from pruning.criteria.movement import Movement
 from pruning.criteria.optimal_brain_damage import OptimalBrainDamage
 from pruning.criteria.optimal_brain_surgeon import OptimalBrainSurgeon
+from pruning.criteria.passes import LooksAtData, Passes
 from pruning.criteria.random_scores import Random
 from pruning.criteria.signed_square import SignedSquare
 from pruning.criteria.snip import Snip
@@ -66,10 +67,12 @@ __all__ = [
     "Lamp",
     "Largest",
     "LeavesOut",
+    "LooksAtData",
     "Magnitude",
     "Movement",
     "OptimalBrainDamage",
     "OptimalBrainSurgeon",
+    "Passes",
     "Random",
     "SignedSquare",
     "Snip",

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pruning.criteria.criterion import ANY
+from pruning.criteria.passes import Passes
 from pruning.options.constraints import Between, check
 
 if TYPE_CHECKING:
@@ -43,6 +44,9 @@ class Ablation:
 
     def __post_init__(self) -> None:
         check(self, "criterion")
+
+    def passes(self, groups: Sequence[UnitGroup], train_samples: int) -> Passes:
+        return Passes(min(self.samples, train_samples) * (1 + sum(group.units for group in groups)))
 
     def score(self, model: nn.Module, groups: Sequence[UnitGroup], calibration: Calibration) -> dict[str, Tensor]:
         from pruning.criteria.unit_removal import rises

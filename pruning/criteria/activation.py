@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from pruning.criteria.passes import CALIBRATION_SAMPLES, Passes
 from pruning.model.layer_types import WITH_CHANNELS
 
 if TYPE_CHECKING:
@@ -31,6 +32,10 @@ class Activation:
     cost: ClassVar[str] = "one forward pass over 1024 training samples"
     fits: ClassVar[tuple[str, ...]] = ("channels",)
     layers: ClassVar[tuple[str, ...]] = WITH_CHANNELS
+
+    def passes(self, groups: Sequence[UnitGroup], train_samples: int) -> Passes:
+        samples = min(CALIBRATION_SAMPLES, train_samples)
+        return Passes(samples)
 
     def score(self, model: nn.Module, groups: Sequence[UnitGroup], calibration: Calibration) -> dict[str, Tensor]:
         import torch

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
+from pruning.criteria.passes import Passes
 from pruning.errors import RecipeError
 from pruning.model.layer_types import WITH_CHANNELS
 from pruning.options.constraints import Between, check
@@ -62,6 +63,11 @@ class Attribution:
     def __post_init__(self) -> None:
         check(self, "criterion")
 
+    def passes(self, groups: Sequence[UnitGroup], train_samples: int) -> Passes:
+        samples = min(self.samples, train_samples)
+        layers = sum(len(group.ranked) for group in groups)
+        return self._passes_of_a_layer().times(samples * layers)
+
     def score(self, model: nn.Module, groups: Sequence[UnitGroup], calibration: Calibration) -> dict[str, Tensor]:
         import torch
 
@@ -87,6 +93,19 @@ class Attribution:
             for group in groups:
                 totals[group.name] += unit_sizes(network, group, inputs, targets, self.method, attribute)
         return {name: total / seen for name, total in totals.items()}
+
+    def _passes_of_a_layer(self) -> Passes:
+        match self.method:
+            case "conductance":
+                return Passes(self.steps + 1, self.steps + 1)
+            case "integrated_gradients":
+                return Passes(self.steps + 2, self.steps)
+            case "internal_influence":
+                return Passes(self.steps, self.steps)
+            case "deep_lift":
+                return Passes(2, 2)
+            case "gradient_x_activation" | "grad_cam":
+                return Passes(1, 1)
 
     def _captum_method(self, model: nn.Module) -> Attribute:
         try:  # here and not above: captum is optional, and brings matplotlib, half a second that no other needs

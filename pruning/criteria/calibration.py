@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from pruning.criteria.passes import CALIBRATION_SAMPLES
 from pruning.errors import WorkloadError
 from pruning.model.layer_types import has_channels
 from pruning.model.patching import PreHook, hooked
 from pruning.workload import Batch, Workload
 
-SAMPLES = 1024
 BATCH = 128
 
 
@@ -23,7 +23,7 @@ class Calibration:
     workload: Workload
     device: torch.device
     seed: int = 0
-    samples: int = SAMPLES
+    samples: int = CALIBRATION_SAMPLES
     batch: int = BATCH
 
     def batches(self) -> Iterator[Batch]:

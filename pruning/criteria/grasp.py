@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from pruning.criteria.criterion import ANY
+from pruning.criteria.passes import CALIBRATION_SAMPLES, Passes
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -29,6 +30,10 @@ class Grasp:
     cost: ClassVar[str] = "two forward and three backward passes over 1024 training samples"
     fits: ClassVar[tuple[str, ...]] = ANY
     layers: ClassVar[tuple[str, ...]] = ANY
+
+    def passes(self, groups: Sequence[UnitGroup], train_samples: int) -> Passes:
+        samples = min(CALIBRATION_SAMPLES, train_samples)
+        return Passes(2 * samples, 3 * samples)
 
     def score(self, model: nn.Module, groups: Sequence[UnitGroup], calibration: Calibration) -> dict[str, Tensor]:
         from pruning.criteria.gradients import all_weights, mean_gradients, mean_hessian_product

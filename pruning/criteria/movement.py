@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pruning.criteria.criterion import ANY
+from pruning.criteria.passes import Passes
 from pruning.errors import WorkloadError
 from pruning.options.constraints import Between, check
 
@@ -39,6 +40,9 @@ class Movement:
 
     def __post_init__(self) -> None:
         check(self, "criterion")
+
+    def passes(self, groups: Sequence[UnitGroup], train_samples: int) -> Passes:
+        return Passes(1, 1).times(self.steps * min(128, train_samples))
 
     def score(self, model: nn.Module, groups: Sequence[UnitGroup], calibration: Calibration) -> dict[str, Tensor]:
         import torch

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pruning.criteria.criterion import ANY
+from pruning.criteria.passes import Passes
 from pruning.options.constraints import Between, check
 
 if TYPE_CHECKING:
@@ -43,6 +44,12 @@ class OptimalBrainDamage:
 
     def __post_init__(self) -> None:
         check(self, "criterion")
+
+    def passes(self, groups: Sequence[UnitGroup], train_samples: int) -> Passes:
+        samples = min(self.samples, train_samples)
+        if self.diagonal == "fisher":
+            return Passes(samples, samples)
+        return Passes(samples, 2 * samples).times(self.probes)
 
     def score(self, model: nn.Module, groups: Sequence[UnitGroup], calibration: Calibration) -> dict[str, Tensor]:
         from pruning.criteria.gradients import fisher_diagonal, ranked_params

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
+from pruning.criteria.passes import CALIBRATION_SAMPLES, Passes
 from pruning.errors import WorkloadError
 from pruning.model.layer_types import WITH_CHANNELS
 from pruning.options.constraints import Between, check
@@ -50,6 +51,10 @@ class OptimalBrainSurgeon:
             if mode != "zeros":
                 return f"optimal_brain_surgeon knows only padding with zeros, and this pads with {mode}: choose wanda"
         return ""
+
+    def passes(self, groups: Sequence[UnitGroup], train_samples: int) -> Passes:
+        samples = min(CALIBRATION_SAMPLES, train_samples)
+        return Passes(samples)
 
     def score(self, model: nn.Module, groups: Sequence[UnitGroup], calibration: Calibration) -> dict[str, Tensor]:
         from pruning.criteria.inverse_hessians import removal_errors

@@ -1,6 +1,6 @@
 """How much a computation asked of a network: samples that went through it forward and backward."""
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -20,8 +20,8 @@ class PassCount:
 
 
 @contextmanager
-def counted(model: nn.Module) -> Generator[PassCount]:
-    """Count while the block runs, in the model and in its copies."""
+def counted(model: nn.Module, at_each: Callable[[PassCount], None] | None = None) -> Generator[PassCount]:
+    """Count while the block runs, in the model and in its copies. `at_each` is called at every pass forward."""
     passes = PassCount()
 
     def ran(_module: nn.Module, _inputs: Any, output: Any) -> None:
@@ -33,6 +33,8 @@ def counted(model: nn.Module) -> Generator[PassCount]:
             passes.backward += samples
         elif output.requires_grad:
             output.register_hook(came_back(samples))
+        if at_each is not None:
+            at_each(passes)
 
     def came_back(samples: int) -> Any:
         def hook(_gradient: Tensor) -> None:

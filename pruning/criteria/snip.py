@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from pruning.criteria.criterion import ANY
+from pruning.criteria.passes import CALIBRATION_SAMPLES, Passes
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -26,6 +27,10 @@ class Snip:
     cost: ClassVar[str] = "one forward and one backward pass over 1024 training samples"
     fits: ClassVar[tuple[str, ...]] = ANY
     layers: ClassVar[tuple[str, ...]] = ANY
+
+    def passes(self, groups: Sequence[UnitGroup], train_samples: int) -> Passes:
+        samples = min(CALIBRATION_SAMPLES, train_samples)
+        return Passes(samples, samples)
 
     def score(self, model: nn.Module, groups: Sequence[UnitGroup], calibration: Calibration) -> dict[str, Tensor]:
         from pruning.criteria.gradients import mean_gradients, ranked_params

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pruning.criteria.criterion import ANY
+from pruning.criteria.passes import Passes
 from pruning.errors import RecipeError
 from pruning.options.constraints import Between, check
 
@@ -38,6 +39,9 @@ class Synflow:
 
     def __post_init__(self) -> None:
         check(self, "criterion")
+
+    def passes(self, groups: Sequence[UnitGroup], train_samples: int) -> Passes:
+        return Passes(self.rounds, self.rounds)
 
     def score(self, model: nn.Module, groups: Sequence[UnitGroup], calibration: Calibration) -> dict[str, Tensor]:
         from pruning.criteria.synaptic_flow import Flow

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pruning.criteria.criterion import ANY
+from pruning.criteria.passes import CALIBRATION_SAMPLES, Passes
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -34,6 +35,10 @@ class Taylor:
     )
     fits: ClassVar[tuple[str, ...]] = ANY
     layers: ClassVar[tuple[str, ...]] = ANY
+
+    def passes(self, groups: Sequence[UnitGroup], train_samples: int) -> Passes:
+        samples = min(CALIBRATION_SAMPLES, train_samples)
+        return Passes(samples, samples).times(self.order)
 
     def score(self, model: nn.Module, groups: Sequence[UnitGroup], calibration: Calibration) -> dict[str, Tensor]:
         import torch

@@ -7,14 +7,17 @@ import torch
 
 from pruning.execution.error_messages import explain
 from pruning.execution.ipc import WorkerLink, log_file
+from pruning.execution.settings import Limits
 from pruning.interactive.session import PreviewSession
+from pruning.interactive.shared_answers import SharedAnswers
 from pruning.model.devices import default_device
 from pruning.workload import Workloads
 
 
 def serve_calls(link: WorkerLink, workloads: Workloads) -> None:
     """Carry out the calls that come over the link, one after the other, for ever, with one session for all."""
-    session = PreviewSession(workloads, default_device())
+    shared = SharedAnswers(Path(link.answers)) if link.answers else None
+    session = PreviewSession(workloads, default_device(), shared, Limits.from_environment().scoring_s)
     link.ready()
     while True:
         link.send(_answer(session, link.receive(), link.home))

@@ -33,13 +33,17 @@ def log_file(home: Path) -> Path:
 
 @dataclass(frozen=True)
 class Assignment:
-    """What a worker needs to know when it starts: its id, what it does, and where it connects to."""
+    """What a worker needs to know when it starts: its id, what it does, and where it connects to.
+
+    `answers` is the folder that it shares with the server's other workers; empty: there is none.
+    """
 
     worker: str
     kind: WorkerKind
     home: str
     port: int
     key: str
+    answers: str = ""
 
     def environment(self) -> dict[str, str]:
         """The variable that carries it. Not an argument: those can be read by every user of the machine."""
@@ -61,6 +65,11 @@ class WorkerLink(Protocol):
     def worker(self) -> str: ...
     @property
     def home(self) -> Path: ...
+    @property
+    def answers(self) -> str:
+        """The folder of answers that the workers of one server share; empty where there is none."""
+        ...
+
     def ready(self) -> None:
         """Say that the worker is ready; every message after this one is an answer."""
         ...
@@ -78,6 +87,7 @@ class SocketLink:
         self.worker = assignment.worker
         self.kind: WorkerKind = assignment.kind
         self.home = Path(assignment.home)
+        self.answers = assignment.answers
         self._messages = queue.SimpleQueue[bytes]()
         try:
             self._connection = Client((HOST, assignment.port), authkey=bytes.fromhex(assignment.key))
@@ -115,7 +125,9 @@ def end_now() -> NoReturn:
 class WorkerListener:
     """The page's end: where new workers connect. One for all workers of a backend."""
 
-    def __init__(self) -> None:
+    def __init__(self, answers: str = "") -> None:
+        """`answers` is the folder that workers share."""
+        self._answers = answers
         self._key = secrets.token_bytes(32)
         self._listener = Listener((HOST, 0), backlog=16, authkey=self._key)
         self._expected: dict[str, Future[Connection]] = {}
@@ -126,7 +138,7 @@ class WorkerListener:
         """What the worker needs to know, and a future of its connection."""
         arrival = self._expected[worker] = Future()
         _, port = self._address
-        return Assignment(worker, kind, str(home), port, self._key.hex()), arrival
+        return Assignment(worker, kind, str(home), port, self._key.hex(), self._answers), arrival
 
     def forget(self, worker: str) -> None:
         """Nobody waits for this worker any more."""

@@ -2,6 +2,7 @@
 
 import atexit
 import logging
+import shutil
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from pruning.errors import JobError
+from pruning.execution.answer_folder import answer_folder
 from pruning.execution.call_queue import CallQueue
 from pruning.execution.followed import Asker, Progress, Slices
 from pruning.execution.halving_driver import HalvingDriver
@@ -256,7 +258,8 @@ class LocalBackend(SupervisedBackend):
         background: int = 0,
     ) -> None:
         store = Store(home, limits)
-        self._listener = WorkerListener()
+        self._answers = answer_folder(store.home)
+        self._listener = WorkerListener(str(self._answers))
 
         def make_slot(kind: WorkerKind, owner: WorkerOwner) -> WorkerSlot:
             return WorkerProcess(kind, store.home, command, self._listener, owner)
@@ -266,6 +269,7 @@ class LocalBackend(SupervisedBackend):
     def close(self) -> None:
         super().close()
         self._listener.close()
+        shutil.rmtree(self._answers, ignore_errors=True)
 
 
 class _RunWatch:

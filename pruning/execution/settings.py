@@ -18,6 +18,7 @@ VARIABLES = {
     "PRUNING_SWEEP_RUNS": "sweep_runs",
     "PRUNING_INTERACTIVE": "interactive_workers",
     "PRUNING_BACKGROUND": "background_workers",
+    "PRUNING_SCORING_S": "scoring_s",
     "PRUNING_RUN_WORKERS": "run_workers",
     "PRUNING_ATTEMPTS": "attempts",
     "PRUNING_LEASE_S": "lease_s",
@@ -44,6 +45,8 @@ class Limits:
     """They answer what a page asks at every move; as many as cores where nothing is said (PRUNING_INTERACTIVE)."""
     background_workers: Count = 1
     """They share repairs, sensitivity maps, comparisons, searches and slow criteria (PRUNING_BACKGROUND)."""
+    scoring_s: Annotated[float, Between(1.0, 1e9)] = 120.0
+    """Seconds of computing that a page's question may ask for to score units; more is refused (PRUNING_SCORING_S)."""
     run_workers: Count = 1
     """Runs carried out at once (PRUNING_RUN_WORKERS)."""
     attempts: Count = 3

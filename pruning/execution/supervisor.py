@@ -22,8 +22,8 @@ ROOT = Path(__file__).parents[2]
 START_ATTEMPTS = 2
 LONGEST_LOG = 5 * 2**20
 
-# threads that spin while they wait for one another make ten samples' work of one where the cores are shared: 100 samples
-# of a small network took 100 ms instead of 7 beside two busy processes
+# threads that spin while they wait for one another take the cores from whoever they wait for: 100 samples of a small
+# network took 100 ms beside two busy processes, and 7 ms where waiting threads sleep
 WAITING: dict[WorkerKind, dict[str, str]] = {
     "calls": {"OMP_WAIT_POLICY": "PASSIVE"},
     "background": {"OMP_WAIT_POLICY": "PASSIVE"},

@@ -20,13 +20,13 @@ from pruning.interactive.responses import (
     Heatmap,
     ModelView,
     RepairPreview,
+    Scoring,
     UnitsView,
 )
 from pruning.layer_sensitivity.result import Sensitivity
 from pruning.level_search.result import Searched
 from pruning.pipeline.comparison import Agreement, Compared, Effort
 from pruning.recipe.recipe import Recipe
-from pruning.repair import NoRepair
 from pruning.selection.goal import Goal
 
 if TYPE_CHECKING:
@@ -111,31 +111,32 @@ def verify(session: PreviewSession, recipe: Recipe, goal: Goal, batch: int, shar
     return session.searching(recipe, goal, batch).verify(shares)
 
 
+def score(session: PreviewSession, recipe: Recipe, seconds: float) -> Scoring:
+    """Score the recipe's units for about so many seconds, from where that was left. PatienceError if it takes too long.
+
+    Who asks for anything that needs the scores before this is done waits until they are all computed.
+    """
+    return session.score_more(recipe, seconds)
+
+
 def effort(session: PreviewSession, recipe: Recipe) -> Effort:
     """What scoring the recipe's units took the first time; scores them if that has not been done."""
     return session.scored(recipe.workload, recipe.criterion, recipe.granularity, recipe.seed)[2]
 
 
-def compared(session: PreviewSession, kind: str, recipe: Recipe, seconds: float) -> Compared:
-    """A comparison's row: its units scored, and evaluated on more samples, in no seconds on none."""
+def compared(session: PreviewSession, kind: str, recipe: Recipe, seconds: float) -> Compared | None:
+    """A comparison's row: its units scored, and evaluated on more samples, in no seconds on none.
+
+    None until all units are scored.
+    """
     try:
+        if not session.score_more(recipe, seconds).done:
+            return None
         now = look(session, recipe, "score")
         row = Compared(kind, now.units, now.pruned, effort(session, recipe))
         return replace(row, estimate=estimate(session, recipe, seconds).estimate) if seconds else row
     except PruningError as error:
         return Compared(kind, problem=str(error))
-
-
-def cut_of(recipe: Recipe, repaired: bool = False) -> Recipe:
-    """The recipe without what does not change which units are pruned in one shot, nor how they are repaired if asked.
-
-    Equal cuts share what is known of them, whoever asks.
-    """
-    criterion, granularity, scope, amount = recipe.criterion, recipe.granularity, recipe.scope, recipe.amount
-    kept, repair = recipe.keep_whole, recipe.repair if repaired else NoRepair()
-    return Recipe(
-        recipe.workload, criterion, granularity, scope, amount, keep_whole=kept, seed=recipe.seed, repair=repair
-    )
 
 
 def agree(session: PreviewSession, recipes: Mapping[str, Recipe]) -> Agreement:

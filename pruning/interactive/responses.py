@@ -91,6 +91,18 @@ class CutPreview:
 
 
 @dataclass(frozen=True)
+class Scoring:
+    """How far the units of a recipe are scored: a share in [0, 1], and about how many seconds of computing are left."""
+
+    share: float
+    seconds_left: float
+
+    @property
+    def done(self) -> bool:
+        return self.share >= 1.0
+
+
+@dataclass(frozen=True)
 class AccuracyPreview:
     """How a cut scores on the validation split so far, and the gzip size of its file once that is known."""
 

@@ -1,6 +1,7 @@
 """What the interactive worker keeps: opened models, scores, rankings and cuts, in one cache of bounded bytes."""
 
-from collections.abc import Callable, Hashable, Sequence
+import time
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
@@ -10,16 +11,18 @@ from cachetools import LRUCache, cached
 from cachetools.keys import hashkey
 from torch import Tensor, nn
 
-from pruning.criteria import Ablation, Criterion
+from pruning.criteria import Criterion
 from pruning.criteria.calibration import Calibration
 from pruning.errors import PatienceError, RecipeError
 from pruning.evaluation.accuracy import Evaluator, guessing
 from pruning.evaluation.progressive import ProgressiveEvaluation
 from pruning.evaluation.regression_estimator import DenseReference, dense_reference
 from pruning.granularities import Granularity
+from pruning.interactive.cut import cut_of
 from pruning.interactive.histograms import Bins, binned
-from pruning.interactive.queries import cut_of
-from pruning.interactive.responses import Axis, ModelView
+from pruning.interactive.ongoing_scoring import OngoingScoring, planned_passes, require_patience
+from pruning.interactive.responses import Axis, ModelView, Scoring
+from pruning.interactive.shared_answers import SharedAnswers
 from pruning.layer_sensitivity.analysis import SensitivityAnalysis
 from pruning.layer_sensitivity.repaired import RepairedSensitivity
 from pruning.level_search.engine import steps
@@ -36,7 +39,7 @@ from pruning.pipeline.criteria_comparison import agreement_of, timed_scores
 from pruning.pipeline.eligibility import allowed_groups, scorable_groups
 from pruning.pipeline.one_shot import Decision, RankedUnits
 from pruning.recipe.catalog import kind_of
-from pruning.recipe.recipe import Recipe
+from pruning.recipe.recipe import Recipe, to_json
 from pruning.repair import NoRepair, Repair
 from pruning.repair.mended import Mended, Mender
 from pruning.selection.amounts import PerLayer
@@ -56,6 +59,8 @@ class Opened:
     cost: CostModel
     validation: Evaluator
     known: DenseReference
+    seconds_per_sample: float
+    """Of a forward pass, measured over the validation split."""
 
 
 @dataclass(eq=False)
@@ -77,7 +82,10 @@ class RepairedTrial:
 
 
 CACHE_BYTES = 2 * 2**30
-MOST_MACS = 5 * 10**11  # multiply-accumulates of scoring that a page waits for: about a minute on two cores
+MOST_SECONDS = 120.0
+"""Of scoring, for one question."""
+
+ScoringKey = tuple[str, Criterion, Granularity, int]
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -86,9 +94,19 @@ _T = TypeVar("_T")
 class PreviewSession:
     """The worker's bench: opened models, rankings and trials, in one least-recently-used cache of bounded bytes."""
 
-    def __init__(self, workloads: Workloads, device: torch.device) -> None:
+    def __init__(
+        self,
+        workloads: Workloads,
+        device: torch.device,
+        shared: SharedAnswers | None = None,
+        most_seconds: float = MOST_SECONDS,
+    ) -> None:
+        """`shared` is what workers of one server have together. `most_seconds` of scoring are for one question."""
         self.workloads = workloads
         self.device = device
+        self._shared = shared
+        self._most_seconds = most_seconds
+        self._scorings: dict[ScoringKey, OngoingScoring] = {}
         self._cache: LRUCache[Hashable, Any] = LRUCache(CACHE_BYTES, getsizeof=bytes_of)
         self.opened = self._kept(self._open)
         self.sorted_out = self._kept(self._sorted_out)
@@ -115,7 +133,13 @@ class PreviewSession:
         model = open_model(workload, self.device)
         example = workload.example.to(self.device)
         evaluator = Evaluator(workload.validation, workload.task, self.device)
-        known = dense_reference(model, evaluator)
+
+        def timed_reference() -> tuple[DenseReference, float]:
+            began = time.perf_counter()
+            known = dense_reference(model, evaluator)
+            return known, (time.perf_counter() - began) / max(len(known.scores), 1)
+
+        known, seconds_per_sample = self._computed(f"dense reference {name}", timed_reference)
         view = ModelView(
             name=name,
             data=workload.data,
@@ -131,7 +155,11 @@ class PreviewSession:
             at_chance=guessing(known.score, len(known.scores), len(workload.task.classes), known.metric),
             train_samples=len(workload.train),
         )
-        return Opened(workload, model, view, cost_model(model, example), evaluator, known)
+        return Opened(workload, model, view, cost_model(model, example), evaluator, known, seconds_per_sample)
+
+    def _computed(self, name: str, compute: Callable[[], _T]) -> _T:
+        """By this worker, or by another before."""
+        return compute() if self._shared is None else self._shared.computed(name, compute)
 
     def scores(
         self, name: str, criterion: Criterion, granularity: Granularity, seed: int
@@ -143,19 +171,59 @@ class PreviewSession:
     def _scored(
         self, name: str, criterion: Criterion, granularity: Granularity, seed: int
     ) -> tuple[list[UnitGroup], dict[str, Tensor], Effort]:
-        opened = self.opened(name)
         groups, _ = self.sorted_out(name, criterion, granularity)
         if not groups:
             return [], {}, Effort(0.0, 0, 0)
-        _require_patience(criterion, groups, opened.view.costs.macs)
-        calibration = Calibration(opened.workload, self.device, seed)
-        return groups, *timed_scores(criterion, opened.model, groups, calibration)
+
+        def score() -> tuple[dict[str, Tensor], Effort]:
+            going_on = self._scorings.pop((name, criterion, granularity, seed), None)
+            if going_on is not None and going_on.done:
+                return going_on.result()
+            opened = self._require_patience(name, criterion, groups)
+            return timed_scores(criterion, opened.model, groups, Calibration(opened.workload, self.device, seed))
+
+        return groups, *self._computed(f"scores {name} {criterion} {granularity} {seed}", score)
+
+    def _require_patience(self, name: str, criterion: Criterion, groups: list[UnitGroup]) -> Opened:
+        opened = self.opened(name)
+        planned = planned_passes(criterion, groups, len(opened.workload.train))
+        require_patience(planned, opened.seconds_per_sample, criterion, self._most_seconds)
+        return opened
+
+    def score_more(self, recipe: Recipe, seconds: float) -> Scoring:
+        """Score the recipe's units for about so many seconds, from where that was left."""
+        key = (recipe.workload, recipe.criterion, recipe.granularity, recipe.seed)
+        groups, _ = self.sorted_out(*key[:3])
+        if groups and hashkey(self._scored.__name__, *key) not in self._cache:
+            if self._shared is not None and self._shared.has(f"scores {key[0]} {key[1]} {key[2]} {key[3]}"):
+                self.scored(*key)
+                return Scoring(1.0, 0.0)
+            going_on = self._scorings.get(key)
+            if going_on is None or going_on.abandoned:
+                opened = self._require_patience(recipe.workload, recipe.criterion, groups)
+                calibration = Calibration(opened.workload, self.device, recipe.seed)
+                going_on = self._scorings[key] = OngoingScoring(
+                    recipe.criterion, opened.model, groups, calibration, opened.seconds_per_sample
+                )
+            try:
+                known = going_on.advance(seconds)
+            except BaseException:
+                del self._scorings[key]
+                raise
+            if not known.done:
+                return known
+        self.scored(*key)
+        return Scoring(1.0, 0.0)
 
     def _sorted_out(
         self, name: str, criterion: Criterion, granularity: Granularity
     ) -> tuple[list[UnitGroup], dict[str, str]]:
         opened = self.opened(name)
-        return scorable_groups(criterion, granularity, opened.model, opened.workload.example.to(self.device))
+        example = opened.workload.example.to(self.device)
+        return self._computed(
+            f"groups {name} {criterion} {granularity}",
+            lambda: scorable_groups(criterion, granularity, opened.model, example),
+        )
 
     def _bins(
         self, name: str, criterion: Criterion, granularity: Granularity, seed: int, axis: Axis
@@ -190,7 +258,8 @@ class PreviewSession:
     def _ranking(self, recipe: Recipe) -> Ranking:
         """Keyed by a recipe whose amount says only which layers stand apart; see `ranking`."""
         groups, scores = self.scores(recipe.workload, recipe.criterion, recipe.granularity, recipe.seed)
-        return rank(self._allowed(recipe, groups), scores, recipe.scope, recipe.amount)
+        allowed = self._allowed(recipe, groups)
+        return self._computed(f"ranking {to_json(recipe)}", lambda: rank(allowed, scores, recipe.scope, recipe.amount))
 
     def _allowed(self, recipe: Recipe, groups: list[UnitGroup]) -> list[UnitGroup]:
         _, reasons = self.sorted_out(recipe.workload, recipe.criterion, recipe.granularity)
@@ -277,16 +346,3 @@ class PreviewSession:
                 f"worker keeps {CACHE_BYTES / 2**30:.1f} GiB: make it with python -m pruning sensitivity"
             )
         return sensing
-
-
-def _require_patience(criterion: Criterion, groups: Sequence[UnitGroup], macs: int) -> None:
-    """PatienceError where scoring would keep everybody who uses this worker waiting for minutes."""
-    if not isinstance(criterion, Ablation):
-        return
-    passes = criterion.samples * sum(group.units for group in groups)
-    if passes * macs > MOST_MACS:
-        fewer = max(1, int(criterion.samples * MOST_MACS / (passes * macs)))
-        raise PatienceError(
-            f"ablation would send {passes} samples through the network, too long to wait for here: lower its samples "
-            f"to {fewer} or choose larger units; Run carries the recipe out as it is"
-        )

@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from pruning.criteria import Criterion, unit_scores
 from pruning.criteria.calibration import Calibration
-from pruning.criteria.pass_counter import counted
+from pruning.criteria.pass_counter import PassCount, counted
 from pruning.errors import PruningError, RecipeError, WorkloadError, describe
 from pruning.evaluation.accuracy import Evaluator
 from pruning.evaluation.estimate import Estimate
@@ -25,11 +25,15 @@ from pruning.workload import Workload
 
 
 def timed_scores(
-    criterion: Criterion, model: nn.Module, groups: Sequence[UnitGroup], calibration: Calibration
+    criterion: Criterion,
+    model: nn.Module,
+    groups: Sequence[UnitGroup],
+    calibration: Calibration,
+    at_each_pass: Callable[[PassCount], None] | None = None,
 ) -> tuple[dict[str, Tensor], Effort]:
-    """The scores as `unit_scores` gives them, and what they took."""
+    """The scores as `unit_scores` gives them, and what they took. `at_each_pass` may wait: so scoring can pause."""
     start = time.perf_counter()
-    with counted(model) as passes:
+    with counted(model, at_each_pass) as passes:
         scores = unit_scores(criterion, model, groups, calibration)
     return scores, Effort(time.perf_counter() - start, passes.forward, passes.backward)
 

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from pruning.api.choices import listed
-from pruning.criteria import ANY, CRITERIA, Criterion, unit_scores
+from pruning.criteria import ANY, CRITERIA, Criterion, LooksAtData, Passes, unit_scores
 from pruning.criteria.calibration import Calibration
+from pruning.criteria.pass_counter import counted
 from pruning.events import Masked
 from pruning.granularities import GRANULARITIES, Granularity, Weights
 from pruning.model.layer_types import WITH_MATRICES
@@ -83,6 +84,21 @@ class ScoringContract:
     def test_only_training_samples_are_looked_at(self) -> None:
         model, groups = self._opened()
         self._scores(model, groups, work=replace(self.workload, validation=_Hidden(), test=_Hidden()))
+
+    def test_it_knows_beforehand_how_often_it_sends_samples_through_the_network(self) -> None:
+        """A page says how long scoring will take, and refuses what would take minutes (`LooksAtData.passes`)."""
+        model, groups = self._opened()
+        with counted(model) as seen:
+            self._scores(model, groups)
+        planned = Passes()
+        if isinstance(self.criterion, LooksAtData):
+            planned = self.criterion.passes(groups, len(self.workload.train))
+        for way, said, took in (
+            ("forward", planned.forward, seen.forward),
+            ("backward", planned.backward, seen.backward),
+        ):
+            within = 0.75 * said <= took <= 1.25 * said
+            assert within, f"{took} samples went {way} and passes() says {said}: declare what it will be"
 
     def test_a_model_in_evaluation_comes_back_as_it_was(self) -> None:
         model, groups = self._opened()

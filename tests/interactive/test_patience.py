@@ -1,35 +1,42 @@
-"""What would keep everybody who uses the worker waiting is refused, with what would not; worked out by hand."""
+"""What would keep a worker busy for minutes is refused beforehand, with what to lower; worked out by hand."""
+
+from functools import partial
 
 import pytest
 
-from pruning.criteria import Ablation, Taylor
+from pruning.criteria import Ablation, Magnitude, OptimalBrainDamage, Passes, Taylor
 from pruning.errors import PatienceError
 from pruning.granularities import Channels
-from pruning.interactive import session
-from pruning.interactive.queries import look
+from pruning.interactive.ongoing_scoring import require_patience
+from pruning.interactive.queries import look, score
 from pruning.interactive.session import PreviewSession
 from pruning.recipe.recipe import Recipe
 from tests.networks import CPU, tiny
 
-MACS = 6 * 5 + 5 * 4 + 4 * 3
-PASSES = 10 * (5 + 4)  # ten samples for each channel, but not for the three classes
+HUTCHINSON = OptimalBrainDamage("hutchinson", samples=65_536, probes=1000)
 
 
-def ask(recipe: Recipe) -> None:
-    look(PreviewSession({"mlp": lambda: tiny("mlp", count=20)}, CPU), recipe, "score")
+def patient(most: float) -> PreviewSession:
+    return PreviewSession({"mlp": lambda: tiny("mlp", count=20)}, CPU, most_seconds=most)
 
 
-def test_ablation_costs_a_pass_of_every_sample_for_every_unit(monkeypatch: pytest.MonkeyPatch) -> None:
-    recipe = Recipe("mlp", Ablation(samples=10), Channels())
-    monkeypatch.setattr(session, "MOST_MACS", PASSES * MACS)
-    ask(recipe)
-    monkeypatch.setattr(session, "MOST_MACS", PASSES * MACS - 1)
-    with pytest.raises(
-        PatienceError, match=rf"send {PASSES} samples through the network, .* lower its samples to 9 or"
-    ):
-        ask(recipe)
+def test_seconds_are_those_of_the_passes():
+    require_patience(Passes(100, 50), 0.01, Ablation(), most=2.0)  # two passes backward are four forward
+    with pytest.raises(PatienceError, match=r"ablation would take about 4 s .* for 2 s at most: lower its samples, or"):
+        require_patience(Passes(100, 150), 0.01, Ablation(), most=2.0)
 
 
-def test_other_criteria_are_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "MOST_MACS", 0)
-    ask(Recipe("mlp", Taylor(), Channels()))
+@pytest.mark.parametrize("question", [partial(look, axis="score"), partial(score, seconds=0.1)])
+def test_what_takes_too_long_is_refused_before_it_begins(question):
+    recipe = Recipe("mlp", HUTCHINSON, Channels())
+    with pytest.raises(PatienceError, match="optimal_brain_damage would take .* lower its samples or probes"):
+        question(patient(1e-9), recipe)
+
+
+def test_a_criterion_that_has_nothing_to_lower_says_choose_another():
+    with pytest.raises(PatienceError, match="taylor would take .*: choose another criterion, or larger units; Run"):
+        look(patient(1e-9), Recipe("mlp", Taylor(), Channels()), "score")
+
+
+def test_weights_alone_cost_no_passes():
+    look(patient(0.0), Recipe("mlp", Magnitude(), Channels()), "score")

@@ -6,7 +6,8 @@ import streamlit as st
 
 from pruning.criteria import CRITERIA
 from pruning.errors import PruningError
-from pruning.interactive.queries import agree, compared, cut_of, open_workload
+from pruning.interactive.cut import cut_of
+from pruning.interactive.queries import agree, compared
 from pruning.interactive.responses import ModelView
 from pruning.metric import ACCURACY, Metric
 from pruning.pipeline.comparison import Compared, candidates
@@ -18,7 +19,7 @@ from views.compare.state import compare_state
 from views.compare.table import CSS, table_html
 from views.shared import recipe_sidebar
 from views.shared.language import _
-from views.shared.server import ask, follow, share_out
+from views.shared.server import follow, opened, share_out
 
 POLL_S = 0.25
 AT_FIRST = ("magnitude", "random", "taylor", "snip", "wanda", "activation", "batchnorm_scale")
@@ -42,7 +43,7 @@ def page() -> None:
         st.info(_("Choose at least one criterion."))
         return
     try:
-        model = ask(open_workload, choice.recipe.workload)
+        model = opened(choice.recipe.workload)
     except PruningError as error:
         st.error(str(error))
         return

@@ -5,7 +5,8 @@ from streamlit.delta_generator import DeltaGenerator
 
 from pruning.errors import PruningError, RecipeError, SurgeryError
 from pruning.execution.followed import Progress
-from pruning.interactive.queries import cut_of, estimate, look, open_workload
+from pruning.interactive.cut import cut_of
+from pruning.interactive.queries import estimate, look
 from pruning.interactive.responses import AccuracyPreview, CutPreview, ModelView, RepairPreview
 from pruning.recipe.recipe import Recipe
 from pruning.repair import NoRepair
@@ -15,7 +16,8 @@ from views.lab.state import lab_state
 from views.shared import recipe_sidebar, run_panel, run_result, strip
 from views.shared.language import _
 from views.shared.repairs import ask_more, known_repair
-from views.shared.server import ask, follow, open_all, poll_s
+from views.shared.scoring import scored
+from views.shared.server import ask, follow, open_all, opened, poll_s
 from views.shared.state import shared_state
 
 FIRST_S = 0.5  # how long the page waits for the first estimate before it looks again at its next poll
@@ -49,7 +51,10 @@ def _network(choice: recipe_sidebar.Choice, top: DeltaGenerator, middle: DeltaGe
     """What the worker says of the network: strip, layers, heatmap. A run is shown whether or not it has an answer."""
     recipe = choice.shown
     lab_state().forget_heatmap_of_others(recipe)
-    model = ask(open_workload, recipe.workload)
+    model = opened(recipe.workload)
+    with top:
+        if not scored(recipe):
+            return
     now = ask(look, recipe, layer_panel.axis())
     with top:
         if recipe != choice.recipe:  # where the sidebar is folded away nothing else says so

@@ -2,7 +2,9 @@
 
 import streamlit as st
 
+from pruning.criteria import ANY
 from pruning.errors import PruningError
+from pruning.granularities import Weights
 from pruning.interactive.queries import heatmap
 from pruning.interactive.responses import Axis, CutPreview, Heatmap, LayerView, ModelView
 from pruning.model.descriptions import LayerRow
@@ -15,6 +17,7 @@ from views.lab.components import HeatmapData, LayerEdit, LayerRowData, LayersDat
 from views.lab.state import lab_state
 from views.shared.components import packed
 from views.shared.language import _
+from views.shared.scoring import scored
 from views.shared.server import ask
 from views.shared.state import shared_state
 
@@ -161,6 +164,10 @@ def show_heatmap(recipe: Recipe, layer: str, stale: bool = False) -> None:
     """The layer's importance, pooled by the worker; a drag asks for a part of it again."""
     st.subheader(_("Importance of {layer}").format(layer=layer))
     try:
+        # where a criterion values single weights the picture is of these, whatever the units are
+        single = Recipe(recipe.workload, recipe.criterion, Weights(), seed=recipe.seed)
+        if recipe.criterion.fits == ANY and not scored(single, "heatmap scores"):
+            return
         image = ask(heatmap, recipe, layer, lab_state().heatmap_window)
     except PruningError as error:
         lab_state().heatmap_window = None

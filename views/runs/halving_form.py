@@ -7,13 +7,12 @@ import streamlit as st
 
 from pruning.errors import PruningError
 from pruning.halving.halving import Halving
-from pruning.interactive.queries import open_workload
 from pruning.reporting.plots_search import COST_NAMES
 from pruning.selection.goal import CostKind, Goal
 from pruning.sweeps.grid import Grid
 from views.runs.state import runs_state
 from views.shared.language import _
-from views.shared.server import ask, backend
+from views.shared.server import backend, opened
 from views.shared.state import shared_state
 
 Wins = Literal["score", "within", "smallest"]
@@ -63,7 +62,7 @@ def _goal(workload: str) -> Goal | None:
         if wins == "within":
             words = _("at most so much is left, %")
             return Goal(cost, budget=float(st.number_input(words, 1, 100, 50, key="halving.left", width=200)) / 100)
-        model = ask(open_workload, workload)  # not before it is needed: a page of a grid need not open its network
+        model = opened(workload)  # not before it is needed: a page of a grid need not open its network
         unit = _("points") if model.metric.percent else model.metric.name
         one = 1.0 if model.metric.percent else model.metric.tolerance(model.score)
         words = _("at most so much is lost, {unit}").format(unit=unit)
@@ -73,7 +72,7 @@ def _goal(workload: str) -> Goal | None:
 
 def _start(grid: Grid, goal: Goal | None, minutes: float) -> None:
     try:
-        halving = Halving(grid, ask(open_workload, grid.base.workload).train_samples, goal)
+        halving = Halving(grid, opened(grid.base.workload).train_samples, goal)
         runs_state().opened_sweep = backend().start_halving(halving, shared_state().session_id, 60 * minutes)
     except PruningError as error:
         st.error(str(error))

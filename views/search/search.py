@@ -7,7 +7,7 @@ import streamlit as st
 from pruning.criteria import Taylor
 from pruning.errors import PruningError
 from pruning.granularities import Channels
-from pruning.interactive.queries import open_workload, search, verify
+from pruning.interactive.queries import search, verify
 from pruning.interactive.responses import ModelView
 from pruning.level_search.result import FrontPoint, Searched, nearest, to_verify
 from pruning.recipe.recipe import Recipe
@@ -19,7 +19,7 @@ from views.search.state import BATCHES, Asked, search_state
 from views.shared import recipe_sidebar
 from views.shared.language import _
 from views.shared.pages import LAB
-from views.shared.server import ask, backend, follow
+from views.shared.server import backend, follow, opened
 
 POLL_S = 0.5
 LEAVE_S = 0.3
@@ -36,7 +36,7 @@ def page() -> None:
         )
     )
     try:
-        model = ask(open_workload, choice.recipe.workload)
+        model = opened(choice.recipe.workload)
     except PruningError as error:
         st.error(str(error))
         return

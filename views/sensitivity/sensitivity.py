@@ -7,7 +7,6 @@ from html import escape
 import streamlit as st
 
 from pruning.errors import PruningError
-from pruning.interactive.queries import open_workload
 from pruning.interactive.responses import ModelView
 from pruning.layer_sensitivity.result import Sensitivity
 from pruning.recipe.catalog import kind_of
@@ -23,7 +22,8 @@ from views.sensitivity.state import SHARPNESS, KnownMap, Question, cuts_of, sens
 from views.shared import recipe_sidebar
 from views.shared.language import _
 from views.shared.pages import LAB
-from views.shared.server import ask
+from views.shared.scoring import scored
+from views.shared.server import opened
 
 POLL_S = 0.25
 LEAVE_S = 0.3  # longer than an answer to a poll is under way
@@ -47,7 +47,13 @@ def page() -> None:
     if choice.problem:
         st.warning(_("The choices on the left do not fit together; the map is of the last that did."))
     try:
-        model = ask(open_workload, choice.recipe.workload)
+        model = opened(choice.recipe.workload)
+    except PruningError as error:
+        st.error(str(error))
+        return
+    try:
+        if not scored(choice.recipe):
+            return
     except PruningError as error:
         st.error(str(error))
         return

@@ -8,7 +8,8 @@ from html import escape
 import streamlit as st
 
 from pruning.errors import PruningError
-from pruning.interactive.queries import cut_of, estimate, look
+from pruning.interactive.cut import cut_of
+from pruning.interactive.queries import estimate, look
 from pruning.interactive.responses import AccuracyPreview, ModelView
 from pruning.layer_sensitivity.result import Sensitivity, SensitivityRow, suggested, to_csv, to_dict
 from pruning.metric import Metric

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import streamlit as st
 
 from pruning.errors import PruningError, RecipeError
-from pruning.interactive.queries import allocation, open_workload, score_range
+from pruning.interactive.queries import allocation, score_range
 from pruning.options.constraints import Between, ranges
 from pruning.recipe.catalog import CHOICES
 from pruning.recipe.recipe import Recipe, from_json, to_json
@@ -21,7 +21,8 @@ from sample_models import MODELS, card
 from views.shared import forms
 from views.shared.language import _
 from views.shared.pages import SEARCH
-from views.shared.server import ask, backend
+from views.shared.scoring import scored_by_now
+from views.shared.server import ask, backend, opened
 from views.shared.state import shared_state
 
 STEPS = 200  # positions of the threshold slider
@@ -199,7 +200,7 @@ def _fields(made: type[Any]) -> list[str]:
 def _checkpoints() -> list[str]:
     """Earlier states of the model that the criterion `change` can compare with."""
     try:
-        return list(ask(open_workload, st.session_state.workload).checkpoints) or ["initial"]
+        return list(opened(st.session_state.workload).checkpoints) or ["initial"]
     except PruningError:
         return ["initial"]  # the page says where the network would be what is wrong
 
@@ -207,17 +208,20 @@ def _checkpoints() -> list[str]:
 def _teachers() -> list[str]:
     """Who can teach the model while it is tuned."""
     try:
-        return [DENSE, *ask(open_workload, st.session_state.workload).teachers]
+        return [DENSE, *opened(st.session_state.workload).teachers]
     except PruningError:
         return [DENSE]
 
 
 def _threshold_range() -> dict[str, Between]:
     """The slider's ends, in the criterion's own units; they always hold the value that is set."""
+    low, high = 0.0, 1.0
     try:
-        low, high = ask(score_range, _recipe(Sparsity(0.0)))
+        recipe = _recipe(Sparsity(0.0))
+        if scored_by_now(recipe):  # if not, the page shows how far that is
+            low, high = ask(score_range, recipe)
     except PruningError:
-        low, high = 0.0, 1.0  # the combination does not fit; the sentence stands below
+        pass  # the combination does not fit; the sentence stands below
     value = st.session_state["amount.threshold.value"]
     return {
         "value": Between(

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from pruning.interactive.queries import cut_of, estimate_repaired
+from pruning.interactive.cut import cut_of
+from pruning.interactive.queries import estimate_repaired
 from pruning.interactive.responses import RepairPreview
 from pruning.recipe.recipe import Recipe
 from pruning.repair import NoRepair

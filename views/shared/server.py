@@ -13,6 +13,7 @@ from pruning.execution.backend import Backend
 from pruning.execution.backends import made_backend
 from pruning.execution.followed import Asker, Progress
 from pruning.execution.store.store import default_home
+from pruning.interactive.responses import ModelView
 from sample_models import MODELS
 from views.shared.state import shared_state
 from views.shared.waiting import waiting_for
@@ -27,6 +28,9 @@ POLLS_A_SECOND = 60  # of all people together: a poll costs the server some mill
 
 Arguments = TypeVarTuple("Arguments")
 Answer = TypeVar("Answer")
+
+_opened: dict[str, ModelView] = {}
+"""Models never change: every page asks for them at every run of its script."""
 
 
 @st.cache_resource(show_spinner=False)
@@ -49,6 +53,15 @@ def ask(function: "Callable[[PreviewSession, Unpack[Arguments]], Answer]", *argu
             return _waited(asked)
         except CancelledError:
             st.stop()
+
+
+def opened(workload: str) -> ModelView:
+    """The model as it is. PruningError if it cannot be opened."""
+    from pruning.interactive.queries import open_workload
+
+    if workload not in _opened:
+        _opened[workload] = ask(open_workload, workload)
+    return _opened[workload]
 
 
 def follow(

@@ -107,6 +107,7 @@ class ActorLink:
     ) -> None:
         self.worker = config.worker
         self.home = Path(config.home)
+        self.answers = ""  # nodes share no folder
         self._received = received
         self._to_send = to_send
 
