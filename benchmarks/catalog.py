@@ -56,6 +56,14 @@ BENCHMARKS: dict[str, Benchmark] = {
         "before until the page shows the new sizes, the first estimate of the accuracy, and the accuracy measured on "
         "10 000 samples; first with nothing else going on, then while a run of the same recipe trains.",
     ),
+    "classroom": Benchmark(
+        "benchmarks.classroom",
+        "A class at one server: `fashion_cnn`, 60 people, ten of them in a Chromium, the others over the page's own "
+        "protocol, all on the machine that serves them. Each moves the slider five times, every three seconds, to "
+        "positions that nobody has seen, then looks until the accuracy is measured on 10 000 samples, and begins anew. "
+        "Ten minutes, in the second half of which a run trains and somebody asks for the slowest criterion; then 100 "
+        "people. Needs 20 minutes.",
+    ),
     "preview": Benchmark(
         "benchmarks.preview",
         "25 million weights in 50 layers, beside one call of `torch.nn.utils.prune.global_unstructured` whose zeros "

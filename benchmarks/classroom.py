@@ -1,0 +1,223 @@
+"""A class at one server: sixty people move sliders, ten of them in real browsers, and nobody waits for another."""
+
+import asyncio
+import random
+import statistics
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from urllib.parse import quote
+
+import psutil
+from playwright.async_api import Browser, async_playwright
+
+from benchmarks.classroom_session import Student
+from benchmarks.live import WATCH
+from benchmarks.report import Direction, Report, Target
+from pruning.criteria import OptimalBrainDamage
+from pruning.execution.store.store import Store
+from pruning.recipe.recipe import Recipe, to_json
+from pruning.selection.amounts import PerLayer, Sparsity
+from pruning.training.tuning import Tuning
+from tests.browser.chromium import find
+from tests.browser.conftest import serving
+
+PEOPLE, BROWSERS, MANY = 60, 10, 100
+EVERY_S = 3.0
+MOVES = 5  # then a person looks at what the cut scores
+PATIENCE_S = 90.0
+QUIET_S, BUSY_S, MANY_S = 300.0, 300.0, 90.0
+WORKLOAD = "fashion_cnn"
+SHOWN = ("sizes", "estimate", "measured")
+SLOWEST = Recipe(WORKLOAD, OptimalBrainDamage("hutchinson", samples=2048, probes=40), seed=1)
+TRAINED = Recipe(WORKLOAD, tuning=Tuning(epochs=10_000))
+Waits = Callable[[], Mapping[str, float | None]]
+"""Seconds from a move until each thing was shown, as far as that is known when it is called."""
+
+
+@dataclass
+class Seen:
+    """What people waited for, in seconds, and what went wrong."""
+
+    waits: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in SHOWN})
+    moves: int = 0
+    unmeasured: int = 0
+    """Rests in which nothing was measured for as long as patience lasts."""
+    errors: list[str] = field(default_factory=list[str])
+
+    def add(self, values: Mapping[str, float | None], rested: bool) -> None:
+        """A move; only where the slider rested after it does anybody wait for the measured score."""
+        self.moves += 1
+        for name in SHOWN if rested else SHOWN[:2]:
+            if (seconds := values[name]) is not None:
+                self.waits[name].append(seconds)
+        self.unmeasured += rested and values["measured"] is None
+
+    def p95(self, name: str) -> float:
+        return statistics.quantiles(self.waits[name], n=20)[-1]
+
+
+def measure() -> Report:
+    """Sixty people for ten minutes, five of them with a run that trains and a criterion that takes long; then more."""
+    figures: dict[str, float] = {}
+    with TemporaryDirectory() as home, serving(Path(home)) as address:
+        server = psutil.Process().children()[0]
+        memory: list[float] = []
+        quiet = asyncio.run(lesson(address, PEOPLE, BROWSERS, QUIET_S, memory, server))
+        Store(Path(home)).create(TRAINED, "teacher")
+        busy = asyncio.run(lesson(address, PEOPLE, BROWSERS, BUSY_S, memory, server, slow=True))
+        many = asyncio.run(lesson(address, MANY, 0, MANY_S, [], server))
+    for when, seen in (("", quiet), (", a run trains", busy), (f", {MANY} people", many)):
+        for name in SHOWN:
+            figures[f"release to {name}{when}, median (s)"] = statistics.median(seen.waits[name])
+            figures[f"release to {name}{when}, p95 (s)"] = seen.p95(name)
+        figures[f"moves{when}"] = float(seen.moves)
+        figures[f"rests without a measured score{when}"] = float(seen.unmeasured)
+        figures[f"errors on pages{when}"] = float(len(seen.errors))
+    # the first minute opens models and fills caches, which are bounded
+    settled = memory[len(memory) // 4 :]
+    figures["memory of the server and its workers (MB)"] = settled[-1]
+    figures["memory at the end over that after a quarter of the time"] = settled[-1] / settled[0]
+    return Report(figures, TARGETS, better=BETTER)
+
+
+TARGETS = {
+    f"release to {name}{when}, p95 (s)": Target(at_most=most)
+    for when in ("", ", a run trains")
+    for name, most in (("sizes", 0.4), ("estimate", 1.5), ("measured", 15.0))
+} | {
+    f"{what}{when}": Target(at_most=0)
+    for what in ("rests without a measured score", "errors on pages")
+    for when in ("", ", a run trains", f", {MANY} people")
+}
+TARGETS["memory at the end over that after a quarter of the time"] = Target(at_most=1.1)
+BETTER: dict[str, Direction] = {"memory of the server and its workers (MB)": "less"}
+
+
+async def lesson(
+    address: str,
+    people: int,
+    browsers: int,
+    seconds: float,
+    memory: list[float],
+    server: psutil.Process,
+    slow: bool = False,
+) -> Seen:
+    """So many people at once, `browsers` of them in a Chromium; with `slow`, one more asks for a slow criterion."""
+    seen, ends = Seen(), time.monotonic() + seconds
+    async with async_playwright() as playwright:
+        chromium = None
+        if browsers:
+            chromium = await playwright.chromium.launch(executable_path=find(), args=["--no-sandbox", "--disable-gpu"])
+        coming: list[Awaitable[None]] = [_student(address, number, ends, seen) for number in range(people - browsers)]
+        if chromium is not None:
+            coming += [_reader(chromium, address, people + number, ends, seen) for number in range(browsers)]
+        if slow:
+            coming.append(_patient(address, ends, seen))
+        watching = asyncio.create_task(_watch(server, memory))
+        await asyncio.gather(*coming)
+        watching.cancel()
+        if chromium is not None:
+            await chromium.close()
+    return seen
+
+
+async def _student(address: str, number: int, ends: float, seen: Seen) -> None:
+    student = await Student.arrive(address, recipe_of(number))
+    if not await student.until_measured(PATIENCE_S):
+        seen.errors.append("nothing was measured on the first page")
+
+    async def move(position: float) -> Waits:
+        waits = await student.move(position)
+        return lambda: vars(waits)
+
+    await _moves(number, ends, seen, move, lambda: student.until("measured", PATIENCE_S))
+    seen.errors += student.errors
+    await student.leave()
+
+
+async def _moves(
+    number: int,
+    ends: float,
+    seen: Seen,
+    move: Callable[[float], Awaitable[Waits]],
+    measured: Callable[[], Awaitable[bool]],
+) -> None:
+    """Five moves of a step each, three seconds apart, to positions that nobody has seen; then a rest until measured."""
+    position = 5.0
+    await asyncio.sleep(random.Random(number).uniform(0, EVERY_S))
+    while time.monotonic() < ends:
+        for turn in range(MOVES):
+            began = time.monotonic()
+            position = position + 1.0 if position < 94.0 else 5.0 + position % 1.0 + 0.1
+            waits = await move(position)
+            if turn == MOVES - 1:
+                await measured()
+            await asyncio.sleep(max(EVERY_S - (time.monotonic() - began), 0.0))
+            seen.add(waits(), turn == MOVES - 1)
+
+
+async def _reader(browser: Browser, address: str, number: int, ends: float, seen: Seen) -> None:
+    """The same in a browser, which draws what it is sent."""
+    page = await browser.new_page()
+    await page.goto(f"{address}/?recipe={quote(recipe_of(number))}")
+    await page.wait_for_function(
+        "/measured \\d/.test(document.querySelector('.strip')?.innerText ?? '')", timeout=1000 * PATIENCE_S
+    )
+    await page.evaluate(WATCH)
+    slider = page.locator("[data-testid=stSlider] input[type=range]").first
+    shown: dict[str, float | None] = {}
+
+    async def move(_position: float) -> Waits:
+        await slider.focus()
+        await page.keyboard.press("ArrowRight")
+        shown.update(dict.fromkeys(SHOWN))
+        return lambda: shown
+
+    async def measured() -> bool:
+        ends_at = time.monotonic() + PATIENCE_S
+        while shown.get("measured") is None and time.monotonic() < ends_at:
+            await asyncio.sleep(0.1)
+        return shown.get("measured") is not None
+
+    async def look() -> None:
+        while True:
+            await asyncio.sleep(0.2)
+            state = await page.evaluate("window.waits")
+            for name in SHOWN:
+                shown[name] = None if state[name] is None else state[name] / 1000
+
+    looks = asyncio.create_task(look())
+    await _moves(number, ends, seen, move, measured)
+    looks.cancel()
+    seen.errors += await page.locator("[data-testid=stAlert]").all_inner_texts()
+    await page.close()
+
+
+async def _patient(address: str, ends: float, seen: Seen) -> None:
+    """Somebody who asks for the slowest criterion, and for it again with another seed when it is done."""
+    student = await Student.arrive(address, to_json(SLOWEST))
+    await student.until_measured(max(ends - time.monotonic(), 1.0))
+    seen.errors += student.errors
+    await student.leave()
+
+
+async def _watch(server: psutil.Process, memory: list[float]) -> None:
+    """Once a second, MB of the server and all its workers together."""
+    while True:
+        processes = [server, *server.children(recursive=True)]
+        total = 0
+        for process in processes:
+            try:
+                total += process.memory_info().rss
+            except psutil.NoSuchProcess:
+                continue
+        memory.append(total / 2**20)
+        await asyncio.sleep(1.0)
+
+
+def recipe_of(number: int) -> str:
+    """Each person has a share of their own in one layer: no position of the slider is anybody else's."""
+    return to_json(Recipe(WORKLOAD, amount=PerLayer({"fc": round(0.3 + 0.0013 * number, 6)}, rest=Sparsity(0.05))))
