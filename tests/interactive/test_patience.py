@@ -29,12 +29,12 @@ def test_seconds_are_those_of_the_passes():
 @pytest.mark.parametrize("question", [partial(look, axis="score"), partial(score, seconds=0.1)])
 def test_what_takes_too_long_is_refused_before_it_begins(question):
     recipe = Recipe("mlp", HUTCHINSON, Channels())
-    with pytest.raises(PatienceError, match="optimal_brain_damage would take .* lower its samples or probes"):
+    with pytest.raises(PatienceError, match=r"optimal_brain_damage would take .* lower its samples or probes"):
         question(patient(1e-9), recipe)
 
 
 def test_a_criterion_that_has_nothing_to_lower_says_choose_another():
-    with pytest.raises(PatienceError, match="taylor would take .*: choose another criterion, or larger units; Run"):
+    with pytest.raises(PatienceError, match=r"taylor would take .*: choose another criterion, or larger units; Run"):
         look(patient(1e-9), Recipe("mlp", Taylor(), Channels()), "score")
 
 
