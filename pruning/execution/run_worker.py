@@ -73,12 +73,13 @@ def serve_runs(link: WorkerLink, store: RunStore, workloads: Workloads, carry_ou
         if lease is None:
             time.sleep(POLL_S)
             continue
-        _carry_out(store, lease, workloads, carry_out, link.home)
+        carry_out_run(store, lease, workloads, carry_out, link.home)
         if torch.accelerator.is_available():
             torch.accelerator.empty_cache()  # the interactive worker shares the device
 
 
-def _carry_out(store: RunStore, lease: Lease, workloads: Workloads, carry_out: CarryOut, home: Path) -> None:
+def carry_out_run(store: RunStore, lease: Lease, workloads: Workloads, carry_out: CarryOut, home: Path) -> None:
+    """Carry out the run of the lease to its end; what goes wrong becomes its last event, in a sentence."""
     less_memory = "lower tuning.batch_size"
     folder = store.folder(lease.run)
     with EventWriter(store, lease, given_up=end_now) as writer:

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import pytest
 from streamlit.testing.v1 import AppTest
 
 from pruning.events import (
@@ -203,13 +204,43 @@ def test_a_recipe_of_another_version_is_listed_and_compared_but_not_reopened(app
     rewrite(backend, run, "recipe", json.dumps({"version": 9, "workload": "mlp_128", "amount": {"kind": "magic"}}))
     assert table_data([backend.store.run(run)], [])["rows"][0]["cells"][0] == (
         "mlp_128",
-        "this version cannot read the recipe",
+        "made by a newer version, or damaged: version is 9; this program reads recipes of version 1: "
+        "`python -m pruning recipe MODEL` writes one",
     )
     opened(app, run)
-    app.button(key="reopen").click().run()
-    assert "version is 9" in clean(app).error[0].value
+    assert app.button(key="reopen").disabled
+    assert "made by a newer version, or damaged: version is 9" in app.warning[0].value
     opened(app, run, other)
     assert "magic" in html(app)
+
+
+@pytest.mark.parametrize("text", ['{"version": 1, "workl', "\xff"])
+@pytest.mark.parametrize("column", ["recipe", "event"])
+def test_what_is_damaged_spoils_its_own_row_and_can_be_deleted(
+    app: AppTest, backend: InProcess, column: str, text: str
+) -> None:
+    bad, good = finished(backend), finished(backend, OTHER)
+    with sqlite3.connect(backend.store.path) as connection:
+        table, key = ("runs", "id") if column == "recipe" else ("events", "run")
+        connection.execute(
+            f"UPDATE {table} SET {column} = cast(? AS TEXT) WHERE {key} = ?", (text.encode("latin1"), bad)
+        )
+    connection.close()
+    opened(app, bad, good)
+    assert "2 runs compared" in said(app)
+    opened(app, bad)
+    assert [row["id"] for row in listed(app)] == [good, bad]
+    assert "made by a newer version, or damaged" in "\n".join([*(each.value for each in app.warning), said(app)])
+    app.button(key="delete").click().run()
+    clean(app).button(key="delete_for_good").click().run()
+    assert [row["id"] for row in listed(clean(app))] == [good]
+
+
+def test_a_row_with_a_value_of_another_type_is_drawn_as_failed(app: AppTest, backend: InProcess) -> None:
+    bad, good = finished(backend), finished(backend, OTHER)
+    rewrite(backend, bad, "created", "yesterday")
+    opened(app, bad)
+    assert [(row["id"], row["state"]) for row in listed(app)] == [(good, "finished"), (bad, "failed")]
 
 
 def rewrite(backend: InProcess, run: str, column: str, value: str | float) -> None:

@@ -7,7 +7,6 @@ from zoneinfo import ZoneInfo
 
 import streamlit as st
 
-from pruning.errors import RecipeError
 from pruning.events import Stage
 from pruning.execution.store.records import RunRow
 from pruning.metric import ACCURACY, Metric
@@ -98,13 +97,11 @@ def _live(row: RunRow) -> tuple[str, float | None]:
 def recipe_words(row: RunRow) -> list[tuple[str, str]]:
     """The workload with units, criterion, scope and amount; the repair; the tuning; the seed.
 
-    Of a recipe of another version only that it cannot be read.
+    Of a recipe that this version cannot read, why.
     """
-    try:
-        return _words(row.recipe_json)
-    except RecipeError:
-        workload = str(plain_recipe(row.recipe_json).get("workload", "?"))
-        return [(workload, _("this version cannot read the recipe")), *[("", "")] * 3]
+    if row.unreadable:
+        return [(str(plain_recipe(row.recipe_json).get("workload", "?")), row.unreadable), *[("", "")] * 3]
+    return _words(row.recipe_json)
 
 
 @lru_cache(maxsize=2000)  # a recipe takes 2 ms to read, and the list is drawn once a second

@@ -73,12 +73,13 @@ def draw(row: RunRow, events: list[Event], place: str, key: str = "run_curves") 
         st.caption(_("amount found: {words}").format(words=words))
     _curves(curve(events), key)
     unit_sizes.draw(unit_sizes_of(events), key)
-    for event in events:
-        if isinstance(event, Resumed):
+    # each once: a thousand events that cannot be read say the same
+    for note in dict.fromkeys(event for event in events if isinstance(event, Resumed | Warned)):
+        if isinstance(note, Warned):
+            st.caption(_("note: {sentence}").format(sentence=note.sentence))
+        else:
             words = _("note: resumed at round {round}, step {step}, from the last checkpoint")
-            st.caption(words.format(round=event.round + 1, step=event.step))
-        if isinstance(event, Warned):
-            st.caption(_("note: {sentence}").format(sentence=event.sentence))
+            st.caption(words.format(round=note.round + 1, step=note.step))
 
 
 def _stop(row: RunRow) -> None:

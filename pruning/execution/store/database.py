@@ -151,8 +151,8 @@ class Database:
             (version,) = connection.execute("PRAGMA user_version").fetchone()  # another process may have been faster
             if version > VERSION:
                 raise JobError(
-                    f"{self.path} is of version {version} and this program writes version {VERSION}; move it away or "
-                    "set PRUNING_HOME to another folder"
+                    f"{self.path} is of version {version} and this program writes version {VERSION}: start the "
+                    "program that wrote it, move it away, or set PRUNING_HOME to another folder"
                 )
             for script in MIGRATIONS[version:]:
                 for statement in script.split(";\n"):  # executescript() would commit what was begun
@@ -161,6 +161,7 @@ class Database:
 
     def _open(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+        connection.text_factory = _text  # a torn text spoils its own row and not the list
         end = time.monotonic() + BUSY_S
         while True:
             try:
@@ -178,3 +179,7 @@ class Database:
             f"{self.home} cannot be used to keep runs ({reason}); make room and give write access there, or set "
             "PRUNING_HOME to another folder"
         )
+
+
+def _text(content: bytes) -> str:
+    return content.decode(errors="replace")

@@ -1,20 +1,20 @@
 """Runs, their events and their files, shared by the page's threads and the workers' processes."""
 
-import json
 import os
 import sqlite3
 import time
 from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pruning.errors import JobError
-from pruning.events import Event, Failed, Finished, Searching, TuningStep, event_from_dict
+from pruning.events import Event, Failed, Finished, Searching, TuningStep
 from pruning.execution.settings import Limits
 from pruning.execution.store import run_folders as folders
 from pruning.execution.store import transitions as changes
 from pruning.execution.store.database import Database
 from pruning.execution.store.halvings import Halvings
+from pruning.execution.store.reading import COLUMNS, event_of, row_of
 from pruning.execution.store.records import Artefact, Lease, RunRow, RunState
 from pruning.execution.store.sweeps import Sweeps
 
@@ -23,11 +23,6 @@ if TYPE_CHECKING:
 
 LONGEST_TITLE = 80
 _MANY = ("tuning_step", "unit_sizes", "searching")
-_COLUMNS = (
-    "id, recipe, session, state, sentence, created, started, finished, title, stop, pinned, "
-    # until the present attempt has an event, the events are those of the one before (column `told`)
-    "coalesce(nullif(told, 0), attempt)"
-)
 
 
 def default_home() -> Path:
@@ -86,9 +81,9 @@ class Store:
         Every word of `search` must occur in the run's id, title or recipe (as JSON), in whatever case.
         """
         where = f"WHERE state IN ({', '.join('?' * len(states))})" if states else ""
-        query = f"SELECT {_COLUMNS} FROM runs {where} ORDER BY pinned DESC, place DESC"
+        query = f"SELECT {COLUMNS} FROM runs {where} ORDER BY pinned DESC, place DESC"
         with self._database.reading() as connection:
-            rows = [_row(values) for values in connection.execute(query, tuple(states))]
+            rows = [row_of(values) for values in connection.execute(query, tuple(states))]
         words = search.casefold().split()
         if not words:
             return rows
@@ -99,17 +94,17 @@ class Store:
     def run(self, run: str) -> RunRow:
         """One run. JobError if there is none of that id."""
         with self._database.reading() as connection:
-            row = connection.execute(f"SELECT {_COLUMNS} FROM runs WHERE id = ?", (run,)).fetchone()
+            row = connection.execute(f"SELECT {COLUMNS} FROM runs WHERE id = ?", (run,)).fetchone()
         if row is None:
             raise self._unknown(run)
-        return _row(row)
+        return row_of(row)
 
     def events(self, run: str, after: int = 0) -> list[tuple[int, Event]]:
         """The run's events with their numbers, which count from 1; those after number `after`."""
         query = "SELECT seq, event FROM events WHERE run = ? AND seq > ? ORDER BY seq"
         with self._database.reading() as connection:
             rows = connection.execute(query, (run, after)).fetchall()
-        return [(seq, event_from_dict(json.loads(text))) for seq, text in rows]
+        return [(seq, event_of(text)) for seq, text in rows]
 
     def milestones(self, run: str) -> list[Event]:
         """The run's events but for optimiser steps, sizes of units and cuts of a search, which are nearly all: what it
@@ -120,7 +115,7 @@ class Store:
         query = f"SELECT event FROM events WHERE run = ? {others} ORDER BY seq"
         with self._database.reading() as connection:
             rows = connection.execute(query, (run,)).fetchall()
-        return [event_from_dict(json.loads(text)) for (text,) in rows]
+        return [event_of(text) for (text,) in rows]
 
     def artefacts(self, run: str) -> list[Artefact]:
         """The files that the run has left, by kind; none before it has exported them."""
@@ -306,11 +301,6 @@ class Store:
 
     def _unknown(self, run: str) -> JobError:
         return JobError(f"there is no run {run} in {self.path}; choose one from the list of runs")
-
-
-def _row(values: tuple[Any, ...]) -> RunRow:
-    *plain, title, stop, pinned, attempt = values
-    return RunRow(*plain, stopping=bool(stop), title=title, pinned=bool(pinned), attempt=attempt)
 
 
 def _lost(times: int) -> str:
