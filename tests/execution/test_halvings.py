@@ -9,6 +9,7 @@ import pytest
 from pruning.errors import JobError
 from pruning.events import Failed, Finished, Stage, StageMeasured, Started
 from pruning.execution.halving_driver import HalvingDriver
+from pruning.execution.store import halvings
 from pruning.execution.store.store import Store
 from pruning.halving.halving import Halving, halving_to_json
 from pruning.halving.result import Ranking, ranking_from_json
@@ -97,6 +98,23 @@ def test_one_server_at_a_time_looks_after_a_halving(store: Store) -> None:
     assert store.halvings.drive(NAME, "b") and not store.halvings.drive(NAME, "a")
 
 
+@pytest.mark.parametrize("jump", [1e9, -1e9])
+def test_a_clock_that_is_set_neither_ends_a_halving_nor_keeps_one_whose_server_died(
+    store: Store, jump: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looking = opened(store)
+    looking.look()
+    monkeypatch.setattr(halvings, "DRIVEN_S", 0.0)
+    other = Store(store.home)
+    clock = time.time
+    monkeypatch.setattr(time, "time", lambda: clock() + jump)
+    assert not other.halvings.drive(NAME, "b")  # seen for the first time
+    looking.look()
+    assert store.halvings.one(NAME).state == "open"
+    assert not other.halvings.drive(NAME, "b")  # the first has given a sign of life
+    assert other.halvings.drive(NAME, "b")
+
+
 def test_when_the_time_is_over_what_runs_is_ended_and_asked_for_again_later(store: Store) -> None:
     looking = opened(store)
     looking.look()
@@ -119,7 +137,7 @@ def test_no_run_begins_that_would_not_be_over_in_time(store: Store) -> None:
     looking.look()
     finish(store)
     with store._database.writing() as connection:  # it took five minutes, and a ninth of the training
-        connection.execute("UPDATE runs SET started = finished - 300 WHERE state = 'finished'")
+        connection.execute("UPDATE runs SET seconds = 300 WHERE state = 'finished'")
     looking.look()
     assert len(store.queue()) == 1  # that which was there
     finish(store)

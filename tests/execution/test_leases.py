@@ -25,6 +25,7 @@ from pruning.execution.store.records import Lease
 from pruning.execution.store.store import Store
 from tests.execution.claimer import claim_and_write
 from tests.execution.leasing import GENEROUS, OTHER, RECIPE, claimed, reported, running
+from tests.execution.waiting import eventually
 
 
 @pytest.fixture
@@ -34,8 +35,9 @@ def store(tmp_path: Path) -> Store:
 
 def test_an_old_heartbeat_is_a_lost_worker_unless_it_is_known_to_live(store: Store):
     dead, alive = running(store, worker="dead"), running(store, worker="alive")
-    assert store.release_expired() == []
-    hasty = Store(store.home, Limits(lease_s=-1.0))
+    hasty = Store(store.home, Limits(lease_s=0.0))
+    assert hasty.release_expired(["alive"]) == []  # it has only just seen it
+    assert store.release_expired() == [] and store.release_expired() == []
     assert hasty.release_expired(["alive"]) == [dead.run]
     row = store.run(dead.run)
     assert (row.state, row.started, row.sentence) == ("queued", None, "")
@@ -45,11 +47,43 @@ def test_an_old_heartbeat_is_a_lost_worker_unless_it_is_known_to_live(store: Sto
 def test_a_heartbeat_keeps_a_run(tmp_path: Path):
     store = Store(tmp_path, Limits(lease_s=0.2))
     lease = running(store)
-    time.sleep(0.3)
-    assert store.heartbeat(lease)
-    assert store.release_expired() == []
-    time.sleep(0.3)
-    assert store.release_expired() == [lease.run]
+    for _ in range(6):
+        time.sleep(0.05)
+        assert store.heartbeat(lease)
+        assert store.release_expired() == []
+    assert eventually(store.release_expired) == [lease.run]
+
+
+@pytest.mark.parametrize("jump", [1e9, -1e9])
+def test_a_clock_that_is_set_neither_steals_nor_keeps_a_run(store: Store, jump: float, monkeypatch: pytest.MonkeyPatch):
+    """The worker's clock, the other server's, or both: only heartbeats count, and how long they are not heard."""
+    alive, dead = running(store, worker="alive"), running(store, worker="dead")
+    looking = Store(store.home, Limits(lease_s=0.2))
+    assert looking.release_expired() == []
+    clock = time.time
+    monkeypatch.setattr(time, "time", lambda: clock() + jump)
+    released: list[str] = []
+    for _ in range(6):
+        assert store.heartbeat(alive)
+        released += looking.release_expired()
+        time.sleep(0.06)
+    assert released == [dead.run]
+    assert store.finish(alive, Finished(False, 1.0))
+    row = store.run(alive.run)
+    assert 0.3 < row.seconds < 60.0 and row.started is not None and row.finished is not None
+    assert (row.finished - row.started > 0) == (jump > 0)
+    store.end(dead.run)
+
+
+def test_turns_are_taken_in_the_order_of_starts_whatever_the_clock_says(store: Store, monkeypatch: pytest.MonkeyPatch):
+    for session in "aabb":
+        store.create(RECIPE, session)
+    times = iter((5e9, 3e9, 1.0))
+    first = claimed(store)
+    monkeypatch.setattr(time, "time", lambda: next(times))
+    second, third, fourth = claimed(store), claimed(store), claimed(store)
+    sessions = [store.run(lease.run).session for lease in (first, second, third, fourth)]
+    assert sessions == ["a", "b", "a", "b"]
 
 
 def test_a_workers_death_costs_its_run_an_attempt_and_no_other(store: Store):

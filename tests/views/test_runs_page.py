@@ -3,7 +3,6 @@
 import json
 import re
 import sqlite3
-import time
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -284,7 +283,7 @@ def test_a_live_run_shows_its_panel_and_stop_then_end_now(app: AppTest, backend:
 def test_a_queued_run_says_how_many_are_ahead_and_about_how_long(app: AppTest, backend: InProcess) -> None:
     running = made(backend, QUICK, BEGUN, None)
     # 20 steps and scoring worth 5 each for 3 stages, 1 round and 3 of verifying: 25 of 55 are done, in 60 s
-    rewrite(backend, running, "started", time.time() - 60)
+    rewrite(backend, running, "seconds", 60.0)
     first, second = (backend.store.create(OTHER, "x") for _ in range(2))
     rows = table_data([backend.store.run(run) for run in (first, second)], [])["rows"]
     assert rows[0]["note"] == "next in the queue, starts in about 1\u202fmin 12\u202fs"

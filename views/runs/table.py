@@ -1,6 +1,5 @@
 """The list of runs: a row each, with its state in words, its recipe and what it came to."""
 
-import time
 from datetime import datetime, timedelta, tzinfo
 from functools import lru_cache
 from zoneinfo import ZoneInfo
@@ -89,7 +88,7 @@ def _live(row: RunRow) -> tuple[str, float | None]:
         return waiting(row), None
     if row.state != "running":
         return "", None
-    at = progress(events_of(row), time.time() - (row.started or time.time()))
+    at = progress(events_of(row), row.seconds)
     left = "" if at.seconds_left is None else _(", {time} left").format(time=duration(at.seconds_left))
     return at.phase + left, at.fraction
 
@@ -142,7 +141,7 @@ def _verified(found: Summary) -> tuple[str, str]:
 
 def _when(row: RunRow) -> tuple[str, str]:
     began = row.started or row.created
-    took = duration(row.finished - row.started) if row.finished and row.started else ""
+    took = duration(row.seconds) if row.finished and row.started else ""
     return when(began, datetime.now(_zone())), took
 
 

@@ -1,7 +1,5 @@
 """A run as several pages show it: how far it is, its curves, and Stop. A worker carries it out; the page only reads its events."""
 
-import time
-
 import streamlit as st
 
 from pruning.errors import PruningError
@@ -109,7 +107,7 @@ def _where(row: RunRow, events: list[Event], place: str) -> None:
     if row.state == "stopped" and row.started is None:
         st.caption(_("stopped while it was waiting: there is no result"))
         return
-    elapsed = (row.finished or time.time()) - (row.started or time.time())
+    elapsed = row.seconds
     at = progress(events, elapsed)
     # a resumed run says at its end how long all its attempts took
     elapsed = next((event.seconds for event in reversed(events) if isinstance(event, Finished)), elapsed)

@@ -91,7 +91,19 @@ CREATE TABLE halvings (
 );
 """
 
-MIGRATIONS = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4)
+_VERSION_5 = """
+-- counts the worker's signs of life: clocks can be set, and those of two machines differ
+ALTER TABLE runs ADD COLUMN beats INTEGER NOT NULL DEFAULT 0;
+-- how long the present attempt has run, and all before it, by their workers' own clocks
+ALTER TABLE runs ADD COLUMN seconds REAL NOT NULL DEFAULT 0;
+ALTER TABLE runs ADD COLUMN ran REAL NOT NULL DEFAULT 0;
+-- counts the starts of all runs, 0 = it has not been started
+ALTER TABLE runs ADD COLUMN turn INTEGER NOT NULL DEFAULT 0;
+UPDATE runs SET seconds = max(finished - started, 0) WHERE started IS NOT NULL AND finished IS NOT NULL;
+UPDATE runs SET turn = place WHERE started IS NOT NULL;
+"""
+
+MIGRATIONS = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5)
 """Each brings a store from the version before it to its own; a fresh file is of version 0."""
 VERSION = len(MIGRATIONS)
 

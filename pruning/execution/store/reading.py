@@ -12,14 +12,14 @@ from pruning.execution.store.records import UNREADABLE, RunRow
 COLUMNS = (
     "id, recipe, session, state, sentence, created, started, finished, title, stop, pinned, "
     # until the present attempt has an event, the events are those of the one before (column `told`)
-    "coalesce(nullif(told, 0), attempt)"
+    "coalesce(nullif(told, 0), attempt), seconds"
 )
 
 
 def row_of(values: tuple[Any, ...]) -> RunRow:
     """The run of these COLUMNS; where a value is not of its type, one that has failed and says so."""
-    *plain, title, stop, pinned, attempt = values
-    row = RunRow(*plain, stopping=bool(stop), title=title, pinned=bool(pinned), attempt=attempt)
+    *plain, title, stop, pinned, attempt, seconds = values
+    row = RunRow(*plain, stopping=bool(stop), title=title, pinned=bool(pinned), attempt=attempt, seconds=seconds)
     try:
         return msgspec.convert(vars(row), RunRow)
     except msgspec.ValidationError as error:

@@ -39,6 +39,13 @@ class RunRow:
     attempt: int
     """Counts how often the run was begun or resumed; 0 before the first time. Events are only ever added as long as it
     stays the same: a reader who keeps them starts over when it changes."""
+    seconds: float = 0.0
+    """How long the present attempt has run, by its worker's own clock: whoever sets the machine's changes nothing."""
+
+    @property
+    def number(self) -> int:
+        """Counts the runs of the recipe."""
+        return int(self.id.rpartition("-")[2])
 
     @cached_property
     def recipe(self) -> "Recipe":

@@ -5,7 +5,7 @@ import sqlite3
 import time
 from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pruning.errors import JobError
 from pruning.events import Event, Failed, Finished, Searching, TuningStep
@@ -16,6 +16,7 @@ from pruning.execution.store.database import Database
 from pruning.execution.store.halvings import Halvings
 from pruning.execution.store.reading import COLUMNS, event_of, row_of
 from pruning.execution.store.records import Artefact, Lease, RunRow, RunState
+from pruning.execution.store.silence import Silence
 from pruning.execution.store.sweeps import Sweeps
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ class Store:
         self._database = Database(home)
         self.home = self._database.home
         self.path = self._database.path
+        self._silence = Silence(self.limits.lease_s)
+        self._begun: dict[str, float] = {}  # when runs were claimed through this store, by this process's own clock
         self.sweeps = Sweeps(self._database, self.limits)
         self.halvings = Halvings(self._database, self.limits)
 
@@ -80,7 +83,7 @@ class Store:
 
         Every word of `search` must occur in the run's id, title or recipe (as JSON), in whatever case.
         """
-        where = f"WHERE state IN ({', '.join('?' * len(states))})" if states else ""
+        where = f"WHERE state IN ({_places(states)})" if states else ""
         query = f"SELECT {COLUMNS} FROM runs {where} ORDER BY pinned DESC, place DESC"
         with self._database.reading() as connection:
             rows = [row_of(values) for values in connection.execute(query, tuple(states))]
@@ -196,11 +199,12 @@ class Store:
             if not order:
                 return None
             query = (
-                "UPDATE runs SET state = 'running', worker = ?, started = ?, heartbeat = ?, attempt = attempt + 1 "
+                "UPDATE runs SET state = 'running', worker = ?, started = ?, attempt = attempt + 1, beats = 0, "
+                "ran = ran + seconds, seconds = 0, turn = (SELECT max(turn) + 1 FROM runs) "
                 "WHERE id = ? RETURNING attempt"
             )
-            now = time.time()
-            (attempt,) = connection.execute(query, (worker, now, now, order[0])).fetchone()
+            (attempt,) = connection.execute(query, (worker, time.time(), order[0])).fetchone()
+        self._begun[order[0]] = time.monotonic()
         return Lease(order[0], worker, attempt)
 
     def append(self, lease: Lease, *events: Event) -> None:
@@ -224,6 +228,7 @@ class Store:
         with self._database.writing(durable=True) as connection:
             held = changes.holds(connection, lease)
             if held:
+                self._tell_time(connection, lease)
                 changes.end_run(connection, lease.run, event)
         return held
 
@@ -232,7 +237,8 @@ class Store:
         with self._database.writing() as connection:
             held = changes.holds(connection, lease)
             if held:
-                connection.execute("UPDATE runs SET heartbeat = ? WHERE id = ?", (time.time(), lease.run))
+                connection.execute("UPDATE runs SET beats = beats + 1 WHERE id = ?", (lease.run,))
+                self._tell_time(connection, lease)
         return held
 
     def stop_requested(self, run: str) -> bool:
@@ -248,9 +254,15 @@ class Store:
         return self._release("worker = ?", (worker,))
 
     def release_expired(self, alive: Collection[str] = ()) -> list[str]:
-        """`release` all whose worker has sent no heartbeat for a lease's time, but not those known to be alive."""
-        where = f"heartbeat < ? AND worker NOT IN ({', '.join('?' * len(alive))})"
-        return self._release(where, (time.time() - self.limits.lease_s, *alive))
+        """`release` all whose worker has sent no heartbeat for a lease's time, but not those known to be alive.
+
+        A lease's time is what this store has looked on for: it has to be asked again and again.
+        """
+        query = f"SELECT id, worker, beats FROM runs WHERE state = 'running' AND worker NOT IN ({_places(alive)})"
+        with self._database.reading() as connection:
+            others = connection.execute(query, tuple(alive)).fetchall()
+        silent = [sign for sign in others if self._silence.lasts(sign[0], sign)]
+        return [run for sign in silent for run in self._release("id = ? AND worker = ? AND beats = ?", sign)]
 
     def hand_back(self, worker: str) -> list[str]:
         """The worker was ended in good order: its run waits for the next one, and no attempt is counted as lost."""
@@ -265,13 +277,18 @@ class Store:
     def fail_queued(self, runs: Collection[str], sentence: str) -> list[str]:
         """End those of the runs that are still queued as failed, because nobody can take them; returns their ids."""
         with self._database.writing(durable=True) as connection:
-            query = f"SELECT id FROM runs WHERE state = 'queued' AND id IN ({', '.join('?' * len(runs))})"
+            query = f"SELECT id FROM runs WHERE state = 'queued' AND id IN ({_places(runs)})"
             queued = [run for (run,) in connection.execute(query, tuple(runs))]
             for run in queued:
                 changes.end_run(connection, run, Failed(sentence))
         return queued
 
-    def _release(self, where: str, values: tuple[float | str, ...]) -> list[str]:
+    def _tell_time(self, connection: sqlite3.Connection, lease: Lease) -> None:
+        if lease.run in self._begun:
+            seconds = time.monotonic() - self._begun[lease.run]
+            connection.execute("UPDATE runs SET seconds = ? WHERE id = ?", (seconds, lease.run))
+
+    def _release(self, where: str, values: tuple[Any, ...]) -> list[str]:
         query = f"SELECT id, stop, losses + 1 FROM runs WHERE state = 'running' AND {where} ORDER BY place"
         with self._database.reading() as connection:  # asked often, nearly always in vain
             if connection.execute(query, values).fetchone() is None:
@@ -301,6 +318,10 @@ class Store:
 
     def _unknown(self, run: str) -> JobError:
         return JobError(f"there is no run {run} in {self.path}; choose one from the list of runs")
+
+
+def _places(values: Collection[object]) -> str:
+    return ", ".join("?" * len(values))
 
 
 def _lost(times: int) -> str:

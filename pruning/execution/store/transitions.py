@@ -57,8 +57,8 @@ def queue_order(connection: sqlite3.Connection) -> list[str]:
     queued: list[tuple[str, str]] = connection.execute(
         "SELECT id, session FROM runs WHERE state = 'queued' ORDER BY sweep != '', place"
     ).fetchall()
-    last_start: dict[str, float] = dict(
-        connection.execute("SELECT session, max(started) FROM runs WHERE started IS NOT NULL GROUP BY session")
+    last_start: dict[str, int] = dict(
+        connection.execute("SELECT session, max(turn) FROM runs WHERE turn > 0 GROUP BY session")
     )
     return fair_order(queued, last_start)
 
@@ -102,18 +102,16 @@ def end_run(connection: sqlite3.Connection, run: str, event: Finished | Failed, 
 
 def cut_short(connection: sqlite3.Connection, run: str, why: str) -> None:
     """End a running run as stopped, with a sentence that says what is left of it."""
-    (started,) = connection.execute("SELECT started FROM runs WHERE id = ?", (run,)).fetchone()
+    (seconds,) = connection.execute("SELECT ran + seconds FROM runs WHERE id = ?", (run,)).fetchone()
     (files,) = connection.execute("SELECT count(*) FROM artefacts WHERE run = ?", (run,)).fetchone()
     left = "the files it had written are kept" if files else "no file was written; what it had measured is kept"
     add_events(connection, run, [Warned(f"{why}: {left}")])
-    end_run(connection, run, Finished(stopped=True, seconds=max(time.time() - started, 0.0)), f"{why}: {left}")
+    end_run(connection, run, Finished(stopped=True, seconds=seconds), f"{why}: {left}")
 
 
 def queue_again(connection: sqlite3.Connection, run: str) -> None:
     """As if it had not been started, with its old turn. Its events stay until the next attempt has one."""
-    connection.execute(
-        "UPDATE runs SET state = 'queued', worker = '', started = NULL, heartbeat = NULL WHERE id = ?", (run,)
-    )
+    connection.execute("UPDATE runs SET state = 'queued', worker = '', started = NULL, turn = 0 WHERE id = ?", (run,))
 
 
 def files_of(folder: Path, events: Sequence[Event]) -> list[Artefact]:
