@@ -10,7 +10,7 @@ from contextlib import suppress
 from statistics import median
 from typing import TYPE_CHECKING
 
-from pruning.errors import JobError, PruningError
+from pruning.errors import JobError, NoRoomError, PruningError, no_room
 from pruning.execution.store.records import HalvingRow, RunRow
 from pruning.execution.store.store import Store
 from pruning.execution.sweep_progress import best_rows, trial_of
@@ -47,9 +47,13 @@ class HalvingDriver:
                 try:
                     with self._lock:
                         self._step(row)
+                except NoRoomError:
+                    raise  # it goes on once there is room
                 except PruningError as error:
                     self._store.halvings.end(row.name, "failed", str(error))
                 except Exception as error:
+                    if no_room(error):
+                        raise NoRoomError(f"the halving {row.name} waits for room on the disk: {error}") from error
                     log.exception("halving %s", row.name)
                     sentence = f"{type(error).__name__}: {error}; this is a fault of the program, the log has the rest"
                     self._store.halvings.end(row.name, "failed", sentence)

@@ -181,21 +181,25 @@ class SupervisedBackend:
 
     def _look_after(self) -> None:
         """Take up what a server has left that died with its workers. Our own workers are watched by their slots."""
-        left = False
+        left, said = False, ""
         try:
             self.store.sweep()
             left = bool(self.store.runs(["queued"]))
-        except (JobError, OSError):
-            log.exception("what an earlier server left")
+        except (JobError, OSError) as error:
+            log.warning("what an earlier server left cannot be looked through: %s", error)
         while not self._closed.wait(LOOK_S):
+            waited = self.store.disk.shortage
             try:
+                if self._runners and self.store.disk.look():
+                    continue  # the page says so; what there is to do is done once there is room
                 alive = [slot.worker for slot in self._runners]
-                if self.store.release_expired(alive) or left:
+                if self.store.release_expired(alive) or left or waited:
                     self._start_runners()
-                left = False
+                left, said = False, ""
                 self._halvings.look()
-            except JobError:
-                log.exception("the store does not answer")
+            except JobError as error:
+                if str(error) != said:  # once, and not every two seconds for as long as it lasts
+                    log.warning("the store does not answer: %s", said := str(error))
 
 
 class LocalBackend(SupervisedBackend):

@@ -19,6 +19,7 @@ VARIABLES = {
     "PRUNING_RUN_WORKERS": "run_workers",
     "PRUNING_ATTEMPTS": "attempts",
     "PRUNING_LEASE_S": "lease_s",
+    "PRUNING_DISK_RESERVE_MB": "disk_reserve_mb",
 }
 """Environment variable -> the field that it sets."""
 
@@ -40,6 +41,8 @@ class Limits:
     """How often a run is begun or resumed before a lost worker means that it failed (PRUNING_ATTEMPTS)."""
     lease_s: Annotated[float, Between(3.0, 1e9)] = 10.0  # a worker says once a second that it lives
     """Seconds without a heartbeat after which a run's worker counts as lost (PRUNING_LEASE_S)."""
+    disk_reserve_mb: Annotated[int, Between(1, 10**6)] = 64
+    """MB of the disk that are kept for writing down that a run waits for room (PRUNING_DISK_RESERVE_MB)."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:

@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 
 from pruning.errors import JobError
 from pruning.execution.ipc import Assignment, WorkerKind, WorkerListener, log_file
@@ -168,7 +168,7 @@ class WorkerProcess(WorkerSlot):
         if sys.platform == "win32":
             flags = subprocess.CREATE_NO_WINDOW
             flags |= subprocess.BELOW_NORMAL_PRIORITY_CLASS if self._kind == "runs" else 0
-        with log_file(self._home).open("ab") as output, self._lock:
+        with _opened_log(self._home) as output, self._lock:
             if self._closed:
                 return None
             self._process = subprocess.Popen(
@@ -182,6 +182,14 @@ class WorkerProcess(WorkerSlot):
                 start_new_session=True,  # Ctrl-C is the server's; and the worker's children end with its group
             )
             return self._process
+
+
+def _opened_log(home: Path) -> IO[bytes]:
+    """The log, to be added to; nothing where the disk takes no file: a worker is worth more than its log."""
+    try:
+        return log_file(home).open("ab")
+    except OSError:
+        return Path(os.devnull).open("ab")
 
 
 def shorten_log(home: Path) -> None:

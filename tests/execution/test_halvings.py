@@ -1,12 +1,13 @@
 """Halvings in the store and who looks after them: nothing is run twice, time is kept, another server takes over."""
 
+import errno
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from pruning.errors import JobError
+from pruning.errors import JobError, NoRoomError
 from pruning.events import Failed, Finished, Stage, StageMeasured, Started
 from pruning.execution.halving_driver import HalvingDriver
 from pruning.execution.store import halvings
@@ -198,3 +199,19 @@ def test_one_that_is_over_is_taken_off_the_list(store: Store) -> None:
     looking.stop(NAME)
     store.halvings.forget(NAME)
     assert store.halvings.all() == []
+
+
+@pytest.mark.parametrize("error", [NoRoomError("the disk is full"), OSError(errno.ENOSPC, "No space left on device")])
+def test_a_full_disk_fails_no_halving(store: Store, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    looking = opened(store)
+
+    def full(*_: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(looking, "_contest", full)
+        with pytest.raises(NoRoomError):
+            looking.look()
+    assert store.halvings.one(NAME).state == "open"
+    looking.look()
+    assert len(store.queue()) == 2

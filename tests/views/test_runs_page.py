@@ -340,3 +340,30 @@ def test_the_recovery_stands_below_a_result_with_the_control_where_it_was_run(ap
     app.run()
     assert "control: the dense network, trained as long." in said(clean(app))
     assert "<th scope='col'>control</th>" in html(app)
+
+
+def test_a_run_that_waits_for_room_is_called_paused_and_says_how_much(app: AppTest, backend: InProcess) -> None:
+    queued = backend.start(QUICK, "x")
+    assert backend.store.pause(backend.leases[queued])
+    backend.store.disk.shortage = "waiting for room on the disk: 3 MB free, 64 MB needed"
+    (row,) = table_data([backend.store.run(queued)], [])["rows"]
+    assert (row["word"], row["note"]) == ("paused", "paused: waiting for room on the disk: 3 MB free, 64 MB needed")
+    opened(app, queued)
+    assert "paused: waiting for room on the disk: 3 MB free, 64 MB needed" in bars(app)
+    backend.store.disk.shortage = ""
+    assert table_data([backend.store.run(queued)], [])["rows"][0]["word"] == "queued"
+
+
+def test_a_running_run_that_can_write_nothing_is_called_paused(app: AppTest, backend: InProcess) -> None:
+    running = made(backend, QUICK, BEGUN, None)
+    backend.store.disk.shortage = "waiting for room on the disk: 3 MB free, 64 MB needed"
+    assert table_data([backend.store.run(running)], [])["rows"][0]["word"] == "running"  # it can, as far as one knows
+    backend.store.disk.unwritable = "waiting for room on the disk: 0 MB free, 64 MB needed (Read-only file system)"
+    (row,) = table_data([backend.store.run(running)], [])["rows"]
+    assert row["word"] == "paused" and row["note"].endswith("(Read-only file system)")
+    opened(app, running)
+    assert "paused: waiting for room on the disk: 0 MB free" in bars(app)
+
+
+def bars(app: AppTest) -> str:
+    return "".join(element.proto.text for element in app.get("progress"))

@@ -20,6 +20,7 @@ from views.runs.state import runs_state
 from views.shared.language import _
 from views.shared.run_events import events_of, name_of, summary_of
 from views.shared.run_queue import waiting
+from views.shared.server import backend
 from views.shared.state import shared_state
 
 SIGNS = {"queued": "○", "running": "◐", "finished": "●", "stopped": "■", "failed": "×"}
@@ -75,11 +76,17 @@ def _row(row: RunRow, found: Summary, named: bool) -> RunRowData:
         "pinned": row.pinned,
         "state": row.state,
         "sign": SIGNS[row.state],
-        "word": _("stopping") if row.state == "running" and row.stopping else _(row.state),
+        "word": _word(row),
         "note": note,
         "fraction": fraction,
         "cells": [*recipe_words(row), *_numbers(found, named), _verified(found), _when(row)],
     }
+
+
+def _word(row: RunRow) -> str:
+    if backend().store.paused(row):
+        return _("paused")
+    return _("stopping") if row.state == "running" and row.stopping else _(row.state)
 
 
 def _live(row: RunRow) -> tuple[str, float | None]:
@@ -88,6 +95,8 @@ def _live(row: RunRow) -> tuple[str, float | None]:
         return waiting(row), None
     if row.state != "running":
         return "", None
+    if why := backend().store.paused(row):
+        return why, None
     at = progress(events_of(row), row.seconds)
     left = "" if at.seconds_left is None else _(", {time} left").format(time=duration(at.seconds_left))
     return at.phase + left, at.fraction

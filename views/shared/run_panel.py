@@ -111,7 +111,9 @@ def _where(row: RunRow, events: list[Event], place: str) -> None:
     at = progress(events, elapsed)
     # a resumed run says at its end how long all its attempts took
     elapsed = next((event.seconds for event in reversed(events) if isinstance(event, Finished)), elapsed)
-    if row.state == "running" and row.stopping:
+    if row.state == "running" and (why := backend().store.paused(row)):
+        text = _("paused: {why}").format(why=why)
+    elif row.state == "running" and row.stopping:
         text = _("stopping: measuring what there is")
     elif row.state == "running":
         left = (

@@ -16,6 +16,8 @@ RECENT = 50  # finished runs from which the time until a run starts is estimated
 
 def waiting(row: RunRow) -> str:
     """`next in the queue, starts in about 40 s`; of a run that lost its worker, that it will go on."""
+    if why := backend().store.paused(row):
+        return _("paused: {why}").format(why=why)
     try:
         order = backend().store.queue()
         place = order.index(row.id) if row.id in order else 0

@@ -7,9 +7,10 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pruning.errors import JobError
+from pruning.errors import JobError, NoRoomError, no_room
 
 BUSY_S = 10.0
+_NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
 
 _VERSION_1 = """
 CREATE TABLE runs (
@@ -97,6 +98,8 @@ ALTER TABLE runs ADD COLUMN beats INTEGER NOT NULL DEFAULT 0;
 -- how long the present attempt has run, and all before it, by their workers' own clocks
 ALTER TABLE runs ADD COLUMN seconds REAL NOT NULL DEFAULT 0;
 ALTER TABLE runs ADD COLUMN ran REAL NOT NULL DEFAULT 0;
+-- bytes that must be free before it goes on, after the disk was full
+ALTER TABLE runs ADD COLUMN needs INTEGER NOT NULL DEFAULT 0;
 -- counts the starts of all runs, 0 = it has not been started
 ALTER TABLE runs ADD COLUMN turn INTEGER NOT NULL DEFAULT 0;
 UPDATE runs SET seconds = max(finished - started, 0) WHERE started IS NOT NULL AND finished IS NOT NULL;
@@ -119,7 +122,7 @@ class Database:
         try:
             self.home.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise self._unusable(error.strerror or str(error)) from error
+            raise self._unusable(error.strerror or str(error), no_room(error)) from error
         if self._version() != VERSION:
             self._migrate()
 
@@ -143,7 +146,9 @@ class Database:
                 raise
             self._free.append(connection)
         except sqlite3.Error as error:
-            raise self._unusable(str(error)) from error
+            # a code may have more bits, which say where it happened
+            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+            raise self._unusable(str(error), code in _NO_ROOM) from error
 
     @contextmanager
     def writing(self, durable: bool = False) -> Generator[sqlite3.Connection]:
@@ -186,8 +191,9 @@ class Database:
                     raise
                 time.sleep(0.01)
 
-    def _unusable(self, reason: str) -> JobError:
-        return JobError(
+    def _unusable(self, reason: str, for_now: bool) -> JobError:
+        kind = NoRoomError if for_now else JobError
+        return kind(
             f"{self.home} cannot be used to keep runs ({reason}); make room and give write access there, or set "
             "PRUNING_HOME to another folder"
         )

@@ -1,6 +1,7 @@
 """What the store reads, also where this version cannot: what is damaged is said in its place, and the rest goes on."""
 
 import json
+from dataclasses import fields
 from typing import Any
 
 import msgspec
@@ -10,22 +11,21 @@ from pruning.events import Event, Warned, event_from_dict
 from pruning.execution.store.records import UNREADABLE, RunRow
 
 COLUMNS = (
-    "id, recipe, session, state, sentence, created, started, finished, title, stop, pinned, "
+    "id, recipe, session, state, sentence, created, started, finished, stop, title, pinned, "
     # until the present attempt has an event, the events are those of the one before (column `told`)
-    "coalesce(nullif(told, 0), attempt), seconds"
+    "coalesce(nullif(told, 0), attempt), seconds, needs"
 )
+_FIELDS = [field.name for field in fields(RunRow)]
 
 
 def row_of(values: tuple[Any, ...]) -> RunRow:
     """The run of these COLUMNS; where a value is not of its type, one that has failed and says so."""
-    *plain, title, stop, pinned, attempt, seconds = values
-    row = RunRow(*plain, stopping=bool(stop), title=title, pinned=bool(pinned), attempt=attempt, seconds=seconds)
     try:
-        return msgspec.convert(vars(row), RunRow)
+        # SQLite has no booleans
+        return msgspec.convert(dict(zip(_FIELDS, values, strict=True)), RunRow, strict=False)
     except msgspec.ValidationError as error:
         run, recipe, session = (_text(value) for value in values[:3])
-        sentence = f"{UNREADABLE}: {error}"
-        return RunRow(run, recipe, session, "failed", sentence, 0.0, None, None, False, _text(title), False, 0)
+        return RunRow(run, recipe, session, "failed", f"{UNREADABLE}: {error}", 0.0, None, None, False, "", False, 0)
 
 
 def event_of(text: str | bytes) -> Event:

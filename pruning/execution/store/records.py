@@ -41,6 +41,8 @@ class RunRow:
     stays the same: a reader who keeps them starts over when it changes."""
     seconds: float = 0.0
     """How long the present attempt has run, by its worker's own clock: whoever sets the machine's changes nothing."""
+    needs: int = 0
+    """Bytes that must be free before it goes on, after the disk was full; 0 where it never was."""
 
     @property
     def number(self) -> int:

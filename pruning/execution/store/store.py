@@ -7,12 +7,13 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pruning.errors import JobError
+from pruning.errors import JobError, NoRoomError
 from pruning.events import Event, Failed, Finished, Searching, TuningStep
 from pruning.execution.settings import Limits
 from pruning.execution.store import run_folders as folders
 from pruning.execution.store import transitions as changes
 from pruning.execution.store.database import Database
+from pruning.execution.store.disk_room import DiskRoom
 from pruning.execution.store.halvings import Halvings
 from pruning.execution.store.reading import COLUMNS, event_of, row_of
 from pruning.execution.store.records import Artefact, Lease, RunRow, RunState
@@ -44,6 +45,7 @@ class Store:
         self._database = Database(home)
         self.home = self._database.home
         self.path = self._database.path
+        self.disk = DiskRoom(self.home, self.limits.disk_reserve_mb)
         self._silence = Silence(self.limits.lease_s)
         self._begun: dict[str, float] = {}  # when runs were claimed through this store, by this process's own clock
         self.sweeps = Sweeps(self._database, self.limits)
@@ -189,13 +191,19 @@ class Store:
 
     # What a worker does
 
-    def claim(self, worker: str) -> Lease | None:
-        """Hand the next queued run to this worker; None if none is queued. Nobody else has a lease of it then."""
-        with self._database.reading() as connection:  # so that idle workers, which ask often, do not lock the file
+    def has_work(self) -> bool:
+        """Whether a run is queued and the disk takes what it will write, which is tried by writing."""
+        with self._database.reading() as connection:  # idle workers ask often, and must not lock the file
             if connection.execute("SELECT 1 FROM runs WHERE state = 'queued' LIMIT 1").fetchone() is None:
-                return None
+                return False
+        return not self.disk.look()
+
+    def claim(self, worker: str) -> Lease | None:
+        """Hand the next queued run to this worker; None if none can go on now. Nobody else has a lease of it then."""
         with self._database.writing(durable=True) as connection:
-            order = changes.queue_order(connection)
+            query = "SELECT id FROM runs WHERE state = 'queued' AND needs > ?"
+            too_large = {run for (run,) in connection.execute(query, (self.disk.free(),))}
+            order = [run for run in changes.queue_order(connection) if run not in too_large]
             if not order:
                 return None
             query = (
@@ -231,6 +239,23 @@ class Store:
                 self._tell_time(connection, lease)
                 changes.end_run(connection, lease.run, event)
         return held
+
+    def pause(self, lease: Lease) -> bool:
+        """The disk does not take what the run writes: it goes on later, and no attempt is counted as lost.
+
+        False if the lease is over. NoRoomError if not even this can be written, with the reserve given up.
+        """
+        try:
+            return self._pause(lease)
+        except NoRoomError:
+            self.disk.give_up_reserve()
+            return self._pause(lease)
+
+    def paused(self, row: RunRow) -> str:
+        """Why a run that is not over does not go on now, in a sentence; "" if it does, or waits for its turn only."""
+        if row.over:
+            return ""
+        return self.disk.waiting_for(row.needs) if row.state == "queued" else self.disk.unwritable
 
     def heartbeat(self, lease: Lease) -> bool:
         """Note that the run's worker is alive. False if the lease is over: the worker should do nothing more."""
@@ -282,6 +307,19 @@ class Store:
             for run in queued:
                 changes.end_run(connection, run, Failed(sentence))
         return queued
+
+    def _pause(self, lease: Lease) -> bool:
+        with self._database.writing(durable=True) as connection:
+            held = changes.holds(connection, lease)
+            if held:
+                stop, needs = connection.execute("SELECT stop, needs FROM runs WHERE id = ?", (lease.run,)).fetchone()
+                if stop:
+                    changes.cut_short(connection, lease.run, "the disk was full while it was stopping")
+                else:
+                    changes.queue_again(connection, lease.run)
+                    needs = self.disk.needed_by(self.folder(lease.run), needs)
+                    connection.execute("UPDATE runs SET needs = ? WHERE id = ?", (needs, lease.run))
+        return held
 
     def _tell_time(self, connection: sqlite3.Connection, lease: Lease) -> None:
         if lease.run in self._begun:
