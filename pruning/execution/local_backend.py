@@ -51,6 +51,7 @@ class SupervisedBackend:
         """`runners` is how many runs are carried out at once; None: as many as the limits say."""
         self.store = store
         shorten_log(store.home)
+        self._notice_strangers()
         self._calls = CallQueue()
         self._runs = _RunWatch(store)
         self._interactive = [make_slot("calls", self._calls) for _ in range(interactive)]
@@ -178,6 +179,16 @@ class SupervisedBackend:
     def _start_runners(self) -> None:
         for slot in self._runners:
             slot.start()
+
+    def _notice_strangers(self) -> None:
+        """Before anything is queued: ids never repeat over existing folders."""
+        try:
+            found = self.store.notice_strangers()
+        except (JobError, OSError) as error:
+            log.warning("the folders of runs cannot be looked through: %s", error)
+            return
+        if found:
+            log.warning("%d folders in %s are of runs that the store does not know", len(found), self.store.home)
 
     def _look_after(self) -> None:
         """Take up what a server has left that died with its workers. Our own workers are watched by their slots."""

@@ -9,6 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from pruning.events import (
@@ -367,3 +368,12 @@ def test_a_running_run_that_can_write_nothing_is_called_paused(app: AppTest, bac
 
 def bars(app: AppTest) -> str:
     return "".join(element.proto.text for element in app.get("progress"))
+
+
+def test_folders_that_the_store_does_not_know_are_said(app: AppTest, backend: InProcess) -> None:
+    st.cache_data.clear()
+    backend.store.folder("0123abcd-7").mkdir(parents=True)
+    backend.store.notice_strangers()
+    opened(app)
+    assert "1 folders of runs are not in this list (0123abcd-7): the store was emptied" in app.warning[0].value
+    st.cache_data.clear()

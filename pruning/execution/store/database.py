@@ -104,6 +104,7 @@ ALTER TABLE runs ADD COLUMN needs INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE runs ADD COLUMN turn INTEGER NOT NULL DEFAULT 0;
 UPDATE runs SET seconds = max(finished - started, 0) WHERE started IS NOT NULL AND finished IS NOT NULL;
 UPDATE runs SET turn = place WHERE started IS NOT NULL;
+CREATE TABLE strangers (run TEXT PRIMARY KEY) WITHOUT ROWID;    -- folders of runs that this store never had
 """
 
 MIGRATIONS = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5)

@@ -183,11 +183,35 @@ class Store:
         """Delete what killed processes left: folders of deleted runs, checkpoints of runs that are over."""
         found = folders.run_folders(self.home / "runs")  # before the rows: a folder is made after its row
         rows = self.runs()
+        self.notice_strangers()
         with self._database.reading() as connection:
-            given = dict(connection.execute("SELECT name, number FROM numbers").fetchall())
-        # a folder that this store has never heard of is another store's: somebody moved or restored the file
-        ours = [path for path in found if int(path.name.partition("-")[2]) <= given.get(path.name.partition("-")[0], 0)]
+            strangers = {run for (run,) in connection.execute("SELECT run FROM strangers")}
+        ours = [path for path in found if path.name not in strangers]
         folders.sweep(ours, {row.id for row in rows}, {row.id for row in rows if not row.over})
+
+    def notice_strangers(self) -> list[str]:
+        """Folders of runs that this store has never had: it was emptied, or an older copy was put in its place.
+
+        They are left alone, and no id of theirs is ever given again.
+        """
+        found = [path.name for path in folders.run_folders(self.home / "runs")]
+        with self._database.writing(durable=True) as connection:
+            changes.notice_strangers(connection, found)
+        return self.strangers()
+
+    def strangers(self) -> list[str]:
+        """Those that were noticed and are there still."""
+        with self._database.reading() as connection:
+            noticed = [run for (run,) in connection.execute("SELECT run FROM strangers ORDER BY run")]
+        return [run for run in noticed if self.folder(run).is_dir()]
+
+    def begin_again(self) -> None:
+        """After a backup was restored: what was going on when it was made waits for a worker."""
+        with self._database.writing(durable=True) as connection:
+            for (run,) in connection.execute("SELECT id FROM runs WHERE state = 'running'").fetchall():
+                changes.queue_again(connection, run)
+                if folders.shared_checkpoints():  # they are of later, and count events that are not there any more
+                    folders.discard_checkpoints(self.folder(run))
 
     # What a worker does
 

@@ -29,6 +29,19 @@ def add_run(connection: sqlite3.Connection, name: str, recipe: str, session: str
     return run
 
 
+def notice_strangers(connection: sqlite3.Connection, found: Collection[str]) -> None:
+    """Note those of the runs with these folders whose numbers were never given, and give none up to theirs again."""
+    given: dict[str, int] = dict(connection.execute("SELECT name, number FROM numbers").fetchall())
+    highest: dict[str, int] = {}
+    for run in found:
+        name, _, number = run.rpartition("-")
+        if int(number) > given.get(name, 0):
+            connection.execute("INSERT OR IGNORE INTO strangers VALUES (?)", (run,))
+            highest[name] = max(highest.get(name, 0), int(number))
+    query = "INSERT INTO numbers VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET number = excluded.number"
+    connection.executemany(query, highest.items())
+
+
 def queue_missing(
     connection: sqlite3.Connection, recipes: Sequence["Recipe"], session: str, sweep: str, most: int
 ) -> list[str]:
