@@ -59,6 +59,20 @@ def make_app(catalogue: "Callable[[], Catalogue]", start_page: Callable[[int, bo
             restore(source, force)
 
     @app.command()
+    def clean(
+        older_than: Annotated[float, typer.Option(min=0.0, metavar="DAYS", help="Runs over for longer go.")] = 30.0,
+        keep_pinned: Annotated[
+            bool, typer.Option("--keep-pinned/--pinned-too", help="Whether pinned runs stay, however old.")
+        ] = True,
+        dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    ) -> None:
+        """Delete old runs that nobody pinned, unfinished files and old logs in PRUNING_HOME."""
+        with sentences():
+            from pruning.cli.cleaning import clean
+
+            clean(older_than, keep_pinned, dry_run)
+
+    @app.command()
     def models(as_json: Json = False) -> None:
         """List the sample models: data, parameters, MACs, accuracy."""
         with sentences():

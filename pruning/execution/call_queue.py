@@ -80,7 +80,7 @@ class CallQueue:
             if slot in self._idle:
                 self._idle.remove(slot)
         if call is not None:
-            call.answer.set_exception(JobError(LOST))
+            call.answer.set_exception(JobError(slot.ended_because or LOST))
 
     def gave_up(self, sentence: str) -> None:
         self._fail_waiting(sentence)

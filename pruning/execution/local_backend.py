@@ -17,6 +17,7 @@ from pruning.execution.settings import Limits
 from pruning.execution.store.run_folders import discard_checkpoints
 from pruning.execution.store.store import Store
 from pruning.execution.supervisor import WorkerOwner, WorkerProcess, WorkerSlot, shorten_log
+from pruning.execution.worker_memory import allowed_bytes
 
 if TYPE_CHECKING:
     from pruning.halving.halving import Halving
@@ -199,6 +200,7 @@ class SupervisedBackend:
         except (JobError, OSError) as error:
             log.warning("what an earlier server left cannot be looked through: %s", error)
         while not self._closed.wait(LOOK_S):
+            shorten_log(self.store.home)
             waited = self.store.disk.shortage
             try:
                 if self._runners and self.store.disk.look():
@@ -228,7 +230,7 @@ class LocalBackend(SupervisedBackend):
         self._listener = WorkerListener()
 
         def make_slot(kind: WorkerKind, owner: WorkerOwner) -> WorkerSlot:
-            return WorkerProcess(kind, store.home, command, self._listener, owner)
+            return WorkerProcess(kind, store.home, command, self._listener, owner, allowed_bytes(store.limits))
 
         super().__init__(store, make_slot, interactive, runners)
 
@@ -256,9 +258,13 @@ class _RunWatch:
         pass
 
     def lost(self, slot: WorkerSlot) -> None:
-        gone = self._store.hand_back if self.closing else self._store.release
         try:
-            gone(slot.worker)
+            if self.closing:
+                self._store.hand_back(slot.worker)
+            elif slot.ended_because:
+                self._store.fail_running(slot.worker, slot.ended_because)
+            else:
+                self._store.release(slot.worker)
         except JobError:
             log.exception("run of worker %s", slot.worker)
 

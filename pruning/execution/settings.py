@@ -20,6 +20,7 @@ VARIABLES = {
     "PRUNING_ATTEMPTS": "attempts",
     "PRUNING_LEASE_S": "lease_s",
     "PRUNING_DISK_RESERVE_MB": "disk_reserve_mb",
+    "PRUNING_WORKER_MEMORY_MB": "worker_memory_mb",
 }
 """Environment variable -> the field that it sets."""
 
@@ -43,6 +44,8 @@ class Limits:
     """Seconds without a heartbeat after which a run's worker counts as lost (PRUNING_LEASE_S)."""
     disk_reserve_mb: Annotated[int, Between(1, 10**6)] = 64
     """MB of the disk that are kept for writing down that a run waits for room (PRUNING_DISK_RESERVE_MB)."""
+    worker_memory_mb: Annotated[int, Between(300, 10**8)] = 0
+    """MB of memory that a worker may take with its children; 0: a share of the machine's (PRUNING_WORKER_MEMORY_MB)."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -17,10 +18,12 @@ from typing import IO, Protocol
 
 from pruning.errors import JobError
 from pruning.execution.ipc import Assignment, WorkerKind, WorkerListener, log_file
+from pruning.execution.worker_memory import resident_bytes, too_much
 
 ROOT = Path(__file__).parents[2]
 START_ATTEMPTS = 2
 LONGEST_LOG = 5 * 2**20
+MEASURE_S = 1.0
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +52,8 @@ class WorkerSlot(ABC):
     def __init__(self, kind: WorkerKind, home: Path, owner: WorkerOwner) -> None:
         self.worker = ""
         """The id of the worker that is in the slot now, or was in it last."""
+        self.ended_because = ""
+        """Why we ended that worker ourselves, in a sentence; "" if we did not."""
         self._kind: WorkerKind = kind
         self._home = home
         self._owner = owner
@@ -92,7 +97,7 @@ class WorkerSlot(ABC):
         sentence = f"the worker for {self._kind} ended while it was starting; see the end of {log_file(self._home)}"
         try:
             while not self._closed and failed_starts < START_ATTEMPTS:
-                self.worker = uuid.uuid4().hex[:12]
+                self.worker, self.ended_because = uuid.uuid4().hex[:12], ""
                 failed_starts = 0 if self._run_once() else failed_starts + 1
         except JobError as error:
             sentence = str(error)
@@ -108,9 +113,17 @@ class WorkerProcess(WorkerSlot):
     """Keeps a worker alive as a process on this machine."""
 
     def __init__(
-        self, kind: WorkerKind, home: Path, command: Sequence[str], listener: WorkerListener, owner: WorkerOwner
+        self,
+        kind: WorkerKind,
+        home: Path,
+        command: Sequence[str],
+        listener: WorkerListener,
+        owner: WorkerOwner,
+        memory: int,
     ) -> None:
+        """`memory` is how many bytes the worker may take with its children."""
         super().__init__(kind, home, owner)
+        self._memory = memory
         self._command = tuple(command)
         self._listener = listener
         self._process: subprocess.Popen[bytes] | None = None
@@ -137,6 +150,8 @@ class WorkerProcess(WorkerSlot):
         process = None
         try:
             process = self._spawn(assignment)
+            if process is not None:
+                threading.Thread(target=self._watch_memory, args=(process,), name="memory", daemon=True).start()
             connection = _arrived(arrival, process) if process is not None else None
             if connection is None:
                 return False
@@ -160,6 +175,15 @@ class WorkerProcess(WorkerSlot):
                 process.wait()
             if ready:
                 self._owner.lost(self)
+
+    def _watch_memory(self, process: "subprocess.Popen[bytes]") -> None:
+        while process.returncode is None:
+            if resident_bytes(process.pid) > self._memory:
+                self.ended_because = too_much(self._kind, self._memory)
+                log.warning("the worker for %s: %s", self._kind, self.ended_because)
+                _kill(process)
+                return
+            time.sleep(MEASURE_S)
 
     def _spawn(self, assignment: Assignment) -> "subprocess.Popen[bytes] | None":
         """The worker's process; None if the slot has been closed in the meantime."""
@@ -193,11 +217,20 @@ def _opened_log(home: Path) -> IO[bytes]:
 
 
 def shorten_log(home: Path) -> None:
-    """Rename a long log, over the one that was renamed before. Processes that have it open go on writing into it."""
-    log_path = log_file(home)
-    with suppress(OSError):  # there is none; or, on Windows, another server's worker has it open
-        if log_path.stat().st_size > LONGEST_LOG:
-            log_path.replace(log_path.with_name(f"{log_path.name}.1"))
+    """Lay the end of a long log aside, over what was laid aside before, and empty it.
+
+    It is emptied and not renamed: workers have it open for as long as they live, and write at its end.
+    """
+    path = log_file(home)
+    with suppress(OSError):  # there is none
+        size = path.stat().st_size
+        if size <= LONGEST_LOG:
+            return
+        with path.open("r+b") as file:
+            file.seek(size - LONGEST_LOG)
+            with suppress(OSError):  # a full disk needs the room more than anybody the lines
+                path.with_name(f"{path.name}.1").write_bytes(file.read(LONGEST_LOG))
+            file.truncate(0)
 
 
 def _arrived(arrival: "Future[Connection]", process: "subprocess.Popen[bytes]") -> Connection | None:

@@ -205,6 +205,12 @@ class Store:
             noticed = [run for (run,) in connection.execute("SELECT run FROM strangers ORDER BY run")]
         return [run for run in noticed if self.folder(run).is_dir()]
 
+    def shrink(self) -> None:
+        """Give the room of deleted rows back to the disk; others wait meanwhile."""
+        with self._database.reading() as connection:
+            connection.execute("VACUUM")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
     def begin_again(self) -> None:
         """After a backup was restored: what was going on when it was made waits for a worker."""
         with self._database.writing(durable=True) as connection:
@@ -322,6 +328,13 @@ class Store:
             for (run,) in rows:
                 changes.queue_again(connection, run)
         return [run for (run,) in rows]
+
+    def fail_running(self, worker: str, sentence: str) -> None:
+        """The worker was ended for what its run does: it would do so again."""
+        with self._database.writing(durable=True) as connection:
+            query = "SELECT id FROM runs WHERE state = 'running' AND worker = ?"
+            for (run,) in connection.execute(query, (worker,)).fetchall():
+                changes.end_run(connection, run, Failed(sentence))
 
     def fail_queued(self, runs: Collection[str], sentence: str) -> list[str]:
         """End those of the runs that are still queued as failed, because nobody can take them; returns their ids."""
