@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
@@ -17,7 +18,6 @@ from pruning.execution.settings import Limits
 from pruning.execution.store.run_folders import discard_checkpoints
 from pruning.execution.store.store import Store
 from pruning.execution.supervisor import WorkerOwner, WorkerProcess, WorkerSlot, shorten_log
-from pruning.execution.worker_memory import allowed_bytes
 
 if TYPE_CHECKING:
     from pruning.halving.halving import Halving
@@ -226,11 +226,12 @@ class LocalBackend(SupervisedBackend):
         command: Sequence[str] = WORKER,
         limits: Limits | None = None,
     ) -> None:
-        store = Store(home, limits)
+        limits = limits or Limits.from_environment()
+        store = Store(home, limits if runners is None else replace(limits, run_workers=max(runners, 1)))
         self._listener = WorkerListener()
 
         def make_slot(kind: WorkerKind, owner: WorkerOwner) -> WorkerSlot:
-            return WorkerProcess(kind, store.home, command, self._listener, owner, allowed_bytes(store.limits))
+            return WorkerProcess(kind, store.home, command, self._listener, owner, store.limits)
 
         super().__init__(store, make_slot, interactive, runners)
 

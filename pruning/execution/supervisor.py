@@ -18,7 +18,8 @@ from typing import IO, Protocol
 
 from pruning.errors import JobError
 from pruning.execution.ipc import Assignment, WorkerKind, WorkerListener, log_file
-from pruning.execution.worker_memory import resident_bytes, too_much
+from pruning.execution.settings import Limits
+from pruning.execution.worker_memory import allowed_bytes, resident_bytes, too_much
 
 ROOT = Path(__file__).parents[2]
 START_ATTEMPTS = 2
@@ -119,11 +120,11 @@ class WorkerProcess(WorkerSlot):
         command: Sequence[str],
         listener: WorkerListener,
         owner: WorkerOwner,
-        memory: int,
+        limits: Limits,
     ) -> None:
-        """`memory` is how many bytes the worker may take with its children."""
         super().__init__(kind, home, owner)
-        self._memory = memory
+        self._memory = allowed_bytes(limits)
+        self._environment = limits.environment()
         self._command = tuple(command)
         self._listener = listener
         self._process: subprocess.Popen[bytes] | None = None
@@ -198,7 +199,7 @@ class WorkerProcess(WorkerSlot):
             self._process = subprocess.Popen(
                 self._command,
                 cwd=ROOT,
-                env={**os.environ, "PYTHONPATH": path, **assignment.environment()},
+                env={**os.environ, "PYTHONPATH": path, **self._environment, **assignment.environment()},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

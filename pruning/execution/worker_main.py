@@ -43,7 +43,8 @@ def main() -> None:
     else:
         carry_out = carrying_out()
         gc.freeze()
-        serve_runs(link, Store(link.home), MODELS, carry_out)
+        limits = Limits.from_environment()  # the server's
+        serve_runs(link, Store(link.home, limits, limits.run_workers), MODELS, carry_out)
 
 
 def equipment() -> "tuple[Workloads, CarryOut]":

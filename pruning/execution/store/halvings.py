@@ -78,7 +78,7 @@ class Halvings:
     def queue(self, row: HalvingRow, recipes: Sequence["Recipe"]) -> list[str]:
         """Queue those of the recipes that nobody has run; returns the new runs' ids."""
         with self._database.writing(durable=True) as connection:
-            return queue_missing(connection, recipes, row.session, row.name, self._limits.sweep_runs)
+            return queue_missing(connection, recipes, row.session, row.name, self._limits)
 
     def keep(self, name: str, ranking_json: str) -> None:
         """Write down what the halving came to so far."""

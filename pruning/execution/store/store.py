@@ -40,7 +40,9 @@ class Store:
     that a page was shown and every event that a checkpoint rests on is on the disk before the next thing happens.
     """
 
-    def __init__(self, home: Path, limits: Limits | None = None) -> None:
+    def __init__(self, home: Path, limits: Limits | None = None, most_running: int | None = None) -> None:
+        """`most_running` is how many runs of this home may be going on when another is claimed; None: any number."""
+        self._most_running = most_running
         self.limits = limits or Limits.from_environment()
         self._database = Database(home)
         self.home = self._database.home
@@ -64,10 +66,12 @@ class Store:
     def create(self, recipe: "Recipe", session: str) -> str:
         """Queue a run and return its id: the recipe's name and the number of this run of it, such as 7f3a9c21-1.
 
-        JobError if the session has as many runs queued or running as it may have, not counting those of sweeps.
+        JobError if the session has as many runs queued or running as it may have, not counting those of sweeps, or if
+        the run cannot be over in the time that a run may take.
         """
         from pruning.recipe.recipe import to_json  # brings torch; see the package's docstring
 
+        changes.require_possible(recipe, self.limits.run_hours)
         text, name = to_json(recipe), recipe.name
         most = self.limits.runs_per_session
         with self._database.writing(durable=True) as connection:
@@ -226,11 +230,15 @@ class Store:
         with self._database.reading() as connection:  # idle workers ask often, and must not lock the file
             if connection.execute("SELECT 1 FROM runs WHERE state = 'queued' LIMIT 1").fetchone() is None:
                 return False
+            if self._all_running(connection):
+                return False
         return not self.disk.look()
 
     def claim(self, worker: str) -> Lease | None:
         """Hand the next queued run to this worker; None if none can go on now. Nobody else has a lease of it then."""
         with self._database.writing(durable=True) as connection:
+            if self._all_running(connection):
+                return None
             query = "SELECT id FROM runs WHERE state = 'queued' AND needs > ?"
             too_large = {run for (run,) in connection.execute(query, (self.disk.free(),))}
             order = [run for run in changes.queue_order(connection) if run not in too_large]
@@ -238,7 +246,7 @@ class Store:
                 return None
             query = (
                 "UPDATE runs SET state = 'running', worker = ?, started = ?, attempt = attempt + 1, beats = 0, "
-                "ran = ran + seconds, seconds = 0, turn = (SELECT max(turn) + 1 FROM runs) "
+                "sentence = '', ran = ran + seconds, seconds = 0, turn = (SELECT max(turn) + 1 FROM runs) "
                 "WHERE id = ? RETURNING attempt"
             )
             (attempt,) = connection.execute(query, (worker, time.time(), order[0])).fetchone()
@@ -267,7 +275,9 @@ class Store:
             held = changes.holds(connection, lease)
             if held:
                 self._tell_time(connection, lease)
-                changes.end_run(connection, lease.run, event)
+                (why,) = connection.execute("SELECT sentence FROM runs WHERE id = ?", (lease.run,)).fetchone()
+                stopped = isinstance(event, Finished) and event.stopped
+                changes.end_run(connection, lease.run, event, why if stopped else "")
         return held
 
     def pause(self, lease: Lease) -> bool:
@@ -294,6 +304,7 @@ class Store:
             if held:
                 connection.execute("UPDATE runs SET beats = beats + 1 WHERE id = ?", (lease.run,))
                 self._tell_time(connection, lease)
+                changes.stop_if_too_long(connection, lease.run, self.limits.run_hours)
         return held
 
     def stop_requested(self, run: str) -> bool:
@@ -357,6 +368,10 @@ class Store:
                     needs = self.disk.needed_by(self.folder(lease.run), needs)
                     connection.execute("UPDATE runs SET needs = ? WHERE id = ?", (needs, lease.run))
         return held
+
+    def _all_running(self, connection: sqlite3.Connection) -> bool:
+        (running,) = connection.execute("SELECT count(*) FROM runs WHERE state = 'running'").fetchone()
+        return self._most_running is not None and running >= self._most_running
 
     def _tell_time(self, connection: sqlite3.Connection, lease: Lease) -> None:
         if lease.run in self._begun:

@@ -10,11 +10,16 @@ from typing import TYPE_CHECKING
 
 from pruning.errors import JobError
 from pruning.events import Event, Exported, Failed, Finished, Resumed, Warned, event_to_dict
+from pruning.execution.settings import Limits
 from pruning.execution.store.fair_order import fair_order
 from pruning.execution.store.records import Artefact, Lease, RunState
 
 if TYPE_CHECKING:
     from pruning.recipe.recipe import Recipe
+
+
+_FASTEST_STEP_S = 0.0002
+"""No step of training takes less on any machine."""
 
 
 def add_run(connection: sqlite3.Connection, name: str, recipe: str, session: str, sweep: str = "") -> str:
@@ -43,11 +48,11 @@ def notice_strangers(connection: sqlite3.Connection, found: Collection[str]) -> 
 
 
 def queue_missing(
-    connection: sqlite3.Connection, recipes: Sequence["Recipe"], session: str, sweep: str, most: int
+    connection: sqlite3.Connection, recipes: Sequence["Recipe"], session: str, sweep: str, limits: Limits
 ) -> list[str]:
     """Queue those of the recipes that nobody has run, is running or has queued; returns the new runs' ids.
 
-    JobError if the session would have more than `most` runs of sweeps waiting.
+    JobError if the session would have more runs of sweeps waiting than it may, or one cannot be over in its time.
     """
     from pruning.recipe.recipe import to_json  # brings torch; see the package's docstring
 
@@ -57,12 +62,36 @@ def queue_missing(
     query = "SELECT count(*) FROM runs WHERE session = ? AND sweep != '' AND state IN ('queued', 'running')"
     (live,) = connection.execute(query, (session,)).fetchone()
     new = [recipe for recipe in texts if recipe not in there]
+    for recipe in recipes:
+        require_possible(recipe, limits.run_hours)
+    most = limits.sweep_runs
     if live + len(new) > most:
         raise JobError(
             f"{len(new)} runs would be queued, {live} of your sweeps' runs are waiting and {most} is the most "
             "at once; vary fewer values, or wait until some are over (PRUNING_SWEEP_RUNS sets the limit)"
         )
     return [add_run(connection, recipe, texts[recipe], session, sweep) for recipe in new]
+
+
+def require_possible(recipe: "Recipe", hours: float) -> None:
+    """JobError if the run's training takes longer than a run may, however small the network and fast the machine."""
+    tuning, schedule = recipe.tuning, recipe.schedule
+    images = tuning.images_per_epoch or 1
+    steps = tuning.epochs * max(images // tuning.batch_size, 1)
+    if not schedule.continuous:
+        steps *= len(schedule.rounds_of(steps, 0.5))
+    if steps * _FASTEST_STEP_S > hours * 3600:
+        raise JobError(
+            f"the recipe asks for {steps} optimiser steps at least, and no run may take longer than {hours:g} h here; "
+            f"lower tuning.epochs ({tuning.epochs}) or the number of rounds"
+        )
+
+
+def stop_if_too_long(connection: sqlite3.Connection, run: str, hours: float) -> None:
+    """Ask a run to end that has run for as long as it may: it keeps what it has, and its row says why."""
+    why = f"a run may take {hours:g} h here: what it has is kept (PRUNING_RUN_HOURS)"
+    query = "UPDATE runs SET stop = 1, sentence = ? WHERE id = ? AND stop = 0 AND ran + seconds > ?"
+    connection.execute(query, (why, run, hours * 3600))
 
 
 def queue_order(connection: sqlite3.Connection) -> list[str]:
