@@ -115,6 +115,11 @@ class Store:
             rows = connection.execute(query, (run, after)).fetchall()
         return [(seq, event_of(text)) for seq, text in rows]
 
+    def last_event(self, run: str) -> int:
+        """The number of the run's latest event, 0 = it has none."""
+        with self._database.reading() as connection:
+            return connection.execute("SELECT coalesce(max(seq), 0) FROM events WHERE run = ?", (run,)).fetchone()[0]
+
     def milestones(self, run: str) -> list[Event]:
         """The run's events but for optimiser steps, sizes of units and cuts of a search, which are nearly all: what it
         came to.
