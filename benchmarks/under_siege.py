@@ -184,18 +184,36 @@ class Siege:
                 self.tally.pages["not reached"] += 1
 
     def _watch(self) -> None:
-        """A run that is going on and says nothing new for 30 s while it is not paused stands still."""
-        seen: dict[str, tuple[object, float]] = {}
+        """Stuck is a run that is going on without a heartbeat, and a queue of which nothing is taken.
+
+        Time without an event is noted too: a child that scores a file says nothing meanwhile.
+        """
+        alive, telling = _Still(), _Still()
         while not self._over.wait(1.0):
             with suppress(JobError):
-                for row in self._store.runs(["running"]):
-                    sign = (row.attempt, self._store.last_event(row.id))
-                    since = seen[row.id][1] if row.id in seen and seen[row.id][0] == sign else time.monotonic()
-                    seen[row.id] = (sign, since)
-                    still_s = time.monotonic() - since
-                    self.tally.longest_still_s = max(self.tally.longest_still_s, still_s)
-                    if still_s > STUCK_S:
+                rows = self._store.runs(["queued", "running"])
+                running = [row for row in rows if row.state == "running"]
+                for row in running:
+                    if alive.seconds(row.id, (row.attempt, row.seconds)) > STUCK_S:
                         self.tally.stuck.add(row.id)
+                    silent_s = telling.seconds(row.id, (row.attempt, self._store.last_event(row.id)))
+                    self.tally.longest_still_s = max(self.tally.longest_still_s, silent_s)
+                waiting = rows and not running and not any(map(self._store.paused, rows))
+                if alive.seconds("the queue", None if waiting else object()) > STUCK_S:
+                    self.tally.stuck.add("the queue")
+
+
+class _Still:
+    """For how long each of several things has been the same."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, tuple[object, float]] = {}
+
+    def seconds(self, name: str, sign: object) -> float:
+        now = time.monotonic()
+        if name not in self._seen or self._seen[name][0] != sign:
+            self._seen[name] = (sign, now)
+        return now - self._seen[name][1]
 
 
 def _usable_after(address: str) -> float:
@@ -230,7 +248,7 @@ def _evaluated(home: Path, siege: Siege) -> dict[str, float]:
         "runs doubled": float(sum(duplicated(store, run) for run in fine)),
         "corrupt": float(sum(corrupt_files(store, run) for run in fine) + (not sound)),
         "stuck longer than 30 s": float(len(tally.stuck)),
-        "longest without a sign (s)": tally.longest_still_s,
+        "longest without an event (s)": tally.longest_still_s,
         "torn rows that did not say so": float(len(siege.faults.torn) - len(said)),
         "page usable again, median (s)": usable[len(usable) // 2],
         "page usable again, 95 % (s)": usable[int(0.95 * (len(usable) - 1))],
