@@ -34,7 +34,3 @@ class Silence:
         silent_s = before.silent_s + min(now - before.looked, self._seconds / 2)
         self._heard[other] = _Heard(sign, now, silent_s)
         return silent_s >= self._seconds
-
-    def forget(self, other: str) -> None:
-        """The next sign of this one is a first one."""
-        self._heard.pop(other, None)
