@@ -44,7 +44,7 @@ def store(tmp_path: Path) -> Store:
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    with small_disk(tmp_path / "disk", 6) as place:
+    with small_disk(tmp_path / "disk", 24) as place:  # SQLite's log alone takes four
         yield place
 
 
@@ -214,3 +214,11 @@ def test_runs_on_a_disk_that_fills_up_go_on_by_themselves(disk: Path):
         connection.close()
     log = (disk / "worker.log").read_text()
     assert "Traceback" not in log
+
+
+def test_the_doubling_has_an_end(store: Store, monkeypatch: pytest.MonkeyPatch):
+    free_is(monkeypatch, 400.0)
+    store.create(RECIPE, "s")
+    for _ in range(20):
+        assert store.pause(claimed(store))
+    assert store.runs()[0].needs == 16 * 2**20

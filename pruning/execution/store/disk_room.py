@@ -62,12 +62,13 @@ class DiskRoom:
     def needed_by(self, folder: Path, needed: int) -> int:
         """What to wait for, once it was not enough that `needed` bytes were free: twice as much as what is there now.
 
-        What could not be written is about as large as what was written before: the files in the run's folder.
+        What could not be written is about as large as what was written before: the files in the run's folder. So the
+        doubling has an end, for somebody else may have filled the disk each time.
         """
         there = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
         with suppress(OSError):
             most = shutil.disk_usage(self._home).total // 2
-            return min(2 * max(needed, there, self._reserve), most)
+            return min(2 * max(needed, there, self._reserve), max(8 * there, 16 * self._reserve), most)
         return needed
 
     def _kept_reserve(self) -> str:
