@@ -27,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
         if options.name == "page":
             _write_pages()
             return 0
-        return _measure(options.name, options.json, options.record, options.against)
+        return _measure(options.name, options.json, options.record, options.against, options.kills)
     except PruningError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -46,14 +46,19 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--against", metavar="REV", help="beside what was recorded at this revision or before it; exit 1 if worse"
     )
-    return parser.parse_args(arguments)
+    parser.add_argument("--kills", type=int, metavar="N", help="of `siege`: how many; its faults in proportion")
+    options = parser.parse_args(arguments)
+    if options.kills is not None and options.name != "siege":
+        parser.error("--kills is for siege")
+    return options
 
 
-def _measure(name: str, as_json: bool, record: bool, against: str | None) -> int:
+def _measure(name: str, as_json: bool, record: bool, against: str | None, kills: int | None) -> int:
     # what can be refused is refused before minutes of measuring
     before = history.measured_at(name, against) if against else None
     commit = history.committed_head() if record else ""
-    report = BENCHMARKS[name].load()()
+    measure = BENCHMARKS[name].load()
+    report = measure() if kills is None else measure(kills)
     measured = history.measurement_of(report, commit)
     console = Console(stderr=as_json)
     for table in tables(name, measured):

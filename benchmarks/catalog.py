@@ -18,7 +18,7 @@ class Benchmark:
     about: str
     rows: str = ""
 
-    def load(self) -> Callable[[], Report]:
+    def load(self) -> Callable[..., Report]:
         """The function that measures. What the module needs is imported now."""
         return import_module(self.module).measure
 
@@ -103,6 +103,12 @@ BENCHMARKS: dict[str, Benchmark] = {
         "benchmarks.durability",
         "Servers, the workers of their runs and the children of these are killed (SIGKILL) at random moments while "
         "runs go on. What is left is compared with undisturbed runs.",
+    ),
+    "siege": Benchmark(
+        "benchmarks.under_siege",
+        "The whole server, ten sessions on its page and eight runs, while its processes are killed (SIGKILL) at random "
+        "moments and faults are carried out: a full disk (where one can be mounted), a clock that jumps, a row that "
+        "cannot be read, a worker that takes too much memory, a long log. `--kills N` makes it short.",
     ),
     "ray": Benchmark(
         "benchmarks.cluster",

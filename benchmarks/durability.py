@@ -114,8 +114,8 @@ def _evaluated(home: Path, accepted: Sequence[str], undisturbed: Mapping[str, Re
     connection.close()
     found = {
         "accepted runs lost": float(len(accepted) - len(finished)),
-        "duplicated results": float(sum(_duplicated(store, run) for run in rows)),
-        "corrupt files": float(sum(_corrupt(store, run) for run in finished) + (not sound)),
+        "duplicated results": float(sum(duplicated(store, run) for run in rows)),
+        "corrupt files": float(sum(corrupt_files(store, run) for run in finished) + (not sound)),
         "results unlike the undisturbed": float(len(unlike)),
         UNVERIFIED: float(sum(not _verified(store, run) for run in finished)),
     }
@@ -123,7 +123,7 @@ def _evaluated(home: Path, accepted: Sequence[str], undisturbed: Mapping[str, Re
     return found
 
 
-def _duplicated(store: Store, run: str) -> bool:
+def duplicated(store: Store, run: str) -> bool:
     """Whether the run has ended twice, or tells of a training step twice or out of order, or has lost an event."""
     numbered = store.events(run)
     steps = [event.step for _, event in numbered if isinstance(event, TuningStep)]
@@ -132,7 +132,8 @@ def _duplicated(store: Store, run: str) -> bool:
     return ends > 1 or not in_order or [number for number, _ in numbered] != list(range(1, len(numbered) + 1))
 
 
-def _corrupt(store: Store, run: str) -> int:
+def corrupt_files(store: Store, run: str) -> int:
+    """How many of the run's files cannot be read or are not what it exported; 1 where it left none."""
     files = store.artefacts(run)
     wrong = 0 if files else 1
     for file in files:

@@ -29,7 +29,7 @@ SHORT_S = 1.5
 STARTED_S = 30.0
 DRAINED_S = 240.0
 LIMITS = Limits(runs_per_session=10**6, attempts=10**6, lease_s=3.0)
-ENVIRONMENT = {"PRUNING_ATTEMPTS": "1000000", "PRUNING_LEASE_S": "3", "OMP_NUM_THREADS": "1"}
+ENVIRONMENT = {"PRUNING_ATTEMPTS": "1000", "PRUNING_LEASE_S": "3", "OMP_NUM_THREADS": "1"}
 SERVER = """
 import sys, threading
 from pathlib import Path

@@ -1,5 +1,6 @@
 """Errors a person reads: one sentence that names the thing, what is wrong with it and the way out."""
 
+import errno
 import re
 
 # a CPU, Windows and MPS raise a plain RuntimeError
@@ -43,6 +44,10 @@ class ExportError(PruningError):
 
 class JobError(PruningError):
     """A worker, a run or the store is not available."""
+
+
+class NoRoomError(JobError):
+    """What a run needs written cannot be: the disk is full, read-only or broken. The run waits until it can."""
 
 
 _LONGEST = 300
@@ -89,6 +94,18 @@ def _of_state_dict(said: str) -> str | None:
 def _keys(pattern: re.Pattern[str], said: str) -> list[str]:
     found = pattern.search(said)
     return [] if found is None else re.findall(r'"([^"]+)"', found[1])
+
+
+_NO_ROOM = {getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EROFS", "EIO") if hasattr(errno, name)}
+
+
+def no_room(error: BaseException | None) -> bool:
+    """Whether the error, or one that led to it, means that the disk takes nothing more for now."""
+    while error is not None:
+        if isinstance(error, NoRoomError) or (isinstance(error, OSError) and error.errno in _NO_ROOM):
+            return True
+        error = error.__cause__
+    return False
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -1,5 +1,7 @@
 """Settings that all tests share."""
 
+import os
+
 import torch
 from hypothesis import HealthCheck, settings
 
@@ -22,3 +24,6 @@ engine.guessing = lambda *_: ""
 
 # the networks here are so small that a second thread only waits for the first
 torch.set_num_threads(1)
+
+# the server of a test keeps no 64 MB of the disk free
+os.environ.setdefault("PRUNING_DISK_RESERVE_MB", "1")

@@ -222,3 +222,17 @@ def test_what_cannot_be_recorded_is_refused_before_measuring(measured_now, monke
     monkeypatch.setattr(history, "committed_head", refuse)
     assert command.main(["live", "--record"]) == 2
     assert capsys.readouterr().err == "error: file differs from the last commit\n"
+
+
+def test_only_the_siege_takes_a_number_of_kills(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    asked: list[int] = []
+
+    def measured(kills: int) -> Report:
+        asked.append(kills)
+        return Report({"kills": float(kills)})
+
+    monkeypatch.setattr(type(BENCHMARKS["siege"]), "load", lambda self: measured)
+    assert command.main(["siege", "--kills", "20"]) == 0 and asked == [20]
+    with pytest.raises(SystemExit):
+        command.main(["live", "--kills", "20"])
+    assert "--kills is for siege" in capsys.readouterr().err

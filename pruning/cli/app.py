@@ -38,6 +38,41 @@ def make_app(catalogue: "Callable[[], Catalogue]", start_page: Callable[[int, bo
             start_page(port, headless, window)
 
     @app.command()
+    def backup(
+        target: Annotated[Path, typer.Argument(metavar="TARGET", help="A new folder, or a file that ends in .tar.")],
+    ) -> None:
+        """Back up all runs with their files, while the server goes on. PRUNING_HOME says what."""
+        with sentences():
+            from pruning.cli.backups import backup
+
+            backup(target)
+
+    @app.command()
+    def restore(
+        source: Annotated[Path, typer.Argument(metavar="SOURCE", help="What `backup` has written.")],
+        force: Annotated[bool, typer.Option("--force", help="Move aside what is in PRUNING_HOME.")] = False,
+    ) -> None:
+        """Bring a backup back to PRUNING_HOME, which must be empty. Stop the server first."""
+        with sentences():
+            from pruning.cli.backups import restore
+
+            restore(source, force)
+
+    @app.command()
+    def clean(
+        older_than: Annotated[float, typer.Option(min=0.0, metavar="DAYS", help="Runs over for longer go.")] = 30.0,
+        keep_pinned: Annotated[
+            bool, typer.Option("--keep-pinned/--pinned-too", help="Whether pinned runs stay, however old.")
+        ] = True,
+        dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    ) -> None:
+        """Delete old runs that nobody pinned, unfinished files and old logs in PRUNING_HOME."""
+        with sentences():
+            from pruning.cli.cleaning import clean
+
+            clean(older_than, keep_pinned, dry_run)
+
+    @app.command()
     def models(as_json: Json = False) -> None:
         """List the sample models: data, parameters, MACs, accuracy."""
         with sentences():

@@ -150,10 +150,11 @@ class CallQueue:
             for one in self._followed.values():
                 if one.slot is slot and one is not work:
                     one.slot = None
+            error = JobError(slot.ended_because or LOST)
             if isinstance(work, Followed):
-                work.lost(JobError(LOST), time.monotonic())
+                work.lost(error, time.monotonic())
         if isinstance(work, _Call):
-            _answer(work.answers, None, JobError(LOST))
+            _answer(work.answers, None, error)
 
     def gave_up(self, sentence: str) -> None:
         self._fail_all(sentence)

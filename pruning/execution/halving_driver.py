@@ -10,7 +10,7 @@ from contextlib import suppress
 from statistics import median
 from typing import TYPE_CHECKING
 
-from pruning.errors import JobError, PruningError
+from pruning.errors import JobError, NoRoomError, PruningError, no_room
 from pruning.execution.store.records import HalvingRow, RunRow
 from pruning.execution.store.store import Store
 from pruning.execution.sweep_progress import best_rows, trial_of
@@ -35,6 +35,7 @@ class HalvingDriver:
         self._name = uuid.uuid4().hex
         self._contests: dict[str, Contest] = {}
         self._rows: dict[str, RunRow] = {}  # by the recipe's name, as they were when a step began
+        self._ends: dict[tuple[str, float], float] = {}
         self._lock = threading.Lock()  # a page may stop what the watching thread is at
 
     def look(self) -> None:
@@ -46,9 +47,13 @@ class HalvingDriver:
                 try:
                     with self._lock:
                         self._step(row)
+                except NoRoomError:
+                    raise  # it goes on once there is room
                 except PruningError as error:
                     self._store.halvings.end(row.name, "failed", str(error))
                 except Exception as error:
+                    if no_room(error):
+                        raise NoRoomError(f"the halving {row.name} waits for room on the disk: {error}") from error
                     log.exception("halving %s", row.name)
                     sentence = f"{type(error).__name__}: {error}; this is a fault of the program, the log has the rest"
                     self._store.halvings.end(row.name, "failed", sentence)
@@ -71,7 +76,7 @@ class HalvingDriver:
 
         contest = self._contest(row)
         self._rows = best_rows(self._store.runs())
-        left = row.ends - time.time()
+        left = self._left_s(row)
         over = left < 0
 
         def fits(share: float) -> bool:
@@ -91,6 +96,11 @@ class HalvingDriver:
             self._put_off(row, contest)
         if over or not waiting:
             self._store.halvings.end(row.name, "over", _why(contest, over, bool(wanted)))
+
+    def _left_s(self, row: HalvingRow) -> float:
+        """Until the halving's time is over; a clock that is set while this server looks after it changes nothing."""
+        end = self._ends.setdefault((row.name, row.ends), time.monotonic() + row.ends - time.time())
+        return end - time.monotonic()
 
     def _contest(self, row: HalvingRow) -> "Contest":
         from pruning.halving.contest import Contest
@@ -130,7 +140,7 @@ class HalvingDriver:
 
     def _pace(self, contest: "Contest") -> float | None:
         """Seconds that a run with the whole training takes, by those that are over; None before any is."""
-        took = {row.id: row.finished - row.started for row in self._rows.values() if row.finished and row.started}
+        took = {row.id: row.seconds for row in self._rows.values() if row.finished and row.started}
         shares = contest.halving.shares
         paces = [
             took[score.run] / shares[rung]

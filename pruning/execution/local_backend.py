@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
@@ -60,6 +61,7 @@ class SupervisedBackend:
         """
         self.store = store
         shorten_log(store.home)
+        self._notice_strangers()
         self._calls = CallQueue(cores)
         self._runs = _RunWatch(store)
         self._interactive = [make_slot("calls", self._calls) for _ in range(interactive)]
@@ -226,23 +228,38 @@ class SupervisedBackend:
         for slot in self._runners:
             slot.start()
 
+    def _notice_strangers(self) -> None:
+        """Before anything is queued: ids never repeat over existing folders."""
+        try:
+            found = self.store.notice_strangers()
+        except (JobError, OSError) as error:
+            log.warning("the folders of runs cannot be looked through: %s", error)
+            return
+        if found:
+            log.warning("%d folders in %s are of runs that the store does not know", len(found), self.store.home)
+
     def _look_after(self) -> None:
         """Take up what a server has left that died with its workers. Our own workers are watched by their slots."""
-        left = False
+        left, said = False, ""
         try:
             self.store.sweep()
             left = bool(self.store.runs(["queued"]))
-        except (JobError, OSError):
-            log.exception("what an earlier server left")
+        except (JobError, OSError) as error:
+            log.warning("what an earlier server left cannot be looked through: %s", error)
         while not self._closed.wait(LOOK_S):
+            shorten_log(self.store.home)
+            waited = self.store.disk.shortage
             try:
+                if self._runners and self.store.disk.look():
+                    continue  # the page says so; what there is to do is done once there is room
                 alive = [slot.worker for slot in self._runners]
-                if self.store.release_expired(alive) or left:
+                if self.store.release_expired(alive) or left or waited:
                     self._start_runners()
-                left = False
+                left, said = False, ""
                 self._halvings.look()
-            except JobError:
-                log.exception("the store does not answer")
+            except JobError as error:
+                if str(error) != said:  # once, and not every two seconds for as long as it lasts
+                    log.warning("the store does not answer: %s", said := str(error))
 
 
 class LocalBackend(SupervisedBackend):
@@ -257,12 +274,13 @@ class LocalBackend(SupervisedBackend):
         limits: Limits | None = None,
         background: int = 0,
     ) -> None:
-        store = Store(home, limits)
+        limits = limits or Limits.from_environment()
+        store = Store(home, limits if runners is None else replace(limits, run_workers=max(runners, 1)))
         self._answers = answer_folder(store.home)
         self._listener = WorkerListener(str(self._answers))
 
         def make_slot(kind: WorkerKind, owner: WorkerOwner) -> WorkerSlot:
-            return WorkerProcess(kind, store.home, command, self._listener, owner)
+            return WorkerProcess(kind, store.home, command, self._listener, owner, store.limits)
 
         super().__init__(store, make_slot, interactive, background, runners, cores=available_cores())
 
@@ -291,9 +309,13 @@ class _RunWatch:
         pass
 
     def lost(self, slot: WorkerSlot) -> None:
-        gone = self._store.hand_back if self.closing else self._store.release
         try:
-            gone(slot.worker)
+            if self.closing:
+                self._store.hand_back(slot.worker)
+            elif slot.ended_because:
+                self._store.fail_running(slot.worker, slot.ended_because)
+            else:
+                self._store.release(slot.worker)
         except JobError:
             log.exception("run of worker %s", slot.worker)
 

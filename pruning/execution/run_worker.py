@@ -5,14 +5,14 @@ import math
 import threading
 import time
 from collections.abc import Callable, Generator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
 import torch
 
-from pruning.errors import JobError, PruningError, RecipeError
+from pruning.errors import JobError, NoRoomError, PruningError, RecipeError, no_room
 from pruning.events import Event, Failed, Finished, Searching, TuningStep
 from pruning.execution.error_messages import explain
 from pruning.execution.ipc import WorkerLink, end_now, log_file
@@ -25,6 +25,7 @@ POLL_S = 0.1
 ASK_STOP_S = 0.2
 BEAT_S = 1.0
 WRITE_S = 0.1
+WAIT_S = 1.0
 
 log = logging.getLogger(__name__)
 
@@ -51,11 +52,13 @@ class CarryOut(Protocol):
 class RunStore(Protocol):
     """What a worker for runs asks of the store: the `Store` itself, or one that asks the server's over a connection."""
 
+    def has_work(self) -> bool: ...
     def claim(self, worker: str) -> Lease | None: ...
     def run(self, run: str) -> RunRow: ...
     def folder(self, run: str) -> Path: ...
     def append(self, lease: Lease, *events: Event) -> None: ...
     def finish(self, lease: Lease, event: Finished | Failed) -> bool: ...
+    def pause(self, lease: Lease) -> bool: ...
     def heartbeat(self, lease: Lease) -> bool: ...
     def stop_requested(self, run: str) -> bool: ...
 
@@ -63,22 +66,47 @@ class RunStore(Protocol):
 def serve_runs(link: WorkerLink, store: RunStore, workloads: Workloads, carry_out: CarryOut) -> None:
     """Carry out queued runs, one after the other, for ever."""
     link.ready()
+    said = ""
     while True:
         try:
-            lease = store.claim(link.worker)
-        except JobError:
-            log.exception("the store does not answer")
+            lease = store.claim(link.worker) if store.has_work() else None
+            said = ""
+        except JobError as error:
+            if str(error) != said:  # once, and not every second for as long as it lasts
+                log.warning("the store does not answer: %s", said := str(error))
             lease = None
-            time.sleep(1.0)
+            time.sleep(WAIT_S)
         if lease is None:
             time.sleep(POLL_S)
             continue
-        _carry_out(store, lease, workloads, carry_out, link.home)
+        carry_out_run(store, lease, workloads, carry_out, link.home)
         if torch.accelerator.is_available():
             torch.accelerator.empty_cache()  # the interactive worker shares the device
 
 
-def _carry_out(store: RunStore, lease: Lease, workloads: Workloads, carry_out: CarryOut, home: Path) -> None:
+def carry_out_run(store: RunStore, lease: Lease, workloads: Workloads, carry_out: CarryOut, home: Path) -> None:
+    """Carry out the run of the lease to its end; what goes wrong becomes its last event, in a sentence.
+
+    Where the disk takes nothing more, the run waits and goes on later from its checkpoint.
+    """
+    try:
+        _to_its_end(store, lease, workloads, carry_out, home)
+    except Exception as error:
+        if not no_room(error):
+            raise
+        log.warning("run %s waits for room on the disk: %s", lease.run, error)
+    else:
+        return
+    # outside the handler: the error's traceback would hold on to the tensors
+    while True:
+        with suppress(NoRoomError):
+            store.pause(lease)
+            break
+        time.sleep(WAIT_S)
+    time.sleep(WAIT_S)
+
+
+def _to_its_end(store: RunStore, lease: Lease, workloads: Workloads, carry_out: CarryOut, home: Path) -> None:
     less_memory = "lower tuning.batch_size"
     folder = store.folder(lease.run)
     with EventWriter(store, lease, given_up=end_now) as writer:
@@ -96,8 +124,8 @@ def _carry_out(store: RunStore, lease: Lease, workloads: Workloads, carry_out: C
             if not writer.over:
                 raise JobError(f"the run ended without a result; this is a fault of the program, see {log_file(home)}")
         except Exception as error:
-            if writer.broken:
-                raise  # this worker ends; the run is queued again and goes on from its checkpoint
+            if writer.broken or no_room(error):
+                raise  # this worker ends, or waits; the run is queued again and goes on from its checkpoint
             writer.add(Failed(str(explain(error, "the run", less_memory, log_file(home)))))
     if writer.end_recorded:
         discard_checkpoints(folder)
@@ -179,6 +207,7 @@ class EventWriter:
                 self._waiting = []
 
     def _beat(self) -> None:
+        said = False
         while not self._ended.wait(BEAT_S):
             try:
                 if not self._store.heartbeat(self._lease):
@@ -186,5 +215,8 @@ class EventWriter:
                     return
                 # the last steps before a long measurement would else be shown only after it
                 self._flush()
-            except PruningError:
-                log.exception("run %s: no heartbeat", self._lease.run)
+                said = False
+            except PruningError as error:
+                if not said:  # once, and not every second for as long as it lasts
+                    log.warning("run %s: no heartbeat: %s", self._lease.run, error)
+                said = True

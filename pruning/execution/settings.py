@@ -11,7 +11,7 @@ import msgspec
 from pruning.errors import JobError
 from pruning.options.constraints import Between, ranges
 
-Count = Annotated[int, Between(1, 10**9)]
+Workers = Annotated[int, Between(1, 256)]
 
 VARIABLES = {
     "PRUNING_RUNS_PER_SESSION": "runs_per_session",
@@ -22,6 +22,9 @@ VARIABLES = {
     "PRUNING_RUN_WORKERS": "run_workers",
     "PRUNING_ATTEMPTS": "attempts",
     "PRUNING_LEASE_S": "lease_s",
+    "PRUNING_DISK_RESERVE_MB": "disk_reserve_mb",
+    "PRUNING_WORKER_MEMORY_MB": "worker_memory_mb",
+    "PRUNING_RUN_HOURS": "run_hours",
 }
 """Environment variable -> the field that it sets."""
 
@@ -37,22 +40,34 @@ def available_cores() -> int:
 class Limits:
     """The defaults suit one person's machine. The ranges hold for the environment."""
 
-    runs_per_session: Count = 8
+    runs_per_session: Annotated[int, Between(1, 10_000)] = 8
     """Most runs of one session that are queued or running at once (PRUNING_RUNS_PER_SESSION)."""
-    sweep_runs: Count = 1000
+    sweep_runs: Annotated[int, Between(1, 10**6)] = 1000
     """Most runs of one session's sweeps that are queued or running at once (PRUNING_SWEEP_RUNS)."""
-    interactive_workers: Count = field(default_factory=available_cores)
+    interactive_workers: Workers = field(default_factory=available_cores)
     """They answer what a page asks at every move; as many as cores where nothing is said (PRUNING_INTERACTIVE)."""
-    background_workers: Count = 1
+    background_workers: Workers = 1
     """They share repairs, sensitivity maps, comparisons, searches and slow criteria (PRUNING_BACKGROUND)."""
-    scoring_s: Annotated[float, Between(1.0, 1e9)] = 120.0
+    scoring_s: Annotated[float, Between(1.0, 86_400.0)] = 120.0
     """Seconds of computing that a page's question may ask for to score units; more is refused (PRUNING_SCORING_S)."""
-    run_workers: Count = 1
-    """Runs carried out at once (PRUNING_RUN_WORKERS)."""
-    attempts: Count = 3
+    run_workers: Workers = 1
+    """Runs carried out at once, by all servers on one home together (PRUNING_RUN_WORKERS)."""
+    attempts: Annotated[int, Between(1, 1000)] = 3
     """How often a run is begun or resumed before a lost worker means that it failed (PRUNING_ATTEMPTS)."""
-    lease_s: Annotated[float, Between(3.0, 1e9)] = 10.0  # a worker says once a second that it lives
+    lease_s: Annotated[float, Between(3.0, 3600.0)] = 10.0  # a worker says once a second that it lives
     """Seconds without a heartbeat after which a run's worker counts as lost (PRUNING_LEASE_S)."""
+    disk_reserve_mb: Annotated[int, Between(1, 10**6)] = 64
+    """MB of the disk that are kept for writing down that a run waits for room (PRUNING_DISK_RESERVE_MB)."""
+    worker_memory_mb: Annotated[int, Between(300, 10**7)] = 0
+    """MB of memory that a worker may take with its children; 0: a share of the machine's (PRUNING_WORKER_MEMORY_MB)."""
+    run_hours: Annotated[float, Between(0.01, 8760.0)] = 24.0
+    """Hours of running after which a run is stopped and keeps what it has (PRUNING_RUN_HOURS)."""
+
+    def environment(self) -> dict[str, str]:
+        """The variables that say the same, for a worker; what the environment may not say is left out."""
+        limits = ranges(type(self))
+        values = {variable: (limits[field], getattr(self, field)) for variable, field in VARIABLES.items()}
+        return {variable: str(value) for variable, (limit, value) in values.items() if limit.holds(value)}
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:

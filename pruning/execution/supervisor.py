@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -13,14 +14,17 @@ from concurrent.futures import Future
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 
 from pruning.errors import JobError
 from pruning.execution.ipc import Assignment, WorkerKind, WorkerListener, log_file
+from pruning.execution.settings import Limits
+from pruning.execution.worker_memory import allowed_bytes, resident_bytes, too_much
 
 ROOT = Path(__file__).parents[2]
 START_ATTEMPTS = 2
 LONGEST_LOG = 5 * 2**20
+MEASURE_S = 1.0
 
 # threads that spin while they wait for one another take the cores from whoever they wait for: 100 samples of a small
 # network took 100 ms beside two busy processes, and 7 ms where waiting threads sleep
@@ -57,6 +61,8 @@ class WorkerSlot(ABC):
     def __init__(self, kind: WorkerKind, home: Path, owner: WorkerOwner) -> None:
         self.worker = ""
         """The id of the worker that is in the slot now, or was in it last."""
+        self.ended_because = ""
+        """Why we ended that worker ourselves, in a sentence; "" if we did not."""
         self._kind: WorkerKind = kind
         self._home = home
         self._owner = owner
@@ -100,7 +106,7 @@ class WorkerSlot(ABC):
         sentence = f"the worker for {self._kind} ended while it was starting; see the end of {log_file(self._home)}"
         try:
             while not self._closed and failed_starts < START_ATTEMPTS:
-                self.worker = uuid.uuid4().hex[:12]
+                self.worker, self.ended_because = uuid.uuid4().hex[:12], ""
                 failed_starts = 0 if self._run_once() else failed_starts + 1
         except JobError as error:
             sentence = str(error)
@@ -116,9 +122,17 @@ class WorkerProcess(WorkerSlot):
     """Keeps a worker alive as a process on this machine."""
 
     def __init__(
-        self, kind: WorkerKind, home: Path, command: Sequence[str], listener: WorkerListener, owner: WorkerOwner
+        self,
+        kind: WorkerKind,
+        home: Path,
+        command: Sequence[str],
+        listener: WorkerListener,
+        owner: WorkerOwner,
+        limits: Limits,
     ) -> None:
         super().__init__(kind, home, owner)
+        self._memory = allowed_bytes(limits)
+        self._environment = limits.environment()
         self._command = tuple(command)
         self._listener = listener
         self._process: subprocess.Popen[bytes] | None = None
@@ -145,6 +159,8 @@ class WorkerProcess(WorkerSlot):
         process = None
         try:
             process = self._spawn(assignment)
+            if process is not None:
+                threading.Thread(target=self._watch_memory, args=(process,), name="memory", daemon=True).start()
             connection = _arrived(arrival, process) if process is not None else None
             if connection is None:
                 return False
@@ -169,6 +185,15 @@ class WorkerProcess(WorkerSlot):
             if ready:
                 self._owner.lost(self)
 
+    def _watch_memory(self, process: "subprocess.Popen[bytes]") -> None:
+        while process.returncode is None:
+            if resident_bytes(process.pid) > self._memory:
+                self.ended_because = too_much(self._kind, self._memory)
+                log.warning("the worker for %s: %s", self._kind, self.ended_because)
+                _kill(process)
+                return
+            time.sleep(MEASURE_S)
+
     def _spawn(self, assignment: Assignment) -> "subprocess.Popen[bytes] | None":
         """The worker's process; None if the slot has been closed in the meantime."""
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
@@ -176,13 +201,19 @@ class WorkerProcess(WorkerSlot):
         if sys.platform == "win32":
             flags = subprocess.CREATE_NO_WINDOW
             flags |= subprocess.BELOW_NORMAL_PRIORITY_CLASS if self._kind != "calls" else 0
-        with log_file(self._home).open("ab") as output, self._lock:
+        with _opened_log(self._home) as output, self._lock:
             if self._closed:
                 return None
             self._process = subprocess.Popen(
                 self._command,
                 cwd=ROOT,
-                env={**WAITING[self._kind], **os.environ, "PYTHONPATH": path, **assignment.environment()},
+                env={
+                    **WAITING[self._kind],
+                    **os.environ,
+                    "PYTHONPATH": path,
+                    **self._environment,
+                    **assignment.environment(),
+                },
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -192,12 +223,29 @@ class WorkerProcess(WorkerSlot):
             return self._process
 
 
+def _opened_log(home: Path) -> IO[bytes]:
+    """The log, to be added to; nothing where the disk takes no file: a worker is worth more than its log."""
+    try:
+        return log_file(home).open("ab")
+    except OSError:
+        return Path(os.devnull).open("ab")
+
+
 def shorten_log(home: Path) -> None:
-    """Rename a long log, over the one that was renamed before. Processes that have it open go on writing into it."""
-    log_path = log_file(home)
-    with suppress(OSError):  # there is none; or, on Windows, another server's worker has it open
-        if log_path.stat().st_size > LONGEST_LOG:
-            log_path.replace(log_path.with_name(f"{log_path.name}.1"))
+    """Lay the end of a long log aside, over what was laid aside before, and empty it.
+
+    It is emptied and not renamed: workers have it open for as long as they live, and write at its end.
+    """
+    path = log_file(home)
+    with suppress(OSError):  # there is none
+        size = path.stat().st_size
+        if size <= LONGEST_LOG:
+            return
+        with path.open("r+b") as file:
+            file.seek(size - LONGEST_LOG)
+            with suppress(OSError):  # a full disk needs the room more than anybody the lines
+                path.with_name(f"{path.name}.1").write_bytes(file.read(LONGEST_LOG))
+            file.truncate(0)
 
 
 def _arrived(arrival: "Future[Connection]", process: "subprocess.Popen[bytes]") -> Connection | None:

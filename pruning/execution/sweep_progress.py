@@ -43,7 +43,7 @@ def planned_runs(runs: Iterable[Planned], rows: Sequence[RunRow]) -> list[Planne
 def best_rows(rows: Sequence[RunRow]) -> dict[str, RunRow]:
     """A recipe's name -> the best of the rows of that recipe, of equals the newest."""
     best: dict[str, RunRow] = {}
-    for row in sorted(rows, key=lambda row: (STANDINGS.index(row.state), -row.created)):
+    for row in sorted(rows, key=lambda row: (STANDINGS.index(row.state), -row.number)):
         best.setdefault(row.name, row)
     return best
 
@@ -78,7 +78,7 @@ def _control_name(recipe: Recipe) -> str:
 
 def left_s(runs: Sequence[PlannedRun], at_once: int) -> float | None:
     """Seconds until all runs are over, at the median pace of those that are; None while none is."""
-    took = [run.row.finished - run.row.started for run in runs if run.row and run.row.finished and run.row.started]
+    took = [run.row.seconds for run in runs if run.row and run.row.finished and run.row.started]
     waiting = sum(run.standing in ("queued", "running") for run in runs)
     return median(took) * waiting / max(at_once, 1) if took else None
 

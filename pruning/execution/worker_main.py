@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 from pruning.errors import JobError
 from pruning.execution.ipc import Assignment, SocketLink, WorkerKind
+from pruning.execution.settings import Limits
 from pruning.execution.store.store import Store
+from pruning.execution.worker_memory import allowed_bytes, hold_back
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -31,17 +33,22 @@ NICE: dict[WorkerKind, int] = {"calls": 0, "background": 5, "runs": 10}
 def main() -> None:
     link = report()
     # imported only now: a server that dies while torch is loading leaves no orphan
+    import torch
+
     from pruning.execution.call_worker import serve_calls
     from pruning.execution.run_worker import serve_runs
     from sample_models import MODELS
 
+    if not torch.accelerator.is_available():
+        hold_back(allowed_bytes(Limits.from_environment()))
     if link.kind != "runs":
         gc.freeze()
         serve_calls(link, MODELS)
     else:
         carry_out = carrying_out()
         gc.freeze()
-        serve_runs(link, Store(link.home), MODELS, carry_out)
+        limits = Limits.from_environment()  # the server's
+        serve_runs(link, Store(link.home, limits, limits.run_workers), MODELS, carry_out)
 
 
 def equipment() -> "tuple[Workloads, CarryOut]":

@@ -140,10 +140,16 @@ def halving_to_json(halving: Halving) -> str:
 
 def halving_from_json(text: str) -> Halving:
     """What `halving_to_json` wrote. RecipeError says what is wrong with it."""
-    values = json.loads(text)
+    try:
+        values = dict(json.loads(text))
+    except (ValueError, TypeError, RecursionError):
+        raise RecipeError("the halving is no JSON object; ask for it anew") from None
     if values.get("version") != VERSION:
         raise RecipeError(
             f"version is {short(values.get('version'))}; this program reads halvings of version {VERSION}"
         )
-    goal = None if values["goal"] is None else Goal(**values["goal"])
-    return Halving(grid_from_dict(values["grid"]), values["images"], goal, values["rungs"])
+    try:
+        goal = None if values["goal"] is None else Goal(**values["goal"])
+        return Halving(grid_from_dict(values["grid"]), values["images"], goal, values["rungs"])
+    except (KeyError, TypeError) as error:
+        raise RecipeError(f"a field of the halving is missing or not known ({error}); ask for it anew") from None

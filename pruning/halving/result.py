@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from pruning.errors import JobError
 from pruning.metric import ACCURACY, Metric
 
 State = Literal["going on", "stopped early", "finished", "failed"]
@@ -88,5 +89,8 @@ def ranking_to_json(ranking: Ranking) -> str:
 
 
 def ranking_from_json(text: str) -> Ranking:
-    """What `ranking_to_json` wrote; an empty text is a ranking of nothing."""
-    return msgspec.json.decode(text, type=Ranking) if text else Ranking()
+    """What `ranking_to_json` wrote; an empty text is a ranking of nothing. JobError if it cannot be read."""
+    try:
+        return msgspec.json.decode(text, type=Ranking) if text else Ranking()
+    except msgspec.MsgspecError as error:
+        raise JobError(f"what the halving came to cannot be read ({error}); its runs are there still") from None

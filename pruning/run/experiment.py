@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import torch
 
-from pruning.errors import ExportError, out_of_memory
+from pruning.errors import ExportError, no_room, out_of_memory
 from pruning.events import Event, Exported, Finished, PrunedValues, Resumed, Stage, StageMeasured, Verified, Warned
 from pruning.exporters import Record, export, kinds_of, missing_packages, require_writable
 from pruning.exporters.verification import differences, score_files_afresh
@@ -154,6 +154,8 @@ class _Keeper:
             try:
                 kept.write(self.folder, checkpoint)
             except ExportError as error:
+                if no_room(error):
+                    raise  # the run waits for room, and goes on from the checkpoint that is there
                 reason = error.__cause__.strerror if isinstance(error.__cause__, OSError) else "no reason was given"
                 warning = Warned(f"no checkpoint can be written ({reason}): an interruption would cost what was done")
                 if warning not in self.log:

@@ -19,8 +19,9 @@ from pruning.__main__ import command_line
 from pruning.cli.lines import event_line
 from pruning.cli.workload_file import load_workload
 from pruning.events import AmountFound, Masked, PrunedValues, Searching, TuningStep
+from pruning.execution.store.store import Store
 from pruning.metric import Metric
-from pruning.recipe.recipe import from_json
+from pruning.recipe.recipe import Recipe, from_json
 from pruning.reporting.formatting import THIN
 from pruning.run import experiment as runs
 from pruning.selection.amounts import Automatic
@@ -261,3 +262,14 @@ def test_a_run_searches_for_its_amount_and_says_so(tmp_path: Path) -> None:
     stages = json.loads(result.stdout.splitlines()[-1])["stages"]
     assert stages["tuned"]["macs"] <= 0.7 * stages["dense"]["macs"]
     assert from_json((tmp_path / "out" / "recipe.json").read_text()).amount == Automatic("macs", 0.7, seconds=5)
+
+
+def test_runs_are_backed_up_and_brought_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PRUNING_HOME", str(tmp_path / "home"))
+    run = Store(tmp_path / "home").create(Recipe("mlp"), "s")
+    target = str(tmp_path / "monday.tar")
+    assert "backed up 1 runs, 1 files, " in invoke("backup", target).stdout
+    refused = CliRunner().invoke(command_line(), ["restore", target])
+    assert refused.exit_code == 2 and "holds something" in refused.stderr
+    assert "what was there before is in " in invoke("restore", target, "--force").stdout
+    assert Store(tmp_path / "home").run(run).state == "queued"

@@ -64,3 +64,9 @@ def raise_out_of_memory(lab: object) -> None:
 
 def return_what_cannot_be_sent(lab: object) -> object:
     return lambda: None
+
+
+def take_memory(lab: object, mb: int) -> None:
+    kept = bytearray(b"x") * (mb * 2**20)
+    time.sleep(600)
+    del kept

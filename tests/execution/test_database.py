@@ -72,13 +72,14 @@ def test_a_store_of_version_1_is_brought_to_the_present_one(tmp_path: Path):
     assert (done.title, done.pinned, done.attempt) == ("", False, 1)
     assert store.events(done.id) == [(1, Warned("one"))] and store.artefacts(done.id) == []
     assert store.create(RECIPE, "s") == f"{name}-6"
-    assert store.release_expired() == [lost.id]
+    assert (done.seconds, lost.seconds) == (1.0, 0.0)
+    assert store.release("w") == [lost.id]
     lease = claimed(store)
     assert lease == Lease(lost.id, "w", 2)
     store.append(lease, Warned("anew"))
     assert reported(store, lost.id) == [Warned("anew")]
     with sqlite3.connect(store.path) as connection:
-        assert connection.execute("PRAGMA user_version").fetchone() == (database.VERSION,) == (4,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (database.VERSION,) == (5,)
     connection.close()
 
 
@@ -86,7 +87,7 @@ def test_a_migration_that_is_cut_off_leaves_the_old_version(tmp_path: Path, monk
     store = Store(tmp_path)
     run = store.create(RECIPE, "s")
     monkeypatch.setattr(database, "MIGRATIONS", (*database.MIGRATIONS, "CREATE TABLE new (x);\nCREATE TABLE runs (x);"))
-    monkeypatch.setattr(database, "VERSION", 5)
+    monkeypatch.setattr(database, "VERSION", 6)
     with pytest.raises(JobError, match="already exists"):
         Store(tmp_path)
     monkeypatch.undo()

@@ -1,14 +1,16 @@
 """Halvings in the store and who looks after them: nothing is run twice, time is kept, another server takes over."""
 
+import errno
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from pruning.errors import JobError
+from pruning.errors import JobError, NoRoomError
 from pruning.events import Failed, Finished, Stage, StageMeasured, Started
 from pruning.execution.halving_driver import HalvingDriver
+from pruning.execution.store import halvings
 from pruning.execution.store.store import Store
 from pruning.halving.halving import Halving, halving_to_json
 from pruning.halving.result import Ranking, ranking_from_json
@@ -97,6 +99,23 @@ def test_one_server_at_a_time_looks_after_a_halving(store: Store) -> None:
     assert store.halvings.drive(NAME, "b") and not store.halvings.drive(NAME, "a")
 
 
+@pytest.mark.parametrize("jump", [1e9, -1e9])
+def test_a_clock_that_is_set_neither_ends_a_halving_nor_keeps_one_whose_server_died(
+    store: Store, jump: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looking = opened(store)
+    looking.look()
+    monkeypatch.setattr(halvings, "DRIVEN_S", 0.0)
+    other = Store(store.home)
+    clock = time.time
+    monkeypatch.setattr(time, "time", lambda: clock() + jump)
+    assert not other.halvings.drive(NAME, "b")  # seen for the first time
+    looking.look()
+    assert store.halvings.one(NAME).state == "open"
+    assert not other.halvings.drive(NAME, "b")  # the first has given a sign of life
+    assert other.halvings.drive(NAME, "b")
+
+
 def test_when_the_time_is_over_what_runs_is_ended_and_asked_for_again_later(store: Store) -> None:
     looking = opened(store)
     looking.look()
@@ -119,7 +138,7 @@ def test_no_run_begins_that_would_not_be_over_in_time(store: Store) -> None:
     looking.look()
     finish(store)
     with store._database.writing() as connection:  # it took five minutes, and a ninth of the training
-        connection.execute("UPDATE runs SET started = finished - 300 WHERE state = 'finished'")
+        connection.execute("UPDATE runs SET seconds = 300 WHERE state = 'finished'")
     looking.look()
     assert len(store.queue()) == 1  # that which was there
     finish(store)
@@ -180,3 +199,19 @@ def test_one_that_is_over_is_taken_off_the_list(store: Store) -> None:
     looking.stop(NAME)
     store.halvings.forget(NAME)
     assert store.halvings.all() == []
+
+
+@pytest.mark.parametrize("error", [NoRoomError("the disk is full"), OSError(errno.ENOSPC, "No space left on device")])
+def test_a_full_disk_fails_no_halving(store: Store, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    looking = opened(store)
+
+    def full(*_: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(looking, "_contest", full)
+        with pytest.raises(NoRoomError):
+            looking.look()
+    assert store.halvings.one(NAME).state == "open"
+    looking.look()
+    assert len(store.queue()) == 2

@@ -23,8 +23,13 @@ from pruning.events import (
 from pruning.execution.settings import Limits
 from pruning.execution.store.records import Lease
 from pruning.execution.store.store import Store
+from pruning.sweeps.expansion import expand
+from pruning.sweeps.grid import Grid
+from pruning.training.schedules import Polynomial, PolynomialDecay
+from pruning.training.tuning import Tuning
 from tests.execution.claimer import claim_and_write
 from tests.execution.leasing import GENEROUS, OTHER, RECIPE, claimed, reported, running
+from tests.execution.waiting import eventually
 
 
 @pytest.fixture
@@ -34,8 +39,9 @@ def store(tmp_path: Path) -> Store:
 
 def test_an_old_heartbeat_is_a_lost_worker_unless_it_is_known_to_live(store: Store):
     dead, alive = running(store, worker="dead"), running(store, worker="alive")
-    assert store.release_expired() == []
-    hasty = Store(store.home, Limits(lease_s=-1.0))
+    hasty = Store(store.home, Limits(lease_s=0.0))
+    assert hasty.release_expired(["alive"]) == []  # it has only just seen it
+    assert store.release_expired() == [] and store.release_expired() == []
     assert hasty.release_expired(["alive"]) == [dead.run]
     row = store.run(dead.run)
     assert (row.state, row.started, row.sentence) == ("queued", None, "")
@@ -45,11 +51,43 @@ def test_an_old_heartbeat_is_a_lost_worker_unless_it_is_known_to_live(store: Sto
 def test_a_heartbeat_keeps_a_run(tmp_path: Path):
     store = Store(tmp_path, Limits(lease_s=0.2))
     lease = running(store)
-    time.sleep(0.3)
-    assert store.heartbeat(lease)
-    assert store.release_expired() == []
-    time.sleep(0.3)
-    assert store.release_expired() == [lease.run]
+    for _ in range(6):
+        time.sleep(0.05)
+        assert store.heartbeat(lease)
+        assert store.release_expired() == []
+    assert eventually(store.release_expired) == [lease.run]
+
+
+@pytest.mark.parametrize("jump", [1e9, -1e9])
+def test_a_clock_that_is_set_neither_steals_nor_keeps_a_run(store: Store, jump: float, monkeypatch: pytest.MonkeyPatch):
+    """The worker's clock, the other server's, or both: only heartbeats count, and how long they are not heard."""
+    alive, dead = running(store, worker="alive"), running(store, worker="dead")
+    looking = Store(store.home, Limits(lease_s=0.2))
+    assert looking.release_expired() == []
+    clock = time.time
+    monkeypatch.setattr(time, "time", lambda: clock() + jump)
+    released: list[str] = []
+    for _ in range(6):
+        assert store.heartbeat(alive)
+        released += looking.release_expired()
+        time.sleep(0.06)
+    assert released == [dead.run]
+    assert store.finish(alive, Finished(False, 1.0))
+    row = store.run(alive.run)
+    assert 0.3 < row.seconds < 60.0 and row.started is not None and row.finished is not None
+    assert (row.finished - row.started > 0) == (jump > 0)
+    store.end(dead.run)
+
+
+def test_turns_are_taken_in_the_order_of_starts_whatever_the_clock_says(store: Store, monkeypatch: pytest.MonkeyPatch):
+    for session in "aabb":
+        store.create(RECIPE, session)
+    times = iter((5e9, 3e9, 1.0))
+    first = claimed(store)
+    monkeypatch.setattr(time, "time", lambda: next(times))
+    second, third, fourth = claimed(store), claimed(store), claimed(store)
+    sessions = [store.run(lease.run).session for lease in (first, second, third, fourth)]
+    assert sessions == ["a", "b", "a", "b"]
 
 
 def test_a_workers_death_costs_its_run_an_attempt_and_no_other(store: Store):
@@ -255,3 +293,64 @@ def test_two_writers_of_one_run_do_not_lose_or_mix_numbers(store: Store):
         list(pool.map(lambda step: store.append(lease, TuningStep(0, 0, step, 0.5)), range(80)))
     events = reported(store, lease.run)
     assert sorted(event.step for event in events if isinstance(event, TuningStep)) == list(range(80))
+
+
+def test_all_servers_on_a_home_together_carry_out_no_more_runs_than_they_may(store: Store):
+    for _ in range(3):
+        store.create(RECIPE, "s")
+    one, other = (Store(store.home, GENEROUS, most_running=2) for _ in range(2))
+    first, second = claimed(one), claimed(other)
+    assert one.claim("w") is None and other.claim("w") is None and not other.has_work()
+    one.finish(first, Finished(False, 1.0))
+    assert claimed(other).run not in (first.run, second.run)
+
+
+def test_a_run_that_takes_too_long_is_stopped_and_says_so(store: Store, monkeypatch: pytest.MonkeyPatch):
+    lease = running(store)
+    now = time.monotonic()
+    for hours, stopping in ((0.5, False), (1.1, True)):
+        monkeypatch.setattr(time, "monotonic", lambda hours=hours: now + hours * 3600)
+        hasty = Store(store.home, Limits(run_hours=1.0))
+        hasty._begun = store._begun
+        assert hasty.heartbeat(lease) and hasty.stop_requested(lease.run) == stopping
+    assert store.finish(lease, Finished(True, 1.0))
+    row = store.run(lease.run)
+    assert row.state == "stopped" and row.sentence == "a run may take 1 h here: what it has is kept (PRUNING_RUN_HOURS)"
+
+
+def test_the_time_of_all_attempts_counts(store: Store, monkeypatch: pytest.MonkeyPatch):
+    hasty, now = Store(store.home, Limits(run_hours=1.0)), time.monotonic()
+    hasty.create(RECIPE, "s")
+    for attempt in range(3):
+        monkeypatch.setattr(time, "monotonic", lambda: now)
+        lease = claimed(hasty)
+        monkeypatch.setattr(time, "monotonic", lambda: now + 1500.0)
+        assert hasty.heartbeat(lease)
+        assert hasty.stop_requested(lease.run) == (attempt == 2)
+        hasty.hand_back("w")
+
+
+@pytest.mark.parametrize(
+    ("changes", "possible"),
+    [
+        ({"tuning": Tuning(epochs=1_000_000), "schedule": Polynomial(1000)}, False),
+        ({"tuning": Tuning(epochs=1_000_000), "schedule": Polynomial(2)}, True),
+        ({"tuning": Tuning(epochs=1_000_000, batch_size=2, images_per_epoch=10**6)}, False),
+        (
+            {"tuning": Tuning(epochs=1_000_000, batch_size=2, images_per_epoch=10**3), "schedule": PolynomialDecay()},
+            False,
+        ),
+    ],
+)
+def test_training_that_cannot_be_over_in_time_is_refused_before_it_is_queued(store: Store, changes, possible: bool):
+    recipe = replace(RECIPE, **changes)
+    grid = Grid(recipe, {"seed": (0, 1)}, ())
+    if possible:
+        store.create(recipe, "s")
+        assert len(store.sweeps.queue("x", "{}", [each.recipe for each in expand(grid).runs], "s")) == 1
+        return
+    with pytest.raises(JobError, match=r"asks for \d+ optimiser steps at least, and no run may take longer than 24 h"):
+        store.create(recipe, "s")
+    with pytest.raises(JobError, match=r"lower tuning\.epochs"):
+        store.sweeps.queue("x", "{}", [each.recipe for each in expand(grid).runs], "s")
+    assert store.queue() == []

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -92,14 +93,45 @@ def test_what_an_earlier_server_left_in_the_queue_is_carried_out_unasked(tmp_pat
         assert over(backend.store, run).state == "finished"
 
 
-def test_a_long_log_is_laid_aside_at_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_end_of_a_long_log_is_laid_aside_at_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(resident, "LONGEST_LOG", 10)
     (tmp_path / "worker.log").write_text("more than ten bytes")
     LocalBackend(tmp_path, interactive=0).close()
-    assert (tmp_path / "worker.log.1").read_text() == "more than ten bytes"
+    assert (tmp_path / "worker.log.1").read_text() == " ten bytes" and not (tmp_path / "worker.log").read_text()
     (tmp_path / "worker.log").write_text("ten bytes.")
     LocalBackend(tmp_path, interactive=0).close()
     assert (tmp_path / "worker.log").read_text() == "ten bytes."
+
+
+def test_a_log_that_grows_while_the_server_runs_stays_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Who has it open goes on writing at its end, which is its beginning by then."""
+    monkeypatch.setattr(resident, "LONGEST_LOG", 1000)
+    monkeypatch.setattr(local, "LOOK_S", 0.02)
+    path = tmp_path / "worker.log"
+    with closing(LocalBackend(tmp_path, interactive=0)), path.open("ab", buffering=0) as worker:
+        for _ in range(5):
+            worker.write(b"x" * 1500)
+            eventually(lambda: path.stat().st_size == 0)
+        worker.write(b"the last line")
+        assert path.read_text() == "the last line"
+    assert (tmp_path / "worker.log.1").stat().st_size == 1000
+
+
+def test_a_worker_that_takes_too_much_memory_is_ended_says_so_and_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(resident, "MEASURE_S", 0.1)
+    limits = Limits(worker_memory_mb=1000)
+    with closing(LocalBackend(tmp_path, 1, command=COMMAND, limits=limits)) as backend:
+        before = result(backend.call(functions.pid))
+        hungry = backend.start(replace(QUICK, workload="hungry"), "s")
+        with pytest.raises(JobError, match=r"^it took more than 1000 MB of memory and was ended; take fewer samples"):
+            result(backend.call(functions.take_memory, 1500))
+        assert result(backend.call(functions.pid)) != before
+        row = over(backend.store, hungry)
+        assert (row.state, row.attempt) == ("failed", 1)
+        assert row.sentence.startswith("it took more than 1000 MB of memory and was ended; lower tuning.batch_size")
+        assert over(backend.store, backend.start(QUICK, "s")).state == "finished"
 
 
 def test_two_servers_on_one_home_share_its_runs(tmp_path: Path):

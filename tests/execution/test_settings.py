@@ -39,11 +39,20 @@ def test_each_variable_sets_its_own():
         (
             "PRUNING_RUN_WORKERS",
             "two",
-            "PRUNING_RUN_WORKERS is 'two'; set it to a whole number from 1 to 1000000000, or to nothing",
+            "PRUNING_RUN_WORKERS is 'two'; set it to a whole number from 1 to 256, or to nothing",
         ),
-        ("PRUNING_RUN_WORKERS", "0", "PRUNING_RUN_WORKERS is '0'; set it to a whole number from 1 to 1000000000"),
+        ("PRUNING_RUN_WORKERS", "0", "PRUNING_RUN_WORKERS is '0'; set it to a whole number from 1 to 256"),
         ("PRUNING_ATTEMPTS", "2.5", "PRUNING_ATTEMPTS is '2.5'; set it to a whole number"),
-        ("PRUNING_LEASE_S", "1", "PRUNING_LEASE_S is '1'; set it to a number from 3 to 1000000000, or to nothing"),
+        ("PRUNING_LEASE_S", "1", "PRUNING_LEASE_S is '1'; set it to a number from 3 to 3600, or to nothing"),
+        (
+            "PRUNING_RUN_WORKERS",
+            "1000000000",
+            "PRUNING_RUN_WORKERS is '1000000000'; set it to a whole number from 1 to 256",
+        ),
+        ("PRUNING_INTERACTIVE", "257", "PRUNING_INTERACTIVE is '257'"),
+        ("PRUNING_RUNS_PER_SESSION", "10001", "PRUNING_RUNS_PER_SESSION is '10001'"),
+        ("PRUNING_WORKER_MEMORY_MB", "10", "PRUNING_WORKER_MEMORY_MB is '10'; set it to a whole number from 300 to"),
+        ("PRUNING_RUN_HOURS", "inf", "PRUNING_RUN_HOURS is 'inf'; set it to a number from 0.01 to 8760, or to nothing"),
         ("PRUNING_LEASE_S", "nan", "PRUNING_LEASE_S is 'nan'"),
     ],
 )
@@ -59,3 +68,10 @@ def test_spaces_around_a_number_do_not_matter():
 def test_every_field_has_its_variable_which_its_help_names():
     assert sorted(VARIABLES.values()) == sorted(field.name for field in fields(Limits))
     assert all(variable in field_docs(Limits)[field] for variable, field in VARIABLES.items())
+
+
+def test_a_worker_is_told_what_its_server_was_told():
+    limits = Limits(run_workers=3, run_hours=0.5, worker_memory_mb=700)
+    assert Limits.from_environment(limits.environment()) == limits
+    assert "PRUNING_LEASE_S" not in Limits(lease_s=0.1).environment()
+    assert Limits.from_environment(Limits().environment()) == Limits()

@@ -246,6 +246,37 @@ def test_a_recipe_that_cannot_be_read_does_not_spoil_the_list(store: Store):
         _ = row.recipe
 
 
+NEWER = '{"kind": "warned", "sentence": "x", "colour": "red"}'
+TORN = [b'{"kind": "war', b"[]", b"null", b"", b"\xff\x00", b"7", b"[" * 5000, NEWER.encode()]
+
+
+@pytest.mark.parametrize("text", TORN)
+def test_an_event_that_cannot_be_read_says_so_in_its_place(store: Store, text: bytes):
+    lease = running(store)
+    store.append(lease, Warned("one"), Warned("two"), Warned("three"))
+    with sqlite3.connect(store.path) as connection:
+        connection.execute("UPDATE events SET event = cast(? AS TEXT) WHERE seq = 2", (text,))
+    connection.close()
+    (_, one), (number, two), (_, three) = store.events(lease.run)
+    assert (one, number, three) == (Warned("one"), 2, Warned("three"))
+    assert isinstance(two, Warned) and "made by a newer version, or damaged" in two.sentence
+    assert store.milestones(lease.run) == [one, two, three]
+
+
+@pytest.mark.parametrize("recipe", [b'{"version": 2}', b'{"ver', b"\xff", b"null"])
+def test_a_recipe_that_cannot_be_read_says_so(store: Store, recipe: bytes):
+    bad, good = store.create(RECIPE, "s"), store.create(OTHER, "s")
+    with sqlite3.connect(store.path) as connection:
+        connection.execute("UPDATE runs SET recipe = cast(? AS TEXT) WHERE id = ?", (recipe, bad))
+    connection.close()
+    assert [bool(row.unreadable) for row in store.runs()] == [False, True]
+    with pytest.raises(RecipeError, match=r"^made by a newer version, or damaged: "):
+        _ = store.run(bad).recipe
+    store.end(bad)
+    store.delete(bad)
+    assert [row.id for row in store.runs()] == [good]
+
+
 def test_home_is_what_the_environment_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setenv("PRUNING_HOME", str(tmp_path))
     assert default_home() == tmp_path

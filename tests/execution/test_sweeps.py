@@ -131,7 +131,7 @@ def test_how_long_it_takes_is_the_pace_of_what_is_over(store: Store):
     queue(store)
     runs = planned_runs(expand(GRID).runs, store.runs())
     assert left_s(runs, 1) is None
-    row = replace(runs[0].row, state="finished", started=10.0, finished=14.0)
+    row = replace(runs[0].row, state="finished", started=10.0, finished=14.0, seconds=4.0)
     runs = [PlannedRun(runs[0].planned, row), *runs[1:]]
     assert left_s(runs, 1) == 12.0 and left_s(runs, 2) == 6.0 and left_s(runs, 0) == 12.0
 

@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Generator
 from dataclasses import replace
 from pathlib import Path
@@ -38,9 +39,8 @@ QUICK = Recipe("mlp", tuning=Tuning(epochs=1, batch_size=50))
 LONG = Recipe("mlp", schedule=Polynomial(rounds=2), tuning=Tuning(epochs=100_000, batch_size=50))
 WHOLE = Recipe("whole", schedule=Polynomial(rounds=2), tuning=Tuning(epochs=5, batch_size=50))
 TORN = replace(WHOLE, workload="torn")
-WORKLOADS = {
-    name: lambda: tiny("mlp") for name in ("mlp", "no_memory", "bug", "deadly", "children", "counting", "whole", "torn")
-}
+NAMES = ("mlp", "no_memory", "bug", "deadly", "children", "counting", "whole", "torn", "hungry")
+WORKLOADS = {name: lambda: tiny("mlp") for name in NAMES}
 """All the same; the names say what the run does beside, or instead of, pruning.
 
 `whole` is the product's own run, but for the verification; `torn` too, and its worker is killed in the ninth epoch.
@@ -68,6 +68,10 @@ def carry_out(
         return
     if recipe.workload == "no_memory":
         torch.empty(2**60)
+    if recipe.workload == "hungry":
+        kept = [torch.ones(2**18) for _ in range(2000)]
+        time.sleep(600)
+        del kept
     if recipe.workload == "bug":
         raise ZeroDivisionError("division by zero")
     if recipe.workload == "deadly":

@@ -1,3 +1,4 @@
+import errno
 import time
 from collections.abc import Callable, Generator
 from pathlib import Path
@@ -292,3 +293,26 @@ def test_half_the_batch_is_tried_for_want_of_memory_alone_and_down_to_two(
     with pytest.raises(RuntimeError, match=message):
         finish(start(tmp_path, tuning={"epochs": 1, "batch_size": batch_size}))
     assert sizes == tried
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES])
+def test_a_run_whose_checkpoint_finds_no_room_ends_and_any_other_fault_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """Whoever carries it out lets it wait for room: without checkpoints an interruption would cost what was done."""
+
+    def unwritten(*_: object) -> None:
+        raise ExportError("it cannot be written to") from OSError(number, "no")
+
+    monkeypatch.setattr(runs.kept, "write", unwritten)
+    reference = write_own(tmp_path)
+    load, recipe = load_workload(reference), from_json(recipe_text())
+    checkpoints = tmp_path / "checkpoints"
+    events = carry_out(load, recipe, tmp_path / "out", source_of(reference), device=CPU, checkpoints=checkpoints)
+    if number == errno.ENOSPC:
+        with pytest.raises(ExportError, match="it cannot be written to"):
+            finish(events)
+    else:
+        said, _ = finish(events)
+        notes = [event.sentence for event in said if isinstance(event, Warned)]
+        assert "no checkpoint can be written (no): an interruption would cost what was done" in notes

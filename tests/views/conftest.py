@@ -147,6 +147,7 @@ def backend(tmp_path: Path, lab: PreviewSession, monkeypatch: pytest.MonkeyPatch
         "shared.run_queue",
         "shared.run_result",
         "runs.detail",
+        "runs.table",
         "runs.experiments",
         "runs.grid_form",
         "runs.halving_form",

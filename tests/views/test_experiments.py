@@ -1,5 +1,6 @@
 """Experiments on the page Runs: a grid is made, queued once, followed, and its results are shown and taken home."""
 
+import sqlite3
 from dataclasses import replace
 from typing import Any
 
@@ -41,6 +42,12 @@ def queued(app: AppTest, backend: InProcess) -> AppTest:
     app.number_input(key="grid.seeds").set_value(2).run()
     app.button(key="queue_grid").click().run()
     return clean(app)
+
+
+def damaged(backend: InProcess, table: str, column: str, text: str) -> None:
+    with sqlite3.connect(backend.store.path) as connection:
+        connection.execute(f"UPDATE {table} SET {column} = ?", (text,))
+    connection.close()
 
 
 def test_a_grid_says_how_many_runs_it_is_before_it_is_queued(app: AppTest, backend: InProcess) -> None:
@@ -103,6 +110,17 @@ def test_what_waits_is_taken_out_of_the_queue_and_queued_again(app: AppTest, bac
     app.button(key="sweep_again").click().run()
     assert len(backend.store.queue()) == 9
     clean(app)
+
+
+@pytest.mark.parametrize("text", ['{"version": 1, "ba', '{"version": 7}', '{"version": 1, "base": {"version": 9}}'])
+def test_a_grid_that_cannot_be_read_says_so_and_is_taken_off_the_list(
+    app: AppTest, backend: InProcess, text: str
+) -> None:
+    queued(app, backend)
+    damaged(backend, "sweeps", "grid", text)
+    assert "made by a newer version, or damaged" in said(clean(app.run()))
+    app.button(key="sweep_forget").click().run()
+    assert backend.store.sweeps.all() == [] and "made by a newer" not in said(clean(app))
 
 
 def test_a_failed_run_says_why(app: AppTest, backend: InProcess) -> None:

@@ -1,12 +1,13 @@
 """The best of a grid on the page Runs: it is asked for, followed, stopped, and its winner goes to the Lab."""
 
+import pytest
 from streamlit.testing.v1 import AppTest
 
 from pruning.halving.halving import halving_from_json
 from pruning.halving.result import Entry, Score, ranked, ranking_to_json
 from pruning.selection.goal import Goal
 from tests.views.conftest import InProcess
-from tests.views.test_experiments import opened
+from tests.views.test_experiments import damaged, opened
 from tests.views.test_runs_page import clean, html, said
 
 
@@ -114,3 +115,19 @@ def test_a_winner_that_keeps_to_no_limit_is_said_to(app: AppTest, backend: InPro
     backend.store.halvings.keep(row.name, ranking_to_json(ranked([entry], 2)))
     app.run()
     assert "it does not keep to what was asked" in said(clean(app)) and "with 11" in said(app)
+
+
+@pytest.mark.parametrize(
+    ("column", "text"),
+    [("halving", '{"version": 9}'), ("halving", '{"version": 1}'), ("halving", "[]"), ("ranking", "{")],
+)
+def test_one_that_cannot_be_read_says_so_and_is_taken_off_the_list(
+    app: AppTest, backend: InProcess, column: str, text: str
+) -> None:
+    begun(app)
+    (row,) = backend.store.halvings.all()
+    damaged(backend, "halvings", column, text)
+    assert "made by a newer version, or damaged" in said(clean(app.run()))
+    backend.store.halvings.end(row.name, "failed", "it cannot be read")
+    clean(app.run()).button(key="halving_forget").click().run()
+    assert backend.store.halvings.all() == [] and not clean(app).error

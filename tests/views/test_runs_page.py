@@ -3,12 +3,13 @@
 import json
 import re
 import sqlite3
-import time
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from pruning.events import (
@@ -203,13 +204,43 @@ def test_a_recipe_of_another_version_is_listed_and_compared_but_not_reopened(app
     rewrite(backend, run, "recipe", json.dumps({"version": 9, "workload": "mlp_128", "amount": {"kind": "magic"}}))
     assert table_data([backend.store.run(run)], [])["rows"][0]["cells"][0] == (
         "mlp_128",
-        "this version cannot read the recipe",
+        "made by a newer version, or damaged: version is 9; this program reads recipes of version 1: "
+        "`python -m pruning recipe MODEL` writes one",
     )
     opened(app, run)
-    app.button(key="reopen").click().run()
-    assert "version is 9" in clean(app).error[0].value
+    assert app.button(key="reopen").disabled
+    assert "made by a newer version, or damaged: version is 9" in app.warning[0].value
     opened(app, run, other)
     assert "magic" in html(app)
+
+
+@pytest.mark.parametrize("text", ['{"version": 1, "workl', "\xff"])
+@pytest.mark.parametrize("column", ["recipe", "event"])
+def test_what_is_damaged_spoils_its_own_row_and_can_be_deleted(
+    app: AppTest, backend: InProcess, column: str, text: str
+) -> None:
+    bad, good = finished(backend), finished(backend, OTHER)
+    with sqlite3.connect(backend.store.path) as connection:
+        table, key = ("runs", "id") if column == "recipe" else ("events", "run")
+        connection.execute(
+            f"UPDATE {table} SET {column} = cast(? AS TEXT) WHERE {key} = ?", (text.encode("latin1"), bad)
+        )
+    connection.close()
+    opened(app, bad, good)
+    assert "2 runs compared" in said(app)
+    opened(app, bad)
+    assert [row["id"] for row in listed(app)] == [good, bad]
+    assert "made by a newer version, or damaged" in "\n".join([*(each.value for each in app.warning), said(app)])
+    app.button(key="delete").click().run()
+    clean(app).button(key="delete_for_good").click().run()
+    assert [row["id"] for row in listed(clean(app))] == [good]
+
+
+def test_a_row_with_a_value_of_another_type_is_drawn_as_failed(app: AppTest, backend: InProcess) -> None:
+    bad, good = finished(backend), finished(backend, OTHER)
+    rewrite(backend, bad, "created", "yesterday")
+    opened(app, bad)
+    assert [(row["id"], row["state"]) for row in listed(app)] == [(good, "finished"), (bad, "failed")]
 
 
 def rewrite(backend: InProcess, run: str, column: str, value: str | float) -> None:
@@ -253,7 +284,7 @@ def test_a_live_run_shows_its_panel_and_stop_then_end_now(app: AppTest, backend:
 def test_a_queued_run_says_how_many_are_ahead_and_about_how_long(app: AppTest, backend: InProcess) -> None:
     running = made(backend, QUICK, BEGUN, None)
     # 20 steps and scoring worth 5 each for 3 stages, 1 round and 3 of verifying: 25 of 55 are done, in 60 s
-    rewrite(backend, running, "started", time.time() - 60)
+    rewrite(backend, running, "seconds", 60.0)
     first, second = (backend.store.create(OTHER, "x") for _ in range(2))
     rows = table_data([backend.store.run(run) for run in (first, second)], [])["rows"]
     assert rows[0]["note"] == "next in the queue, starts in about 1\u202fmin 12\u202fs"
@@ -310,3 +341,39 @@ def test_the_recovery_stands_below_a_result_with_the_control_where_it_was_run(ap
     app.run()
     assert "control: the dense network, trained as long." in said(clean(app))
     assert "<th scope='col'>control</th>" in html(app)
+
+
+def test_a_run_that_waits_for_room_is_called_paused_and_says_how_much(app: AppTest, backend: InProcess) -> None:
+    queued = backend.start(QUICK, "x")
+    assert backend.store.pause(backend.leases[queued])
+    backend.store.disk.shortage = "waiting for room on the disk: 3 MB free, 64 MB needed"
+    (row,) = table_data([backend.store.run(queued)], [])["rows"]
+    assert (row["word"], row["note"]) == ("paused", "paused: waiting for room on the disk: 3 MB free, 64 MB needed")
+    opened(app, queued)
+    assert "paused: waiting for room on the disk: 3 MB free, 64 MB needed" in bars(app)
+    backend.store.disk.shortage = ""
+    assert table_data([backend.store.run(queued)], [])["rows"][0]["word"] == "queued"
+
+
+def test_a_running_run_that_can_write_nothing_is_called_paused(app: AppTest, backend: InProcess) -> None:
+    running = made(backend, QUICK, BEGUN, None)
+    backend.store.disk.shortage = "waiting for room on the disk: 3 MB free, 64 MB needed"
+    assert table_data([backend.store.run(running)], [])["rows"][0]["word"] == "running"  # it can, as far as one knows
+    backend.store.disk.unwritable = "waiting for room on the disk: 0 MB free, 64 MB needed (Read-only file system)"
+    (row,) = table_data([backend.store.run(running)], [])["rows"]
+    assert row["word"] == "paused" and row["note"].endswith("(Read-only file system)")
+    opened(app, running)
+    assert "paused: waiting for room on the disk: 0 MB free" in bars(app)
+
+
+def bars(app: AppTest) -> str:
+    return "".join(element.proto.text for element in app.get("progress"))
+
+
+def test_folders_that_the_store_does_not_know_are_said(app: AppTest, backend: InProcess) -> None:
+    st.cache_data.clear()
+    backend.store.folder("0123abcd-7").mkdir(parents=True)
+    backend.store.notice_strangers()
+    opened(app)
+    assert "1 folders of runs are not in this list (0123abcd-7): the store was emptied" in app.warning[0].value
+    st.cache_data.clear()

@@ -178,4 +178,4 @@ def _verified(found: Summary) -> str:
 
 
 def _took(row: RunRow) -> str:
-    return duration(row.finished - row.started) if row.finished and row.started else "–"
+    return duration(row.seconds) if row.finished and row.started else "–"

@@ -28,7 +28,8 @@ def show(row: RunRow) -> None:
             args=(row,),
             help=_("Pinned runs stay on top of the list."),
         )
-        reopen = st.button(_("Open in the Lab"), key="reopen", help=_("Sets the Lab's controls to this run's recipe."))
+        words = row.unreadable or _("Sets the Lab's controls to this run's recipe.")
+        reopen = st.button(_("Open in the Lab"), key="reopen", disabled=bool(row.unreadable), help=words)
         words = _("Stop it first.") if not row.over else _("Removes the run and its files; asks once more.")
         st.button(_("Delete"), key="delete", on_click=_ask_to_delete, args=(row.id,), disabled=not row.over, help=words)
     if runs_state().deleting == row.id and row.over:
@@ -36,6 +37,8 @@ def show(row: RunRow) -> None:
     if problem := runs_state().problem:
         runs_state().problem = ""
         st.error(problem)
+    if row.unreadable:
+        st.warning(_("This run is {sentence}. It can be looked at and deleted.").format(sentence=row.unreadable))
     if reopen:
         _reopen(row)
     left, right = st.columns([3, 2], gap="large")

@@ -12,7 +12,7 @@ from pruning.reporting.formatting import bare_change, duration, percent, score_t
 from pruning.reporting.halving_rows import standing_words, values_words
 from pruning.reporting.plots_search import COST_NAMES
 from views.runs.comparison import CSS
-from views.runs.sweep_results import table_html
+from views.runs.sweep_results import table_html, unreadable
 from views.runs.title_box import title_box
 from views.shared import recipe_sidebar
 from views.shared.language import _
@@ -33,13 +33,12 @@ def show(row: HalvingRow) -> None:
 def _show(name: str, was_open: bool) -> None:
     try:
         row = backend().store.halvings.one(name)
-        halving = halving_from_json(row.halving_json)
+        halving, ranking = halving_from_json(row.halving_json), ranking_from_json(row.ranking_json)
     except PruningError as error:
-        st.error(str(error))
+        st.error(unreadable(error))
         return
     if was_open and row.state != "open":
         st.rerun()
-    ranking = ranking_from_json(row.ranking_json)
     _progress(row, halving, ranking)
     if ranking.best is None:
         st.info(_("No run is over yet: the table comes with the first."))
@@ -56,12 +55,20 @@ def _heading(row: HalvingRow) -> None:
                 backend().stop_halving(row.name)
                 st.rerun()
             return
-        if not ranking_from_json(row.ranking_json).complete:
+        if _may_go_on(row):
             _go_on(row)
         words = _("Takes the experiment from the list. Its runs stay.")
         if st.button(_("Take it off the list"), key="halving_forget", help=words):
             backend().store.halvings.forget(row.name)
             st.rerun()
+
+
+def _may_go_on(row: HalvingRow) -> bool:
+    try:
+        halving_from_json(row.halving_json)
+        return not ranking_from_json(row.ranking_json).complete
+    except PruningError:  # it cannot be read; what is below says so
+        return False
 
 
 def _go_on(row: HalvingRow) -> None:

@@ -35,6 +35,8 @@ def page() -> None:
     st.subheader(_("Runs"))
     try:
         live = bool(backend().store.runs(("queued", "running")))
+        if strangers := _strangers():
+            st.warning(strangers)
         with st.sidebar:
             st.fragment(_counts, run_every=POLL_S if live else None, key="runs_counts")()
         with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
@@ -50,6 +52,19 @@ def page() -> None:
             _selected()
     except PruningError as error:
         st.error(str(error))
+
+
+@st.cache_data(ttl=60, show_spinner=False)  # a folder is looked through for it
+def _strangers() -> str:
+    """What to say where the store was emptied, or is older than the files beside it; "" where it is not."""
+    found = backend().store.strangers()
+    if not found:
+        return ""
+    words = _(
+        "{n} folders of runs are not in this list ({runs}): the store was emptied, or an older one was put in its place. "
+        "The folders are left alone, and new runs get other ids. A backup can be brought back with the command restore."
+    )
+    return words.format(n=len(found), runs=", ".join(found[:3]) + (", ..." if len(found) > 3 else ""))
 
 
 def _narrow() -> None:

@@ -40,8 +40,19 @@ CAMERA = {
 def show(sweep: SweepRow) -> None:
     """Polled while one of its runs is live."""
     _heading(sweep)
+    try:
+        expansion(sweep.grid_json)
+    except PruningError as error:
+        st.error(unreadable(error))
+        return
     live = any(run.standing in ("queued", "running") for run in _runs(sweep))
     st.fragment(_show, run_every=POLL_S if live else None, key="runs_sweep_results")(sweep, live)
+
+
+def unreadable(error: PruningError) -> str:
+    """What stands in the place of an experiment that this version cannot read."""
+    words = _("made by a newer version, or damaged: {sentence}. Its runs are in the list of all runs.")
+    return words.format(sentence=str(error).rstrip("."))
 
 
 def _show(sweep: SweepRow, was_live: bool) -> None:

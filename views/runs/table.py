@@ -1,13 +1,11 @@
 """The list of runs: a row each, with its state in words, its recipe and what it came to."""
 
-import time
 from datetime import datetime, timedelta, tzinfo
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 import streamlit as st
 
-from pruning.errors import RecipeError
 from pruning.events import Stage
 from pruning.execution.store.records import RunRow
 from pruning.metric import ACCURACY, Metric
@@ -22,6 +20,7 @@ from views.runs.state import runs_state
 from views.shared.language import _
 from views.shared.run_events import events_of, name_of, summary_of
 from views.shared.run_queue import waiting
+from views.shared.server import backend
 from views.shared.state import shared_state
 
 SIGNS = {"queued": "○", "running": "◐", "finished": "●", "stopped": "■", "failed": "×"}
@@ -77,11 +76,17 @@ def _row(row: RunRow, found: Summary, named: bool) -> RunRowData:
         "pinned": row.pinned,
         "state": row.state,
         "sign": SIGNS[row.state],
-        "word": _("stopping") if row.state == "running" and row.stopping else _(row.state),
+        "word": _word(row),
         "note": note,
         "fraction": fraction,
         "cells": [*recipe_words(row), *_numbers(found, named), _verified(found), _when(row)],
     }
+
+
+def _word(row: RunRow) -> str:
+    if backend().store.paused(row):
+        return _("paused")
+    return _("stopping") if row.state == "running" and row.stopping else _(row.state)
 
 
 def _live(row: RunRow) -> tuple[str, float | None]:
@@ -90,7 +95,9 @@ def _live(row: RunRow) -> tuple[str, float | None]:
         return waiting(row), None
     if row.state != "running":
         return "", None
-    at = progress(events_of(row), time.time() - (row.started or time.time()))
+    if why := backend().store.paused(row):
+        return why, None
+    at = progress(events_of(row), row.seconds)
     left = "" if at.seconds_left is None else _(", {time} left").format(time=duration(at.seconds_left))
     return at.phase + left, at.fraction
 
@@ -98,13 +105,11 @@ def _live(row: RunRow) -> tuple[str, float | None]:
 def recipe_words(row: RunRow) -> list[tuple[str, str]]:
     """The workload with units, criterion, scope and amount; the repair; the tuning; the seed.
 
-    Of a recipe of another version only that it cannot be read.
+    Of a recipe that this version cannot read, why.
     """
-    try:
-        return _words(row.recipe_json)
-    except RecipeError:
-        workload = str(plain_recipe(row.recipe_json).get("workload", "?"))
-        return [(workload, _("this version cannot read the recipe")), *[("", "")] * 3]
+    if row.unreadable:
+        return [(str(plain_recipe(row.recipe_json).get("workload", "?")), row.unreadable), *[("", "")] * 3]
+    return _words(row.recipe_json)
 
 
 @lru_cache(maxsize=2000)  # a recipe takes 2 ms to read, and the list is drawn once a second
@@ -145,7 +150,7 @@ def _verified(found: Summary) -> tuple[str, str]:
 
 def _when(row: RunRow) -> tuple[str, str]:
     began = row.started or row.created
-    took = duration(row.finished - row.started) if row.finished and row.started else ""
+    took = duration(row.seconds) if row.finished and row.started else ""
     return when(began, datetime.now(_zone())), took
 
 

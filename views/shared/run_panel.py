@@ -1,7 +1,5 @@
 """A run as several pages show it: how far it is, its curves, and Stop. A worker carries it out; the page only reads its events."""
 
-import time
-
 import streamlit as st
 
 from pruning.errors import PruningError
@@ -73,12 +71,13 @@ def draw(row: RunRow, events: list[Event], place: str, key: str = "run_curves") 
         st.caption(_("amount found: {words}").format(words=words))
     _curves(curve(events), key)
     unit_sizes.draw(unit_sizes_of(events), key)
-    for event in events:
-        if isinstance(event, Resumed):
+    # each once: a thousand events that cannot be read say the same
+    for note in dict.fromkeys(event for event in events if isinstance(event, Resumed | Warned)):
+        if isinstance(note, Warned):
+            st.caption(_("note: {sentence}").format(sentence=note.sentence))
+        else:
             words = _("note: resumed at round {round}, step {step}, from the last checkpoint")
-            st.caption(words.format(round=event.round + 1, step=event.step))
-        if isinstance(event, Warned):
-            st.caption(_("note: {sentence}").format(sentence=event.sentence))
+            st.caption(words.format(round=note.round + 1, step=note.step))
 
 
 def _stop(row: RunRow) -> None:
@@ -108,11 +107,13 @@ def _where(row: RunRow, events: list[Event], place: str) -> None:
     if row.state == "stopped" and row.started is None:
         st.caption(_("stopped while it was waiting: there is no result"))
         return
-    elapsed = (row.finished or time.time()) - (row.started or time.time())
+    elapsed = row.seconds
     at = progress(events, elapsed)
     # a resumed run says at its end how long all its attempts took
     elapsed = next((event.seconds for event in reversed(events) if isinstance(event, Finished)), elapsed)
-    if row.state == "running" and row.stopping:
+    if row.state == "running" and (why := backend().store.paused(row)):
+        text = _("paused: {why}").format(why=why)
+    elif row.state == "running" and row.stopping:
         text = _("stopping: measuring what there is")
     elif row.state == "running":
         left = (

@@ -1,7 +1,5 @@
 """The queue in words: a run's place and about how long until it starts."""
 
-import time
-
 import streamlit as st
 
 from pruning.errors import PruningError
@@ -18,6 +16,8 @@ RECENT = 50  # finished runs from which the time until a run starts is estimated
 
 def waiting(row: RunRow) -> str:
     """`next in the queue, starts in about 40 s`; of a run that lost its worker, that it will go on."""
+    if why := backend().store.paused(row):
+        return _("paused: {why}").format(why=why)
     try:
         order = backend().store.queue()
         place = order.index(row.id) if row.id in order else 0
@@ -36,7 +36,7 @@ def waiting(row: RunRow) -> str:
 def _past() -> list[tuple[str, float]]:
     """Workload and seconds of the latest finished runs; the same for all sessions, and asked for every row."""
     rows = backend().store.runs(("finished",))[:RECENT]
-    return [(_workload(row), row.finished - row.started) for row in rows if row.finished and row.started]
+    return [(_workload(row), row.seconds) for row in rows]
 
 
 def _until_start(before: list[str]) -> float | None:
@@ -47,14 +47,13 @@ def _until_start(before: list[str]) -> float | None:
     for row in live:
         if row.state != "running":
             continue
-        elapsed = time.time() - (row.started or time.time())
-        at = progress(events_of(row), elapsed)
+        at = progress(events_of(row), row.seconds)
         likely = typical_s(past, _workload(row))
         if at.seconds_left is not None:
-            past.append((_workload(row), elapsed + at.seconds_left))
+            past.append((_workload(row), row.seconds + at.seconds_left))
             left.append(at.seconds_left)
         elif likely is not None:
-            left.append(max(likely - elapsed, 0.0))
+            left.append(max(likely - row.seconds, 0.0))
         else:
             return None
     ahead: list[float] = []

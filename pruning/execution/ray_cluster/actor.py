@@ -135,6 +135,9 @@ class RemoteRunStore:
     def folder(self, run: str) -> Path:
         return self._scratch / run
 
+    def has_work(self) -> bool:
+        return self._ask("has_work")
+
     def claim(self, worker: str) -> Lease | None:
         return self._ask("claim", worker)
 
@@ -147,6 +150,9 @@ class RemoteRunStore:
     def finish(self, lease: Lease, event: Finished | Failed) -> bool:
         shutil.rmtree(self.folder(lease.run), ignore_errors=True)
         return self._ask("finish", lease, event)
+
+    def pause(self, lease: Lease) -> bool:
+        return self._ask("pause", lease)
 
     def heartbeat(self, lease: Lease) -> bool:
         return self._ask("heartbeat", lease)

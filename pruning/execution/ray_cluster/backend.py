@@ -97,7 +97,8 @@ class RayBackend(SupervisedBackend):
         background: int = 0,
     ) -> None:
         """JobError if there is no cluster at the RAY_ADDRESS of the environment."""
-        store = Store(home, limits)
+        limits = limits or Limits.from_environment()
+        store = Store(home, limits, limits.run_workers if runners is None else runners)
         self._cluster = Cluster(environment.get("RAY_ADDRESS") or "local")
         reserved = shares(
             interactive + background, store.limits.run_workers if runners is None else runners, environment

@@ -19,10 +19,12 @@ class StoreProxy:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._methods: dict[str, Callable[..., Any]] = {
+            "has_work": store.has_work,
             "claim": store.claim,
             "run": store.run,
             "append": store.append,
             "finish": store.finish,
+            "pause": store.pause,
             "heartbeat": store.heartbeat,
             "stop_requested": store.stop_requested,
             "receive": self._receive,

@@ -7,9 +7,10 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pruning.errors import JobError
+from pruning.errors import JobError, NoRoomError, no_room
 
 BUSY_S = 10.0
+_NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
 
 _VERSION_1 = """
 CREATE TABLE runs (
@@ -91,7 +92,22 @@ CREATE TABLE halvings (
 );
 """
 
-MIGRATIONS = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4)
+_VERSION_5 = """
+-- counts the worker's signs of life: clocks can be set, and those of two machines differ
+ALTER TABLE runs ADD COLUMN beats INTEGER NOT NULL DEFAULT 0;
+-- how long the present attempt has run, and all before it, by their workers' own clocks
+ALTER TABLE runs ADD COLUMN seconds REAL NOT NULL DEFAULT 0;
+ALTER TABLE runs ADD COLUMN ran REAL NOT NULL DEFAULT 0;
+-- bytes that must be free before it goes on, after the disk was full
+ALTER TABLE runs ADD COLUMN needs INTEGER NOT NULL DEFAULT 0;
+-- counts the starts of all runs, 0 = it has not been started
+ALTER TABLE runs ADD COLUMN turn INTEGER NOT NULL DEFAULT 0;
+UPDATE runs SET seconds = max(finished - started, 0) WHERE started IS NOT NULL AND finished IS NOT NULL;
+UPDATE runs SET turn = place WHERE started IS NOT NULL;
+CREATE TABLE strangers (run TEXT PRIMARY KEY) WITHOUT ROWID;    -- folders of runs that this store never had
+"""
+
+MIGRATIONS = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5)
 """Each brings a store from the version before it to its own; a fresh file is of version 0."""
 VERSION = len(MIGRATIONS)
 
@@ -107,7 +123,7 @@ class Database:
         try:
             self.home.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise self._unusable(error.strerror or str(error)) from error
+            raise self._unusable(error.strerror or str(error), no_room(error)) from error
         if self._version() != VERSION:
             self._migrate()
 
@@ -131,7 +147,9 @@ class Database:
                 raise
             self._free.append(connection)
         except sqlite3.Error as error:
-            raise self._unusable(str(error)) from error
+            # a code may have more bits, which say where it happened
+            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+            raise self._unusable(str(error), code in _NO_ROOM) from error
 
     @contextmanager
     def writing(self, durable: bool = False) -> Generator[sqlite3.Connection]:
@@ -151,8 +169,8 @@ class Database:
             (version,) = connection.execute("PRAGMA user_version").fetchone()  # another process may have been faster
             if version > VERSION:
                 raise JobError(
-                    f"{self.path} is of version {version} and this program writes version {VERSION}; move it away or "
-                    "set PRUNING_HOME to another folder"
+                    f"{self.path} is of version {version} and this program writes version {VERSION}: start the "
+                    "program that wrote it, move it away, or set PRUNING_HOME to another folder"
                 )
             for script in MIGRATIONS[version:]:
                 for statement in script.split(";\n"):  # executescript() would commit what was begun
@@ -161,6 +179,7 @@ class Database:
 
     def _open(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+        connection.text_factory = _text  # a torn text spoils its own row and not the list
         end = time.monotonic() + BUSY_S
         while True:
             try:
@@ -173,8 +192,13 @@ class Database:
                     raise
                 time.sleep(0.01)
 
-    def _unusable(self, reason: str) -> JobError:
-        return JobError(
+    def _unusable(self, reason: str, for_now: bool) -> JobError:
+        kind = NoRoomError if for_now else JobError
+        return kind(
             f"{self.home} cannot be used to keep runs ({reason}); make room and give write access there, or set "
             "PRUNING_HOME to another folder"
         )
+
+
+def _text(content: bytes) -> str:
+    return content.decode(errors="replace")

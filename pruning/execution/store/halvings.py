@@ -8,6 +8,7 @@ from pruning.errors import JobError
 from pruning.execution.settings import Limits
 from pruning.execution.store.database import Database
 from pruning.execution.store.records import HalvingRow
+from pruning.execution.store.silence import Silence
 from pruning.execution.store.transitions import queue_missing
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 _COLUMNS = "name, title, halving, session, created, ends, state, sentence, ranking"
 DRIVEN_S = 15.0
 """After so long without a sign of the server that looked after a halving another one takes it over."""
+_FREE = 0  # `driven` counts the signs of life of the server that looks after the halving
 
 
 class Halvings:
@@ -24,6 +26,7 @@ class Halvings:
     def __init__(self, database: Database, limits: Limits) -> None:
         self._database = database
         self._limits = limits
+        self._silence = Silence(DRIVEN_S)
 
     def open(self, name: str, halving_json: str, session: str, seconds: float) -> None:
         """Keep the halving under its name and let it go on for so long from now; one that is there goes on."""
@@ -57,23 +60,25 @@ class Halvings:
 
     def drive(self, name: str, driver: str) -> bool:
         """Whether this server may look after the halving now: nobody else has done so of late."""
-        now = time.time()
         with self._database.writing() as connection:
-            query = (
-                "UPDATE halvings SET driver = ?, driven = ? WHERE name = ? AND state = 'open' "
-                "AND (driver = ? OR driven < ?)"
-            )
-            return connection.execute(query, (driver, now, name, driver, now - DRIVEN_S)).rowcount == 1
+            query = "SELECT driver, driven FROM halvings WHERE name = ? AND state = 'open'"
+            sign = connection.execute(query, (name,)).fetchone()
+            if sign is None:
+                return False
+            if sign[0] != driver and sign[1] != _FREE and not self._silence.lasts(name, sign):
+                return False
+            connection.execute("UPDATE halvings SET driver = ?, driven = driven + 1 WHERE name = ?", (driver, name))
+            return True
 
     def let_go(self, driver: str) -> None:
         """Another server may take over what this one looked after."""
         with self._database.writing() as connection:
-            connection.execute("UPDATE halvings SET driven = 0 WHERE driver = ?", (driver,))
+            connection.execute("UPDATE halvings SET driven = ? WHERE driver = ?", (_FREE, driver))
 
     def queue(self, row: HalvingRow, recipes: Sequence["Recipe"]) -> list[str]:
         """Queue those of the recipes that nobody has run; returns the new runs' ids."""
         with self._database.writing(durable=True) as connection:
-            return queue_missing(connection, recipes, row.session, row.name, self._limits.sweep_runs)
+            return queue_missing(connection, recipes, row.session, row.name, self._limits)
 
     def keep(self, name: str, ranking_json: str) -> None:
         """Write down what the halving came to so far."""

@@ -1,12 +1,17 @@
 """What the store hands out: a run, a worker's lease of it, the files that it left."""
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from pruning.errors import PruningError, RecipeError
+
 if TYPE_CHECKING:
     from pruning.recipe.recipe import Recipe
+
+UNREADABLE = "made by a newer version, or damaged"
+"""How the sentence begins that stands in the place of what this version cannot read."""
 
 RunState = Literal["queued", "running", "finished", "stopped", "failed"]
 
@@ -34,13 +39,29 @@ class RunRow:
     attempt: int
     """Counts how often the run was begun or resumed; 0 before the first time. Events are only ever added as long as it
     stays the same: a reader who keeps them starts over when it changes."""
+    seconds: float = 0.0
+    """How long the present attempt has run, by its worker's own clock: whoever sets the machine's changes nothing."""
+    needs: int = 0
+    """Bytes that must be free before it goes on, after the disk was full; 0 where it never was."""
+
+    @property
+    def number(self) -> int:
+        """Counts the runs of the recipe."""
+        return int(self.id.rpartition("-")[2])
 
     @cached_property
     def recipe(self) -> "Recipe":
         """The recipe; RecipeError if this version cannot read it, which must not spoil the list of all runs."""
         from pruning.recipe.recipe import from_json
 
+        if self.unreadable:
+            raise RecipeError(self.unreadable)
         return from_json(self.recipe_json)
+
+    @property
+    def unreadable(self) -> str:
+        """Why this version cannot read the run's recipe, in a sentence; "" if it can."""
+        return _unreadable(self.recipe_json)
 
     @property
     def name(self) -> str:
@@ -98,3 +119,14 @@ class Artefact:
     path: Path
     bytes: int
     sha256: str
+
+
+@lru_cache(maxsize=2000)  # a recipe takes 2 ms to read, and a page asks once a second
+def _unreadable(recipe_json: str) -> str:
+    from pruning.recipe.recipe import from_json
+
+    try:
+        from_json(recipe_json)
+    except PruningError as error:
+        return f"{UNREADABLE}: {error}"
+    return ""

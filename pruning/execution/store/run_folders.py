@@ -61,5 +61,10 @@ def sweep(folders: Collection[Path], known: Collection[str], live: Collection[st
             discard_checkpoints(folder)
 
 
+def shared_checkpoints() -> bool:
+    """Whether checkpoints lie elsewhere, in a folder that other machines reach."""
+    return bool(os.environ.get(SHARED))
+
+
 def _checkpoints(folder: Path) -> Path:
     return Path(os.environ.get(SHARED) or folder.parent) / folder.name / CHECKPOINTS

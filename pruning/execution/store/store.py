@@ -1,6 +1,5 @@
 """Runs, their events and their files, shared by the page's threads and the workers' processes."""
 
-import json
 import os
 import sqlite3
 import time
@@ -8,14 +7,17 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pruning.errors import JobError
-from pruning.events import Event, Failed, Finished, Searching, TuningStep, event_from_dict
+from pruning.errors import JobError, NoRoomError
+from pruning.events import Event, Failed, Finished, Searching, TuningStep
 from pruning.execution.settings import Limits
 from pruning.execution.store import run_folders as folders
 from pruning.execution.store import transitions as changes
 from pruning.execution.store.database import Database
+from pruning.execution.store.disk_room import DiskRoom
 from pruning.execution.store.halvings import Halvings
+from pruning.execution.store.reading import COLUMNS, event_of, row_of
 from pruning.execution.store.records import Artefact, Lease, RunRow, RunState
+from pruning.execution.store.silence import Silence
 from pruning.execution.store.sweeps import Sweeps
 
 if TYPE_CHECKING:
@@ -23,11 +25,6 @@ if TYPE_CHECKING:
 
 LONGEST_TITLE = 80
 _MANY = ("tuning_step", "unit_sizes", "searching")
-_COLUMNS = (
-    "id, recipe, session, state, sentence, created, started, finished, title, stop, pinned, "
-    # until the present attempt has an event, the events are those of the one before (column `told`)
-    "coalesce(nullif(told, 0), attempt)"
-)
 
 
 def default_home() -> Path:
@@ -43,11 +40,16 @@ class Store:
     that a page was shown and every event that a checkpoint rests on is on the disk before the next thing happens.
     """
 
-    def __init__(self, home: Path, limits: Limits | None = None) -> None:
+    def __init__(self, home: Path, limits: Limits | None = None, most_running: int | None = None) -> None:
+        """`most_running` is how many runs of this home may be going on when another is claimed; None: any number."""
+        self._most_running = most_running
         self.limits = limits or Limits.from_environment()
         self._database = Database(home)
         self.home = self._database.home
         self.path = self._database.path
+        self.disk = DiskRoom(self.home, self.limits.disk_reserve_mb)
+        self._silence = Silence(self.limits.lease_s)
+        self._begun: dict[str, float] = {}  # when runs were claimed through this store, by this process's own clock
         self.sweeps = Sweeps(self._database, self.limits)
         self.halvings = Halvings(self._database, self.limits)
 
@@ -64,10 +66,12 @@ class Store:
     def create(self, recipe: "Recipe", session: str) -> str:
         """Queue a run and return its id: the recipe's name and the number of this run of it, such as 7f3a9c21-1.
 
-        JobError if the session has as many runs queued or running as it may have, not counting those of sweeps.
+        JobError if the session has as many runs queued or running as it may have, not counting those of sweeps, or if
+        the run cannot be over in the time that a run may take.
         """
         from pruning.recipe.recipe import to_json  # brings torch; see the package's docstring
 
+        changes.require_possible(recipe, self.limits.run_hours)
         text, name = to_json(recipe), recipe.name
         most = self.limits.runs_per_session
         with self._database.writing(durable=True) as connection:
@@ -85,10 +89,10 @@ class Store:
 
         Every word of `search` must occur in the run's id, title or recipe (as JSON), in whatever case.
         """
-        where = f"WHERE state IN ({', '.join('?' * len(states))})" if states else ""
-        query = f"SELECT {_COLUMNS} FROM runs {where} ORDER BY pinned DESC, place DESC"
+        where = f"WHERE state IN ({_places(states)})" if states else ""
+        query = f"SELECT {COLUMNS} FROM runs {where} ORDER BY pinned DESC, place DESC"
         with self._database.reading() as connection:
-            rows = [_row(values) for values in connection.execute(query, tuple(states))]
+            rows = [row_of(values) for values in connection.execute(query, tuple(states))]
         words = search.casefold().split()
         if not words:
             return rows
@@ -99,17 +103,22 @@ class Store:
     def run(self, run: str) -> RunRow:
         """One run. JobError if there is none of that id."""
         with self._database.reading() as connection:
-            row = connection.execute(f"SELECT {_COLUMNS} FROM runs WHERE id = ?", (run,)).fetchone()
+            row = connection.execute(f"SELECT {COLUMNS} FROM runs WHERE id = ?", (run,)).fetchone()
         if row is None:
             raise self._unknown(run)
-        return _row(row)
+        return row_of(row)
 
     def events(self, run: str, after: int = 0) -> list[tuple[int, Event]]:
         """The run's events with their numbers, which count from 1; those after number `after`."""
         query = "SELECT seq, event FROM events WHERE run = ? AND seq > ? ORDER BY seq"
         with self._database.reading() as connection:
             rows = connection.execute(query, (run, after)).fetchall()
-        return [(seq, event_from_dict(json.loads(text))) for seq, text in rows]
+        return [(seq, event_of(text)) for seq, text in rows]
+
+    def last_event(self, run: str) -> int:
+        """The number of the run's latest event, 0 = it has none."""
+        with self._database.reading() as connection:
+            return connection.execute("SELECT coalesce(max(seq), 0) FROM events WHERE run = ?", (run,)).fetchone()[0]
 
     def milestones(self, run: str) -> list[Event]:
         """The run's events but for optimiser steps, sizes of units and cuts of a search, which are nearly all: what it
@@ -120,7 +129,7 @@ class Store:
         query = f"SELECT event FROM events WHERE run = ? {others} ORDER BY seq"
         with self._database.reading() as connection:
             rows = connection.execute(query, (run,)).fetchall()
-        return [event_from_dict(json.loads(text)) for (text,) in rows]
+        return [event_of(text) for (text,) in rows]
 
     def artefacts(self, run: str) -> list[Artefact]:
         """The files that the run has left, by kind; none before it has exported them."""
@@ -183,29 +192,70 @@ class Store:
         """Delete what killed processes left: folders of deleted runs, checkpoints of runs that are over."""
         found = folders.run_folders(self.home / "runs")  # before the rows: a folder is made after its row
         rows = self.runs()
+        self.notice_strangers()
         with self._database.reading() as connection:
-            given = dict(connection.execute("SELECT name, number FROM numbers").fetchall())
-        # a folder that this store has never heard of is another store's: somebody moved or restored the file
-        ours = [path for path in found if int(path.name.partition("-")[2]) <= given.get(path.name.partition("-")[0], 0)]
+            strangers = {run for (run,) in connection.execute("SELECT run FROM strangers")}
+        ours = [path for path in found if path.name not in strangers]
         folders.sweep(ours, {row.id for row in rows}, {row.id for row in rows if not row.over})
+
+    def notice_strangers(self) -> list[str]:
+        """Folders of runs that this store has never had: it was emptied, or an older copy was put in its place.
+
+        They are left alone, and no id of theirs is ever given again.
+        """
+        found = [path.name for path in folders.run_folders(self.home / "runs")]
+        with self._database.writing(durable=True) as connection:
+            changes.notice_strangers(connection, found)
+        return self.strangers()
+
+    def strangers(self) -> list[str]:
+        """Those that were noticed and are there still."""
+        with self._database.reading() as connection:
+            noticed = [run for (run,) in connection.execute("SELECT run FROM strangers ORDER BY run")]
+        return [run for run in noticed if self.folder(run).is_dir()]
+
+    def shrink(self) -> None:
+        """Give the room of deleted rows back to the disk; others wait meanwhile."""
+        with self._database.reading() as connection:
+            connection.execute("VACUUM")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def begin_again(self) -> None:
+        """After a backup was restored: what was going on when it was made waits for a worker."""
+        with self._database.writing(durable=True) as connection:
+            for (run,) in connection.execute("SELECT id FROM runs WHERE state = 'running'").fetchall():
+                changes.queue_again(connection, run)
+                if folders.shared_checkpoints():  # they are of later, and count events that are not there any more
+                    folders.discard_checkpoints(self.folder(run))
 
     # What a worker does
 
-    def claim(self, worker: str) -> Lease | None:
-        """Hand the next queued run to this worker; None if none is queued. Nobody else has a lease of it then."""
-        with self._database.reading() as connection:  # so that idle workers, which ask often, do not lock the file
+    def has_work(self) -> bool:
+        """Whether a run is queued and the disk takes what it will write, which is tried by writing."""
+        with self._database.reading() as connection:  # idle workers ask often, and must not lock the file
             if connection.execute("SELECT 1 FROM runs WHERE state = 'queued' LIMIT 1").fetchone() is None:
-                return None
+                return False
+            if self._all_running(connection):
+                return False
+        return not self.disk.look()
+
+    def claim(self, worker: str) -> Lease | None:
+        """Hand the next queued run to this worker; None if none can go on now. Nobody else has a lease of it then."""
         with self._database.writing(durable=True) as connection:
-            order = changes.queue_order(connection)
+            if self._all_running(connection):
+                return None
+            query = "SELECT id FROM runs WHERE state = 'queued' AND needs > ?"
+            too_large = {run for (run,) in connection.execute(query, (self.disk.free(),))}
+            order = [run for run in changes.queue_order(connection) if run not in too_large]
             if not order:
                 return None
             query = (
-                "UPDATE runs SET state = 'running', worker = ?, started = ?, heartbeat = ?, attempt = attempt + 1 "
+                "UPDATE runs SET state = 'running', worker = ?, started = ?, attempt = attempt + 1, beats = 0, "
+                "sentence = '', ran = ran + seconds, seconds = 0, turn = (SELECT max(turn) + 1 FROM runs) "
                 "WHERE id = ? RETURNING attempt"
             )
-            now = time.time()
-            (attempt,) = connection.execute(query, (worker, now, now, order[0])).fetchone()
+            (attempt,) = connection.execute(query, (worker, time.time(), order[0])).fetchone()
+        self._begun[order[0]] = time.monotonic()
         return Lease(order[0], worker, attempt)
 
     def append(self, lease: Lease, *events: Event) -> None:
@@ -229,15 +279,37 @@ class Store:
         with self._database.writing(durable=True) as connection:
             held = changes.holds(connection, lease)
             if held:
-                changes.end_run(connection, lease.run, event)
+                self._tell_time(connection, lease)
+                (why,) = connection.execute("SELECT sentence FROM runs WHERE id = ?", (lease.run,)).fetchone()
+                stopped = isinstance(event, Finished) and event.stopped
+                changes.end_run(connection, lease.run, event, why if stopped else "")
         return held
+
+    def pause(self, lease: Lease) -> bool:
+        """The disk does not take what the run writes: it goes on later, and no attempt is counted as lost.
+
+        False if the lease is over. NoRoomError if not even this can be written, with the reserve given up.
+        """
+        try:
+            return self._pause(lease)
+        except NoRoomError:
+            self.disk.give_up_reserve()
+            return self._pause(lease)
+
+    def paused(self, row: RunRow) -> str:
+        """Why a run that is not over does not go on now, in a sentence; "" if it does, or waits for its turn only."""
+        if row.over:
+            return ""
+        return self.disk.waiting_for(row.needs) if row.state == "queued" else self.disk.unwritable
 
     def heartbeat(self, lease: Lease) -> bool:
         """Note that the run's worker is alive. False if the lease is over: the worker should do nothing more."""
         with self._database.writing() as connection:
             held = changes.holds(connection, lease)
             if held:
-                connection.execute("UPDATE runs SET heartbeat = ? WHERE id = ?", (time.time(), lease.run))
+                connection.execute("UPDATE runs SET beats = beats + 1 WHERE id = ?", (lease.run,))
+                self._tell_time(connection, lease)
+                changes.stop_if_too_long(connection, lease.run, self.limits.run_hours)
         return held
 
     def stop_requested(self, run: str) -> bool:
@@ -253,9 +325,15 @@ class Store:
         return self._release("worker = ?", (worker,))
 
     def release_expired(self, alive: Collection[str] = ()) -> list[str]:
-        """`release` all whose worker has sent no heartbeat for a lease's time, but not those known to be alive."""
-        where = f"heartbeat < ? AND worker NOT IN ({', '.join('?' * len(alive))})"
-        return self._release(where, (time.time() - self.limits.lease_s, *alive))
+        """`release` all whose worker has sent no heartbeat for a lease's time, but not those known to be alive.
+
+        A lease's time is what this store has looked on for: it has to be asked again and again.
+        """
+        query = f"SELECT id, worker, beats FROM runs WHERE state = 'running' AND worker NOT IN ({_places(alive)})"
+        with self._database.reading() as connection:
+            others = connection.execute(query, tuple(alive)).fetchall()
+        silent = [sign for sign in others if self._silence.lasts(sign[0], sign)]
+        return [run for sign in silent for run in self._release("id = ? AND worker = ? AND beats = ?", sign)]
 
     def hand_back(self, worker: str) -> list[str]:
         """The worker was ended in good order: its run waits for the next one, and no attempt is counted as lost."""
@@ -267,16 +345,45 @@ class Store:
                 changes.queue_again(connection, run)
         return [run for (run,) in rows]
 
+    def fail_running(self, worker: str, sentence: str) -> None:
+        """The worker was ended for what its run does: it would do so again."""
+        with self._database.writing(durable=True) as connection:
+            query = "SELECT id FROM runs WHERE state = 'running' AND worker = ?"
+            for (run,) in connection.execute(query, (worker,)).fetchall():
+                changes.end_run(connection, run, Failed(sentence))
+
     def fail_queued(self, runs: Collection[str], sentence: str) -> list[str]:
         """End those of the runs that are still queued as failed, because nobody can take them; returns their ids."""
         with self._database.writing(durable=True) as connection:
-            query = f"SELECT id FROM runs WHERE state = 'queued' AND id IN ({', '.join('?' * len(runs))})"
+            query = f"SELECT id FROM runs WHERE state = 'queued' AND id IN ({_places(runs)})"
             queued = [run for (run,) in connection.execute(query, tuple(runs))]
             for run in queued:
                 changes.end_run(connection, run, Failed(sentence))
         return queued
 
-    def _release(self, where: str, values: tuple[float | str, ...]) -> list[str]:
+    def _pause(self, lease: Lease) -> bool:
+        with self._database.writing(durable=True) as connection:
+            held = changes.holds(connection, lease)
+            if held:
+                stop, needs = connection.execute("SELECT stop, needs FROM runs WHERE id = ?", (lease.run,)).fetchone()
+                if stop:
+                    changes.cut_short(connection, lease.run, "the disk was full while it was stopping")
+                else:
+                    changes.queue_again(connection, lease.run)
+                    needs = self.disk.needed_by(self.folder(lease.run), needs)
+                    connection.execute("UPDATE runs SET needs = ? WHERE id = ?", (needs, lease.run))
+        return held
+
+    def _all_running(self, connection: sqlite3.Connection) -> bool:
+        (running,) = connection.execute("SELECT count(*) FROM runs WHERE state = 'running'").fetchone()
+        return self._most_running is not None and running >= self._most_running
+
+    def _tell_time(self, connection: sqlite3.Connection, lease: Lease) -> None:
+        if lease.run in self._begun:
+            seconds = time.monotonic() - self._begun[lease.run]
+            connection.execute("UPDATE runs SET seconds = ? WHERE id = ?", (seconds, lease.run))
+
+    def _release(self, where: str, values: tuple[Any, ...]) -> list[str]:
         query = f"SELECT id, stop, losses + 1 FROM runs WHERE state = 'running' AND {where} ORDER BY place"
         with self._database.reading() as connection:  # asked often, nearly always in vain
             if connection.execute(query, values).fetchone() is None:
@@ -308,9 +415,8 @@ class Store:
         return JobError(f"there is no run {run} in {self.path}; choose one from the list of runs")
 
 
-def _row(values: tuple[Any, ...]) -> RunRow:
-    *plain, title, stop, pinned, attempt = values
-    return RunRow(*plain, stopping=bool(stop), title=title, pinned=bool(pinned), attempt=attempt)
+def _places(values: Collection[object]) -> str:
+    return ", ".join("?" * len(values))
 
 
 def _lost(times: int) -> str:

@@ -29,7 +29,7 @@ class Sweeps:
         is. All or none are queued: JobError if the session would have more runs of sweeps waiting than it may have.
         """
         with self._database.writing(durable=True) as connection:
-            new = queue_missing(connection, recipes, session, name, self._limits.sweep_runs)
+            new = queue_missing(connection, recipes, session, name, self._limits)
             connection.execute(
                 "INSERT INTO sweeps (name, grid, created) VALUES (?, ?, ?) ON CONFLICT (name) DO NOTHING",
                 (name, grid_json, time.time()),

@@ -10,11 +10,16 @@ from typing import TYPE_CHECKING
 
 from pruning.errors import JobError
 from pruning.events import Event, Exported, Failed, Finished, Resumed, Warned, event_to_dict
+from pruning.execution.settings import Limits
 from pruning.execution.store.fair_order import fair_order
 from pruning.execution.store.records import Artefact, Lease, RunState
 
 if TYPE_CHECKING:
     from pruning.recipe.recipe import Recipe
+
+
+_FASTEST_STEP_S = 0.0002
+"""No step of training takes less on any machine."""
 
 
 def add_run(connection: sqlite3.Connection, name: str, recipe: str, session: str, sweep: str = "") -> str:
@@ -29,12 +34,25 @@ def add_run(connection: sqlite3.Connection, name: str, recipe: str, session: str
     return run
 
 
+def notice_strangers(connection: sqlite3.Connection, found: Collection[str]) -> None:
+    """Note those of the runs with these folders whose numbers were never given, and give none up to theirs again."""
+    given: dict[str, int] = dict(connection.execute("SELECT name, number FROM numbers").fetchall())
+    highest: dict[str, int] = {}
+    for run in found:
+        name, _, number = run.rpartition("-")
+        if int(number) > given.get(name, 0):
+            connection.execute("INSERT OR IGNORE INTO strangers VALUES (?)", (run,))
+            highest[name] = max(highest.get(name, 0), int(number))
+    query = "INSERT INTO numbers VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET number = excluded.number"
+    connection.executemany(query, highest.items())
+
+
 def queue_missing(
-    connection: sqlite3.Connection, recipes: Sequence["Recipe"], session: str, sweep: str, most: int
+    connection: sqlite3.Connection, recipes: Sequence["Recipe"], session: str, sweep: str, limits: Limits
 ) -> list[str]:
     """Queue those of the recipes that nobody has run, is running or has queued; returns the new runs' ids.
 
-    JobError if the session would have more than `most` runs of sweeps waiting.
+    JobError if the session would have more runs of sweeps waiting than it may, or one cannot be over in its time.
     """
     from pruning.recipe.recipe import to_json  # brings torch; see the package's docstring
 
@@ -44,6 +62,9 @@ def queue_missing(
     query = "SELECT count(*) FROM runs WHERE session = ? AND sweep != '' AND state IN ('queued', 'running')"
     (live,) = connection.execute(query, (session,)).fetchone()
     new = [recipe for recipe in texts if recipe not in there]
+    for recipe in recipes:
+        require_possible(recipe, limits.run_hours)
+    most = limits.sweep_runs
     if live + len(new) > most:
         raise JobError(
             f"{len(new)} runs would be queued, {live} of your sweeps' runs are waiting and {most} is the most "
@@ -52,13 +73,34 @@ def queue_missing(
     return [add_run(connection, recipe, texts[recipe], session, sweep) for recipe in new]
 
 
+def require_possible(recipe: "Recipe", hours: float) -> None:
+    """JobError if the run's training takes longer than a run may, however small the network and fast the machine."""
+    tuning, schedule = recipe.tuning, recipe.schedule
+    images = tuning.images_per_epoch or 1
+    steps = tuning.epochs * max(images // tuning.batch_size, 1)
+    if not schedule.continuous:
+        steps *= len(schedule.rounds_of(steps, 0.5))
+    if steps * _FASTEST_STEP_S > hours * 3600:
+        raise JobError(
+            f"the recipe asks for {steps} optimiser steps at least, and no run may take longer than {hours:g} h here; "
+            f"lower tuning.epochs ({tuning.epochs}) or the number of rounds"
+        )
+
+
+def stop_if_too_long(connection: sqlite3.Connection, run: str, hours: float) -> None:
+    """Ask a run to end that has run for as long as it may: it keeps what it has, and its row says why."""
+    why = f"a run may take {hours:g} h here: what it has is kept (PRUNING_RUN_HOURS)"
+    query = "UPDATE runs SET stop = 1, sentence = ? WHERE id = ? AND stop = 0 AND ran + seconds > ?"
+    connection.execute(query, (why, run, hours * 3600))
+
+
 def queue_order(connection: sqlite3.Connection) -> list[str]:
     """The queued runs in the order in which they will be started. Of one session, the runs of sweeps come last."""
     queued: list[tuple[str, str]] = connection.execute(
         "SELECT id, session FROM runs WHERE state = 'queued' ORDER BY sweep != '', place"
     ).fetchall()
-    last_start: dict[str, float] = dict(
-        connection.execute("SELECT session, max(started) FROM runs WHERE started IS NOT NULL GROUP BY session")
+    last_start: dict[str, int] = dict(
+        connection.execute("SELECT session, max(turn) FROM runs WHERE turn > 0 GROUP BY session")
     )
     return fair_order(queued, last_start)
 
@@ -102,18 +144,16 @@ def end_run(connection: sqlite3.Connection, run: str, event: Finished | Failed, 
 
 def cut_short(connection: sqlite3.Connection, run: str, why: str) -> None:
     """End a running run as stopped, with a sentence that says what is left of it."""
-    (started,) = connection.execute("SELECT started FROM runs WHERE id = ?", (run,)).fetchone()
+    (seconds,) = connection.execute("SELECT ran + seconds FROM runs WHERE id = ?", (run,)).fetchone()
     (files,) = connection.execute("SELECT count(*) FROM artefacts WHERE run = ?", (run,)).fetchone()
     left = "the files it had written are kept" if files else "no file was written; what it had measured is kept"
     add_events(connection, run, [Warned(f"{why}: {left}")])
-    end_run(connection, run, Finished(stopped=True, seconds=max(time.time() - started, 0.0)), f"{why}: {left}")
+    end_run(connection, run, Finished(stopped=True, seconds=seconds), f"{why}: {left}")
 
 
 def queue_again(connection: sqlite3.Connection, run: str) -> None:
     """As if it had not been started, with its old turn. Its events stay until the next attempt has one."""
-    connection.execute(
-        "UPDATE runs SET state = 'queued', worker = '', started = NULL, heartbeat = NULL WHERE id = ?", (run,)
-    )
+    connection.execute("UPDATE runs SET state = 'queued', worker = '', started = NULL, turn = 0 WHERE id = ?", (run,))
 
 
 def files_of(folder: Path, events: Sequence[Event]) -> list[Artefact]:
