@@ -144,7 +144,7 @@ def test_the_workers_of_other_pages_open_the_model_once_its_first_cut_is_measure
 ) -> None:
     asked: list[tuple[object, tuple[str]]] = []
     monkeypatch.setattr(backend, "fan_out", lambda function, parts: asked.extend((function, part) for part in parts))
-    server.open_elsewhere.clear()
+    monkeypatch.setattr(server._Shared, "opened_elsewhere", set())
     while "measured" not in strip(opened(app, QUICK)):
         assert not asked
     for amount in (0.6, 0.7):

@@ -1,13 +1,12 @@
 """The one backend of this server, shared by all sessions, and how a page asks it something."""
 
 import gc
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
-
-import streamlit as st
+from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, TypeVar
 
 from pruning.errors import JobError, PruningError
 from pruning.execution.backend import Backend
@@ -23,13 +22,24 @@ Arguments = ParamSpec("Arguments")
 Answer = TypeVar("Answer")
 
 
-@st.cache_resource(show_spinner=False)
+class _Shared:
+    """What there is once in this process. Not in Streamlit's cache, which any page may clear by a message of two bytes:
+    workers would be started again and again, and the old ones left.
+    """
+
+    lock = threading.Lock()
+    backend: Backend | None = None
+    opened_elsewhere: ClassVar[set[str]] = set()
+
+
 def backend() -> Backend:
     """Workers start here, once, when the first page is opened. `PRUNING_HOME` says where runs are kept."""
-    made = made_backend(default_home())
-    gc.collect()
-    gc.freeze()  # what is imported by now stays for good: later collections need not walk it
-    return made
+    with _Shared.lock:
+        if _Shared.backend is None:
+            _Shared.backend = made_backend(default_home())
+            gc.collect()
+            gc.freeze()  # what is imported by now stays for good: later collections need not walk it
+        return _Shared.backend
 
 
 def ask(
@@ -46,11 +56,14 @@ def share_out(function: "Callable[..., Answer]", parts: Sequence[tuple[Any, ...]
     return [_waited(answer) for answer in backend().fan_out(function, parts)]
 
 
-@st.cache_resource(show_spinner=False)
 def open_elsewhere(workload: str) -> None:
     """Let the workers that share maps and comparisons open the model before they are asked: once for this server."""
     from pruning.interactive.queries import open_workload
 
+    with _Shared.lock:
+        if workload in _Shared.opened_elsewhere:
+            return
+        _Shared.opened_elsewhere.add(workload)
     with suppress(PruningError):  # whoever asks them gets the error
         backend().fan_out(open_workload, [(workload,)] * backend().workers)
 
