@@ -20,6 +20,7 @@ from views.runs.state import runs_state
 from views.shared import recipe_sidebar
 from views.shared.language import _
 from views.shared.pages import LAB
+from views.shared.person import person
 from views.shared.server import backend
 from views.shared.state import shared_state
 
@@ -166,7 +167,7 @@ def _summary(grid: Grid, found: Expansion) -> None:
 
 def _queue(grid: Grid) -> None:
     try:
-        backend().start_sweep(grid, shared_state().session_id)
+        backend().start_sweep(grid, person())
     except RecipeError:
         raise
     except PruningError as error:

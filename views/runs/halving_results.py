@@ -17,8 +17,8 @@ from views.runs.title_box import title_box
 from views.shared import recipe_sidebar
 from views.shared.language import _
 from views.shared.pages import LAB
+from views.shared.person import person
 from views.shared.server import backend
-from views.shared.state import shared_state
 
 POLL_S = 2.0
 
@@ -69,7 +69,7 @@ def _go_on(row: HalvingRow) -> None:
     if st.button(_("Go on"), key="halving_go_on"):
         try:
             halving = halving_from_json(row.halving_json)
-            backend().start_halving(halving, row.session or shared_state().session_id, 60 * float(minutes))
+            backend().start_halving(halving, row.session or person(), 60 * float(minutes))
         except PruningError as error:
             st.error(str(error))
         else:

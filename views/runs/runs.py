@@ -14,9 +14,9 @@ from views.runs.state import A_PAGE, runs_state
 from views.shared import forms
 from views.shared.language import _
 from views.shared.pages import LAB
+from views.shared.person import person
 from views.shared.run_events import row_of
 from views.shared.server import backend
-from views.shared.state import shared_state
 
 POLL_S = 1.0
 STATES: dict[str, tuple[RunState, ...]] = {
@@ -63,7 +63,11 @@ def _narrow() -> None:
         _("state"), list(STATES), key="runs_states", default="all", required=True, format_func=_,
         label_visibility="collapsed",
     )  # fmt: skip
-    st.checkbox(_("only mine"), key="runs_mine", help=_("Those that this browser window started."))
+    st.checkbox(
+        _("only mine"),
+        key="runs_mine",
+        help=_("Those that you started, also yesterday or in another tab of this browser."),
+    )
 
 
 def _follow_the_url() -> None:
@@ -104,7 +108,7 @@ def _counts() -> None:
 def _found() -> list[RunRow]:
     """The runs that the controls above ask for: pinned first, then the newest."""
     rows = backend().store.runs(STATES[st.session_state.runs_states], st.session_state.runs_search)
-    return [row for row in rows if row.session == shared_state().session_id] if st.session_state.runs_mine else rows
+    return [row for row in rows if row.session == person()] if st.session_state.runs_mine else rows
 
 
 def _empty() -> None:

@@ -20,9 +20,9 @@ from views.runs.comparison import CSS, SIZE_WORDS
 from views.runs.grid_form import expansion
 from views.runs.title_box import title_box
 from views.shared.language import _
+from views.shared.person import person
 from views.shared.run_events import milestones_of
 from views.shared.server import backend
-from views.shared.state import shared_state
 
 POLL_S = 2.0
 MOST_SENTENCES = 8
@@ -91,7 +91,7 @@ def _progress(sweep: SweepRow, runs: Sequence[PlannedRun]) -> None:
     again = found["failed"] + found["stopped"] + found["missing"]
     with st.container(horizontal=True):
         if again and st.button(_("Queue the {n} that are missing").format(n=again), key="sweep_again"):
-            _do(lambda: backend().start_sweep(grid_from_json(sweep.grid_json), shared_state().session_id))
+            _do(lambda: backend().start_sweep(grid_from_json(sweep.grid_json), person()))
         waiting = [run.row.id for run in runs if run.row is not None and run.standing == "queued"]
         words = _("The run that is going on goes on; what waits can be queued again later.")
         if waiting and st.button(_("Take {n} out of the queue").format(n=len(waiting)), key="sweep_stop", help=words):

@@ -20,9 +20,9 @@ from views.runs import components
 from views.runs.components import HeadData, RunRowData, RunsData, RunsTexts
 from views.runs.state import runs_state
 from views.shared.language import _
+from views.shared.person import person
 from views.shared.run_events import events_of, name_of, summary_of
 from views.shared.run_queue import waiting
-from views.shared.state import shared_state
 
 SIGNS = {"queued": "○", "running": "◐", "finished": "●", "stopped": "■", "failed": "×"}
 
@@ -73,7 +73,7 @@ def _row(row: RunRow, found: Summary, named: bool) -> RunRowData:
         "id": row.id,
         "name": name_of(row),
         "sub": row.id if row.title else "",
-        "mine": row.session == shared_state().session_id,
+        "mine": row.session == person(),
         "pinned": row.pinned,
         "state": row.state,
         "sign": SIGNS[row.state],

@@ -3,7 +3,6 @@
 Each page declares its own class in the `state.py` of its folder. What several pages use is declared here.
 """
 
-import time
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -27,8 +26,6 @@ def remembered(made: type[State]) -> State:
 class SharedState:
     """What all pages of a session use."""
 
-    session_id: str = field(default_factory=lambda: f"{time.time_ns():x}")
-    """By which the pages know this session's runs from others'."""
     overrides: dict[str, float] = field(default_factory=dict[str, float])
     """Row -> its own sparsity in [0, 1], as set in the layer panel."""
     whole: tuple[str, ...] = ()
