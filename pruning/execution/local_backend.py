@@ -194,6 +194,7 @@ class SupervisedBackend:
                     self._start_runners()
                 left = False
                 self._halvings.look()
+                self.store.wastebasket.look()
             except JobError:
                 log.exception("the store does not answer")
 

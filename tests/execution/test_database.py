@@ -78,7 +78,7 @@ def test_a_store_of_version_1_is_brought_to_the_present_one(tmp_path: Path):
     store.append(lease, Warned("anew"))
     assert reported(store, lost.id) == [Warned("anew")]
     with sqlite3.connect(store.path) as connection:
-        assert connection.execute("PRAGMA user_version").fetchone() == (database.VERSION,) == (4,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (database.VERSION,) == (5,)
     connection.close()
 
 
@@ -86,7 +86,7 @@ def test_a_migration_that_is_cut_off_leaves_the_old_version(tmp_path: Path, monk
     store = Store(tmp_path)
     run = store.create(RECIPE, "s")
     monkeypatch.setattr(database, "MIGRATIONS", (*database.MIGRATIONS, "CREATE TABLE new (x);\nCREATE TABLE runs (x);"))
-    monkeypatch.setattr(database, "VERSION", 5)
+    monkeypatch.setattr(database, "VERSION", database.VERSION + 1)
     with pytest.raises(JobError, match="already exists"):
         Store(tmp_path)
     monkeypatch.undo()

@@ -180,3 +180,15 @@ def test_one_that_is_over_is_taken_off_the_list(store: Store) -> None:
     looking.stop(NAME)
     store.halvings.forget(NAME)
     assert store.halvings.all() == []
+
+
+def test_what_others_keep_to_themselves_does_not_count(store: Store) -> None:
+    looking = opened(store)
+    looking.look()
+    private = store.create(store.runs()[-1].recipe, "another")  # the newest of its recipe, which would stand for it
+    store.hide(private, True)
+    while store.runs(("queued",)):
+        finish(store)
+    looking.look()
+    runs = {score.run for entry in found(store).entries for score in entry.scores}
+    assert runs and private not in runs

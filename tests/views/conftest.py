@@ -109,18 +109,15 @@ def backend(tmp_path: Path, lab: PreviewSession, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(server, "backend", lambda: made)
     for module in (
         "lab.run_button",
-        "shared.recipe_sidebar",
-        "shared.run_panel",
+        "shared.person",
         "shared.run_events",
         "shared.run_queue",
         "shared.repairs",
-        "shared.run_result",
-        "runs.detail",
         "runs.experiments",
         "runs.grid_form",
-        "runs.halving_form",
         "runs.halving_results",
         "runs.sweep_results",
+        "runs.wastebasket",
     ):
         monkeypatch.setattr(f"views.{module}.backend", lambda: made)
     yield made

@@ -21,6 +21,7 @@ from views.shared import recipe_sidebar
 from views.shared.language import _
 from views.shared.pages import LAB
 from views.shared.person import person
+from views.shared.run_events import rows_seen
 from views.shared.server import backend
 from views.shared.state import shared_state
 
@@ -131,7 +132,7 @@ def _controls() -> list[ControlName]:
 
 def _summary(grid: Grid, found: Expansion) -> None:
     """How many runs, how many are there already, how many do not fit and why; the button."""
-    there = counts(planned_runs(found.runs, backend().store.runs()))
+    there = counts(planned_runs(found.runs, rows_seen()))
     waiting, again = there["queued"] + there["running"], there["failed"] + there["stopped"]
     new = there["missing"] + again
     roles = Counter(planned.role for planned in found.runs)

@@ -13,8 +13,8 @@ from pruning.selection.goal import CostKind, Goal
 from pruning.sweeps.grid import Grid
 from views.runs.state import runs_state
 from views.shared.language import _
-from views.shared.person import person
-from views.shared.server import ask, backend
+from views.shared.person import changes
+from views.shared.server import ask
 
 Wins = Literal["score", "within", "smallest"]
 WINS: dict[Wins, str] = {
@@ -74,7 +74,7 @@ def _goal(workload: str) -> Goal | None:
 def _start(grid: Grid, goal: Goal | None, minutes: float) -> None:
     try:
         halving = Halving(grid, ask(open_workload, grid.base.workload).train_samples, goal)
-        runs_state().opened_sweep = backend().start_halving(halving, person(), 60 * minutes)
+        runs_state().opened_sweep = changes().start_halving(halving, 60 * minutes)
     except PruningError as error:
         st.error(str(error))
     else:

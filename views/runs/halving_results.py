@@ -1,6 +1,7 @@
 """The best of a grid: how far the halving is, what every setting came to, and the winner's way to the Lab."""
 
 import time
+from collections.abc import Callable
 
 import streamlit as st
 
@@ -17,7 +18,7 @@ from views.runs.title_box import title_box
 from views.shared import recipe_sidebar
 from views.shared.language import _
 from views.shared.pages import LAB
-from views.shared.person import person
+from views.shared.person import changes, not_yours
 from views.shared.server import backend
 
 POLL_S = 2.0
@@ -50,30 +51,33 @@ def _show(name: str, was_open: bool) -> None:
 
 def _heading(row: HalvingRow) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        title_box(row.name, row.title, backend().store.halvings.rename)
+        why = not_yours(row.session)
+        title_box(row.name, row.title, changes().rename_halving, why)
         if row.state == "open":
-            if st.button(_("Stop"), key="halving_stop", help=_("What was found is kept, and it can go on later.")):
-                backend().stop_halving(row.name)
-                st.rerun()
+            words = why or _("What was found is kept, and it can go on later.")
+            if st.button(_("Stop"), key="halving_stop", help=words, disabled=bool(why)):
+                _do(lambda: changes().stop_halving(row.name))
             return
         if not ranking_from_json(row.ranking_json).complete:
-            _go_on(row)
-        words = _("Takes the experiment from the list. Its runs stay.")
-        if st.button(_("Take it off the list"), key="halving_forget", help=words):
-            backend().store.halvings.forget(row.name)
-            st.rerun()
+            _go_on(row, why)
+        words = why or _("Takes the experiment from the list. Its runs stay.")
+        if st.button(_("Take it off the list"), key="halving_forget", help=words, disabled=bool(why)):
+            _do(lambda: changes().forget_halving(row.name))
 
 
-def _go_on(row: HalvingRow) -> None:
-    minutes = st.number_input(_("minutes more"), 1, 24 * 60, 15, key="halving_more", width=140)
-    if st.button(_("Go on"), key="halving_go_on"):
-        try:
-            halving = halving_from_json(row.halving_json)
-            backend().start_halving(halving, row.session or person(), 60 * float(minutes))
-        except PruningError as error:
-            st.error(str(error))
-        else:
-            st.rerun()
+def _go_on(row: HalvingRow, why: str) -> None:
+    minutes = 60 * float(st.number_input(_("minutes more"), 1, 24 * 60, 15, key="halving_more", width=140))
+    if st.button(_("Go on"), key="halving_go_on", help=why or None, disabled=bool(why)):
+        _do(lambda: changes().start_halving(halving_from_json(row.halving_json), minutes))
+
+
+def _do(what: Callable[[], object]) -> None:
+    try:
+        what()
+    except PruningError as error:
+        st.error(str(error))
+    else:
+        st.rerun()
 
 
 def _progress(row: HalvingRow, halving: Halving, ranking: Ranking) -> None:

@@ -10,12 +10,13 @@ from views.runs import comparison as runs_comparison
 from views.runs import detail as runs_detail
 from views.runs import experiments as runs_experiments
 from views.runs import table as runs_table
+from views.runs import wastebasket
 from views.runs.state import A_PAGE, runs_state
 from views.shared import forms
 from views.shared.language import _
 from views.shared.pages import LAB
 from views.shared.person import person
-from views.shared.run_events import row_of
+from views.shared.run_events import row_of, rows_seen
 from views.shared.server import backend
 
 POLL_S = 1.0
@@ -34,7 +35,7 @@ def page() -> None:
     forms.hold("grid")
     st.subheader(_("Runs"))
     try:
-        live = bool(backend().store.runs(("queued", "running")))
+        live = bool(rows_seen(("queued", "running")))
         with st.sidebar:
             st.fragment(_counts, run_every=POLL_S if live else None, key="runs_counts")()
         with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
@@ -48,6 +49,7 @@ def page() -> None:
         else:
             st.fragment(_list, run_every=POLL_S if live else None, key="runs")(live, list(runs_state().selected))
             _selected()
+            wastebasket.show()
     except PruningError as error:
         st.error(str(error))
 
@@ -91,7 +93,7 @@ def _list(was_live: bool, drawn: list[str]) -> None:
         runs_state().most = most + A_PAGE
         st.rerun(scope="fragment")
     picked = runs_state().selected
-    if picked != drawn or was_live != bool(backend().store.runs(("queued", "running"))):
+    if picked != drawn or was_live != bool(rows_seen(("queued", "running"))):
         st.rerun()
 
 
@@ -107,12 +109,12 @@ def _counts() -> None:
 
 def _found() -> list[RunRow]:
     """The runs that the controls above ask for: pinned first, then the newest."""
-    rows = backend().store.runs(STATES[st.session_state.runs_states], st.session_state.runs_search)
+    rows = rows_seen(STATES[st.session_state.runs_states], st.session_state.runs_search)
     return [row for row in rows if row.session == person()] if st.session_state.runs_mine else rows
 
 
 def _empty() -> None:
-    if backend().store.runs():
+    if rows_seen():
         st.info(_("No run matches. Take words out of the search, or show all states."))
     else:
         st.info(_("No run yet. Choose a recipe in the Lab and press Run: it appears here, and stays."))
@@ -133,7 +135,7 @@ def _selected() -> None:
         runs_detail.show(rows[0])
     elif rows:
         runs_comparison.show(rows)
-    elif not gone and backend().store.runs():
+    elif not gone and rows_seen():
         st.caption(_("Select a run to see it; tick two or more to compare them."))
 
 

@@ -20,8 +20,8 @@ from views.runs.comparison import CSS, SIZE_WORDS
 from views.runs.grid_form import expansion
 from views.runs.title_box import title_box
 from views.shared.language import _
-from views.shared.person import person
-from views.shared.run_events import milestones_of
+from views.shared.person import changes, not_yours, person
+from views.shared.run_events import milestones_of, rows_seen
 from views.shared.server import backend
 
 POLL_S = 2.0
@@ -67,16 +67,16 @@ def draw(results: Results, name: str, key: str) -> None:
 
 
 def _runs(sweep: SweepRow) -> list[PlannedRun]:
-    return planned_runs(expansion(sweep.grid_json).runs, backend().store.runs())
+    return planned_runs(expansion(sweep.grid_json).runs, rows_seen())
 
 
 def _heading(sweep: SweepRow) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        title_box(sweep.name, sweep.title, backend().store.sweeps.rename)
-        words = _("Takes the experiment from the list. Its runs stay, and the same grid finds them again.")
-        if st.button(_("Take it off the list"), key="sweep_forget", help=words):
-            backend().store.sweeps.forget(sweep.name)
-            st.rerun()
+        why = not_yours(sweep.session)
+        title_box(sweep.name, sweep.title, changes().rename_sweep, why)
+        words = why or _("Takes the experiment from the list. Its runs stay, and the same grid finds them again.")
+        if st.button(_("Take it off the list"), key="sweep_forget", help=words, disabled=bool(why)):
+            _do(lambda: changes().forget_sweep(sweep.name))
 
 
 def _progress(sweep: SweepRow, runs: Sequence[PlannedRun]) -> None:
@@ -92,10 +92,14 @@ def _progress(sweep: SweepRow, runs: Sequence[PlannedRun]) -> None:
     with st.container(horizontal=True):
         if again and st.button(_("Queue the {n} that are missing").format(n=again), key="sweep_again"):
             _do(lambda: backend().start_sweep(grid_from_json(sweep.grid_json), person()))
-        waiting = [run.row.id for run in runs if run.row is not None and run.standing == "queued"]
-        words = _("The run that is going on goes on; what waits can be queued again later.")
+        waiting = [
+            run.row.id
+            for run in runs
+            if run.row is not None and run.standing == "queued" and not not_yours(run.row.session)
+        ]
+        words = _("The run that is going on goes on, and so do other people's; what waits can be queued again later.")
         if waiting and st.button(_("Take {n} out of the queue").format(n=len(waiting)), key="sweep_stop", help=words):
-            _do(lambda: [backend().cancel(run) for run in waiting])
+            _do(lambda: [changes().cancel(run) for run in waiting])
     failed = [run.row for run in runs if run.row is not None and run.standing == "failed"]
     for row in failed[:MOST_SENTENCES]:
         st.caption(_("{run} failed: {sentence}").format(run=row.id, sentence=row.sentence))

@@ -146,7 +146,7 @@ def _verified(found: Summary) -> tuple[str, str]:
 def _when(row: RunRow) -> tuple[str, str]:
     began = row.started or row.created
     took = duration(row.finished - row.started) if row.finished and row.started else ""
-    return when(began, datetime.now(_zone())), took
+    return when(began, datetime.now(reader_zone())), took
 
 
 def when(seconds: float, now: datetime) -> str:
@@ -159,7 +159,7 @@ def when(seconds: float, now: datetime) -> str:
     return f"{then.day} {then:%b %H:%M}" if then.year == now.year else f"{then.day} {then:%b %Y}"
 
 
-def _zone() -> tzinfo | None:
+def reader_zone() -> tzinfo | None:
     """The reader's, else the server's."""
     try:
         return ZoneInfo(st.context.timezone) if st.context.timezone else None

@@ -1,10 +1,13 @@
-"""Who is at the page: what a run belongs to, and what limits count."""
+"""Who is at the page: what a run belongs to, what limits count, and what may be changed."""
 
 from urllib.parse import unquote
 
 import streamlit as st
 
-from pruning.execution.store.ownership import machine_user
+from pruning.execution.own_changes import OwnChanges
+from pruning.execution.store.ownership import Who, machine_user, may_change, shown_name
+from views.shared.language import _
+from views.shared.server import backend
 
 
 def person() -> str:
@@ -17,12 +20,20 @@ def person() -> str:
     return unquote(found) if isinstance(found, str) and found else machine_user()
 
 
-def is_owner() -> bool:
-    """Whether it is the server's owner, who may change what belongs to others."""
-    return not st.user.get("person") or st.user.get("owner") == "yes"
+def who() -> Who:
+    """The person, and whether it is the server's owner: without a door whoever sits at the machine."""
+    return Who(person(), owner=not st.user.get("person") or st.user.get("owner") == "yes")
 
 
-def shown_name(name: str) -> str:
-    """What a person is called on the page."""
-    kind, _dash, rest = name.partition("-")
-    return {"user": rest, "machine": rest, "browser": rest[:6]}.get(kind, name) if rest else name
+def changes() -> OwnChanges:
+    """What this person may change. Nothing else in the pages changes a run, a sweep or a halving."""
+    return OwnChanges(backend(), who())
+
+
+def not_yours(session: str) -> str:
+    """Why what was made in this session's name cannot be changed here; "" where it can."""
+    if may_change(session, who()):
+        return ""
+    if name := shown_name(session):
+        return _("It belongs to {name}: only they, and whoever runs the server, can change it.").format(name=name)
+    return _("It was made by somebody who is not known any more: only whoever runs the server can change it.")

@@ -21,7 +21,8 @@ from sample_models import MODELS, card
 from views.shared import forms
 from views.shared.language import _
 from views.shared.pages import SEARCH
-from views.shared.server import ask, backend
+from views.shared.run_events import run_seen
+from views.shared.server import ask
 from views.shared.state import shared_state
 
 STEPS = 200  # positions of the threshold slider
@@ -66,7 +67,7 @@ def restore() -> str:
     problem = ""
     recipe = start()
     try:
-        run = backend().store.run(st.query_params["run"]) if "run" in st.query_params else None
+        run = run_seen(st.query_params["run"]) if "run" in st.query_params else None
         if text := st.query_params.get("recipe"):
             recipe = from_json(text)  # what was changed since the run began is not lost
         elif run is not None:

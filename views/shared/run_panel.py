@@ -19,10 +19,10 @@ from pruning.reporting.run_summary import (
 )
 from views.shared import unit_sizes
 from views.shared.language import _
+from views.shared.person import changes, not_yours
 from views.shared.run_curves import curves_spec
-from views.shared.run_events import events_of, name_of
+from views.shared.run_events import events_of, name_of, row_of
 from views.shared.run_queue import waiting
-from views.shared.server import backend
 
 POLL_S = 0.5
 
@@ -30,12 +30,7 @@ POLL_S = 0.5
 def shown() -> RunRow | None:
     """The run that the URL names: F5 finds it again."""
     run = st.query_params.get("run")
-    if run is None:
-        return None
-    try:
-        return backend().store.run(run)
-    except PruningError:
-        return None
+    return None if run is None else row_of(run)
 
 
 def show() -> None:
@@ -86,12 +81,14 @@ def _stop(row: RunRow) -> None:
     try:
         with st.container(horizontal=True, width="content"):
             # beside Stop and not in its place: a second click shall not end what the first one wants to keep
-            words = _("Does not wait for the measurement: the run ends within 5 s, without a result.")
-            if row.stopping and st.button(_("End now"), key="end_button", help=words):
-                backend().end(row.id)
-            words = _("Ends after the current step and keeps what there is.")
-            if st.button(_("Stop"), shortcut="Esc", key="stop_button", help=words, disabled=row.stopping):
-                backend().cancel(row.id)
+            why = not_yours(row.session)
+            words = why or _("Does not wait for the measurement: the run ends within 5 s, without a result.")
+            if row.stopping and st.button(_("End now"), key="end_button", help=words, disabled=bool(why)):
+                changes().end(row.id)
+            words = why or _("Ends after the current step and keeps what there is.")
+            off = row.stopping or bool(why)
+            if st.button(_("Stop"), shortcut="Esc", key="stop_button", help=words, disabled=off):
+                changes().cancel(row.id)
     except PruningError as error:
         st.error(str(error))
 

@@ -91,7 +91,16 @@ CREATE TABLE halvings (
 );
 """
 
-MIGRATIONS = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4)
+_VERSION_5 = """
+-- shown to its owner alone
+ALTER TABLE runs ADD COLUMN private INTEGER NOT NULL DEFAULT 0;
+-- when it was put into the wastebasket, NULL = it is not in there
+ALTER TABLE runs ADD COLUMN deleted REAL;
+-- who asked for it first, '' = nobody who is known
+ALTER TABLE sweeps ADD COLUMN session TEXT NOT NULL DEFAULT '';
+"""
+
+MIGRATIONS = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5)
 """Each brings a store from the version before it to its own; a fresh file is of version 0."""
 VERSION = len(MIGRATIONS)
 

@@ -34,6 +34,8 @@ class RunRow:
     attempt: int
     """Counts how often the run was begun or resumed; 0 before the first time. Events are only ever added as long as it
     stays the same: a reader who keeps them starts over when it changes."""
+    private: bool = False
+    """Shown to its owner alone: `session` says whose it is (`ownership.may_see`)."""
 
     @cached_property
     def recipe(self) -> "Recipe":
@@ -60,6 +62,8 @@ class SweepRow:
     title: str
     grid_json: str
     created: float
+    session: str = ""
+    """Who asked for it first."""
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,10 @@ from pruning.execution.store import run_folders as folders
 from pruning.execution.store import transitions as changes
 from pruning.execution.store.database import Database
 from pruning.execution.store.halvings import Halvings
+from pruning.execution.store.ownership import unknown_run
 from pruning.execution.store.records import Artefact, Lease, RunRow, RunState
 from pruning.execution.store.sweeps import Sweeps
+from pruning.execution.store.wastebasket import Wastebasket
 
 if TYPE_CHECKING:
     from pruning.recipe.recipe import Recipe
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 LONGEST_TITLE = 80
 _MANY = ("tuning_step", "unit_sizes", "searching")
 _COLUMNS = (
-    "id, recipe, session, state, sentence, created, started, finished, title, stop, pinned, "
+    "id, recipe, session, state, sentence, created, started, finished, title, stop, pinned, private, "
     # until the present attempt has an event, the events are those of the one before (column `told`)
     "coalesce(nullif(told, 0), attempt)"
 )
@@ -50,6 +52,7 @@ class Store:
         self.path = self._database.path
         self.sweeps = Sweeps(self._database, self.limits)
         self.halvings = Halvings(self._database, self.limits)
+        self.wastebasket = Wastebasket(self._database, lambda run: folders.discard(self.folder(run)))
 
     def close(self) -> None:
         """Close this process's connections. The store can be used again afterwards."""
@@ -85,8 +88,8 @@ class Store:
 
         Every word of `search` must occur in the run's id, title or recipe (as JSON), in whatever case.
         """
-        where = f"WHERE state IN ({', '.join('?' * len(states))})" if states else ""
-        query = f"SELECT {_COLUMNS} FROM runs {where} ORDER BY pinned DESC, place DESC"
+        where = f"AND state IN ({', '.join('?' * len(states))})" if states else ""
+        query = f"SELECT {_COLUMNS} FROM runs WHERE deleted IS NULL {where} ORDER BY pinned DESC, place DESC"
         with self._database.reading() as connection:
             rows = [_row(values) for values in connection.execute(query, tuple(states))]
         words = search.casefold().split()
@@ -99,9 +102,10 @@ class Store:
     def run(self, run: str) -> RunRow:
         """One run. JobError if there is none of that id."""
         with self._database.reading() as connection:
-            row = connection.execute(f"SELECT {_COLUMNS} FROM runs WHERE id = ?", (run,)).fetchone()
+            query = f"SELECT {_COLUMNS} FROM runs WHERE id = ? AND deleted IS NULL"
+            row = connection.execute(query, (run,)).fetchone()
         if row is None:
-            raise self._unknown(run)
+            raise unknown_run(run)
         return _row(row)
 
     def events(self, run: str, after: int = 0) -> list[tuple[int, Event]]:
@@ -148,8 +152,12 @@ class Store:
         """Keep the run at the top of the list, or no longer."""
         self._change(run, "pinned", pinned)
 
+    def hide(self, run: str, private: bool) -> None:
+        """Show the run to its owner alone, or to all again."""
+        self._change(run, "private", private)
+
     def delete(self, run: str) -> None:
-        """Forget a run and delete its files. JobError if it is queued or running."""
+        """Forget a run and delete its files at once. JobError if it is queued or running."""
         with self._database.writing(durable=True) as connection:
             state = self._state(connection, run)
             if state in ("queued", "running"):
@@ -182,12 +190,12 @@ class Store:
     def sweep(self) -> None:
         """Delete what killed processes left: folders of deleted runs, checkpoints of runs that are over."""
         found = folders.run_folders(self.home / "runs")  # before the rows: a folder is made after its row
-        rows = self.runs()
+        rows, kept = self.runs(), {waste.id for waste in self.wastebasket.all()}
         with self._database.reading() as connection:
             given = dict(connection.execute("SELECT name, number FROM numbers").fetchall())
         # a folder that this store has never heard of is another store's: somebody moved or restored the file
         ours = [path for path in found if int(path.name.partition("-")[2]) <= given.get(path.name.partition("-")[0], 0)]
-        folders.sweep(ours, {row.id for row in rows}, {row.id for row in rows if not row.over})
+        folders.sweep(ours, {row.id for row in rows} | kept, {row.id for row in rows if not row.over})
 
     # What a worker does
 
@@ -296,21 +304,18 @@ class Store:
     def _change(self, run: str, column: str, value: str | bool) -> None:
         with self._database.writing(durable=True) as connection:
             if not connection.execute(f"UPDATE runs SET {column} = ? WHERE id = ?", (value, run)).rowcount:
-                raise self._unknown(run)
+                raise unknown_run(run)
 
     def _state(self, connection: sqlite3.Connection, run: str) -> RunState:
         row = connection.execute("SELECT state FROM runs WHERE id = ?", (run,)).fetchone()
         if row is None:
-            raise self._unknown(run)
+            raise unknown_run(run)
         return row[0]
-
-    def _unknown(self, run: str) -> JobError:
-        return JobError(f"there is no run {run} in {self.path}; choose one from the list of runs")
 
 
 def _row(values: tuple[Any, ...]) -> RunRow:
-    *plain, title, stop, pinned, attempt = values
-    return RunRow(*plain, stopping=bool(stop), title=title, pinned=bool(pinned), attempt=attempt)
+    *plain, title, stop, pinned, private, attempt = values
+    return RunRow(*plain, stopping=bool(stop), title=title, pinned=bool(pinned), attempt=attempt, private=bool(private))
 
 
 def _lost(times: int) -> str:
