@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from views.entrance import sign_in
 from views.entrance.access import Access, is_loopback
 from views.entrance.cookies import set_cookie
+from views.entrance.frames import Connection
 from views.entrance.headers import protect
 from views.entrance.sign_in import SIGN_IN, SIGN_OUT
 from views.entrance.tries import Tries
@@ -83,13 +84,17 @@ class Door:
         caller = self._caller(connection)
         answering = self._answering(connection, caller, send)
         refusal = await self._refusal(connection, caller, receive)
-        if refusal is None:
-            scope["headers"] = [*_foreign(connection.headers), *_told(caller.visitor)]
-            await self._app(scope, receive, answering)
-        elif scope["type"] == "websocket":
+        if refusal is not None and scope["type"] == "http":
+            await refusal(scope, receive, answering)
+        elif refusal is not None:
             await send({"type": "websocket.close", "code": 1008, "reason": ""})
         else:
-            await refusal(scope, receive, answering)
+            scope["headers"] = [*_foreign(connection.headers), *_told(caller.visitor)]
+            if scope["type"] == "websocket":
+                socket = Connection(receive, send, caller.address)
+                await self._app(scope, socket.receive, socket.send)
+            else:
+                await self._app(scope, receive, answering)
 
     async def _refusal(self, connection: HTTPConnection, caller: Caller, receive: Receive) -> Response | None:
         """What is answered in Streamlit's place; None where the request may pass."""

@@ -20,6 +20,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from pruning.errors import PruningError
 from views.entrance.access import Access
 from views.entrance.door import USER_FIELDS, Door, RememberPeer
+from views.entrance.faults import Faults, keep_the_log_short
 from views.entrance.visitors import Visitors, server_secret
 
 LARGEST_FRAME = 2 * 2**20
@@ -52,11 +53,13 @@ def taken(host: str, port: int) -> socket.socket:
 
 def application(script: Path, access: Access, home: Path, opened: str = "") -> App:
     """Streamlit's application behind the door. `opened`: the address that a browser on this machine is shown."""
+    keep_the_log_short()
     visitors = Visitors(access, server_secret(home))
     proxies = list(access.proxies)
     return App(
         script,
         lifespan=_showing(opened),
+        on_script_error=Faults(home),
         middleware=[
             Middleware(RememberPeer),
             Middleware(ProxyHeadersMiddleware, trusted_hosts=proxies),
