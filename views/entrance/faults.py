@@ -13,6 +13,7 @@ import streamlit as st
 from pruning.errors import PruningError, describe, printable
 from views.entrance.frames import Pace
 from views.shared.language import _
+from views.shared.plain_text import plain
 
 FILE = "page-faults.log"
 FROM_MESSAGES = (
@@ -45,7 +46,7 @@ class Faults:
     def __call__(self, error: Exception) -> bool:
         """Tell the person and whoever runs the server. True: nothing more is to be shown."""
         if isinstance(error, PruningError):
-            st.error(str(error))
+            st.error(plain(error))
             return True
         st.error(_("This page could not be drawn. Load it again; the server has noted what happened."))
         place = _place(error)

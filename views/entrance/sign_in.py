@@ -9,6 +9,7 @@ from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import Receive, Scope
 
+from pruning.reporting.palette import DARK, LIGHT, css_variables
 from views.entrance.cookies import set_cookie
 from views.entrance.tries import Tries
 from views.entrance.visitors import COOKIE, KEPT_S, Visitors
@@ -18,18 +19,18 @@ Translated = Callable[[str], str]
 
 SIGN_IN, SIGN_OUT = "/sign-in", "/sign-out"
 LONGEST_FORM = 10_000
-STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; color: #1d2125; background: #fff; margin: 0 auto; max-width: 22rem; padding: 18vh 1.5rem 0; }
-h1 { font-size: 1.15rem; margin: 0 0 1.5rem; }
-label, input, button { display: block; width: 100%; box-sizing: border-box; font: inherit; }
-input { margin: .3rem 0 1rem; padding: .5rem .6rem; border: 1px solid #767c83; border-radius: 6px; color: inherit; background: inherit; }
-button { padding: .5rem; border: 0; border-radius: 6px; background: #0072b2; color: #fff; cursor: pointer; }
-:focus-visible { outline: 2px solid #0072b2; outline-offset: 2px; }
-p[role=alert] { border-left: 3px solid #d55e00; padding-left: .7rem; }
-@media (prefers-color-scheme: dark) {
-  body { color: #e6e9ec; background: #15181b; }
-  button { background: #56b4e9; color: #15181b; }
-}
+STYLE = f"""
+:root {{ {css_variables(LIGHT)} }}
+@media (prefers-color-scheme: dark) {{ :root {{ {css_variables(DARK)} }} }}
+body {{ font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--ground); }}
+body {{ margin: 0 auto; max-width: 22rem; padding: 18vh 1.5rem 0; }}
+h1 {{ font-size: 1.15rem; margin: 0 0 1.5rem; }}
+label, input, button {{ display: block; width: 100%; box-sizing: border-box; font: inherit; }}
+input {{ margin: .3rem 0 1rem; padding: .5rem .6rem; border: 1px solid var(--soft); border-radius: 6px; }}
+input {{ color: inherit; background: inherit; }}
+button {{ padding: .5rem; border: 0; border-radius: 6px; background: var(--accent); color: var(--ground); cursor: pointer; }}
+:focus-visible {{ outline: 2px solid var(--accent); outline-offset: 2px; }}
+p[role=alert] {{ border-left: 3px solid var(--bad); padding-left: .7rem; }}
 """
 
 

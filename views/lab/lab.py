@@ -13,6 +13,7 @@ from views.lab import layer_panel, run_button, units_panel
 from views.lab.state import lab_state
 from views.shared import recipe_sidebar, run_panel, run_result, strip
 from views.shared.language import _
+from views.shared.plain_text import plain
 from views.shared.repairs import ask_more, known_repair
 from views.shared.server import ask, open_elsewhere
 from views.shared.state import shared_state
@@ -23,7 +24,7 @@ POLL_S = 0.25
 
 def page() -> None:
     if problem := recipe_sidebar.restore():
-        st.error(problem)
+        st.error(plain(problem))
     choice = recipe_sidebar.choose()
     # drawn before anything is asked: a click shall not be lost to a page that is drawn anew
     state = lab_state()
@@ -36,7 +37,7 @@ def page() -> None:
         if state.refused != choice.recipe and isinstance(error, RecipeError | SurgeryError):
             state.refused, state.refusal = choice.recipe, str(error)
             st.rerun()  # what cannot be cut cannot be run; a page out of patience or a lost worker say nothing of a run
-        top.error(str(error))
+        top.error(plain(error))
         if shared_state().whole or shared_state().overrides:
             top.button(_("Take back what was set for single layers"), on_click=recipe_sidebar.forget_layers)
     with right:
@@ -55,14 +56,14 @@ def _network(choice: recipe_sidebar.Choice, top: DeltaGenerator, middle: DeltaGe
         if recipe != choice.recipe:  # where the sidebar is folded away nothing else says so
             st.caption(_("note: the amount is automatic. A run finds it; until then the dense network is shown."))
         if now.zeroed:
-            st.caption(_("note: {sentence}").format(sentence=now.zeroed))
+            st.caption(_("note: {sentence}").format(sentence=plain(now.zeroed)))
         if choice.problem:
             waiting = _("not measured: the choices do not fit together")
             strip.show(_tiles(model, now, recipe, None, waiting), stale=True)
         else:
             _score(model, now, recipe)
         if model.at_chance:
-            st.caption(_("note: {sentence}").format(sentence=model.at_chance))
+            st.caption(_("note: {sentence}").format(sentence=plain(model.at_chance)))
     with middle:
         layer_panel.show(model, now, choice.recipe, stale=bool(choice.problem))
     with left:
@@ -86,7 +87,7 @@ def _score(model: ModelView, now: CutPreview, recipe: Recipe) -> None:
     try:
         first = ask(estimate, recipe, FIRST_S)
     except PruningError as error:
-        st.error(str(error))
+        st.error(plain(error))
         return
     if _complete(first, recipe):
         with place.container():
@@ -145,7 +146,7 @@ def _sharpen(model: ModelView, now: CutPreview, recipe: Recipe, first: AccuracyP
     try:
         outcome = ask(estimate, recipe, NEXT_S) if started and not first.estimate.measured else first
     except PruningError as error:
-        st.error(str(error))
+        st.error(plain(error))
         return
     if started:
         ask_more(recipe)

@@ -15,6 +15,7 @@ from views.lab.components import HeatmapData, LayerEdit, LayerRowData, LayersDat
 from views.lab.state import lab_state
 from views.shared.components import packed
 from views.shared.language import _
+from views.shared.plain_text import plain
 from views.shared.server import ask
 from views.shared.state import shared_state
 
@@ -159,12 +160,12 @@ def heatmap_layer(model: ModelView, look: CutPreview) -> str:
 
 def show_heatmap(recipe: Recipe, layer: str, stale: bool = False) -> None:
     """The layer's importance, pooled by the worker; a drag asks for a part of it again."""
-    st.subheader(_("Importance of {layer}").format(layer=layer))
+    st.subheader(_("Importance of {layer}").format(layer=plain(layer)))
     try:
         image = ask(heatmap, recipe, layer, lab_state().heatmap_window)
     except PruningError as error:
         lab_state().heatmap_window = None
-        st.error(str(error))
+        st.error(plain(error))
         return
     components.heatmap(heatmap_data(image, stale), choose_window)
 

@@ -6,6 +6,7 @@ from pruning.errors import PruningError
 from pruning.recipe.recipe import Recipe, to_json
 from views.shared.language import _
 from views.shared.person import person
+from views.shared.plain_text import plain
 from views.shared.run_panel import shown
 from views.shared.server import backend
 
@@ -19,7 +20,7 @@ def show(recipe: Recipe, problem: str) -> None:
             try:
                 st.query_params["run"] = backend().start(recipe, person())
             except PruningError as error:
-                st.error(str(error))
+                st.error(plain(error))
             else:
                 st.rerun()
         if busy:

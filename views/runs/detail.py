@@ -14,6 +14,7 @@ from views.shared import recipe_sidebar, run_panel, run_result
 from views.shared.language import _
 from views.shared.pages import LAB
 from views.shared.person import changes, not_yours
+from views.shared.plain_text import plain
 from views.shared.state import shared_state
 
 LONGEST_TITLE = 80
@@ -39,7 +40,7 @@ def show(row: RunRow) -> None:
         _confirm(row)
     if problem := runs_state().problem:
         runs_state().problem = ""
-        st.error(problem)
+        st.error(plain(problem))
     if reopen:
         _reopen(row)
     left, right = st.columns([3, 2], gap="large")
@@ -118,7 +119,7 @@ def _reopen(row: RunRow) -> None:
     try:
         recipe_sidebar.reopen(row.recipe)
     except PruningError as error:
-        st.error(_("{sentence}. The run itself stays as it is.").format(sentence=str(error).rstrip(".")))
+        st.error(_("{sentence}. The run itself stays as it is.").format(sentence=plain(str(error).rstrip("."))))
     else:
         st.switch_page(LAB)
 

@@ -21,6 +21,7 @@ from views.shared import recipe_sidebar
 from views.shared.language import _
 from views.shared.pages import LAB
 from views.shared.person import person
+from views.shared.plain_text import plain
 from views.shared.run_events import rows_seen
 from views.shared.server import backend
 from views.shared.state import shared_state
@@ -58,7 +59,7 @@ def show() -> None:
         grid = grid_of(base, kinds, shares, seeds, controls)
         _summary(grid, expansion(grid_to_json(grid)))
     except PruningError as error:
-        st.error(str(error))
+        st.error(plain(error))
 
 
 def _others() -> list[str]:
@@ -153,7 +154,7 @@ def _summary(grid: Grid, found: Expansion) -> None:
     if found.refused:
         with st.expander(_("What is not run, and why")):
             for refused in found.refused:
-                st.caption(str(refused))
+                st.caption(plain(refused))
     with st.container(horizontal=True):
         words = _("Queue {n} runs").format(n=new) if new else _("Show the results")
         if st.button(words, type="primary", key="queue_grid"):
@@ -172,7 +173,7 @@ def _queue(grid: Grid) -> None:
     except RecipeError:
         raise
     except PruningError as error:
-        st.error(str(error))
+        st.error(plain(error))
     else:
         runs_state().opened_sweep = grid.name
         st.rerun()

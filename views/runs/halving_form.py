@@ -14,6 +14,7 @@ from pruning.sweeps.grid import Grid
 from views.runs.state import runs_state
 from views.shared.language import _
 from views.shared.person import changes
+from views.shared.plain_text import plain
 from views.shared.server import ask
 
 Wins = Literal["score", "within", "smallest"]
@@ -76,6 +77,6 @@ def _start(grid: Grid, goal: Goal | None, minutes: float) -> None:
         halving = Halving(grid, ask(open_workload, grid.base.workload).train_samples, goal)
         runs_state().opened_sweep = changes().start_halving(halving, 60 * minutes)
     except PruningError as error:
-        st.error(str(error))
+        st.error(plain(error))
     else:
         st.rerun()

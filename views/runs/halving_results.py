@@ -19,6 +19,7 @@ from views.shared import recipe_sidebar
 from views.shared.language import _
 from views.shared.pages import LAB
 from views.shared.person import changes, not_yours
+from views.shared.plain_text import plain
 from views.shared.server import backend
 
 POLL_S = 2.0
@@ -36,7 +37,7 @@ def _show(name: str, was_open: bool) -> None:
         row = backend().store.halvings.one(name)
         halving = halving_from_json(row.halving_json)
     except PruningError as error:
-        st.error(str(error))
+        st.error(plain(error))
         return
     if was_open and row.state != "open":
         st.rerun()
@@ -75,7 +76,7 @@ def _do(what: Callable[[], object]) -> None:
     try:
         what()
     except PruningError as error:
-        st.error(str(error))
+        st.error(plain(error))
     else:
         st.rerun()
 
@@ -85,7 +86,7 @@ def _progress(row: HalvingRow, halving: Halving, ranking: Ranking) -> None:
     there = max(halving.grid.combinations - len(ranking.refused), 1)
     words = _("{n} of {all} settings were begun, {over} are over").format(n=len(ranking.entries), all=there, over=over)
     if row.state != "open":
-        st.caption(_(row.sentence))
+        st.caption(plain(_(row.sentence)))
         return
     left = duration(max(row.ends - time.time(), 0.0))
     st.progress(min(over / there, 1.0), _("{words}; at most {time} left").format(words=words, time=left))
@@ -97,19 +98,19 @@ def _winner(halving: Halving, best: Entry, is_open: bool) -> None:
     words = (
         _("Best so far: {setting}, {score} on validation") if is_open else _("Best: {setting}, {score} on validation")
     )
-    sentence = words.format(setting=values_words(best), score=score_text(score.validation, score.metric))
+    said = words.format(setting=plain(values_words(best)), score=score_text(score.validation, score.metric))
     if len(best.scores) < halving.rungs:
-        sentence += _(", with {share} of the recipe's training").format(share=percent(halving.shares[len(best.scores) - 1]))  # fmt: skip
+        said += _(", with {share} of the recipe's training").format(share=percent(halving.shares[len(best.scores) - 1]))  # fmt: skip
     if not keeps_to_limits(score.worth):
-        sentence += _("; it does not keep to what was asked")
-    st.markdown(_("**{sentence}**").format(sentence=sentence))
+        said += _("; it does not keep to what was asked")
+    st.markdown(_("**{sentence}**").format(sentence=said))
     words = _("The winner's recipe, with its whole training. Run it with several seeds before you believe in it.")
     going_on = _("It is still being looked for: wait, or stop it.")
     if st.button(_("Load it into the Lab"), key="halving_load", disabled=is_open, help=going_on if is_open else words):
         try:
             recipe_sidebar.reopen(halving.recipe(best.values, halving.rungs - 1))
         except PruningError as error:
-            st.error(str(error))
+            st.error(plain(error))
         else:
             st.switch_page(LAB)
 
@@ -124,7 +125,7 @@ def table(halving: Halving, ranking: Ranking, is_open: bool) -> None:
     if ranking.refused:
         with st.expander(_("What is not run, and why")):
             for values, why in ranking.refused:
-                st.caption(_("{setting}: {why}").format(setting=values_words(Entry(0, values)), why=why))
+                st.caption(_("{setting}: {why}").format(setting=plain(values_words(Entry(0, values))), why=plain(why)))
     words = _(
         "Validation decides, never the test split. A setting is stopped early where others were better with as much training."
     )

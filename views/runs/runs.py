@@ -16,6 +16,7 @@ from views.shared import forms
 from views.shared.language import _
 from views.shared.pages import LAB
 from views.shared.person import person
+from views.shared.plain_text import plain
 from views.shared.run_events import row_of, rows_seen
 from views.shared.server import backend
 
@@ -51,7 +52,7 @@ def page() -> None:
             _selected()
             wastebasket.show()
     except PruningError as error:
-        st.error(str(error))
+        st.error(plain(error))
 
 
 def _narrow() -> None:
@@ -126,7 +127,7 @@ def _selected() -> None:
     picked = runs_state().selected
     rows = [row for row in map(row_of, picked) if row is not None]
     if gone := [run for run in picked if run not in {row.id for row in rows}]:
-        st.info(_("There is no run {runs} any more: it was deleted.").format(runs=", ".join(gone)))
+        st.info(_("There is no run {runs} any more: it was deleted.").format(runs=plain(", ".join(gone), 200)))
         runs_state().selected = [row.id for row in rows]
         if st.query_params.get("run") in gone:
             runs_detail.forget()

@@ -5,7 +5,7 @@ from html import escape
 
 import streamlit as st
 
-from pruning.errors import PruningError
+from pruning.errors import PruningError, printable
 from pruning.execution.store.records import SweepRow
 from pruning.execution.sweep_progress import PlannedRun, counts, left_s, planned_runs, trials
 from pruning.reporting.formatting import duration
@@ -21,6 +21,7 @@ from views.runs.grid_form import expansion
 from views.runs.title_box import title_box
 from views.shared.language import _
 from views.shared.person import changes, not_yours, person
+from views.shared.plain_text import plain
 from views.shared.run_events import milestones_of, rows_seen
 from views.shared.server import backend
 
@@ -53,7 +54,7 @@ def _show(sweep: SweepRow, was_live: bool) -> None:
     if not results.trials:
         st.info(_("No run of this experiment is finished yet: the table and the figures come with the first."))
         return
-    draw(results, sweep.title or sweep.name, "sweep")
+    draw(results, printable(sweep.title, 80) or sweep.name, "sweep")
 
 
 def draw(results: Results, name: str, key: str) -> None:
@@ -102,7 +103,7 @@ def _progress(sweep: SweepRow, runs: Sequence[PlannedRun]) -> None:
             _do(lambda: [changes().cancel(run) for run in waiting])
     failed = [run.row for run in runs if run.row is not None and run.standing == "failed"]
     for row in failed[:MOST_SENTENCES]:
-        st.caption(_("{run} failed: {sentence}").format(run=row.id, sentence=row.sentence))
+        st.caption(_("{run} failed: {sentence}").format(run=row.id, sentence=plain(row.sentence)))
     if len(failed) > MOST_SENTENCES:
         st.caption(_("and {n} more, in the list of runs").format(n=len(failed) - MOST_SENTENCES))
 
@@ -111,7 +112,7 @@ def _do(what: Callable[[], object]) -> None:
     try:
         what()
     except PruningError as error:
-        st.error(str(error))
+        st.error(plain(error))
     else:
         st.rerun()
 

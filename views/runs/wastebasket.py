@@ -5,7 +5,7 @@ from datetime import datetime
 
 import streamlit as st
 
-from pruning.errors import PruningError
+from pruning.errors import PruningError, printable
 from pruning.execution.store.ownership import may_change
 from pruning.execution.store.wastebasket import Waste
 from views.runs.state import runs_state
@@ -33,7 +33,7 @@ def show() -> None:
 def _line(waste: Waste) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         gone = when(waste.gone, datetime.now(reader_zone()))
-        st.text(_("{name}, gone for good {time}").format(name=waste.title or waste.id, time=gone), width=420)
+        st.text(_("{name}, gone for good {time}").format(name=printable(waste.title) or waste.id, time=gone), width=420)
         st.button(_("Put back"), key=f"put_back_{waste.id}", on_click=_do, args=(changes().put_back, waste.id))
         words = _("At once, with its files. It cannot be brought back.")
         st.button(_("Delete now"), key=f"empty_{waste.id}", help=words, on_click=_do, args=(changes().empty, waste.id))

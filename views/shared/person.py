@@ -7,6 +7,7 @@ import streamlit as st
 from pruning.execution.own_changes import OwnChanges
 from pruning.execution.store.ownership import Who, machine_user, may_change, shown_name
 from views.shared.language import _
+from views.shared.plain_text import plain
 from views.shared.server import backend
 
 
@@ -35,5 +36,7 @@ def not_yours(session: str) -> str:
     if may_change(session, who()):
         return ""
     if name := shown_name(session):
-        return _("It belongs to {name}: only they, and whoever runs the server, can change it.").format(name=name)
+        return _("It belongs to {name}: only they, and whoever runs the server, can change it.").format(
+            name=plain(name, 60)
+        )
     return _("It was made by somebody who is not known any more: only whoever runs the server can change it.")

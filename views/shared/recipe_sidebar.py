@@ -21,6 +21,7 @@ from sample_models import MODELS, card
 from views.shared import forms
 from views.shared.language import _
 from views.shared.pages import SEARCH
+from views.shared.plain_text import plain
 from views.shared.run_events import run_seen
 from views.shared.server import ask
 from views.shared.state import shared_state
@@ -128,7 +129,7 @@ def choose() -> Choice:
             shared_state().last_recipe = recipe
             choice = Choice(recipe)
         except PruningError as error:
-            problem.error(str(error))
+            problem.error(plain(error))
             choice = Choice(shared_state().last_recipe or start(), str(error))
         healing()
     st.query_params["recipe"] = to_json(choice.recipe)
@@ -249,7 +250,7 @@ def _allocate(rule: Literal["uniform", "erk"]) -> None:
         share = round(st.session_state["amount.sparsity.share"] / 100, 4)
         shared_state().overrides = ask(allocation, _recipe(Sparsity(0.0)), rule, share)
     except PruningError as error:
-        st.toast(str(error))
+        st.toast(plain(error))
 
 
 def _clear() -> None:

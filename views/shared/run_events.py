@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from functools import lru_cache
 
-from pruning.errors import PruningError
+from pruning.errors import PruningError, printable
 from pruning.events import Event
 from pruning.execution.store.ownership import may_see, seen, unknown_run
 from pruning.execution.store.records import RunRow, RunState
@@ -18,7 +18,7 @@ MOST_ENDED = 2000  # runs whose milestones the server keeps
 
 def name_of(row: RunRow) -> str:
     """What the run is called: its title, else its id."""
-    return row.title or row.id
+    return printable(row.title) or row.id
 
 
 def row_of(run: str) -> RunRow | None:

@@ -20,6 +20,7 @@ from pruning.reporting.run_summary import (
 from views.shared import unit_sizes
 from views.shared.language import _
 from views.shared.person import changes, not_yours
+from views.shared.plain_text import plain
 from views.shared.run_curves import curves_spec
 from views.shared.run_events import events_of, name_of, row_of
 from views.shared.run_queue import waiting
@@ -52,7 +53,7 @@ def _panel(was_live: bool) -> None:
         return
     events = events_of(row)
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        st.subheader(_("Run {name}").format(name=name_of(row)))
+        st.subheader(_("Run {name}").format(name=plain(name_of(row))))
         if not row.over:
             _stop(row)
     draw(row, events, waiting(row) if row.state == "queued" else "")
@@ -73,7 +74,7 @@ def draw(row: RunRow, events: list[Event], place: str, key: str = "run_curves") 
             words = _("note: resumed at round {round}, step {step}, from the last checkpoint")
             st.caption(words.format(round=event.round + 1, step=event.step))
         if isinstance(event, Warned):
-            st.caption(_("note: {sentence}").format(sentence=event.sentence))
+            st.caption(_("note: {sentence}").format(sentence=plain(event.sentence)))
 
 
 def _stop(row: RunRow) -> None:
@@ -90,14 +91,14 @@ def _stop(row: RunRow) -> None:
             if st.button(_("Stop"), shortcut="Esc", key="stop_button", help=words, disabled=off):
                 changes().cancel(row.id)
     except PruningError as error:
-        st.error(str(error))
+        st.error(plain(error))
 
 
 def _where(row: RunRow, events: list[Event], place: str) -> None:
     """One line and a bar: how far the run is, or how it ended."""
     if row.state == "failed":
         sentence = next((event.sentence for event in reversed(events) if isinstance(event, Failed)), row.sentence)
-        st.error(_("failed: {sentence}").format(sentence=sentence))
+        st.error(_("failed: {sentence}").format(sentence=plain(sentence)))
         return
     if row.state == "queued":
         st.progress(0.0, place)
@@ -117,7 +118,7 @@ def _where(row: RunRow, events: list[Event], place: str) -> None:
         )
         text = f"{at.phase}, {left}"
     elif row.state == "stopped":
-        kept = row.sentence or _("the partial result is kept")
+        kept = plain(row.sentence) or _("the partial result is kept")
         text = _("stopped after {time}; {kept}").format(time=duration(elapsed), kept=kept)
     else:
         verified = next((event for event in reversed(events) if isinstance(event, Verified)), None)
