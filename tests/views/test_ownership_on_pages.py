@@ -13,7 +13,7 @@ from pruning.execution.own_changes import OwnChanges
 from pruning.execution.store.ownership import Who
 from pruning.sweeps.grid import Grid
 from tests.views.conftest import InProcess
-from tests.views.test_runs_page import BEGUN, OTHER, QUICK, clean, finished, made, opened, said
+from tests.views.test_runs_page import BEGUN, OTHER, QUICK, clean, finished, listed, made, opened, said
 
 VIEWS = Path(__file__).parents[2] / "views"
 BERT = Who("user-bert")
@@ -144,3 +144,23 @@ def test_no_page_changes_anything_but_by_own_changes(file: Path) -> None:
 def test_a_change_past_it_is_found() -> None:
     past = ["backend().store.pin(1, True)", "backend().cancel(run)", "box(backend().store.sweeps.rename)"]
     assert len(changing("\n".join([*past, "changes().pin(1, True)"]))) == 3
+
+
+@pytest.mark.parametrize(
+    "address, shown", [(None, True), ("127.0.0.1", True), ("::ffff:127.0.0.1", True), ("203.0.113.7", False)]
+)
+def test_without_a_door_other_machines_are_shown_nothing(
+    app: AppTest, backend: InProcess, monkeypatch: pytest.MonkeyPatch, address: str | None, shown: bool
+) -> None:
+    monkeypatch.setattr("streamlit.runtime.context.ContextProxy.ip_address", property(lambda _: address))
+    finished(backend)
+    opened(app)
+    assert bool(app.error) is not shown and bool(listed(app)) is shown
+
+
+def test_with_a_door_other_machines_are_shown_the_page(
+    app: AppTest, backend: InProcess, bert: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streamlit.runtime.context.ContextProxy.ip_address", property(lambda _: "203.0.113.7"))
+    finished(backend)
+    assert not opened(app).error

@@ -90,6 +90,7 @@ def _html(_: Translated, body: str, status: int) -> HTMLResponse:
     head = (
         "<!doctype html><html lang='en'><head><meta charset='utf-8'><title>Pruning Explorer</title>"
         "<meta name='viewport' content='width=device-width, initial-scale=1'>"
+        "<link rel='icon' href='data:,'>"  # or the browser asks for one that lies behind the door
         f"<style>{STYLE}</style></head><body><main><h1>Pruning Explorer</h1>"
     )
     return HTMLResponse(f"{head}{body}</main></body></html>", status, {"cache-control": "no-store"})

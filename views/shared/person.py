@@ -6,6 +6,7 @@ import streamlit as st
 
 from pruning.execution.own_changes import OwnChanges
 from pruning.execution.store.ownership import Who, machine_user, may_change, shown_name
+from views.entrance.access import is_loopback
 from views.shared.language import _
 from views.shared.plain_text import plain
 from views.shared.server import backend
@@ -24,6 +25,14 @@ def person() -> str:
 def who() -> Who:
     """The person, and whether it is the server's owner: without a door whoever sits at the machine."""
     return Who(person(), owner=not st.user.get("person") or st.user.get("owner") == "yes")
+
+
+def came_past_the_door() -> bool:
+    """Whether somebody on another machine opened a page of `streamlit run app.py`, which listens everywhere and asks
+    nothing: there everybody would be the machine's user.
+    """
+    address = st.context.ip_address  # None where it is this machine's
+    return not st.user.get("person") and isinstance(address, str) and not is_loopback(address)
 
 
 def changes() -> OwnChanges:
