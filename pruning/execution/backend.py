@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
 
+from pruning.execution.followed import Asker, Progress
 from pruning.execution.store.store import Store
 
 if TYPE_CHECKING:
@@ -33,6 +34,41 @@ class Backend(Protocol):
         The worker imports the function by its name. The future raises what went wrong as a PruningError. Its
         `cancel()` takes back a call that has not been sent.
         """
+        ...
+
+    def ask(self, person: str, function: "Callable[..., T]", *arguments: Any) -> "Future[T]":
+        """The same for a person: of all that waits, what was asked by the one who was served longest ago is next.
+
+        Who asks what another is waiting for gets the same answer.
+        """
+        ...
+
+    def follow(
+        self,
+        asker: Asker,
+        function: "Callable[..., T | None]",
+        arguments: tuple[Any, ...],
+        complete: Callable[[T], bool],
+        background: bool = False,
+        part: int | None = None,
+        wait: float = 0.0,
+    ) -> "Progress[T]":
+        """What is known by now of what `function(session, *arguments, seconds)` finds out little by little.
+
+        Workers go on with it, a slice at a time and in turns with what others ask, until its outcome is `complete`, or
+        the asker asks something else, or nothing for five seconds. The function gives None while nothing is known yet,
+        and goes on where its last call ended. `background` is for what takes long in one piece: no slider waits for it.
+        Part i of a question is always worker i mod `workers`', which keeps what it found out; None: any worker's.
+        `wait` for so many seconds where nothing is known yet.
+        """
+        ...
+
+    def unfollow(self, asker: Asker) -> None:
+        """Nothing more is asked at this place."""
+        ...
+
+    def open_ahead(self, function: "Callable[..., object]", names: Sequence[str]) -> None:
+        """Have every worker carry out `function(session, name)` for each name when nobody waits for anything."""
         ...
 
     @property

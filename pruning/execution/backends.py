@@ -11,7 +11,8 @@ from pruning.execution.settings import Limits
 
 
 def _local(home: Path, limits: Limits, interactive: int, command: Sequence[str]) -> Backend:
-    return LocalBackend(home, interactive, command=command, limits=limits)
+    background = limits.background_workers if interactive else 0
+    return LocalBackend(home, interactive, command=command, limits=limits, background=background)
 
 
 def _ray(home: Path, limits: Limits, interactive: int, command: Sequence[str]) -> Backend:
@@ -26,7 +27,8 @@ def _ray(home: Path, limits: Limits, interactive: int, command: Sequence[str]) -
             "PRUNING_BACKEND is 'ray' and Ray is not installed; run pip install -r requirements-ray.txt, or set it to "
             "nothing"
         ) from error
-    return RayBackend(home, interactive, limits=limits)
+    background = limits.background_workers if interactive else 0
+    return RayBackend(home, interactive, limits=limits, background=background)
 
 
 BACKENDS: dict[str, Callable[[Path, Limits, int, Sequence[str]], Backend]] = {"local": _local, "ray": _ray}

@@ -1,36 +1,55 @@
-"""Short calls that a person waits for: they queue in the page's process until a worker is free."""
+"""What pages ask of workers: it queues in the page's process until one is free, and people take turns."""
 
 import pickle
 import threading
-from collections import deque
-from collections.abc import Callable
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
-from pruning.errors import JobError
+from pruning.errors import JobError, PruningError
+from pruning.execution.followed import Asker, Followed, Progress, Slices, next_followed
 from pruning.execution.supervisor import WorkerSlot
 
 LOST = "the interactive worker was lost; it has been restarted: repeat what you did"
 CLOSED = "the program is ending: start it again"
+KEPT = 1000  # questions whose answers are remembered
+
+Urgency = Literal["now", "ahead"]
+"""now: somebody waits for it. ahead: somebody may ask for it later; a worker at a time, when there is nothing else."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class _Call:
     request: bytes
-    answer: Future[Any]
-    slot: WorkerSlot | None
-    """The worker that must answer; None for any."""
+    key: Hashable
+    slots: Sequence[WorkerSlot]
+    """The workers that may answer."""
+    urgency: Urgency
+    askers: list[str] = field(default_factory=list[str])
+    answers: list[Future[Any]] = field(default_factory=list[Future[Any]])
 
 
 class CallQueue:
-    """Calls wait here, first come first served, until a worker is free: only then can they no longer be taken back."""
+    """Calls wait here until a worker is free: only then can they no longer be taken back.
 
-    def __init__(self) -> None:
+    First what somebody waits for, then first answers of what is followed, then better ones; people in turn. Who asks
+    what another has asked gets the same answer.
+    """
+
+    def __init__(self, cores: int = 0) -> None:
+        """`cores` are shared by the workers that are busy; 0: each computes with as many threads as it has."""
         self._lock = threading.Lock()
-        self._waiting: deque[_Call] = deque()
+        self._cores = cores
+        self._waiting: list[_Call] = []
+        self._followed: OrderedDict[Hashable, Followed] = OrderedDict()
         self._idle: list[WorkerSlot] = []
-        self._busy: dict[WorkerSlot, _Call] = {}
+        self._busy: dict[WorkerSlot, tuple[_Call | Followed, float]] = {}
+        self._served: dict[str, int] = {}
+        """Person -> the number of the call of theirs that was sent last."""
+        self._sent = 0
         self._closed = False
 
     def call(
@@ -38,22 +57,67 @@ class CallQueue:
         function: Callable[..., Any],
         arguments: tuple[Any, ...],
         named: dict[str, Any],
-        slot: WorkerSlot | None = None,
+        slots: Sequence[WorkerSlot],
+        person: str = "",
+        urgency: Urgency = "now",
     ) -> Future[Any]:
-        """Hand the call to the worker in the slot, or to the first that is idle."""
+        """Hand the call to the first of the workers that is idle when it is this person's turn."""
         answer: Future[Any] = Future()
         try:
             request = pickle.dumps((function, arguments, named))
         except Exception as error:  # pickle raises whatever the object's own code raises
             answer.set_exception(JobError(f"the call cannot be sent to the worker ({error}); send plain values"))
             return answer
+        key = (function, request, tuple(map(id, slots)), urgency)
         with self._lock:
             if not self._closed:
-                self._waiting.append(_Call(request, answer, slot))
+                call = next((waiting for waiting in self._waiting if waiting.key == key), None)
+                if call is None:
+                    call = _Call(request, key, slots, urgency)
+                    self._waiting.append(call)
+                call.askers.append(person)
+                call.answers.append(answer)
                 self._dispatch()
                 return answer
         answer.set_exception(JobError(CLOSED))
         return answer
+
+    def follow(
+        self,
+        asker: Asker,
+        function: Callable[..., Any],
+        arguments: tuple[Any, ...],
+        slots: Sequence[WorkerSlot],
+        complete: Callable[[Any], bool],
+        slices: Slices,
+        wait: float,
+    ) -> Progress[Any]:
+        """What is known of `function(session, *arguments, seconds)`, and that this asker wants to know more.
+
+        Waits for so many seconds where nothing is known yet.
+        """
+        now, key = time.monotonic(), (function, arguments)
+        with self._lock:
+            one = self._followed.get(key)
+            if one is None or one.may_be_tried_again(asker, now):
+                one = self._followed[key] = Followed(function, arguments, slots, complete, slices, now)
+            self._followed.move_to_end(key)
+            if not one.wanted(now) and not one.over:
+                one.began, one.served = now, 0.0  # it was abandoned: whoever takes it up has waited for nothing yet
+            self._leave_all_but(one, asker)
+            one.askers[asker] = now
+            if self._closed:
+                one.failed(JobError(CLOSED), now)
+            self._forget_oldest()
+            self._dispatch()
+        if wait and not one.over:
+            one.news.wait(wait)
+        return self._progress(one, asker.person)
+
+    def unfollow(self, asker: Asker) -> None:
+        """Nothing more is asked at this place."""
+        with self._lock:
+            self._leave_all_but(None, asker)
 
     def ready(self, slot: WorkerSlot) -> None:
         with self._lock:
@@ -62,51 +126,131 @@ class CallQueue:
 
     def received(self, slot: WorkerSlot, message: bytes) -> None:
         with self._lock:
-            call = self._busy.pop(slot)
+            work, began = self._busy.pop(slot)
             self._idle.append(slot)
-            self._dispatch()  # before the answer is read, so that the worker need not wait for that
-        try:
-            result, error = pickle.loads(message)
-        except Exception as failure:
-            result, error = None, JobError(f"the worker's answer cannot be read ({failure}); start the program again")
-        if error is None:
-            call.answer.set_result(result)
-        else:
-            call.answer.set_exception(error)
+            if isinstance(work, _Call):
+                self._dispatch()  # before the answer is read, so that the worker need not wait for that
+        result, error = _read(message)
+        if isinstance(work, _Call):
+            _answer(work.answers, result, error)
+            return
+        now = time.monotonic()
+        with self._lock:
+            if error is None:
+                work.answered(result, now - began)
+            else:
+                work.failed(error, now)
+            self._dispatch()
 
     def lost(self, slot: WorkerSlot) -> None:
         with self._lock:
-            call = self._busy.pop(slot, None)
+            work, _ = self._busy.pop(slot, (None, 0.0))
             if slot in self._idle:
                 self._idle.remove(slot)
-        if call is not None:
-            call.answer.set_exception(JobError(LOST))
+            for one in self._followed.values():
+                if one.slot is slot and one is not work:
+                    one.slot = None
+            if isinstance(work, Followed):
+                work.lost(JobError(LOST), time.monotonic())
+        if isinstance(work, _Call):
+            _answer(work.answers, None, JobError(LOST))
 
     def gave_up(self, sentence: str) -> None:
-        self._fail_waiting(sentence)
+        self._fail_all(sentence)
 
     def close(self) -> None:
         with self._lock:
             self._closed = True
-        self._fail_waiting(CLOSED)
+        self._fail_all(CLOSED)
 
-    def _fail_waiting(self, sentence: str) -> None:
+    def _fail_all(self, sentence: str) -> None:
         with self._lock:
-            calls, self._waiting = self._waiting, deque()
+            calls, self._waiting = self._waiting, []
+            for one in self._followed.values():
+                if not one.over:
+                    one.failed(JobError(sentence), time.monotonic())
         for call in calls:
-            if call.answer.set_running_or_notify_cancel():
-                call.answer.set_exception(JobError(sentence))
+            _answer(_taken(call.answers), None, JobError(sentence))
+
+    def _progress(self, one: Followed, person: str) -> Progress[Any]:
+        now = time.monotonic()
+        with self._lock:
+            people = {
+                asker.person
+                for other in self._followed.values()
+                if not other.over and other.wanted(now)
+                for asker in other.askers
+            }
+            return Progress(one.outcome, one.over, one.error, len(people - {person}))
+
+    def _leave_all_but(self, one: Followed | None, asker: Asker) -> None:
+        for other in self._followed.values():
+            if other is not one:
+                other.askers.pop(asker, None)
+
+    def _forget_oldest(self) -> None:
+        now = time.monotonic()
+        for key in list(self._followed)[: max(len(self._followed) - KEPT, 0)]:
+            if not self._followed[key].running and not self._followed[key].wanted(now):
+                del self._followed[key]
 
     def _dispatch(self) -> None:
-        """Give waiting calls to idle workers; those taken back are dropped. The lock is held."""
-        later: deque[_Call] = deque()
-        while self._idle and self._waiting:
-            call = self._waiting.popleft()
-            if call.slot is not None and call.slot not in self._idle:
-                later.append(call)
-            elif call.answer.set_running_or_notify_cancel():
-                slot = call.slot or self._idle[-1]
-                self._idle.remove(slot)
-                self._busy[slot] = call
-                slot.send(call.request)
-        self._waiting.extendleft(reversed(later))
+        """Give what waits to idle workers. The lock is held."""
+        now = time.monotonic()
+        for slot in list(self._idle):
+            work = self._next_call(slot, "now") or self._next_followed(slot, now) or self._next_ahead(slot)
+            if work is None:
+                continue
+            self._idle.remove(slot)
+            self._busy[slot] = work, now
+            if isinstance(work, Followed):
+                work.running, work.slot = True, slot
+                request = pickle.dumps((work.function, (*work.arguments, work.seconds()), {}))
+            else:
+                request = work.request
+            slot.send(pickle.dumps((self._threads(), request)))
+
+    def _next_call(self, slot: WorkerSlot, urgency: Urgency) -> _Call | None:
+        """The call of the person who was served longest ago; those that were taken back by all are dropped."""
+        mine = [call for call in self._waiting if slot in call.slots and call.urgency == urgency]
+        for call in sorted(mine, key=lambda call: min(self._served.get(person, 0) for person in call.askers)):
+            self._waiting.remove(call)
+            call.answers = _taken(call.answers)
+            if call.answers:
+                self._sent += 1
+                self._served.update(dict.fromkeys(call.askers, self._sent))
+                return call
+        return None
+
+    def _next_followed(self, slot: WorkerSlot, now: float) -> Followed | None:
+        return next_followed(self._followed.values(), slot, now)
+
+    def _next_ahead(self, slot: WorkerSlot) -> _Call | None:
+        if any(isinstance(work, _Call) and work.urgency == "ahead" for work, _ in self._busy.values()):
+            return None
+        return self._next_call(slot, "ahead")
+
+    def _threads(self) -> int:
+        """With how many threads the next worker computes: its part of the cores. 0: as it likes."""
+        return max(1, self._cores // len(self._busy)) if self._cores else 0
+
+
+def _read(message: bytes) -> tuple[Any, PruningError | None]:
+    """What a worker has sent: a result, or what went wrong."""
+    try:
+        return pickle.loads(message)
+    except Exception as failure:
+        return None, JobError(f"the worker's answer cannot be read ({failure}); start the program again")
+
+
+def _taken(answers: list[Future[Any]]) -> list[Future[Any]]:
+    """Those that somebody still waits for; from now on they can no longer be taken back."""
+    return [answer for answer in answers if answer.set_running_or_notify_cancel()]
+
+
+def _answer(answers: list[Future[Any]], result: Any, error: PruningError | None) -> None:
+    for answer in answers:
+        if error is None:
+            answer.set_result(result)
+        else:
+            answer.set_exception(error)

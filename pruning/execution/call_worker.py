@@ -3,6 +3,8 @@
 import pickle
 from pathlib import Path
 
+import torch
+
 from pruning.execution.error_messages import explain
 from pruning.execution.ipc import WorkerLink, log_file
 from pruning.interactive.session import PreviewSession
@@ -18,11 +20,19 @@ def serve_calls(link: WorkerLink, workloads: Workloads) -> None:
         link.send(_answer(session, link.receive(), link.home))
 
 
+def _compute_with(threads: int) -> None:
+    """Workers that are busy at the same time share the cores; 0: as many threads as there are."""
+    if threads and threads != torch.get_num_threads():
+        torch.set_num_threads(threads)
+
+
 def _answer(session: PreviewSession, request: bytes, home: Path) -> bytes:
     """(result, None) or (None, error), pickled. Plainly, because torch's own way sends handles of shared memory."""
     doing = "the interactive worker's call"
     try:
-        function, arguments, named = pickle.loads(request)
+        threads, call = pickle.loads(request)
+        _compute_with(threads)
+        function, arguments, named = pickle.loads(call)
         doing = f"{function.__name__}()"
         return pickle.dumps((function(session, *arguments, **named), None))
     except Exception as error:

@@ -21,7 +21,7 @@ import msgspec
 
 from pruning.errors import JobError
 
-WorkerKind = Literal["calls", "runs"]
+WorkerKind = Literal["calls", "background", "runs"]
 VARIABLE = "PRUNING_WORKER"
 HOST = "127.0.0.1"
 

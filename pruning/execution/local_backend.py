@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from pruning.errors import JobError
 from pruning.execution.call_queue import CallQueue
+from pruning.execution.followed import Asker, Progress, Slices
 from pruning.execution.halving_driver import HalvingDriver
 from pruning.execution.ipc import WorkerKind, WorkerListener
-from pruning.execution.settings import Limits
+from pruning.execution.settings import Limits, available_cores
 from pruning.execution.store.run_folders import discard_checkpoints
 from pruning.execution.store.store import Store
 from pruning.execution.supervisor import WorkerOwner, WorkerProcess, WorkerSlot, shorten_log
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 
+SLICES_IN_BACKGROUND = Slices(0.2, 0.2)
 WORKER = (sys.executable, "-m", "pruning.execution.worker_main")
 LOOK_S = 2.0
 
@@ -36,9 +38,9 @@ log = logging.getLogger(__name__)
 class SupervisedBackend:
     """Workers that are kept alive, in slots that `make_slot` makes: on this machine or on others.
 
-    The first interactive worker answers calls, the others share what is fanned out, so that a slider never waits behind
-    a map; a single one does both. The first starts at once, all others after the first answer or when they are needed,
-    so that the first page does not share the processor with them.
+    Interactive workers answer what a person waits for, background workers what takes longer: a slider never waits
+    behind a map. Where there are no background workers the interactive ones do both. The first starts at once, all
+    others after the first answer or when they are needed: the first page does not share the processor with them.
     """
 
     def __init__(
@@ -46,14 +48,20 @@ class SupervisedBackend:
         store: Store,
         make_slot: Callable[[WorkerKind, WorkerOwner], WorkerSlot],
         interactive: int,
+        background: int,
         runners: int | None,
+        cores: int = 0,
     ) -> None:
-        """`runners` is how many runs are carried out at once; None: as many as the limits say."""
+        """`runners` is how many runs are carried out at once; None: as many as the limits say.
+
+        `cores` are what interactive workers share; 0: each takes what it likes.
+        """
         self.store = store
         shorten_log(store.home)
-        self._calls = CallQueue()
+        self._calls = CallQueue(cores)
         self._runs = _RunWatch(store)
         self._interactive = [make_slot("calls", self._calls) for _ in range(interactive)]
+        self._background = [make_slot("background", self._calls) for _ in range(background)]
         self._runners = [
             make_slot("runs", self._runs) for _ in range(store.limits.run_workers if runners is None else runners)
         ]
@@ -68,14 +76,41 @@ class SupervisedBackend:
     def call(
         self, function: "Callable[Concatenate[PreviewSession, P], T]", *arguments: P.args, **named: P.kwargs
     ) -> "Future[T]":
-        """The result of `function(session, *arguments)`, in order of arrival. A call not yet sent can be cancelled."""
-        front = next(iter(self._interactive), None)
-        answer = self._calls.call(function, arguments, named, front)
-        if front is not None:
-            front.start()  # again, if it was given up
-        if not self._answered:
-            answer.add_done_callback(self._first_answer)
-        return answer
+        """The result of `function(session, *arguments)`. A call not yet sent can be cancelled."""
+        return self._asked(function, arguments, named, "")
+
+    def ask(self, person: str, function: "Callable[..., T]", *arguments: Any) -> "Future[T]":
+        """The same for this person, who has turns with others."""
+        return self._asked(function, arguments, {}, person)
+
+    def follow(
+        self,
+        asker: Asker,
+        function: "Callable[..., T | None]",
+        arguments: tuple[Any, ...],
+        complete: Callable[[T], bool],
+        background: bool = False,
+        part: int | None = None,
+        wait: float = 0.0,
+    ) -> "Progress[T]":
+        """What is known by now of what `function(session, *arguments, seconds)` finds out little by little."""
+        slots = self._sharing if background else self._interactive
+        for slot in slots:
+            slot.start()
+        slices = SLICES_IN_BACKGROUND if background else Slices()
+        if part is not None:
+            slots = [slots[part % len(slots)]]
+        return self._calls.follow(asker, function, arguments, slots, complete, slices, wait)
+
+    def unfollow(self, asker: Asker) -> None:
+        """Nothing more is asked at this place."""
+        self._calls.unfollow(asker)
+
+    def open_ahead(self, function: "Callable[..., object]", names: Sequence[str]) -> None:
+        """Have every worker carry out `function(session, name)` for each name when nobody waits for anything."""
+        for slot in (*self._interactive, *self._background):
+            for name in names:
+                self._calls.call(function, (name,), {}, [slot], urgency="ahead")
 
     @property
     def workers(self) -> int:
@@ -84,14 +119,24 @@ class SupervisedBackend:
 
     @property
     def _sharing(self) -> Sequence[WorkerSlot]:
-        return self._interactive[1:] or self._interactive
+        return self._background or self._interactive
 
     def fan_out(self, function: "Callable[..., T]", parts: Sequence[tuple[Any, ...]]) -> "list[Future[T]]":
         """`function(session, *part)` for each part, part i always on worker i mod `workers`, which keeps answers."""
         for slot in self._sharing:
             slot.start()
         slots = [self._sharing[i % self.workers] for i in range(len(parts))]
-        return [self._calls.call(function, part, {}, slot) for part, slot in zip(parts, slots, strict=True)]
+        return [self._calls.call(function, part, {}, [slot]) for part, slot in zip(parts, slots, strict=True)]
+
+    def _asked(
+        self, function: Callable[..., Any], arguments: tuple[Any, ...], named: dict[str, Any], person: str
+    ) -> "Future[Any]":
+        answer = self._calls.call(function, arguments, named, self._interactive, person)
+        for slot in self._interactive[: None if self._answered else 1]:
+            slot.start()  # again, if it was given up
+        if not self._answered:
+            answer.add_done_callback(self._first_answer)
+        return answer
 
     def start(self, recipe: "Recipe", session: str) -> str:
         """Queue a run of the recipe and return its id. One still queued at the end waits for the next start."""
@@ -154,7 +199,7 @@ class SupervisedBackend:
         self._runs.closing = True
         atexit.unregister(self.close)
         self._calls.close()
-        for slot in (*self._interactive, *self._runners):
+        for slot in (*self._interactive, *self._background, *self._runners):
             slot.close()
         self._halvings.close()
         self.store.close()
@@ -166,7 +211,7 @@ class SupervisedBackend:
     def _first_answer(self, answer: "Future[T]") -> None:
         if not answer.cancelled() and not self._answered:
             self._answered = True
-            for slot in self._sharing:
+            for slot in (*self._interactive, *self._background):
                 slot.start()
             self._start_runners()
 
@@ -209,6 +254,7 @@ class LocalBackend(SupervisedBackend):
         runners: int | None = None,
         command: Sequence[str] = WORKER,
         limits: Limits | None = None,
+        background: int = 0,
     ) -> None:
         store = Store(home, limits)
         self._listener = WorkerListener()
@@ -216,7 +262,7 @@ class LocalBackend(SupervisedBackend):
         def make_slot(kind: WorkerKind, owner: WorkerOwner) -> WorkerSlot:
             return WorkerProcess(kind, store.home, command, self._listener, owner)
 
-        super().__init__(store, make_slot, interactive, runners)
+        super().__init__(store, make_slot, interactive, background, runners, cores=available_cores())
 
     def close(self) -> None:
         super().close()

@@ -1,8 +1,9 @@
 """How much one server carries out and how patient it is: what whoever runs it sets in the environment."""
 
 import os
+import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Self, get_type_hints
 
 import msgspec
@@ -16,11 +17,19 @@ VARIABLES = {
     "PRUNING_RUNS_PER_SESSION": "runs_per_session",
     "PRUNING_SWEEP_RUNS": "sweep_runs",
     "PRUNING_INTERACTIVE": "interactive_workers",
+    "PRUNING_BACKGROUND": "background_workers",
     "PRUNING_RUN_WORKERS": "run_workers",
     "PRUNING_ATTEMPTS": "attempts",
     "PRUNING_LEASE_S": "lease_s",
 }
 """Environment variable -> the field that it sets."""
+
+
+def available_cores() -> int:
+    """Processor cores that this process may use."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 @dataclass(frozen=True)
@@ -31,9 +40,10 @@ class Limits:
     """Most runs of one session that are queued or running at once (PRUNING_RUNS_PER_SESSION)."""
     sweep_runs: Count = 1000
     """Most runs of one session's sweeps that are queued or running at once (PRUNING_SWEEP_RUNS)."""
-    interactive_workers: Count = 2
-    """One answers what a page asks at every move, the others share sensitivity maps and comparisons; a single one does
-    both (PRUNING_INTERACTIVE)."""
+    interactive_workers: Count = field(default_factory=available_cores)
+    """They answer what a page asks at every move; as many as cores where nothing is said (PRUNING_INTERACTIVE)."""
+    background_workers: Count = 1
+    """They share repairs, sensitivity maps, comparisons, searches and slow criteria (PRUNING_BACKGROUND)."""
     run_workers: Count = 1
     """Runs carried out at once (PRUNING_RUN_WORKERS)."""
     attempts: Count = 3

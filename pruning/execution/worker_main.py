@@ -11,7 +11,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from pruning.errors import JobError
-from pruning.execution.ipc import Assignment, SocketLink
+from pruning.execution.ipc import Assignment, SocketLink, WorkerKind
 from pruning.execution.store.store import Store
 
 if TYPE_CHECKING:
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from pruning.workload import Workload, Workloads
 
 
+NICE: dict[WorkerKind, int] = {"calls": 0, "background": 5, "runs": 10}
+"""How much of the processor a worker leaves to others: what a person waits for comes first."""
+
+
 def main() -> None:
     link = report()
     # imported only now: a server that dies while torch is loading leaves no orphan
@@ -31,7 +35,7 @@ def main() -> None:
     from pruning.execution.run_worker import serve_runs
     from sample_models import MODELS
 
-    if link.kind == "calls":
+    if link.kind != "runs":
         gc.freeze()
         serve_calls(link, MODELS)
     else:
@@ -75,8 +79,8 @@ def report() -> SocketLink:
         sys.exit(f"error: {error}")
     faulthandler.enable()
     logging.basicConfig(format="%(asctime)s %(process)d %(name)s: %(message)s", level=logging.WARNING)
-    if assignment.kind == "runs" and sys.platform != "win32":  # there, the server lowers it
-        os.nice(10)
+    if sys.platform != "win32":  # there, the server lowers it
+        os.nice(NICE[assignment.kind])
     return SocketLink(assignment)
 
 

@@ -26,6 +26,7 @@ from pruning.layer_sensitivity.result import Sensitivity
 from pruning.level_search.result import Searched
 from pruning.pipeline.comparison import Agreement, Compared, Effort
 from pruning.recipe.recipe import Recipe
+from pruning.repair import NoRepair
 from pruning.selection.goal import Goal
 
 if TYPE_CHECKING:
@@ -84,9 +85,9 @@ def sensitivity(
     recipe: Recipe,
     levels: tuple[float, ...],
     half_width: float,
+    max_drop: float | None,
+    part: tuple[int, int],
     seconds: float,
-    part: tuple[int, int] = (0, 1),
-    max_drop: float | None = None,
 ) -> Sensitivity:
     """Sharpen the map of the recipe's criterion, granularity and repair, from where it was left.
 
@@ -115,17 +116,26 @@ def effort(session: PreviewSession, recipe: Recipe) -> Effort:
     return session.scored(recipe.workload, recipe.criterion, recipe.granularity, recipe.seed)[2]
 
 
-def know_more(session: PreviewSession, row: Compared | None, recipe: Recipe | None, seconds: float) -> Compared | None:
-    """A comparison's row with its units scored, or else evaluated on more samples; None where nothing is to be done."""
-    if row is None or recipe is None:
-        return None
+def compared(session: PreviewSession, kind: str, recipe: Recipe, seconds: float) -> Compared:
+    """A comparison's row: its units scored, and evaluated on more samples, in no seconds on none."""
     try:
-        if row.effort is not None:
-            return replace(row, estimate=estimate(session, recipe, seconds).estimate)
         now = look(session, recipe, "score")
-        return replace(row, effort=effort(session, recipe), units=now.units, pruned=now.pruned)
+        row = Compared(kind, now.units, now.pruned, effort(session, recipe))
+        return replace(row, estimate=estimate(session, recipe, seconds).estimate) if seconds else row
     except PruningError as error:
-        return replace(row, problem=str(error))
+        return Compared(kind, problem=str(error))
+
+
+def cut_of(recipe: Recipe, repaired: bool = False) -> Recipe:
+    """The recipe without what does not change which units are pruned in one shot, nor how they are repaired if asked.
+
+    Equal cuts share what is known of them, whoever asks.
+    """
+    criterion, granularity, scope, amount = recipe.criterion, recipe.granularity, recipe.scope, recipe.amount
+    kept, repair = recipe.keep_whole, recipe.repair if repaired else NoRepair()
+    return Recipe(
+        recipe.workload, criterion, granularity, scope, amount, keep_whole=kept, seed=recipe.seed, repair=repair
+    )
 
 
 def agree(session: PreviewSession, recipes: Mapping[str, Recipe]) -> Agreement:

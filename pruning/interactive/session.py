@@ -18,6 +18,7 @@ from pruning.evaluation.progressive import ProgressiveEvaluation
 from pruning.evaluation.regression_estimator import DenseReference, dense_reference
 from pruning.granularities import Granularity
 from pruning.interactive.histograms import Bins, binned
+from pruning.interactive.queries import cut_of
 from pruning.interactive.responses import Axis, ModelView
 from pruning.layer_sensitivity.analysis import SensitivityAnalysis
 from pruning.layer_sensitivity.repaired import RepairedSensitivity
@@ -202,11 +203,11 @@ class PreviewSession:
         empties = recipe.amount.empties()
         own = recipe.amount.own_pools(group.name for group in left)
         apart = PerLayer({layer: float(layer in empties) for layer in own})
-        return self.rankings(replace(_selection(recipe), amount=apart))
+        return self.rankings(replace(cut_of(recipe), amount=apart))
 
     def decision(self, recipe: Recipe) -> Decision:
         """Which units the recipe prunes in one shot: one decision for all recipes that select alike."""
-        return self._decisions(_selection(recipe))
+        return self._decisions(cut_of(recipe))
 
     def _decision(self, recipe: Recipe) -> Decision:
         _, scores = self.scores(recipe.workload, recipe.criterion, recipe.granularity, recipe.seed)
@@ -218,7 +219,7 @@ class PreviewSession:
 
     def trial(self, recipe: Recipe) -> Trial:
         """The recipe's cut, evaluated as far as it has been: one for all recipes that cut alike."""
-        return self._trials(_selection(recipe))
+        return self._trials(cut_of(recipe))
 
     def _trial(self, recipe: Recipe) -> Trial:
         opened = self.opened(recipe.workload)
@@ -238,7 +239,7 @@ class PreviewSession:
         """The recipe's cut, repaired and evaluated as far as it has been: one for all recipes that cut and repair
         alike.
         """
-        return self._repaired_trials(replace(_selection(recipe), repair=recipe.repair))
+        return self._repaired_trials(cut_of(recipe, repaired=True))
 
     def _repaired_trial(self, recipe: Recipe) -> RepairedTrial:
         opened, decision = self.opened(recipe.workload), self.decision(recipe)
@@ -289,12 +290,3 @@ def _require_patience(criterion: Criterion, groups: Sequence[UnitGroup], macs: i
             f"ablation would send {passes} samples through the network, too long to wait for here: lower its samples "
             f"to {fewer} or choose larger units; Run carries the recipe out as it is"
         )
-
-
-def _selection(recipe: Recipe) -> Recipe:
-    """The recipe without what does not change which units are pruned in one shot: equal selections share their
-    caches.
-    """
-    criterion, granularity, scope, amount = recipe.criterion, recipe.granularity, recipe.scope, recipe.amount
-    kept = recipe.keep_whole
-    return Recipe(recipe.workload, criterion, granularity, scope, amount, keep_whole=kept, seed=recipe.seed)

@@ -9,10 +9,12 @@ from tests.execution import tiny_worker
 ENVIRONMENT = {"PRUNING_CPUS_PER_RUN": "1"}
 
 
-def backend(home: Path, interactive: int = 1, runners: int = 1) -> RayBackend:
+def backend(home: Path, interactive: int = 1, background: int = 0, runners: int = 1) -> RayBackend:
     """With the workers of `tiny_worker`."""
     cluster()
-    return RayBackend(home, interactive, runners, equip=tiny_worker.equipment, environment=ENVIRONMENT)
+    return RayBackend(
+        home, interactive, runners, equip=tiny_worker.equipment, environment=ENVIRONMENT, background=background
+    )
 
 
 @cache

@@ -21,6 +21,7 @@ import torch
 from pruning.errors import JobError, PruningError, RecipeError
 from pruning.events import Exported, Failed, Finished, Resumed, Started, TuningStep, Warned
 from pruning.execution.backend import Backend
+from pruning.execution.followed import Asker
 from pruning.execution.local_backend import LocalBackend
 from pruning.execution.store.store import Store
 from pruning.halving.halving import Halving
@@ -30,18 +31,19 @@ from tests.execution import functions
 from tests.execution.tiny_worker import LONG, QUICK, TORN, WHOLE
 from tests.execution.waiting import eventually, gone, over, reported, result, sentences, tuning
 
-Maker = Callable[[Path, int], Backend]
+Maker = Callable[..., Backend]
 
 
-def local(home: Path, interactive: int) -> Backend:
-    return LocalBackend(home, interactive, command=(sys.executable, "-m", "tests.execution.tiny_worker"))
+def local(home: Path, interactive: int, background: int = 0) -> Backend:
+    command = (sys.executable, "-m", "tests.execution.tiny_worker")
+    return LocalBackend(home, interactive, command=command, background=background)
 
 
-def on_ray(home: Path, interactive: int) -> Backend:
+def on_ray(home: Path, interactive: int, background: int = 0) -> Backend:
     pytest.importorskip("ray")
     from tests.execution import clustered
 
-    return clustered.backend(home, interactive)
+    return clustered.backend(home, interactive, background)
 
 
 MAKERS: dict[str, Maker] = {"local": local, "ray": on_ray}
@@ -291,7 +293,7 @@ def test_an_unknown_run_can_be_neither_cancelled_nor_ended(backend: Backend):
 
 
 def test_parts_of_a_question_go_round_and_always_to_the_same_worker(make: Maker, tmp_path: Path):
-    with closing(make(tmp_path, 3)) as backend:
+    with closing(make(tmp_path, 1, background=2)) as backend:
         assert backend.workers == 2
         front = result(backend.call(functions.pid))
         for _ in range(2):
@@ -301,6 +303,39 @@ def test_parts_of_a_question_go_round_and_always_to_the_same_worker(make: Maker,
             assert first != second and others == [first, second, first]
         sums = backend.fan_out(functions.add, [(number, 10) for number in range(5)])
         assert [result(answer) for answer in sums] == [10, 11, 12, 13, 14]
+
+
+def test_a_question_is_followed_until_it_is_complete_by_a_worker_that_no_slider_waits_for(make: Maker, tmp_path: Path):
+    with closing(make(tmp_path, 1, background=1)) as backend:
+        front = result(backend.call(functions.pid))
+        asker = Asker("ann", "tab")
+
+        def known(background: bool) -> "tuple[int, float] | None":
+            counted = backend.follow(asker, functions.count_up, (5, background), _counted, background=background)
+            return counted.known() if counted.over else None
+
+        worker, seconds = eventually(lambda: known(False))
+        assert worker == front and seconds == 0.0  # the slices before a first answer
+        worker, seconds = eventually(lambda: known(True))
+        assert worker != front and seconds == 0.2
+        backend.unfollow(asker)
+
+
+def _counted(outcome: "tuple[int, float]") -> bool:
+    return True
+
+
+def test_an_error_of_what_is_followed_is_the_workers_sentence(make: Maker, tmp_path: Path):
+    with closing(make(tmp_path, 1)) as backend:
+        found = eventually(
+            lambda: (
+                one
+                if (one := backend.follow(Asker("ann", "tab"), functions.refuse_to_count, (), _counted)).over
+                else None
+            )
+        )
+        with pytest.raises(RecipeError, match="use one of magnitude"):
+            found.known()
 
 
 def test_close_ends_all_workers_and_what_they_do(make: Maker, tmp_path: Path):

@@ -15,7 +15,7 @@ def test_this_machines_processes_unless_told_otherwise(tmp_path: Path):
     for environment in ({}, {"PRUNING_BACKEND": ""}, {"PRUNING_BACKEND": "local"}):
         with closing(made_backend(tmp_path, environment)) as backend:
             assert isinstance(backend, LocalBackend) and backend.workers == 1
-    with closing(made_backend(tmp_path, {"PRUNING_INTERACTIVE": "3"})) as backend:
+    with closing(made_backend(tmp_path, {"PRUNING_BACKGROUND": "2"})) as backend:
         assert backend.workers == 2
 
 

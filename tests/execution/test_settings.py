@@ -17,12 +17,19 @@ def test_each_variable_sets_its_own():
         "PRUNING_RUNS_PER_SESSION": "2",
         "PRUNING_SWEEP_RUNS": "6",
         "PRUNING_INTERACTIVE": "3",
+        "PRUNING_BACKGROUND": "2",
         "PRUNING_RUN_WORKERS": "4",
         "PRUNING_ATTEMPTS": "5",
         "PRUNING_LEASE_S": "7.5",
     }
     assert Limits.from_environment(environment) == Limits(
-        runs_per_session=2, sweep_runs=6, interactive_workers=3, run_workers=4, attempts=5, lease_s=7.5
+        runs_per_session=2,
+        sweep_runs=6,
+        interactive_workers=3,
+        background_workers=2,
+        run_workers=4,
+        attempts=5,
+        lease_s=7.5,
     )
 
 

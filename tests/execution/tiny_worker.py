@@ -97,7 +97,7 @@ def main() -> None:
     link = report()
     torch.set_num_threads(1)
     gc.freeze()
-    if link.kind == "calls":
+    if link.kind != "runs":
         serve_calls(link, WORKLOADS)
     else:
         serve_runs(link, Store(link.home), WORKLOADS, carry_out)

@@ -87,7 +87,7 @@ def answers(bench: PreviewSession, recipe: Recipe) -> dict[str, Any]:
         "repaired": plain(estimate_repaired(bench, recipe, 60.0)),
         "units": plain(units(bench, recipe, layers)),
         "heatmap": plain(heatmap(bench, recipe, layers[0], None)),
-        "map": plain(sensitivity(bench, recipe, LEVELS, 0.0, 60.0)),
+        "map": plain(sensitivity(bench, recipe, LEVELS, 0.0, None, (0, 1), 60.0)),
     }
 
 
@@ -112,14 +112,14 @@ def test_decisions_and_maps_are_those_that_are_made_without_a_session(change: st
     keep = rank_units(recipe, groups, scores, cost_model(model, work.example)).decide(recipe.amount).keep
     found = bench.decision(recipe).keep
     assert found.keys() == keep.keys() and all(torch.equal(found[name], keep[name]) for name in keep)
-    sensitivity(bench, FIRST, LEVELS, 0.0, 60.0)
+    sensitivity(bench, FIRST, LEVELS, 0.0, None, (0, 1), 60.0)
     begun = repaired_analysis_of if change == "repair" else analysis_of
     whole = begun(work, recipe, LEVELS, CPU).advance(60.0, 0.0)
-    assert plain(sensitivity(bench, recipe, LEVELS, 0.0, 60.0).rows) == plain(whole.rows)
+    assert plain(sensitivity(bench, recipe, LEVELS, 0.0, None, (0, 1), 60.0).rows) == plain(whole.rows)
 
 
 def test_a_map_is_of_the_levels_and_the_part_that_were_asked_for() -> None:
     bench = session()
     for levels, part in [((0.5,), (0, 1)), ((0.9,), (0, 1)), ((0.5,), (0, 2)), ((0.5,), (1, 2))]:
-        found = plain(sensitivity(bench, FIRST, levels, 0.0, 60.0, part))
-        assert found == plain(sensitivity(session(), FIRST, levels, 0.0, 60.0, part))
+        found = plain(sensitivity(bench, FIRST, levels, 0.0, None, part, 60.0))
+        assert found == plain(sensitivity(session(), FIRST, levels, 0.0, None, part, 60.0))

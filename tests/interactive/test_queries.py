@@ -293,9 +293,9 @@ def test_an_estimate_goes_on_where_it_was_whatever_the_tuning():
 
 def test_a_sensitivity_map_goes_on_where_it_was_whatever_the_amount():
     recipe = Recipe("conv_bn", amount=Sparsity(0.35))
-    first = sensitivity(BENCH, recipe, (0.5, 0.9), 0.0, 0.0)
+    first = sensitivity(BENCH, recipe, (0.5, 0.9), 0.0, None, (0, 1), 0.0)
     later = replace(recipe, amount=Sparsity(0.9), schedule=Polynomial(4))
-    while not (sensed := sensitivity(BENCH, later, (0.5, 0.9), 0.0, 0.05)).done:
+    while not (sensed := sensitivity(BENCH, later, (0.5, 0.9), 0.0, None, (0, 1), 0.05)).done:
         assert sensed.spent > first.spent
     assert sensed.spent == 2 * 700 * len(sensed.rows)
     assert sensed.dense == open_workload(BENCH, "conv_bn").score
@@ -303,8 +303,8 @@ def test_a_sensitivity_map_goes_on_where_it_was_whatever_the_amount():
 
 def test_parts_of_a_map_are_its_rows_dealt_out():
     recipe = Recipe("residual")
-    parts = [sensitivity(BENCH, recipe, (0.5,), 0.0, 60.0, (i, 4)) for i in range(4)]
-    whole = sensitivity(BENCH, recipe, (0.5,), 0.0, 60.0)
+    parts = [sensitivity(BENCH, recipe, (0.5,), 0.0, None, (i, 4), 60.0) for i in range(4)]
+    whole = sensitivity(BENCH, recipe, (0.5,), 0.0, None, (0, 1), 60.0)
     assert [len(part.rows) for part in parts] == [2, 2, 1, 1]
     assert replace(merged(parts), seconds=0.0) == replace(whole, seconds=0.0)
 
@@ -471,4 +471,4 @@ def test_an_unknown_workload_is_answered_with_the_known_ones():
 def test_a_map_that_the_worker_could_not_keep_is_refused_with_a_sentence(monkeypatch):
     monkeypatch.setattr("pruning.interactive.session.CACHE_BYTES", 2**20)
     with pytest.raises(PatienceError, match=r"takes up to 0\.4 GiB .* python -m pruning sensitivity"):
-        sensitivity(PreviewSession({"tiny": lambda: tiny("mlp")}, CPU), Recipe("tiny"), (0.5,), 0.0, 0.0)
+        sensitivity(PreviewSession({"tiny": lambda: tiny("mlp")}, CPU), Recipe("tiny"), (0.5,), 0.0, None, (0, 1), 0.0)

@@ -1,6 +1,6 @@
 """The page without browser and workers: calls are answered in this process, runs are carried out when asked."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from functools import cache
 from pathlib import Path
@@ -14,6 +14,7 @@ from streamlit.web import bootstrap
 
 from pruning.errors import PruningError
 from pruning.events import Failed, Finished
+from pruning.execution.followed import Asker, Progress
 from pruning.execution.store.records import Lease
 from pruning.execution.store.store import Store
 from pruning.exporters.workload_source import Called
@@ -40,6 +41,8 @@ class InProcess:
         self.lab = PreviewSession(MODELS, torch.device("cpu"))
         self.recipes: list[Recipe] = []
         self.leases: dict[str, Lease] = {}
+        self.followed: set[object] = set()
+        self.opened_ahead: list[tuple[Callable[..., object], tuple[str, ...]]] = []
 
     def call(self, function: Callable[..., Any], *arguments: Any) -> "Future[Any]":
         answer: Future[Any] = Future()
@@ -48,6 +51,35 @@ class InProcess:
         except PruningError as error:
             answer.set_exception(error)
         return answer
+
+    def ask(self, person: str, function: Callable[..., Any], *arguments: Any) -> "Future[Any]":
+        return self.call(function, *arguments)
+
+    def follow(
+        self,
+        asker: Asker,
+        function: Callable[..., Any],
+        arguments: tuple[Any, ...],
+        complete: Callable[[Any], bool],
+        background: bool = False,
+        part: int | None = None,
+        wait: float = 0.0,
+    ) -> Progress[Any]:
+        """A slice of it at every question."""
+        try:
+            key = (function, arguments)
+            seconds = 0.2 * (key in self.followed) if background else 0.05
+            outcome = self.call(function, *arguments, seconds).result()
+            self.followed.add(key)
+        except PruningError as error:
+            return Progress(None, True, error)
+        return Progress(outcome, outcome is not None and complete(outcome))
+
+    def unfollow(self, asker: Asker) -> None:
+        pass
+
+    def open_ahead(self, function: Callable[..., object], names: Sequence[str]) -> None:
+        self.opened_ahead.append((function, tuple(names)))
 
     @property
     def workers(self) -> int:
@@ -109,10 +141,9 @@ def backend(tmp_path: Path, lab: PreviewSession, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(server, "backend", lambda: made)
     for module in (
         "lab.run_button",
-        "shared.person",
+        "shared.changes",
         "shared.run_events",
         "shared.run_queue",
-        "shared.repairs",
         "runs.experiments",
         "runs.grid_form",
         "runs.halving_results",

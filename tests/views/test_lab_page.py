@@ -1,8 +1,10 @@
 """The Lab page: what the controls say is what the recipe says and what the page shows."""
 
 import json
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -20,6 +22,7 @@ from pruning.selection.amounts import Automatic, PerLayer, Sparsity, Threshold
 from pruning.selection.scopes import WithinLayer
 from pruning.training.schedules import OneShot, Polynomial
 from pruning.training.tuning import Tuning
+from sample_models import MODELS
 from tests.own_workload import rescore_here
 from tests.views.conftest import InProcess
 from views.gallery import lab
@@ -121,9 +124,14 @@ def test_what_a_repair_reaches_without_training_is_said(app: AppTest, backend: I
 def test_a_repair_that_fails_is_a_sentence_beside_the_cut(
     app: AppTest, backend: InProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answer: Future[None] = Future()
-    answer.set_exception(PruningError("the worker was lost; move the slider"))
-    monkeypatch.setattr(backend, "fan_out", lambda *_: [answer])
+    real = backend.call
+
+    def lost(function: Callable[..., Any], *arguments: Any) -> "Future[Any]":
+        if function is estimate_repaired:
+            raise PruningError("the worker was lost; move the slider")
+        return real(function, *arguments)
+
+    monkeypatch.setattr(backend, "call", lost)
     opened(app, replace(QUICK, repair=LeastSquares()))
     for _ in range(10):
         app.run()
@@ -139,17 +147,14 @@ def test_the_share_of_the_whole_network_is_said_where_a_part_takes_no_part(app: 
     assert pruned.replace(THIN, " ").endswith(words)
 
 
-def test_the_workers_of_other_pages_open_the_model_once_its_first_cut_is_measured(
+def test_all_models_are_opened_ahead_once_for_a_server_the_shown_one_first(
     app: AppTest, backend: InProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[tuple[object, tuple[str]]] = []
-    monkeypatch.setattr(backend, "fan_out", lambda function, parts: asked.extend((function, part) for part in parts))
-    monkeypatch.setattr(server._Shared, "opened_elsewhere", set())
-    while "measured" not in strip(opened(app, QUICK)):
-        assert not asked
-    for amount in (0.6, 0.7):
-        settled(opened(app, replace(QUICK, amount=Sparsity(amount))))
-    assert asked == [(open_workload, ("mlp_128",))]
+    monkeypatch.setattr(server._Shared, "opened_ahead", False)
+    opened(app, QUICK)
+    opened(app, replace(QUICK, amount=Sparsity(0.6)))
+    [(function, names)] = backend.opened_ahead
+    assert function is open_workload and names[0] == "mlp_128" and sorted(names) == sorted(MODELS)
 
 
 def test_threshold_is_in_the_criterions_own_units(app: AppTest, backend: InProcess) -> None:

@@ -150,7 +150,7 @@ def test_the_map_is_what_the_library_measures(app: AppTest, backend: InProcess) 
     opened(app)
     app.segmented_control(key="sensitivity_sharpness").set_value(0.0)
     finished(app.run())
-    expected = sensitivity(backend.lab, CHANNELS, LEVELS, 0.0, 60.0)
+    expected = sensitivity(backend.lab, CHANNELS, LEVELS, 0.0, None, (0, 1), 60.0)
     assert expected.done
     rows = cells_of(map_of(app))
     assert list(rows) == [row.name for row in expected.rows] == ["fc1"]
@@ -194,7 +194,7 @@ def test_the_suggestion_is_what_the_library_suggests_and_is_loaded_into_the_lab(
     opened(app)
     app.slider(key="sensitivity_max_drop").set_value(5.0)
     finished(app.run())
-    sensed = sensitivity(backend.lab, replace(CHANNELS, amount=Sparsity(0.0)), LEVELS, 0.01, 0.2)
+    sensed = sensitivity(backend.lab, replace(CHANNELS, amount=Sparsity(0.0)), LEVELS, 0.01, None, (0, 1), 0.2)
     assert sensed.done
     cuts = largest_cuts(sensed, 0.05)
     assert cuts["fc1"] > 0.0
@@ -232,7 +232,7 @@ def test_with_a_repair_the_map_is_of_repaired_cuts(app: AppTest, backend: InProc
     assert map_of(app) != before
     assert any("repaired by least_squares" in caption.value for caption in app.caption)
     recipe = replace(CHANNELS, repair=LeastSquares())
-    expected = sensitivity(backend.lab, recipe, LEVELS, 0.01, 0.0)
+    expected = sensitivity(backend.lab, recipe, LEVELS, 0.01, None, (0, 1), 0.0)
     assert expected.repair == "least_squares"
     shown = [
         text.split("±")[0].replace("&nbsp;", "").strip().replace("−", "-") for _, text in cells_of(map_of(app))["fc1"]

@@ -1,13 +1,12 @@
 """Compare criteria: the same model, the same amount, any set of criteria. Reads top to bottom as the page looks."""
 
-import time
 from dataclasses import replace
 
 import streamlit as st
 
 from pruning.criteria import CRITERIA
 from pruning.errors import PruningError
-from pruning.interactive.queries import agree, know_more, open_workload
+from pruning.interactive.queries import agree, compared, cut_of, open_workload
 from pruning.interactive.responses import ModelView
 from pruning.metric import ACCURACY, Metric
 from pruning.pipeline.comparison import Compared, candidates
@@ -20,11 +19,9 @@ from views.compare.table import CSS, table_html
 from views.shared import recipe_sidebar
 from views.shared.language import _
 from views.shared.plain_text import plain
-from views.shared.server import ask, backend, share_out
+from views.shared.server import ask, follow, share_out
 
 POLL_S = 0.25
-A_POLL_S = 0.2  # how long one poll lets the worker evaluate samples
-STEP_S = 0.1
 AT_FIRST = ("magnitude", "random", "taylor", "snip", "wanda", "activation", "batchnorm_scale")
 
 
@@ -53,7 +50,8 @@ def page() -> None:
     if model.metric.name != ACCURACY.name:
         about.caption(_about(model.metric))
     recipes = {kind: there[kind] for kind in kinds}
-    ready, scored = _next(_known(recipes)) is None, _scored(_known(recipes))
+    rows = _known(recipes).values()
+    ready, scored = not any(map(_open, rows)), _scored(_known(recipes))
     st.fragment(_measure, run_every=None if ready else POLL_S, key="comparison")(model, recipes, ready, scored)
     if scored:
         _agreement({kind: recipe for kind, recipe in recipes.items() if not _known(recipes)[kind].problem})
@@ -111,39 +109,36 @@ def _measure(model: ModelView, recipes: dict[str, Recipe], ready: bool, scored: 
     compare_state().drawn = recipes
     rows = _known(recipes)
     _show(model, list(rows.values()))
-    if drawn and ((not ready and _next(rows) is None) or (not scored and _scored(rows))):
+    if drawn and ((not ready and not any(map(_open, rows.values()))) or (not scored and _scored(rows))):
         st.rerun()
 
 
 def _ask_more(recipes: dict[str, Recipe]) -> None:
-    """For the time of a poll: score the units of criteria not yet scored, then evaluate more samples.
+    """Take what the workers know by now of each criterion; they go on as long as they are asked.
 
-    The criteria are dealt out to the workers; each has its next one at a time.
+    First all units are scored, then more samples evaluated: a criterion is in the table once there is a first look at it.
     """
-    end = time.monotonic() + A_POLL_S
-    while time.monotonic() < end:
-        rows, workers = _known(recipes), backend().workers
-        # by its place in the table, so that it stays with its worker when others are ticked
-        dealt = {kind: place % workers for place, kind in enumerate(CRITERIA)}
-        hands = [{kind: row for kind, row in rows.items() if dealt[kind] == place} for place in range(workers)]
-        kinds = [_next(hand) for hand in hands]
-        if not any(kinds):
-            return
-        asked = [(rows[kind], _cut(recipes[kind]), STEP_S) if kind else (None, None, 0.0) for kind in kinds]
-        try:
-            answers = share_out(know_more, asked)
-        except PruningError as error:
-            answers = [replace(row, problem=str(error)) if row else None for row, *_rest in asked]
-        for (_before, cut, _time), row in zip(asked, answers, strict=True):
-            if cut is not None and row is not None:
-                compare_state().known[cut] = row
+    rows, scored = _known(recipes), _scored(_known(recipes))
+    for place, kind in enumerate(
+        CRITERIA
+    ):  # by its place in the table: it stays with its worker when others are ticked
+        if kind not in rows or not _open(rows[kind]) or (rows[kind].effort and not scored):
+            continue
+        cut = _cut(recipes[kind])
+        now = follow(f"compare {kind}", compared, kind, cut_of(cut), complete=_over, background=True, part=place)
+        if now.error is not None:
+            compare_state().known[cut] = replace(rows[kind], problem=str(now.error))
+        elif now.outcome is not None:
+            compare_state().known[cut] = now.outcome
 
 
-def _next(rows: dict[str, Compared]) -> str | None:
-    """Whose turn it is: a first look at what is scored, then the next to be scored, then the one least is known of."""
-    open_ = [row for row in rows.values() if not row.problem and not (row.estimate and row.estimate.measured)]
-    seen = {row.kind: row.estimate.samples if row.estimate else -2 if row.effort else -1 for row in open_}
-    return min(seen, key=seen.__getitem__, default=None)
+def _open(row: Compared) -> bool:
+    """Whether there is more to be known of the criterion's cut."""
+    return not _over(row)
+
+
+def _over(row: Compared) -> bool:
+    return bool(row.problem) or (row.estimate is not None and row.estimate.measured)
 
 
 def _show(model: ModelView, rows: list[Compared]) -> None:

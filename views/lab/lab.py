@@ -4,7 +4,8 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from pruning.errors import PruningError, RecipeError, SurgeryError
-from pruning.interactive.queries import estimate, look, open_workload
+from pruning.execution.followed import Progress
+from pruning.interactive.queries import cut_of, estimate, look, open_workload
 from pruning.interactive.responses import AccuracyPreview, CutPreview, ModelView, RepairPreview
 from pruning.recipe.recipe import Recipe
 from pruning.repair import NoRepair
@@ -15,11 +16,10 @@ from views.shared import recipe_sidebar, run_panel, run_result, strip
 from views.shared.language import _
 from views.shared.plain_text import plain
 from views.shared.repairs import ask_more, known_repair
-from views.shared.server import ask, open_elsewhere
+from views.shared.server import ask, follow, open_all, poll_s
 from views.shared.state import shared_state
 
-FIRST_S, NEXT_S = 0.02, 0.2  # how long the worker evaluates samples before the page hears of it
-POLL_S = 0.25
+FIRST_S = 0.5  # how long the page waits for the first estimate before it looks again at its next poll
 
 
 def page() -> None:
@@ -84,19 +84,26 @@ def _score(model: ModelView, now: CutPreview, recipe: Recipe) -> None:
         waiting = _("evaluating the first samples")
         strip.show(_tiles(model, now, recipe, None, waiting))
         _said_of_repair(model, recipe)
-    try:
-        first = ask(estimate, recipe, FIRST_S)
-    except PruningError as error:
-        st.error(plain(error))
-        return
-    if _complete(first, recipe):
-        with place.container():
-            strip.show(_tiles(model, now, recipe, first))
-            _said_of_repair(model, recipe)
-        open_elsewhere(recipe.workload)  # not before: it would take the first measurement's time
+    first = _measured(recipe, wait=FIRST_S)
+    if first.error is not None:
+        st.error(plain(first.error))
         return
     with place.container():
-        st.fragment(_sharpen, run_every=POLL_S, key="strip")(model, now, recipe, first)
+        if _complete(first.outcome, recipe):
+            strip.show(_tiles(model, now, recipe, first.outcome))
+            _said_of_repair(model, recipe)
+        else:
+            st.fragment(_sharpen, run_every=poll_s(first.others), key="strip")(model, now, recipe)
+    open_all(recipe.workload)
+
+
+def _measured(recipe: Recipe, wait: float = 0.0) -> Progress[AccuracyPreview]:
+    """What is known of the cut's score by now; the workers go on with it as long as it is asked."""
+    return follow("score", estimate, cut_of(recipe), complete=_known_to_the_end, wait=wait)
+
+
+def _known_to_the_end(outcome: AccuracyPreview) -> bool:
+    return outcome.estimate.measured and outcome.gzip_bytes is not None
 
 
 def _tiles(
@@ -110,9 +117,9 @@ def _tiles(
     return [strip.score(model, outcome, waiting, _("as cut")), strip.repaired(model, known.outcome, words), *sizes]
 
 
-def _complete(outcome: AccuracyPreview, recipe: Recipe) -> bool:
+def _complete(outcome: AccuracyPreview | None, recipe: Recipe) -> bool:
     """Whether there is nothing more to be known of the cut, nor of its repair."""
-    return outcome.estimate.measured and outcome.gzip_bytes is not None and known_repair(recipe).complete
+    return outcome is not None and _known_to_the_end(outcome) and known_repair(recipe).complete
 
 
 def _said_of_repair(model: ModelView, recipe: Recipe) -> None:
@@ -139,20 +146,19 @@ def _about_repair(model: ModelView, recipe: Recipe, outcome: RepairPreview) -> s
     return words
 
 
-def _sharpen(model: ModelView, now: CutPreview, recipe: Recipe, first: AccuracyPreview) -> None:
-    """Ask for more samples at every poll. A newer slider position draws the page anew and asks for something else."""
+def _sharpen(model: ModelView, now: CutPreview, recipe: Recipe) -> None:
+    """Show what is known by now, at every poll. A newer slider position draws the page anew and asks for another cut."""
     state = lab_state()
-    started, state.measuring = state.measuring == recipe, recipe
-    try:
-        outcome = ask(estimate, recipe, NEXT_S) if started and not first.estimate.measured else first
-    except PruningError as error:
-        st.error(plain(error))
+    resting, state.measuring = state.measuring == recipe, recipe
+    known = _measured(recipe)
+    if known.error is not None:
+        st.error(plain(known.error))
         return
-    if started:
+    if resting:
         ask_more(recipe)
-    strip.show(_tiles(model, now, recipe, outcome))
+    strip.show(_tiles(model, now, recipe, known.outcome, _("evaluating the first samples")))
     _said_of_repair(model, recipe)
-    if _complete(outcome, recipe):
+    if _complete(known.outcome, recipe):
         state.measuring = None
         st.rerun()
 

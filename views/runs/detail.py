@@ -11,9 +11,10 @@ from pruning.reporting.run_history import plain_recipe, settings
 from views.runs.comparison import CSS
 from views.runs.state import runs_state
 from views.shared import recipe_sidebar, run_panel, run_result
+from views.shared.changes import changes
 from views.shared.language import _
 from views.shared.pages import LAB
-from views.shared.person import changes, not_yours
+from views.shared.person import not_yours
 from views.shared.plain_text import plain
 from views.shared.state import shared_state
 

@@ -12,8 +12,8 @@ from pruning.reporting.plots_search import COST_NAMES
 from pruning.selection.goal import CostKind, Goal
 from pruning.sweeps.grid import Grid
 from views.runs.state import runs_state
+from views.shared.changes import changes
 from views.shared.language import _
-from views.shared.person import changes
 from views.shared.plain_text import plain
 from views.shared.server import ask
 

@@ -16,9 +16,10 @@ from views.runs.comparison import CSS
 from views.runs.sweep_results import table_html
 from views.runs.title_box import title_box
 from views.shared import recipe_sidebar
+from views.shared.changes import changes
 from views.shared.language import _
 from views.shared.pages import LAB
-from views.shared.person import changes, not_yours
+from views.shared.person import not_yours
 from views.shared.plain_text import plain
 from views.shared.server import backend
 

@@ -19,8 +19,9 @@ from pruning.sweeps.grid import grid_from_json
 from views.runs.comparison import CSS, SIZE_WORDS
 from views.runs.grid_form import expansion
 from views.runs.title_box import title_box
+from views.shared.changes import changes
 from views.shared.language import _
-from views.shared.person import changes, not_yours, person
+from views.shared.person import not_yours, person
 from views.shared.plain_text import plain
 from views.shared.run_events import milestones_of, rows_seen
 from views.shared.server import backend

@@ -20,10 +20,9 @@ from views.shared import recipe_sidebar
 from views.shared.language import _
 from views.shared.pages import LAB
 from views.shared.plain_text import plain
-from views.shared.server import ask, backend, share_out
+from views.shared.server import ask, backend, follow
 
 POLL_S = 0.5
-STEP_S = 0.4  # how long one poll lets the worker go on
 LEAVE_S = 0.3
 
 
@@ -139,10 +138,9 @@ def _sharpen(model: ModelView, goal: Goal, polling: bool, leaving: bool) -> None
     if state.leaving != "no" and not leaving:
         st.rerun()  # the whole page, which leaves
     if state.going_on and polling and state.asked is not None:
-        try:
-            [state.found] = share_out(search, [(state.asked.recipe, state.asked.goal, state.asked.batch, STEP_S)])
-        except PruningError as error:
-            state.problem = str(error)
+        asked = state.asked
+        now = follow("search", search, asked.recipe, asked.goal, asked.batch, complete=_done, background=True, part=0)
+        state.found, state.problem = now.outcome or state.found, "" if now.error is None else str(now.error)
     elif polling:
         _verify(goal)
     if state.problem:
@@ -155,6 +153,10 @@ def _sharpen(model: ModelView, goal: Goal, polling: bool, leaving: bool) -> None
         _show(model, state.found, goal)
     if polling != ((state.going_on or _verifies(goal)) and state.leaving == "no"):
         st.rerun()
+
+
+def _done(found: Searched) -> bool:
+    return found.done
 
 
 def _show(model: ModelView, found: Searched, goal: Goal) -> None:

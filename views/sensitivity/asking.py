@@ -5,12 +5,11 @@ from dataclasses import replace
 
 from pruning.errors import PruningError
 from pruning.interactive.queries import sensitivity
-from pruning.layer_sensitivity.result import LEVELS, merged
+from pruning.layer_sensitivity.result import LEVELS, Sensitivity, merged
 from pruning.recipe.recipe import Recipe
 from views.sensitivity.state import KnownMap, Question, sensitivity_state
-from views.shared.server import backend, share_out
+from views.shared.server import backend, follow, unfollow
 
-A_POLL_S = 0.2  # how long one poll lets the worker evaluate samples
 TIMED_S = 1.0  # after so much measuring the time left is shown
 
 
@@ -38,21 +37,29 @@ def known_of(question: Question) -> KnownMap:
 
 
 def ask_more(question: Question) -> None:
-    """For the time of a poll, let the workers evaluate more samples, each in its share of the rows."""
+    """Take what the workers know by now, each of its share of the rows; they go on as long as they are asked."""
     known = known_of(question)
     if not known.going_on:
         return
+    n = backend().workers
+    asked = (question.recipe, LEVELS, question.half_width, question.max_drop)
+    parts = [follow(f"map {i}", sensitivity, *asked, (i, n), complete=_done, background=True, part=i) for i in range(n)]
     try:
-        n = backend().workers
-        asked = (question.recipe, LEVELS, question.half_width, A_POLL_S)
-        parts = [(*asked, (i, n), question.max_drop) for i in range(n)]
-        sensed = merged(share_out(sensitivity, parts))
+        rows = [part.known() for part in parts]
     except PruningError as error:
         sensitivity_state().known = replace(known, problem=str(error))
         return
+    found = [row for row in rows if row is not None]
+    if len(found) < n:
+        return
+    sensed = merged(found)
     if not known.began:
         known = replace(known, began=time.monotonic(), spent=sensed.spent)
     sensitivity_state().known = replace(known, map=sensed)
+
+
+def _done(sensed: Sensitivity) -> bool:
+    return sensed.done
 
 
 def stop() -> None:
@@ -61,8 +68,11 @@ def stop() -> None:
 
 
 def go_on() -> None:
+    """From where it was stopped; where it failed, it is tried again."""
     state = sensitivity_state()
     if state.known is not None:
+        for i in range(backend().workers):
+            unfollow(f"map {i}")
         state.known = replace(state.known, stopped=False, problem="", began=0.0)
 
 

@@ -8,8 +8,8 @@ from html import escape
 import streamlit as st
 
 from pruning.errors import PruningError
-from pruning.interactive.queries import estimate, look
-from pruning.interactive.responses import ModelView
+from pruning.interactive.queries import cut_of, estimate, look
+from pruning.interactive.responses import AccuracyPreview, ModelView
 from pruning.layer_sensitivity.result import Sensitivity, SensitivityRow, suggested, to_csv, to_dict
 from pruning.metric import Metric
 from pruning.recipe.recipe import Recipe, to_json
@@ -19,9 +19,8 @@ from views.sensitivity.state import KnownSuggestion, cuts_of, sensitivity_state
 from views.shared import recipe_sidebar, repairs, strip
 from views.shared.language import _
 from views.shared.plain_text import plain
-from views.shared.server import ask
+from views.shared.server import ask, follow
 
-STEP_S = 0.05  # how long one poll lets the worker evaluate the cuts together
 LOWEST, HIGHEST = 0.1, 10.0  # points, or times the tolerance of a score in its own unit
 
 CSS = """<style>
@@ -77,12 +76,16 @@ def ask_more(recipe: Recipe) -> None:
     try:
         seen = now.look or ask(look, recipe, "score")
         cut = any(cuts_of(recipe).values())
-        outcome = ask(estimate, recipe, STEP_S) if cut else None
+        outcome = follow("together", estimate, cut_of(recipe), complete=_measured).known() if cut else None
         if cut:
             repairs.ask_more(recipe)
         sensitivity_state().together = KnownSuggestion(recipe, seen, outcome)
     except PruningError as error:
         sensitivity_state().together = KnownSuggestion(recipe, problem=str(error))
+
+
+def _measured(outcome: AccuracyPreview) -> bool:
+    return outcome.estimate.measured and outcome.gzip_bytes is not None
 
 
 def slider(model: ModelView) -> None:

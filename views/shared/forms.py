@@ -39,10 +39,12 @@ def load_fields(prefix: str, value: Any) -> None:
         st.session_state[f"{prefix}.{f}"] = round(100 * number, 4) if _is_share(limits) else number
 
 
-def hold(choice: str) -> None:
+def hold(*choices: str) -> None:
     """Keep the values of controls that are not drawn this time; Streamlit would forget them."""
-    for key in [key for key in st.session_state if key == choice or str(key).startswith(f"{choice}.")]:
-        st.session_state[key] = st.session_state[key]
+    # all at once: to go through the state of a session takes Streamlit a millisecond
+    for key, value in st.session_state.to_dict().items():
+        if str(key).partition(".")[0] in choices:
+            st.session_state[key] = value
 
 
 def choose(choice: str, kinds: Sequence[str], made: Mapping[str, type[Any]], help: str, **events: Any) -> type[Any]:

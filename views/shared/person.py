@@ -1,15 +1,13 @@
-"""Who is at the page: what a run belongs to, what limits count, and what may be changed."""
+"""Who is at the page: what a run belongs to, what limits count, and who may change it."""
 
 from urllib.parse import unquote
 
 import streamlit as st
 
-from pruning.execution.own_changes import OwnChanges
 from pruning.execution.store.ownership import Who, machine_user, may_change, shown_name
 from views.entrance.access import is_loopback
 from views.shared.language import _
 from views.shared.plain_text import plain
-from views.shared.server import backend
 
 
 def person() -> str:
@@ -33,11 +31,6 @@ def came_past_the_door() -> bool:
     """
     address = st.context.ip_address  # None where it is this machine's
     return not st.user.get("person") and isinstance(address, str) and not is_loopback(address)
-
-
-def changes() -> OwnChanges:
-    """What this person may change. Nothing else in the pages changes a run, a sweep or a halving."""
-    return OwnChanges(backend(), who())
 
 
 def not_yours(session: str) -> str:

@@ -118,8 +118,7 @@ def load(recipe: Recipe) -> None:
 
 def choose() -> Choice:
     """Draw the sidebar and return what it says."""
-    for choice in (*CHOICES, "tuning", "workload", "seed"):
-        forms.hold(choice)
+    forms.hold(*CHOICES, "tuning", "workload", "seed")
     with st.sidebar:
         model()
         what_is_pruned()

@@ -1,27 +1,22 @@
 """What a cut scores once it is repaired: asked of a worker that no slider waits for, and looked at from poll to poll."""
 
-from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 
-from pruning.errors import PruningError
-from pruning.interactive.queries import estimate_repaired
+from pruning.interactive.queries import cut_of, estimate_repaired
 from pruning.interactive.responses import RepairPreview
 from pruning.recipe.recipe import Recipe
 from pruning.repair import NoRepair
-from views.shared.server import backend
+from views.shared.server import follow
 from views.shared.state import remembered
 
-A_POLL_S = 0.2  # how long one question lets the worker evaluate samples
 
-
-@dataclass(eq=False)
+@dataclass(frozen=True)
 class KnownRepair:
-    """The repaired cut of one recipe as far as it is known, and the question that is under way."""
+    """The repaired cut of one recipe as far as it is known."""
 
     recipe: Recipe
     outcome: RepairPreview | None = None
     problem: str = ""
-    asked: Future[RepairPreview] | None = None
 
     @property
     def complete(self) -> bool:
@@ -36,27 +31,21 @@ class RepairState:
 
 
 def known_repair(recipe: Recipe) -> KnownRepair:
-    """What this session knows of the recipe's repaired cut, with what has been answered since; asks nothing."""
-    state = remembered(RepairState)
-    if state.known is None or state.known.recipe != recipe:
-        if state.known is not None and state.known.asked is not None:
-            state.known.asked.cancel()  # a newer cut: one that has not been sent need not be
-        state.known = KnownRepair(recipe)
-    known = state.known
-    if known.asked is not None and known.asked.done():
-        answer, known.asked = known.asked, None
-        try:
-            known.outcome = answer.result()
-        except CancelledError:
-            pass  # it is asked again
-        except PruningError as error:
-            known.problem = str(error)
-    return known
+    """What this session knew of the recipe's repaired cut when it asked last; asks nothing."""
+    known = remembered(RepairState).known
+    return known if known is not None and known.recipe == recipe else KnownRepair(recipe)
 
 
 def ask_more(recipe: Recipe) -> KnownRepair:
     """Ask for the repair, or for more samples of what is repaired; never waits for the answer."""
     known = known_repair(recipe)
-    if not known.complete and known.asked is None:
-        (known.asked,) = backend().fan_out(estimate_repaired, [(recipe, A_POLL_S)])
+    if not known.complete:
+        cut = cut_of(recipe, repaired=True)
+        now = follow("repair", estimate_repaired, cut, complete=_measured, background=True)
+        known = KnownRepair(recipe, now.outcome, "" if now.error is None else str(now.error))
+        remembered(RepairState).known = known
     return known
+
+
+def _measured(outcome: RepairPreview) -> bool:
+    return outcome.estimate.measured

@@ -18,8 +18,9 @@ from pruning.reporting.run_summary import (
     unit_sizes_of,
 )
 from views.shared import unit_sizes
+from views.shared.changes import changes
 from views.shared.language import _
-from views.shared.person import changes, not_yours
+from views.shared.person import not_yours
 from views.shared.plain_text import plain
 from views.shared.run_curves import curves_spec
 from views.shared.run_events import events_of, name_of, row_of

@@ -3,22 +3,31 @@
 import gc
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeout
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, Unpack
 
-from pruning.errors import JobError, PruningError
+import streamlit as st
+
+from pruning.errors import JobError
 from pruning.execution.backend import Backend
 from pruning.execution.backends import made_backend
+from pruning.execution.followed import Asker, Progress
 from pruning.execution.store.store import default_home
+from sample_models import MODELS
+from views.shared.person import person
+from views.shared.state import shared_state
+from views.shared.waiting import waiting_for
 
 if TYPE_CHECKING:
     from pruning.interactive.session import PreviewSession
 
 LONGEST_S = 180.0  # the slowest answer is a data-driven criterion on a large model
+POLL_S = 0.25
+ONCE_A_SECOND = 1.0  # as rarely does a page ask when many do: workers go on for five times as long
+POLLS_A_SECOND = 60  # of all people together: a poll costs the server some milliseconds
 
-Arguments = ParamSpec("Arguments")
+Arguments = TypeVarTuple("Arguments")
 Answer = TypeVar("Answer")
 
 
@@ -29,7 +38,7 @@ class _Shared:
 
     lock = threading.Lock()
     backend: Backend | None = None
-    opened_elsewhere: ClassVar[set[str]] = set()
+    opened_ahead: bool = False
 
 
 def backend() -> Backend:
@@ -42,13 +51,47 @@ def backend() -> Backend:
         return _Shared.backend
 
 
-def ask(
-    function: "Callable[Concatenate[PreviewSession, Arguments], Answer]",
-    *arguments: Arguments.args,
-    **named: Arguments.kwargs,
-) -> Answer:
-    """The answer of a function of `pruning.interactive.queries` that a page needs at once. PruningError if it cannot answer."""
-    return _waited(backend().call(function, *arguments, **named))
+def ask(function: "Callable[[PreviewSession, Unpack[Arguments]], Answer]", *arguments: *Arguments) -> Answer:
+    """The answer of a function of `pruning.interactive.queries` that a page needs at once. PruningError if it cannot answer.
+
+    Where the page is drawn anew in the meantime, this run of its script ends here.
+    """
+    asked = backend().ask(person(), function, *arguments)
+    with waiting_for(asked):
+        try:
+            return _waited(asked)
+        except CancelledError:
+            st.stop()
+
+
+def follow(
+    place: str,
+    function: "Callable[..., Answer | None]",
+    *arguments: Any,
+    complete: Callable[[Answer], bool],
+    background: bool = False,
+    part: int | None = None,
+    wait: float = 0.0,
+) -> Progress[Answer]:
+    """What is known by now of what `function(session, *arguments, seconds)` finds out little by little; asks for more.
+
+    Each `place` of a session's pages follows one question at a time.
+    """
+    return backend().follow(_asker(place), function, arguments, complete, background, part, wait)
+
+
+def unfollow(place: str) -> None:
+    """Nothing more is asked at this place."""
+    backend().unfollow(_asker(place))
+
+
+def poll_s(others: int) -> float:
+    """Seconds between two polls of a page while so many other people's pages poll too."""
+    return min(max(POLL_S, (others + 1) / POLLS_A_SECOND), ONCE_A_SECOND)
+
+
+def _asker(place: str) -> Asker:
+    return Asker(person(), f"{shared_state().tab}:{place}")
 
 
 def share_out(function: "Callable[..., Answer]", parts: Sequence[tuple[Any, ...]]) -> list[Answer]:
@@ -56,16 +99,15 @@ def share_out(function: "Callable[..., Answer]", parts: Sequence[tuple[Any, ...]
     return [_waited(answer) for answer in backend().fan_out(function, parts)]
 
 
-def open_elsewhere(workload: str) -> None:
-    """Let the workers that share maps and comparisons open the model before they are asked: once for this server."""
+def open_all(shown: str) -> None:
+    """Have all workers open the models before anybody asks: the one that is shown first. Once for this server."""
     from pruning.interactive.queries import open_workload
 
     with _Shared.lock:
-        if workload in _Shared.opened_elsewhere:
+        if _Shared.opened_ahead:
             return
-        _Shared.opened_elsewhere.add(workload)
-    with suppress(PruningError):  # whoever asks them gets the error
-        backend().fan_out(open_workload, [(workload,)] * backend().workers)
+        _Shared.opened_ahead = True
+    backend().open_ahead(open_workload, [shown, *(name for name in MODELS if name != shown)])
 
 
 def _waited(future: "Future[Answer]") -> Answer:

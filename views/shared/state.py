@@ -4,6 +4,7 @@ Each page declares its own class in the `state.py` of its folder. What several p
 """
 
 from dataclasses import dataclass, field
+from secrets import token_hex
 from typing import TypeVar
 
 import streamlit as st
@@ -26,6 +27,8 @@ def remembered(made: type[State]) -> State:
 class SharedState:
     """What all pages of a session use."""
 
+    tab: str = field(default_factory=lambda: token_hex(8))
+    """Tells the tabs of one person apart: what one of them asks does not take another's place."""
     overrides: dict[str, float] = field(default_factory=dict[str, float])
     """Row -> its own sparsity in [0, 1], as set in the layer panel."""
     whole: tuple[str, ...] = ()

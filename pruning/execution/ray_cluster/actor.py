@@ -91,7 +91,7 @@ class WorkerActor:
         link = ActorLink(self._config, self._received, self._to_send)
         workloads, carry_out = self._equip()
         gc.freeze()
-        if self._config.kind == "calls":
+        if self._config.kind != "runs":
             serve_calls(link, workloads)
             return
         if sys.platform != "win32":

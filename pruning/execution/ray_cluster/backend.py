@@ -68,8 +68,10 @@ def shares(interactive: int, runners: int, environment: Mapping[str, str]) -> di
     nodes = _nodes()
     gpus = 1.0 if any(node.gpus for node in nodes) else 0.0
     cores = min(max(node.cpus for node in nodes), max(1.0, sum(node.cpus for node in nodes) // max(runners, 1)))
+    interactive_share = ResourceShare(0.0, 0.1 * gpus / max(interactive, 1))
     return {
-        "calls": ResourceShare(0.0, 0.1 * gpus / max(interactive, 1)),
+        "calls": interactive_share,
+        "background": interactive_share,
         "runs": ResourceShare(
             _amount(environment, "PRUNING_CPUS_PER_RUN", cores),
             _amount(environment, "PRUNING_GPUS_PER_RUN", 0.9 * gpus),
@@ -92,18 +94,21 @@ class RayBackend(SupervisedBackend):
         equip: Equip = equipment,
         limits: Limits | None = None,
         environment: Mapping[str, str] = os.environ,
+        background: int = 0,
     ) -> None:
         """JobError if there is no cluster at the RAY_ADDRESS of the environment."""
         store = Store(home, limits)
         self._cluster = Cluster(environment.get("RAY_ADDRESS") or "local")
-        reserved = shares(interactive, store.limits.run_workers if runners is None else runners, environment)
+        reserved = shares(
+            interactive + background, store.limits.run_workers if runners is None else runners, environment
+        )
         proxy = StoreProxy(store)
 
         def make_slot(kind: WorkerKind, owner: WorkerOwner) -> WorkerSlot:
             answer = proxy.answer if kind == "runs" else None
             return NodeWorker(kind, store.home, owner, reserved[kind], equip, answer)
 
-        super().__init__(store, make_slot, interactive, runners)
+        super().__init__(store, make_slot, interactive, background, runners)
 
     def close(self) -> None:
         super().close()

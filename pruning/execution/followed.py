@@ -1,0 +1,140 @@
+"""Questions that are answered a slice at a time, each answer better than the last, as long as somebody asks."""
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from pruning.errors import PruningError
+from pruning.execution.supervisor import WorkerSlot
+
+T = TypeVar("T")
+
+FORGOTTEN_S = 5.0  # a page asks at least once a second: a tab that was closed does not
+TRIED_AGAIN_S = 3.0  # after an error
+MOST_LOSSES = 2
+
+
+@dataclass(frozen=True)
+class Asker:
+    """Who asks, and where on a page.
+
+    All that one person asks has one person's turns. A newer question at the same place takes the place of the older.
+    """
+
+    person: str
+    place: str
+
+
+@dataclass(frozen=True)
+class Slices:
+    """Seconds that a worker is asked to spend on the first answer, and on each that follows."""
+
+    first: float = 0.0
+    following: float = 0.05
+
+
+@dataclass(frozen=True)
+class Progress(Generic[T]):
+    """What is known by now: nothing yet (`outcome` is None), something, all there is to know, or what went wrong.
+
+    `others` is how many other people's questions are being answered in turn with this one.
+    """
+
+    outcome: T | None
+    over: bool = False
+    error: PruningError | None = None
+    others: int = 0
+
+    def known(self) -> T | None:
+        """The outcome so far. Raises what went wrong."""
+        if self.error is not None:
+            raise self.error
+        return self.outcome
+
+
+@dataclass(eq=False)
+class Followed:
+    """One question, whoever asks it: `function(session, *arguments, seconds)` again and again until it is complete."""
+
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+    slots: Sequence[WorkerSlot]
+    """The workers that may answer; the one that gave the first answer gives all, since it keeps how far it came."""
+    complete: Callable[[Any], bool]
+    slices: Slices
+    began: float
+    """When it was first asked."""
+    askers: dict[Asker, float] = field(default_factory=dict[Asker, float])
+    """Who asks, and when each did so last."""
+    served: float = 0.0
+    """Seconds that workers have spent on it."""
+    slot: WorkerSlot | None = None
+    running: bool = False
+    outcome: Any = None
+    error: PruningError | None = None
+    over: bool = False
+    losses: int = 0
+    failed_at: float = 0.0
+    news: threading.Event = field(default_factory=threading.Event)
+    """Set once there is a first outcome, or an error."""
+
+    def wanted(self, now: float) -> bool:
+        return any(now - last < FORGOTTEN_S for last in self.askers.values())
+
+    def seconds(self) -> float:
+        """How long the next slice is."""
+        return self.slices.first if self.outcome is None else self.slices.following
+
+    def answered(self, outcome: Any, seconds: float) -> None:
+        self.running = False
+        self.served += seconds
+        if outcome is not None:
+            self.outcome = outcome
+            self.over = self.complete(outcome)
+            self.news.set()
+
+    def failed(self, error: PruningError, now: float) -> None:
+        self.running = False
+        self.error, self.over, self.failed_at = error, True, now
+        self.news.set()
+
+    def may_be_tried_again(self, asker: Asker, now: float) -> bool:
+        """Whether it failed, and not just now for this asker, whose page polls."""
+        return self.error is not None and (asker not in self.askers or now - self.failed_at > TRIED_AGAIN_S)
+
+    def lost(self, error: PruningError, now: float) -> None:
+        """The worker is gone, and with it how far it came; a question that kills its worker is not asked for ever."""
+        self.running, self.slot = False, None
+        self.losses += 1
+        if self.losses >= MOST_LOSSES:
+            self.failed(error, now)
+
+
+def next_followed(followed: Iterable[Followed], slot: WorkerSlot, now: float) -> Followed | None:
+    """The question that the idle worker goes on with; None if there is none for it.
+
+    Those without a first answer come first. Then the person who has had least of the workers' time for how long they
+    have been asking: all people's questions go on at one pace, and who asked first is done first.
+    """
+    going_on = [one for one in followed if not one.over and one.wanted(now)]
+    ready = [one for one in going_on if not one.running and slot in one.slots and one.slot in (None, slot)]
+    if not ready:
+        return None
+    pace = _pace_of_people(going_on, now)
+
+    def need(one: Followed) -> tuple[bool, float, float]:
+        return one.outcome is None, max(pace[asker.person] for asker in one.askers), now - one.began
+
+    return max(ready, key=need)
+
+
+def _pace_of_people(followed: Sequence[Followed], now: float) -> dict[str, float]:
+    """Person -> seconds of asking for each second that workers spent on what they ask."""
+    waited: dict[str, float] = {}
+    served: dict[str, float] = {}
+    for one in followed:
+        for person in {asker.person for asker in one.askers}:
+            waited[person] = max(waited.get(person, 0.0), now - one.began)
+            served[person] = served.get(person, 0.0) + one.served + one.slices.following * one.running
+    return {person: waited[person] / (served[person] + 0.01) for person in waited}

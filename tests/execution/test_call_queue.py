@@ -1,0 +1,327 @@
+"""Who is served next: people in turn, what somebody waits for first, and nothing that nobody wants any more."""
+
+import pickle
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, cast
+
+import pytest
+
+from pruning.errors import JobError, RecipeError
+from pruning.execution import call_queue, followed
+from pruning.execution.call_queue import LOST, CallQueue
+from pruning.execution.followed import Asker, Progress, Slices
+from pruning.execution.supervisor import WorkerSlot
+from tests.execution.functions import add, pid, wait_for
+
+
+class Worker:
+    """A slot whose worker answers when the test says so; `given` are the calls that it was sent, with their threads."""
+
+    def __init__(self, queue: CallQueue) -> None:
+        self.queue = queue
+        self.given: list[tuple[Any, tuple[Any, ...], int]] = []
+
+    @property
+    def slot(self) -> WorkerSlot:
+        return cast(WorkerSlot, self)
+
+    def send(self, message: bytes) -> None:
+        threads, request = pickle.loads(message)
+        function, arguments, _named = pickle.loads(request)
+        self.given.append((function, arguments, threads))
+
+    @property
+    def doing(self) -> tuple[Any, tuple[Any, ...]]:
+        function, arguments, _threads = self.given[-1]
+        return function, arguments
+
+    def answers(self, result: Any = None, error: Exception | None = None) -> None:
+        self.queue.received(self.slot, pickle.dumps((result, error)))
+
+
+class Clock:
+    now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(call_queue, "time", made)
+    return made
+
+
+@pytest.fixture
+def queue(clock: Clock) -> CallQueue:
+    return CallQueue()
+
+
+def workers(queue: CallQueue, n: int = 1) -> list[Worker]:
+    made = [Worker(queue) for _ in range(n)]
+    for worker in made:
+        queue.ready(worker.slot)
+    return made
+
+
+def called(queue: CallQueue, by: list[Worker], *arguments: int, person: str = "") -> "Future[Any]":
+    return queue.call(add, arguments, {}, [worker.slot for worker in by], person)
+
+
+def asked(
+    queue: CallQueue, by: list[Worker], number: int, person: str = "ann", place: str = "", enough: int = 100
+) -> Progress[Any]:
+    """What is known of question `number`, complete when its outcome is `enough`."""
+    slots = [worker.slot for worker in by]
+    asker = Asker(person, place or f"{person}'s tab")
+    return queue.follow(asker, pid, (number,), slots, lambda outcome: outcome >= enough, Slices(), 0.0)
+
+
+def spend(clock: Clock, worker: Worker, outcome: Any, seconds: float = 0.05) -> None:
+    clock.now += seconds
+    worker.answers(outcome)
+
+
+def test_people_are_served_in_turn_whoever_asked_first(queue: CallQueue):
+    (worker,) = by = workers(queue)
+    for number in range(3):
+        called(queue, by, number, person="many")
+    called(queue, by, 10, person="one")
+    served = []
+    for _ in range(4):
+        served.append(worker.doing[1][0])
+        worker.answers()
+    assert served == [0, 10, 1, 2]
+
+
+def test_who_asks_what_another_waits_for_gets_the_same_answer(queue: CallQueue):
+    (worker,) = by = workers(queue)
+    called(queue, by, 1)
+    first, second = called(queue, by, 7, person="ann"), called(queue, by, 7, person="ben")
+    worker.answers()
+    worker.answers("seven")
+    assert first.result(0) == second.result(0) == "seven"
+    assert len(worker.given) == 2
+
+
+def test_a_call_that_one_of_two_takes_back_is_answered_for_the_other(queue: CallQueue):
+    (worker,) = by = workers(queue)
+    called(queue, by, 1)
+    first, second = called(queue, by, 7, person="ann"), called(queue, by, 7, person="ben")
+    gone = called(queue, by, 8)
+    assert first.cancel() and gone.cancel()
+    worker.answers()
+    worker.answers("seven")
+    assert second.result(0) == "seven"
+    assert [arguments for _, arguments, _ in worker.given] == [(1,), (7,)]
+
+
+def test_a_call_goes_only_to_workers_that_may_answer_it(queue: CallQueue):
+    left, right = workers(queue, 2)
+    called(queue, [right], 1)
+    called(queue, [right], 2)
+    assert len(right.given) == 1 and not left.given
+    called(queue, [left, right], 3)
+    assert left.doing == (add, (3,))
+
+
+def test_what_is_followed_goes_on_until_it_is_complete(queue: CallQueue, clock: Clock):
+    (worker,) = by = workers(queue)
+    assert asked(queue, by, 1) == Progress(None)
+    assert worker.doing == (pid, (1, 0.0))
+    spend(clock, worker, 20)
+    assert asked(queue, by, 1).outcome == 20 and worker.doing == (pid, (1, 0.05))
+    spend(clock, worker, 100)
+    assert asked(queue, by, 1) == Progress(100, over=True)
+    assert len(worker.given) == 2
+
+
+def test_nothing_known_yet_is_no_outcome(queue: CallQueue, clock: Clock):
+    (worker,) = by = workers(queue)
+    asked(queue, by, 1)
+    spend(clock, worker, None)
+    assert asked(queue, by, 1).outcome is None and len(worker.given) == 2
+    assert worker.doing == (pid, (1, 0.0))  # still the slice that brings the first answer
+
+
+def test_what_somebody_waits_for_comes_first_then_first_answers_then_better_ones(queue: CallQueue, clock: Clock):
+    (worker,) = by = workers(queue)
+    asked(queue, by, 1, "ann")
+    spend(clock, worker, 20)
+    asked(queue, by, 2, "ben")
+    called(queue, by, 5)
+    spend(clock, worker, 30)
+    assert worker.doing == (add, (5,))
+    worker.answers()
+    assert worker.doing == (pid, (2, 0.0))
+    spend(clock, worker, 20)
+    function, (_number, seconds) = worker.doing
+    assert function is pid and seconds == 0.05
+
+
+def test_peoples_questions_go_on_at_one_pace_and_who_asked_first_is_done_first(queue: CallQueue, clock: Clock):
+    """Ann has asked for a second when Ben comes; then both get, of all the time since they asked, the same part."""
+    (worker,) = by = workers(queue)
+    asked(queue, by, 1, "ann")
+    for outcome in range(20):
+        spend(clock, worker, outcome)
+    time = {1: 1.0, 2: 0.0}
+    for outcome in range(60):
+        asked(queue, by, 1, "ann")
+        asked(queue, by, 2, "ben")
+        time[worker.doing[1][0]] += 0.05
+        spend(clock, worker, outcome)
+    assert time[2] / 3.0 == pytest.approx(time[1] / 4.0, abs=0.02)
+
+
+def test_a_person_with_many_tabs_has_one_persons_time(queue: CallQueue, clock: Clock):
+    (worker,) = by = workers(queue)
+    time = {"many": 0, "one": 0}
+    for outcome in range(80):
+        for tab in range(9):
+            asked(queue, by, tab, "many", f"tab {tab}")
+        asked(queue, by, 99, "one")
+        time["one" if worker.doing[1][0] == 99 else "many"] += 1
+        spend(clock, worker, min(outcome, 50))
+    assert 30 <= time["one"] <= 50
+
+
+def test_a_newer_question_at_the_same_place_ends_the_older(queue: CallQueue, clock: Clock):
+    (worker,) = by = workers(queue)
+    asked(queue, by, 1)
+    asked(queue, by, 2)
+    spend(clock, worker, 20)
+    for outcome in range(5):
+        assert worker.doing[1][0] == 2
+        spend(clock, worker, outcome)
+
+
+def test_what_nobody_has_asked_for_some_time_ends(queue: CallQueue, clock: Clock):
+    (worker,) = by = workers(queue)
+    asked(queue, by, 1)
+    clock.now += followed.FORGOTTEN_S
+    worker.answers(20)
+    assert len(worker.given) == 1
+    assert asked(queue, by, 1).outcome == 20 and len(worker.given) == 2  # from where it was
+
+
+def test_what_is_left_ends_at_once(queue: CallQueue, clock: Clock):
+    (worker,) = by = workers(queue)
+    asked(queue, by, 1)
+    queue.unfollow(Asker("ann", "ann's tab"))
+    spend(clock, worker, 20)
+    assert len(worker.given) == 1
+
+
+def test_one_question_of_two_people_is_one(queue: CallQueue, clock: Clock):
+    left, right = by = workers(queue, 2)
+    asked(queue, by, 1, "ann")
+    assert asked(queue, by, 1, "ben").others == 1
+    spend(clock, left, 20)
+    assert asked(queue, by, 1, "ben").outcome == 20
+    assert len(left.given) == 2 and not right.given
+    queue.unfollow(Asker("ann", "ann's tab"))
+    spend(clock, left, 30)
+    assert len(left.given) == 3  # Ben still asks
+
+
+def test_the_worker_that_began_goes_on(queue: CallQueue, clock: Clock):
+    left, right = by = workers(queue, 2)
+    asked(queue, by, 1)
+    called(queue, [left], 1)
+    spend(clock, left, 20)
+    assert left.doing == (add, (1,)) and not right.given
+    left.answers()
+    assert left.doing == (pid, (1, 0.05))
+
+
+def test_an_error_is_said_and_may_be_tried_again_later(queue: CallQueue, clock: Clock):
+    (worker,) = by = workers(queue)
+    asked(queue, by, 1)
+    worker.answers(error=RecipeError("no such layer"))
+    with pytest.raises(RecipeError, match="no such layer"):
+        asked(queue, by, 1).known()
+    assert len(worker.given) == 1  # a page that polls does not try again and again
+    clock.now += followed.TRIED_AGAIN_S + 0.1
+    assert asked(queue, by, 1).error is None and len(worker.given) == 2
+
+
+def test_a_lost_worker_costs_a_question_its_progress_and_two_cost_the_question(queue: CallQueue, clock: Clock):
+    left, right = by = workers(queue, 2)
+    asked(queue, by, 1)
+    queue.lost(left.slot)
+    assert asked(queue, by, 1).error is None and right.doing == (pid, (1, 0.0))
+    queue.lost(right.slot)
+    with pytest.raises(JobError, match="repeat what you did"):
+        asked(queue, by, 1).known()
+
+
+def test_a_question_whose_worker_was_lost_while_it_waited_goes_on_elsewhere(queue: CallQueue, clock: Clock):
+    left, right = by = workers(queue, 2)
+    asked(queue, by, 1)
+    called(queue, [left], 5)
+    spend(clock, left, 20)
+    lost = called(queue, [left], 6)
+    queue.lost(left.slot)
+    assert lost.done() is False
+    asked(queue, by, 1)
+    assert right.doing[0] is pid
+
+
+def test_calls_of_a_lost_worker_say_so(queue: CallQueue):
+    (worker,) = by = workers(queue)
+    answer = called(queue, by, 1)
+    queue.lost(worker.slot)
+    assert str(answer.exception(0)) == LOST
+
+
+def test_workers_that_are_busy_share_the_cores():
+    queue = CallQueue(cores=4)
+    left, right = by = workers(queue, 2)
+    called(queue, by, 1)
+    called(queue, by, 2)
+    assert [threads for *_, threads in (*left.given, *right.given)] == [4, 2]
+
+
+def test_models_are_opened_ahead_by_a_worker_at_a_time_and_after_all_else(queue: CallQueue):
+    left, right = by = workers(queue, 2)
+    for worker in by:
+        for name in ("a", "b"):
+            queue.call(wait_for, (name,), {}, [worker.slot], urgency="ahead")
+    assert left.doing == (wait_for, ("a",)) and not right.given
+    called(queue, by, 1)
+    assert right.doing[0] is add
+    left.answers()
+    assert left.doing == (wait_for, ("b",))
+    left.answers()
+    right.answers()
+    assert right.doing == (wait_for, ("a",))
+
+
+@pytest.mark.parametrize("ending", [lambda queue: queue.gave_up("no torch today"), CallQueue.close])
+def test_what_waits_is_told_when_nobody_will_answer(
+    queue: CallQueue, clock: Clock, ending: Callable[[CallQueue], None]
+):
+    slots = [Worker(queue)]
+    waiting = called(queue, slots, 1)
+    asked(queue, slots, 2)
+    ending(queue)
+    assert isinstance(waiting.exception(0), JobError)
+    assert isinstance(asked(queue, slots, 2).error, JobError)
+
+
+def test_answers_that_nobody_wants_any_more_are_forgotten(
+    queue: CallQueue, clock: Clock, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(call_queue, "KEPT", 10)
+    (worker,) = by = workers(queue)
+    for number in range(30):
+        asked(queue, by, number, enough=0)
+        spend(clock, worker, 1)
+    assert len(queue._followed) <= 11  # pyright: ignore[reportPrivateUsage]
+    given = len(worker.given)
+    assert asked(queue, by, 29, enough=0).over and len(worker.given) == given
+    asked(queue, by, 0, enough=0)
+    assert len(worker.given) == given + 1
