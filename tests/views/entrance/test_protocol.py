@@ -81,7 +81,7 @@ def server(running: Server) -> Iterator[Server]:
     yield running
     with session(running) as other:
         assert len(draw(other, "")) > 20
-    assert running.workers() == workers and len(workers) == 3
+    assert running.workers() == workers
     assert "Traceback" not in running.said()
 
 
@@ -92,8 +92,10 @@ def _wait_until_up(server: Server) -> None:
         with suppress(OSError), urllib.request.urlopen(f"{server.address}/_stcore/health", timeout=1):
             with session(server) as first:  # the other workers start after the first answer
                 draw(first, "")
-            while len(server.workers()) < 3:
-                time.sleep(0.1)
+            seen: set[int] = set()
+            while len(seen) < 3 or seen != server.workers():
+                seen = server.workers()
+                time.sleep(2)
             return
         time.sleep(0.1)
     raise AssertionError("the server is not up")
@@ -202,7 +204,7 @@ def test_no_value_of_a_control_harms_anybody_else(server: Server, page: str) -> 
         for field, value in VALUES:  # each message has the values of all controls anew
             draw(hostile, page, with_values(page, controls, field, value))
     with session(server) as reloaded:
-        assert draw(reloaded, page) == controls
+        assert set(controls) <= set(draw(reloaded, page))  # more, where something was found out meanwhile
 
 
 @pytest.mark.parametrize("page", ["", "runs"])
