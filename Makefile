@@ -1,6 +1,7 @@
 # make run: everything from nothing to the page in the browser.  make test: everything from nothing to a verdict.
 PYTHON ?= python3
 PORT ?= 8501
+HOST ?= 127.0.0.1
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
@@ -8,7 +9,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 .PHONY: run test test-zoo check style types units mutants package browser docs screenshots gallery clean
 
 run: $(VENV)/run.stamp
-	$(BIN)/python -m pruning app --port $(PORT)
+	$(BIN)/python -m pruning app --host $(HOST) --port $(PORT)
 
 # what fails soonest comes first. The tests of workers and of the installed wheel start processes and wait for them: two
 # at a time. A browser and what it asks for keep two cores busy. The zoo has its own packages and its own command

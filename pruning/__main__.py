@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import typer
 
     from pruning.cli.catalogue import Catalogue
+    from pruning.cli.page_address import PageAddress
 
 EXTRAS = {
     "typer": "app",
@@ -36,16 +37,18 @@ def sample_models() -> "Catalogue":
     return Catalogue(MODELS, card, lambda name: Called("sample_models", "workload", (name,)))
 
 
-def start_page(port: int, headless: bool, window: bool) -> None:
+def start_page(address: "PageAddress", headless: bool, window: bool) -> None:
     """Imported when a command needs it: Streamlit comes with it."""
     if window:
         from views.window import open_window
 
-        open_window(port)
+        open_window(address)
     else:
+        from views.entrance.access import access_from
         from views.launch import launch
 
-        launch(port, headless)
+        access = access_from(host=address.host, certificate=address.certificate, key=address.key)
+        launch(address.port, headless, access)
 
 
 def command_line() -> "typer.Typer":

@@ -114,3 +114,21 @@ def out_of_memory(error: BaseException) -> bool:
         return isinstance(error, MemoryError)
     # by name, for this file imports no torch
     return type(error).__name__ == "OutOfMemoryError" or _NO_MEMORY.search(str(error)) is not None
+
+
+_BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+_INVISIBLE = {
+    **{ord(letter): "�" for letter in [*_BIDI, *map(chr, range(0x80, 0xA0)), "\u2028", "\u2029", "\ufeff"]},
+    **{code: chr(0x2400 + code) for code in range(32)},
+    0x7F: "␡",
+}
+
+
+def printable(text: str, longest: int | None = None) -> str:
+    """Text from elsewhere as it may stand in a page, a log or a terminal: control characters and those that turn the
+    direction of writing become signs, and what is longer than asked is cut in its middle.
+    """
+    if longest is not None and len(text) > longest:
+        text = f"{text[: longest // 2]}…{text[len(text) - (longest - longest // 2 - 1) :]}"
+    # a lone half of a pair of UTF-16 cannot be written anywhere
+    return text.translate(_INVISIBLE).encode("utf-8", "replace").decode("utf-8")

@@ -1,11 +1,17 @@
 """What an unforeseen error is called: whole, on one line, and with the right one to blame."""
 
+import unicodedata
+
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 
 from pruning.cli.faults import fault, own_line
-from pruning.errors import describe
+from pruning.errors import describe, printable
+
+TURNS = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
 
 
 def caught(action) -> Exception:
@@ -46,3 +52,18 @@ def test_the_line_of_a_persons_own_file_is_named_and_a_fault_of_ours_is_ours(tmp
     ours = caught(lambda: describe(None, None))  # type: ignore[call-arg]
     ours = ours.with_traceback(None)
     assert own_line(ours) == "" and "not of your files" in fault(ours) and "mend" not in fault(ours)
+
+
+@given(st.text(), st.one_of(st.none(), st.integers(3, 50)))
+def test_text_from_elsewhere_neither_steers_a_terminal_nor_turns_the_writing(text: str, longest: int | None) -> None:
+    found = printable(text, longest)
+    assert not any(unicodedata.category(letter) in ("Cc", "Cs") for letter in found)
+    assert not any(unicodedata.bidirectional(letter) in TURNS for letter in found)
+    assert longest is None or len(found) <= longest
+    found.encode()
+
+
+def test_what_is_harmless_stays_and_what_is_long_keeps_both_its_ends() -> None:
+    assert printable("größer als 3 µs, ○ 日本語 עברית 👍🏽") == "größer als 3 µs, ○ 日本語 עברית 👍🏽"
+    assert printable("\x1b[2J\r\n\x7f\u202e\x9b") == "␛[2J␍␊␡��"
+    assert printable("a" * 50 + "b" * 50, 9) == "aaaa…bbbb" and printable("short", 9) == "short"

@@ -5,6 +5,7 @@ import streamlit as st
 from views.shared.language import _
 from views.shared.page_style import PAGE_CSS
 from views.shared.pages import COMPARE, LAB, RUNS, SEARCH, SENSITIVITY
+from views.shared.person import came_past_the_door
 from views.shared.state import shared_state
 from views.shared.waiting import take_back_what_is_asked
 
@@ -21,6 +22,11 @@ def main() -> None:
         st.Page(RUNS, title=_("Runs"), url_path="runs"),
     ]
     st.html(PAGE_CSS)
+    if came_past_the_door():
+        st.error(
+            _("This server is for its own machine. For others, start it with: python -m pruning app --host ADDRESS")
+        )
+        st.stop()
     with st.sidebar:
         st.html("<strong style='font-size: 1.05rem'>Pruning Explorer</strong>")
     page = st.navigation(pages, position="top")

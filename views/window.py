@@ -9,15 +9,20 @@ import time
 import urllib.request
 from pathlib import Path
 
+from pruning.cli.page_address import PageAddress
 from pruning.errors import PruningError
+from views.entrance.access import is_loopback
 
 ROOT = Path(__file__).parents[1]
 STARTED_S = 120.0
 ENDED_S = 20.0
 
 
-def open_window(port: int) -> None:
+def open_window(address: PageAddress) -> None:
     """Start the server on this port, show its page, and stop it when the window is closed."""
+    if not is_loopback("127.0.0.1" if address.host == "localhost" else address.host) or address.certificate:
+        raise PruningError("--window is for this machine alone; leave out --host and --certificate, or --window")
+    port = address.port
     try:
         import webview  # pyright: ignore[reportMissingImports]  # optional
     except ModuleNotFoundError as error:

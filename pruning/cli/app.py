@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pruning.cli.console import device_of, sentences
+from pruning.cli.page_address import PageAddress
 
 if TYPE_CHECKING:
     from pruning.cli.catalogue import Catalogue
@@ -16,8 +17,10 @@ Model = Annotated[str, typer.Argument(metavar="MODEL", help="A sample model, or 
 Device = Annotated[str | None, typer.Option(help="cpu, cuda or mps; the accelerator if there is one.")]
 
 
-def make_app(catalogue: "Callable[[], Catalogue]", start_page: Callable[[int, bool, bool], None]) -> typer.Typer:
-    """The commands, over the models that `catalogue` knows; `start_page` takes a port, headless and window."""
+def make_app(
+    catalogue: "Callable[[], Catalogue]", start_page: Callable[[PageAddress, bool, bool], None]
+) -> typer.Typer:
+    """The commands, over the models that `catalogue` knows; `start_page` takes an address, headless and window."""
     app = typer.Typer(
         help="See a trained network, prune it, fine-tune it, take it home.",
         no_args_is_help=True,
@@ -32,10 +35,19 @@ def make_app(catalogue: "Callable[[], Catalogue]", start_page: Callable[[int, bo
         window: Annotated[
             bool, typer.Option("--window", help="Open a window of its own, by pywebview, instead of the browser.")
         ] = False,
+        host: Annotated[
+            str,
+            typer.Option(
+                metavar="ADDRESS",
+                help="The address to listen on; 0.0.0.0 for all. Others than 127.0.0.1 need PRUNING_PASSWORD.",
+            ),
+        ] = "127.0.0.1",
+        certificate: Annotated[Path | None, typer.Option(metavar="FILE", help="A TLS certificate, in PEM.")] = None,
+        key: Annotated[Path | None, typer.Option(metavar="FILE", help="The certificate's key, in PEM.")] = None,
     ) -> None:
         """Start the page: a server on this machine, until Ctrl-C or until its window is closed."""
         with sentences():
-            start_page(port, headless, window)
+            start_page(PageAddress(port, host, certificate, key), headless, window)
 
     @app.command()
     def backup(

@@ -11,7 +11,7 @@ import torch
 from rich.console import Console
 
 from pruning.cli.catalogue import Catalogue
-from pruning.cli.console import table
+from pruning.cli.console import for_terminal, table
 from pruning.cli.running import read_recipe
 from pruning.errors import RecipeError
 from pruning.metric import ACCURACY, Metric
@@ -49,7 +49,7 @@ def compare(
     console.print(made)
     for row in rows:
         if row.problem:
-            console.print(f"{row.kind}: {row.problem}", markup=False, highlight=False, soft_wrap=True)
+            console.print(for_terminal(f"{row.kind}: {row.problem}"), markup=False, highlight=False, soft_wrap=True)
     console.print(f"dense: {score_text(dense, metric)}. {_of_validation(metric)}", highlight=False)
     if agreement is not None:
         _print_agreement(agreement, console)

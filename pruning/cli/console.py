@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Table
 
 from pruning.cli.faults import fault
-from pruning.errors import PruningError
+from pruning.errors import PruningError, printable
 from pruning.events import Stage
 from pruning.metric import Metric
 from pruning.reporting.run_summary import STAGES, stage_rows
@@ -40,11 +40,16 @@ def sentences() -> Generator[None, None, None]:
 
 
 def _say(message: Warning | str, *_where: object) -> None:
-    print(f"warning: {message}", file=sys.stderr)
+    print(f"warning: {for_terminal(str(message))}", file=sys.stderr)
+
+
+def for_terminal(text: str) -> str:
+    """Text with names from files: a terminal does what control characters say, so they are written as signs."""
+    return "\n".join(map(printable, text.split("\n")))
 
 
 def fail(sentence: str) -> NoReturn:
-    print(f"error: {sentence}", file=sys.stderr)
+    print(f"error: {for_terminal(sentence)}", file=sys.stderr)
     raise typer.Exit(BAD_INPUT)
 
 

@@ -35,7 +35,7 @@ def grid(
         f"{len(found.runs)} runs; {sum(each.count for each in found.refused)} combinations do not go together. "
         "Carry out: python -m pruning sweep THIS_FILE --out DIR"
     )
-    print(json.dumps({"//": about, **grid_to_dict(made)}, indent=2, ensure_ascii=False, allow_nan=False))
+    print(json.dumps({"//": about, **grid_to_dict(made)}, indent=2, allow_nan=False))
 
 
 def read_grid(file: Path) -> Grid:

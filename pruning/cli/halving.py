@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 
 from pruning.cli.catalogue import Catalogue
-from pruning.cli.console import progress_bar, table
+from pruning.cli.console import for_terminal, progress_bar, table
 from pruning.cli.grids import read_grid
 from pruning.cli.running import ABORTED
 from pruning.cli.searching import goal_of
@@ -122,7 +122,7 @@ def _report(halving: Halving, row: HalvingRow, ranking: Ranking, out: Path, scre
     whole = "" if len(best.scores) == halving.rungs else ", with a shorter training than the recipe's"
     limits = "" if keeps_to_limits(score.worth) else "; it does NOT keep to what was asked"
     lost = f"{score_text(score.validation, score.metric)} on validation{whole}{limits}"
-    print(f"Best: {values_words(best)}: {lost}. {row.sentence}.")
+    print(for_terminal(f"Best: {values_words(best)}: {lost}. {row.sentence}."))
     for path in written.values():
         _say(screen, f"wrote {path}")
 
@@ -164,4 +164,4 @@ def _write(halving: Halving, row: HalvingRow, ranking: Ranking, best: Entry, out
 
 
 def _say(screen: Console, text: str) -> None:
-    screen.print(text, markup=False, highlight=False, soft_wrap=True)
+    screen.print(for_terminal(text), markup=False, highlight=False, soft_wrap=True)

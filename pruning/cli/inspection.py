@@ -8,7 +8,7 @@ import torch
 from rich.console import Console
 from torch import nn
 
-from pruning.cli.console import table
+from pruning.cli.console import for_terminal, table
 from pruning.errors import SurgeryError
 from pruning.events import PrunedValues
 from pruning.granularities import Channels
@@ -54,7 +54,7 @@ def inspect(workload: Workload, as_json: bool) -> None:
     console.print(made)
     for row in rows:
         if reason := row.why_not or row.why_no_channels:
-            console.print(f"{row.name}: {reason}", markup=False, highlight=False, soft_wrap=True)
+            console.print(for_terminal(f"{row.name}: {reason}"), markup=False, highlight=False, soft_wrap=True)
     sizes = f"{si(cost.bytes, 'B')}, gzipped {si(cost.gzip_bytes, 'B')}"
     total = f"{workload.name}: {count(cost.parameters)} parameters, {si(cost.macs)} MACs, {sizes}"
     console.print(total, markup=False, highlight=False, soft_wrap=True)

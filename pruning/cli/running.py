@@ -14,7 +14,7 @@ from rich.console import Console
 
 from pruning.api.teacher import with_teacher
 from pruning.cli.catalogue import Catalogue
-from pruning.cli.console import fail, print_stages, progress_bar
+from pruning.cli.console import fail, for_terminal, print_stages, progress_bar
 from pruning.cli.lines import event_line
 from pruning.errors import PruningError, RecipeError, out_of_memory
 from pruning.events import Event, Searching, TuningStep
@@ -131,7 +131,7 @@ def _watched(events: Generator[Event, None, RunResult], screen: Console, run: st
                 if len(seen) == 1:
                     screen.print(f"run {run}", highlight=False)
                 if text := event_line(event, metric):
-                    screen.print(text, markup=False, highlight=False, soft_wrap=True)
+                    screen.print(for_terminal(text), markup=False, highlight=False, soft_wrap=True)
                 now = time.monotonic()
                 if now - drawn < REDRAW_S and isinstance(event, TuningStep | Searching):
                     continue

@@ -12,7 +12,7 @@ import torch
 import typer
 from rich.console import Console
 
-from pruning.cli.console import progress_bar, table
+from pruning.cli.console import for_terminal, progress_bar, table
 from pruning.cli.running import ABORTED, graceful_stop
 from pruning.errors import PruningError, RecipeError
 from pruning.evaluation.accuracy import small_change
@@ -204,9 +204,9 @@ def _print(sensed: Sensitivity, question: Asked, console: Console) -> None:
     console.print(made)
     for row in sensed.rows:
         if row.full_passes:
-            console.print(f"{row.name}: {row.full_passes}", markup=False, highlight=False, soft_wrap=True)
+            console.print(for_terminal(f"{row.name}: {row.full_passes}"), markup=False, highlight=False, soft_wrap=True)
     for name, why in sensed.left_out.items():
-        console.print(f"{name} stays whole: {why}", markup=False, highlight=False, soft_wrap=True)
+        console.print(for_terminal(f"{name} stays whole: {why}"), markup=False, highlight=False, soft_wrap=True)
     console.print(
         f"Changes of {changes_of(metric)}{_repaired(sensed)} on {count(sensed.total)} validation samples, "
         f"{intervals_of(metric)}; dense: {score_text(sensed.dense, metric)}. "

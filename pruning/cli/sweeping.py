@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import Progress, TaskID
 
 from pruning.cli.catalogue import Catalogue
-from pruning.cli.console import progress_bar, table
+from pruning.cli.console import for_terminal, progress_bar, table
 from pruning.cli.grids import read_grid
 from pruning.cli.running import ABORTED
 from pruning.errors import ExportError, RecipeError
@@ -219,4 +219,4 @@ def _print(results: Results, screen: Console) -> None:
 
 
 def _say(screen: Console, text: str) -> None:
-    screen.print(text, markup=False, highlight=False, soft_wrap=True)
+    screen.print(for_terminal(text), markup=False, highlight=False, soft_wrap=True)

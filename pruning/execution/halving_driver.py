@@ -11,6 +11,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from pruning.errors import JobError, NoRoomError, PruningError, no_room
+from pruning.execution.store.ownership import Who, seen
 from pruning.execution.store.records import HalvingRow, RunRow
 from pruning.execution.store.store import Store
 from pruning.execution.sweep_progress import best_rows, trial_of
@@ -75,7 +76,7 @@ class HalvingDriver:
         from pruning.halving.result import ranking_to_json
 
         contest = self._contest(row)
-        self._rows = best_rows(self._store.runs())
+        self._rows = best_rows(seen(self._store.runs(), Who(row.session)))  # not what others keep to themselves
         left = self._left_s(row)
         over = left < 0
 

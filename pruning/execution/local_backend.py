@@ -257,6 +257,7 @@ class SupervisedBackend:
                     self._start_runners()
                 left, said = False, ""
                 self._halvings.look()
+                self.store.wastebasket.look()
             except JobError as error:
                 if str(error) != said:  # once, and not every two seconds for as long as it lasts
                     log.warning("the store does not answer: %s", said := str(error))

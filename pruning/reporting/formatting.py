@@ -5,7 +5,9 @@ score is written in its own unit, and where lower is better a change says in wor
 """
 
 import math
+from html import escape
 
+from pruning.errors import printable
 from pruning.metric import Metric
 
 THIN = "\u202f"  # a thin space at which no line breaks
@@ -13,6 +15,11 @@ MINUS = "\u2212"
 
 COST_NAMES = {"parameters": "parameters", "bytes": "bytes", "macs": "MACs", "latency": "time of a pass"}
 """What a search makes smaller, in words."""
+
+
+def as_text(name: str) -> str:
+    """A name in a figure of Plotly, which takes `<a href=...>` for a link: the letters that it is."""
+    return escape(printable(name), quote=False)
 
 
 def count(value: int) -> str:

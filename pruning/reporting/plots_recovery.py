@@ -5,7 +5,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from pruning.metric import Metric
-from pruning.reporting.formatting import axis_title, hover_text, on_axis
+from pruning.reporting.formatting import as_text, axis_title, hover_text, on_axis
 from pruning.reporting.palette import CUT, GREY, PALE_GREY, STAGES, Style
 from pruning.reporting.plots_run import AXIS, dressed
 from pruning.reporting.recovery import Recovery, ScoreInterval
@@ -47,7 +47,7 @@ def _add_class(figure: go.Figure, found: Recovery, place: int, order: int) -> No
     figure.add_scatter(
         x=[rung.name for rung in found.rungs],
         y=[on_axis(rung.classes[place].score, found.metric) for rung in found.rungs],
-        name=name if worst else "other classes",
+        name=as_text(name) if worst else "other classes",
         legendgroup="worst" if worst else "others",
         showlegend=order < 2,
         mode="lines",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 
 from pruning.metric import ACCURACY, Metric
-from pruning.reporting.formatting import axis_title, hover_text, on_axis
+from pruning.reporting.formatting import as_text, axis_title, hover_text, on_axis
 from pruning.reporting.palette import run_style
 from pruning.reporting.plots_run import AXIS, dressed
 from pruning.reporting.run_history import Placed, Size
@@ -38,7 +38,7 @@ def score_figure(runs: Sequence[Drawn], metric: Metric = ACCURACY) -> go.Figure:
             x=[point.step for point in run.curve.scores],
             y=[on_axis(point.score, metric) for point in run.curve.scores],
             customdata=[100 * point.sparsity for point in run.curve.scores],
-            name=run.name,
+            name=as_text(run.name),
             mode="lines+markers",
             line={"color": style.hue, "dash": style.dash, "width": 1.8},
             marker={"symbol": style.mark, "size": 7},
@@ -62,7 +62,7 @@ def score_size_figure(runs: Sequence[Drawn], size: Size, metric: Metric = ACCURA
             x=[point.size / unit for point in points],
             y=[on_axis(point.score, metric) for point in points],
             text=[point.stage for point in points],
-            name=run.name,
+            name=as_text(run.name),
             mode="lines+markers",
             line={"color": style.hue, "dash": style.dash, "width": 1},
             marker={

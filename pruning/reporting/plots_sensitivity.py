@@ -10,7 +10,7 @@ from plotly.colors import sample_colorscale, unlabel_rgb
 
 from pruning.layer_sensitivity.result import Sensitivity, SensitivityRow
 from pruning.metric import ACCURACY, Metric
-from pruning.reporting.formatting import axis_ends, axis_title, hover_text, on_axis
+from pruning.reporting.formatting import as_text, axis_ends, axis_title, hover_text, on_axis
 from pruning.reporting.palette import DARK_INK, LAYERS, LIGHT_INK, MAGNITUDES, STAGES
 from pruning.reporting.plots_run import AXIS, dressed
 
@@ -133,7 +133,7 @@ def curves_figure(
             x=levels,
             y=[point.score for point in own],
             customdata=[[point.low, point.high] for point in own],
-            name=layer,
+            name=as_text(layer),
             mode="lines+markers",
             line={"color": style.hue, "dash": style.dash},
             marker={"symbol": style.mark, "size": 7},

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -30,13 +30,17 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(home: Path, module: str = "views") -> Iterator[str]:
+def serving(home: Path, module: str = "views", environment: Mapping[str, str] = {}) -> Iterator[str]:
     """The address of the app, started as `make run` starts it, or of another module that serves a page."""
     port = free_port()
     command = [sys.executable, "-m", module, "--port", str(port), "--headless"]
     with (home / "server.log").open("wb") as log:
         server = subprocess.Popen(
-            command, cwd=ROOT, env={**os.environ, "PRUNING_HOME": str(home)}, stdout=log, stderr=subprocess.STDOUT
+            command,
+            cwd=ROOT,
+            env={**os.environ, "PRUNING_HOME": str(home), **environment},
+            stdout=log,
+            stderr=subprocess.STDOUT,
         )
         try:
             address = f"http://localhost:{port}"

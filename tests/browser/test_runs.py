@@ -138,7 +138,7 @@ def test_a_run_is_named_pinned_found_and_deleted(page: Page, app: str, two: tupl
     expect(row(page, second)).to_be_hidden()
     expect(row(page, first)).to_have_class(re.compile("selected"))
     page.get_by_role("button", name="Delete", exact=True).click()
-    page.get_by_role("button", name="Delete for good").click()
+    page.get_by_role("button", name="Delete it").click()
     expect(page.get_by_text("No run matches")).to_be_visible()
     assert "run=" not in page.url.replace("recipe=", "")
     search.fill("")

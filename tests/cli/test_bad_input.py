@@ -203,3 +203,12 @@ def test_wrong_usage_leaves_with_code_2(arguments: list[str]) -> None:
 def own_weights(folder: Path, kind: str) -> Path:
     workload = load_workload(write_own(folder))
     return export(kind, replace(record(), workload=workload, model=workload.build()), folder)
+
+
+def test_a_name_does_not_steer_the_terminal(tmp_path: Path) -> None:
+    """Neither one from the command line nor one from a file."""
+    assert "␛[2J" in refused("inspect", "\x1b[2Jnosuch") or "\\x1b" in refused("inspect", "\x1b[2Jnosuch")
+    sentence = run_refused(tmp_path, '{"\\u001b[2J\\u202e": 1, "version": 1}')
+    assert "[2J" in sentence and "\x1b" not in sentence and "\u202e" not in sentence
+    path = tmp_path / "\x1b]0;title\x07.json"
+    assert "\x1b" not in refused("run", str(path), "--out", str(tmp_path / "out"), "--workload", write_own(tmp_path))

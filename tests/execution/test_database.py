@@ -87,7 +87,7 @@ def test_a_migration_that_is_cut_off_leaves_the_old_version(tmp_path: Path, monk
     store = Store(tmp_path)
     run = store.create(RECIPE, "s")
     monkeypatch.setattr(database, "MIGRATIONS", (*database.MIGRATIONS, "CREATE TABLE new (x);\nCREATE TABLE runs (x);"))
-    monkeypatch.setattr(database, "VERSION", 6)
+    monkeypatch.setattr(database, "VERSION", database.VERSION + 1)
     with pytest.raises(JobError, match="already exists"):
         Store(tmp_path)
     monkeypatch.undo()

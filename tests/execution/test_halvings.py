@@ -215,3 +215,15 @@ def test_a_full_disk_fails_no_halving(store: Store, monkeypatch: pytest.MonkeyPa
     assert store.halvings.one(NAME).state == "open"
     looking.look()
     assert len(store.queue()) == 2
+
+
+def test_what_others_keep_to_themselves_does_not_count(store: Store) -> None:
+    looking = opened(store)
+    looking.look()
+    private = store.create(store.runs()[-1].recipe, "another")  # the newest of its recipe, which would stand for it
+    store.hide(private, True)
+    while store.runs(("queued",)):
+        finish(store)
+    looking.look()
+    runs = {score.run for entry in found(store).entries for score in entry.scores}
+    assert runs and private not in runs

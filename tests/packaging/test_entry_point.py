@@ -1,5 +1,6 @@
 """What `pruning-explorer` says where a package is missing, and how it starts the page."""
 
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -39,12 +40,31 @@ def test_a_missing_module_of_our_own_is_not_taken_for_a_missing_package(monkeypa
         main(["models"])
 
 
-def test_a_port_in_use_is_a_sentence(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launch, "_free", lambda port: False)
-    with pytest.raises(SystemExit) as ended:
-        main(["app", "--port", "8600"])
+def test_a_port_in_use_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(SystemExit) as ended:
+            main(["app", "--port", str(port)])
     assert ended.value.code == 2
-    assert capsys.readouterr().err.startswith("error: port 8600 is in use; ")
+    assert capsys.readouterr().err.startswith(f"error: port {port} is in use; ")
+
+
+def test_an_address_of_another_machine_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PRUNING_PASSWORD", "open sesame")
+    result = CliRunner().invoke(command_line(), ["app", "--host", "192.0.2.1", "--port", "8600"])
+    assert result.exit_code == 2 and "--host 192.0.2.1 is no address of this machine" in result.stderr
+
+
+def test_without_a_password_no_other_machine_is_let_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PRUNING_PASSWORD", raising=False)
+    result = CliRunner().invoke(command_line(), ["app", "--host", "0.0.0.0"])
+    assert result.exit_code == 2 and "set PRUNING_PASSWORD to a class code" in result.stderr
+
+
+def test_a_window_is_for_this_machine_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "webview", window_library([]))
+    result = CliRunner().invoke(command_line(), ["app", "--window", "--host", "0.0.0.0"])
+    assert result.exit_code == 2 and "--window is for this machine alone" in result.stderr
 
 
 def test_a_port_that_does_not_exist_is_refused() -> None:

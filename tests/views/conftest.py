@@ -141,8 +141,7 @@ def backend(tmp_path: Path, lab: PreviewSession, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(server, "backend", lambda: made)
     for module in (
         "lab.run_button",
-        "shared.recipe_sidebar",
-        "shared.run_panel",
+        "shared.changes",
         "shared.run_events",
         "shared.run_queue",
         "shared.run_result",
@@ -150,9 +149,9 @@ def backend(tmp_path: Path, lab: PreviewSession, monkeypatch: pytest.MonkeyPatch
         "runs.table",
         "runs.experiments",
         "runs.grid_form",
-        "runs.halving_form",
         "runs.halving_results",
         "runs.sweep_results",
+        "runs.wastebasket",
     ):
         monkeypatch.setattr(f"views.{module}.backend", lambda: made)
     yield made

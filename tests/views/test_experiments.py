@@ -20,7 +20,7 @@ from views.shared.state import SharedState
 
 def opened(app: AppTest, recipe: Recipe = QUICK) -> AppTest:
     app.switch_page("views/runs/runs.py")
-    app.session_state["SharedState"] = SharedState(session_id="x", last_recipe=recipe)
+    app.session_state["SharedState"] = SharedState(last_recipe=recipe)
     app.run()
     app.button_group(key="runs_view").set_value("experiments").run()
     return clean(app)

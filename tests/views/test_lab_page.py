@@ -147,8 +147,10 @@ def test_the_share_of_the_whole_network_is_said_where_a_part_takes_no_part(app: 
     assert pruned.replace(THIN, " ").endswith(words)
 
 
-def test_all_models_are_opened_ahead_once_for_a_server_the_shown_one_first(app: AppTest, backend: InProcess) -> None:
-    server.open_all.clear()
+def test_all_models_are_opened_ahead_once_for_a_server_the_shown_one_first(
+    app: AppTest, backend: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server._Shared, "opened_ahead", False)
     opened(app, QUICK)
     opened(app, replace(QUICK, amount=Sparsity(0.6)))
     [(function, names)] = backend.opened_ahead

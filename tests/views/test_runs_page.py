@@ -165,13 +165,13 @@ def test_delete_asks_once_more_and_then_no_page_shows_the_run(app: AppTest, back
     app.query_params["run"] = run
     opened(app)
     app.button(key="delete").click().run()
-    assert backend.store.run(run).id == run and "cannot be brought back" in said(app)
+    assert backend.store.run(run).id == run and "put back for a week" in said(app)
     app.button(key="keep").click().run()
-    assert "cannot be brought back" not in said(app)
+    assert "put back for a week" not in said(app)
     app.button(key="delete").click().run()
-    app.button(key="delete_for_good").click().run()
+    app.button(key="delete_it").click().run()
     assert [row.id for row in backend.store.runs()] == [other]
-    assert "run" not in clean(app).query_params and run not in said(app)
+    assert "run" not in clean(app).query_params and f"Run {run}" not in said(app)
 
 
 def test_a_live_run_cannot_be_deleted(app: AppTest, backend: InProcess) -> None:

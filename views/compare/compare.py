@@ -19,6 +19,7 @@ from views.compare.state import compare_state
 from views.compare.table import CSS, table_html
 from views.shared import recipe_sidebar
 from views.shared.language import _
+from views.shared.plain_text import plain
 from views.shared.server import follow, opened, share_out
 
 POLL_S = 0.25
@@ -27,7 +28,7 @@ AT_FIRST = ("magnitude", "random", "taylor", "snip", "wanda", "activation", "bat
 
 def page() -> None:
     if problem := recipe_sidebar.restore():
-        st.error(problem)
+        st.error(plain(problem))
     choice = recipe_sidebar.choose()
     st.subheader(_("Compare criteria"))
     about = st.empty()
@@ -45,7 +46,7 @@ def page() -> None:
     try:
         model = opened(choice.recipe.workload)
     except PruningError as error:
-        st.error(str(error))
+        st.error(plain(error))
         return
     if model.metric.name != ACCURACY.name:
         about.caption(_about(model.metric))
@@ -158,7 +159,7 @@ def _agreement(recipes: dict[str, Recipe]) -> None:
     try:
         [found] = share_out(agree, [(recipes,)])
     except PruningError as error:
-        st.error(str(error))
+        st.error(plain(error))
         return
     left, right = st.columns(2, gap="large")
     for column, title, help, values, low, key in (

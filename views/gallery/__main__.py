@@ -15,7 +15,12 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8502)
     parser.add_argument("--headless", action="store_true", help="do not open a browser")
     asked = parser.parse_args()
-    options = {**settings(), "server.port": asked.port, "server.headless": asked.headless}
+    options = {
+        **settings(),
+        "server.port": asked.port,
+        "server.headless": asked.headless,
+        "server.address": "127.0.0.1",
+    }
     bootstrap.load_config_options(options)
     bootstrap.run(str(PAGE), False, [], options)
 

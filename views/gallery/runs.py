@@ -70,7 +70,7 @@ def _row(
     over = state not in ("queued", "running")
     return RunRow(
         "fashion_cnn-7f3a", to_json(recipe), "x", state, sentence, now - 100, started, now if over else None,
-        stopping, title, False, 1, 95.0,
+        stopping, title, False, 1, seconds=95.0,
     )  # fmt: skip
 
 

@@ -5,11 +5,12 @@ The scripts beside this file read the keys that are declared here and no others:
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypedDict
+from typing import Annotated, TypedDict
 
+import msgspec
 import streamlit as st
 
-from views.shared.components import component_of, in_a_list
+from views.shared.components import component_of, in_a_list, received
 
 _HERE = Path(__file__).parent
 _layers = component_of(_HERE, "layers")
@@ -71,7 +72,7 @@ class LayerEdit(TypedDict):
     """What the person set for a row: a sparsity of its own or None, and whether it is kept whole."""
 
     layer: str
-    share: float | None
+    share: Annotated[float, msgspec.Meta(ge=0, le=1)] | None
     whole: bool
 
 
@@ -86,14 +87,17 @@ class LayersTriggers(TypedDict):
 def layers(
     data: LayersData, on_edit: Callable[[LayerEdit], None], on_heatmap: Callable[[str], None], key: str = "layers"
 ) -> None:
-    """The layer panel."""
+    """The layer panel. What it sends of other rows than its own is left out."""
+    names = {row["name"] for row in data["rows"]}
 
     def edited() -> None:
-        if change := st.session_state[key].edit:
+        change = received(st.session_state[key].edit, LayerEdit)
+        if change is not None and change["layer"] in names:
             on_edit(change)
 
     def asked() -> None:
-        if layer := st.session_state[key].heatmap:
+        layer = received(st.session_state[key].heatmap, str)
+        if layer in names:
             on_heatmap(layer)
 
     _layers(key=key, data=in_a_list(data), on_edit_change=edited, on_heatmap_change=asked)
@@ -133,7 +137,8 @@ class HeatmapData(TypedDict):
     """Whether it is of other choices than the controls': it is greyed."""
 
 
-Window = tuple[int, int, int, int]
+_Place = Annotated[int, msgspec.Meta(ge=0, le=2**40)]
+Window = tuple[_Place, _Place, _Place, _Place]
 """Top, bottom, left, right."""
 
 
@@ -148,10 +153,9 @@ def heatmap(data: HeatmapData, on_window: Callable[[Window | None], None], key: 
     """The heatmap of a layer."""
 
     def zoomed() -> None:
-        window = st.session_state[key].window
-        if window is not None:
-            top, bottom, left, right = map(int, window)
-            window = top, bottom, left, right
-        on_window(window)
+        sent = st.session_state[key].window
+        window = received(sent, Window)
+        if sent is None or window is not None:
+            on_window(window)
 
     _heatmap(key=key, data=in_a_list(data), on_window_change=zoomed)

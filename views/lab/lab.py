@@ -15,6 +15,7 @@ from views.lab import layer_panel, run_button, units_panel
 from views.lab.state import lab_state
 from views.shared import recipe_sidebar, run_panel, run_result, strip
 from views.shared.language import _
+from views.shared.plain_text import plain
 from views.shared.repairs import ask_more, known_repair
 from views.shared.scoring import scored
 from views.shared.server import ask, follow, open_all, opened, poll_s
@@ -25,7 +26,7 @@ FIRST_S = 0.5  # how long the page waits for the first estimate before it looks 
 
 def page() -> None:
     if problem := recipe_sidebar.restore():
-        st.error(problem)
+        st.error(plain(problem))
     choice = recipe_sidebar.choose()
     # drawn before anything is asked: a click shall not be lost to a page that is drawn anew
     state = lab_state()
@@ -38,7 +39,7 @@ def page() -> None:
         if state.refused != choice.recipe and isinstance(error, RecipeError | SurgeryError):
             state.refused, state.refusal = choice.recipe, str(error)
             st.rerun()  # what cannot be cut cannot be run; a page out of patience or a lost worker say nothing of a run
-        top.error(str(error))
+        top.error(plain(error))
         if shared_state().whole or shared_state().overrides:
             top.button(_("Take back what was set for single layers"), on_click=recipe_sidebar.forget_layers)
     with right:
@@ -60,14 +61,14 @@ def _network(choice: recipe_sidebar.Choice, top: DeltaGenerator, middle: DeltaGe
         if recipe != choice.recipe:  # where the sidebar is folded away nothing else says so
             st.caption(_("note: the amount is automatic. A run finds it; until then the dense network is shown."))
         if now.zeroed:
-            st.caption(_("note: {sentence}").format(sentence=now.zeroed))
+            st.caption(_("note: {sentence}").format(sentence=plain(now.zeroed)))
         if choice.problem:
             waiting = _("not measured: the choices do not fit together")
             strip.show(_tiles(model, now, recipe, None, waiting), stale=True)
         else:
             _score(model, now, recipe)
         if model.at_chance:
-            st.caption(_("note: {sentence}").format(sentence=model.at_chance))
+            st.caption(_("note: {sentence}").format(sentence=plain(model.at_chance)))
     with middle:
         layer_panel.show(model, now, choice.recipe, stale=bool(choice.problem))
     with left:
@@ -90,7 +91,7 @@ def _score(model: ModelView, now: CutPreview, recipe: Recipe) -> None:
         _said_of_repair(model, recipe)
     first = _measured(recipe, wait=FIRST_S)
     if first.error is not None:
-        st.error(str(first.error))
+        st.error(plain(first.error))
         return
     with place.container():
         if _complete(first.outcome, recipe):
@@ -156,7 +157,7 @@ def _sharpen(model: ModelView, now: CutPreview, recipe: Recipe) -> None:
     resting, state.measuring = state.measuring == recipe, recipe
     known = _measured(recipe)
     if known.error is not None:
-        st.error(str(known.error))
+        st.error(plain(known.error))
         return
     if resting:
         ask_more(recipe)

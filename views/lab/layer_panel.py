@@ -17,6 +17,7 @@ from views.lab.components import HeatmapData, LayerEdit, LayerRowData, LayersDat
 from views.lab.state import lab_state
 from views.shared.components import packed
 from views.shared.language import _
+from views.shared.plain_text import plain
 from views.shared.scoring import scored
 from views.shared.server import ask
 from views.shared.state import shared_state
@@ -162,7 +163,7 @@ def heatmap_layer(model: ModelView, look: CutPreview) -> str:
 
 def show_heatmap(recipe: Recipe, layer: str, stale: bool = False) -> None:
     """The layer's importance, pooled by the worker; a drag asks for a part of it again."""
-    st.subheader(_("Importance of {layer}").format(layer=layer))
+    st.subheader(_("Importance of {layer}").format(layer=plain(layer)))
     try:
         # where a criterion values single weights the picture is of these, whatever the units are
         single = Recipe(recipe.workload, recipe.criterion, Weights(), seed=recipe.seed)
@@ -171,7 +172,7 @@ def show_heatmap(recipe: Recipe, layer: str, stale: bool = False) -> None:
         image = ask(heatmap, recipe, layer, lab_state().heatmap_window)
     except PruningError as error:
         lab_state().heatmap_window = None
-        st.error(str(error))
+        st.error(plain(error))
         return
     components.heatmap(heatmap_data(image, stale), choose_window)
 

@@ -5,9 +5,10 @@ import streamlit as st
 from pruning.errors import PruningError
 from pruning.recipe.recipe import Recipe, to_json
 from views.shared.language import _
+from views.shared.person import person
+from views.shared.plain_text import plain
 from views.shared.run_panel import shown
 from views.shared.server import backend
-from views.shared.state import shared_state
 
 
 def show(recipe: Recipe, problem: str) -> None:
@@ -17,9 +18,9 @@ def show(recipe: Recipe, problem: str) -> None:
         busy = (row := shown()) is not None and not row.over and row.recipe_json == to_json(recipe)
         if st.button(_("Run"), type="primary", width="stretch", disabled=bool(problem) or busy, key="run_button"):
             try:
-                st.query_params["run"] = backend().start(recipe, shared_state().session_id)
+                st.query_params["run"] = backend().start(recipe, person())
             except PruningError as error:
-                st.error(str(error))
+                st.error(plain(error))
             else:
                 st.rerun()
         if busy:

@@ -10,6 +10,7 @@ from pruning.recipe.recipe import Recipe
 from pruning.reporting.formatting import count
 from pruning.reporting.plots_run import unit_matrix_figure, units_figure
 from views.shared.language import _
+from views.shared.plain_text import plain
 from views.shared.server import ask
 
 GATES = {1: ("h",), 3: ("r", "z", "n"), 4: ("i", "f", "g", "o")}
@@ -27,7 +28,7 @@ def show(look: CutPreview, recipe: Recipe, layer: str) -> None:
     try:
         found = ask(units, recipe, tuple(wanted))
     except PruningError as error:
-        st.error(str(error))
+        st.error(plain(error))
         return
     st.subheader(_title(kind, view))
     if kind == "heads":
@@ -47,7 +48,7 @@ def show(look: CutPreview, recipe: Recipe, layer: str) -> None:
 def _title(kind: str, view: LayerView) -> str:
     if kind == "heads":
         return _("Heads of all attention layers")
-    return _("Units of {layer}").format(layer=view.row)
+    return _("Units of {layer}").format(layer=plain(view.row))
 
 
 def _dead(criterion: str, found: list[UnitsView]) -> str:

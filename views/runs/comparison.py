@@ -23,6 +23,7 @@ from pruning.reporting.run_history import (
 )
 from pruning.reporting.run_summary import curve, stages_of
 from views.shared.language import _
+from views.shared.plain_text import plain
 from views.shared.run_events import milestones_of, name_of, row_of
 
 POLL_S = 1.0
@@ -70,7 +71,7 @@ def _show(drawn_rows: list[RunRow], was_live: bool) -> None:
         names = ", ".join(dict.fromkeys(each.metric.name for each in found if each.dense is not None))
         st.info(
             _("These runs are scored by different metrics ({names}): they are not drawn in one chart.").format(
-                names=names
+                names=plain(names)
             )
         )
     else:

@@ -9,7 +9,7 @@ from typing import TypedDict
 
 import streamlit as st
 
-from views.shared.components import component_of, in_a_list
+from views.shared.components import component_of, in_a_list, received
 
 _runs = component_of(Path(__file__).parent, "runs")
 
@@ -73,10 +73,12 @@ class RunsTriggers(TypedDict):
 
 
 def runs(data: RunsData, on_pick: Callable[[list[str]], None], key: str = "runs_list") -> None:
-    """The list of runs."""
+    """The list of runs. What it sends of others than its own, and those selected before, is left out."""
+    known = {*(row["id"] for row in data["rows"]), *data["selected"]}
 
     def picked() -> None:
-        if pick := st.session_state[key].pick:
-            on_pick([str(run) for run in pick["runs"]])
+        pick = received(st.session_state[key].pick, PickData)
+        if pick is not None:
+            on_pick([run for run in dict.fromkeys(pick["runs"]) if run in known])
 
     _runs(key=key, data=in_a_list(data), on_pick_change=picked)

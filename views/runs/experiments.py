@@ -5,6 +5,7 @@ from datetime import datetime
 
 import streamlit as st
 
+from pruning.errors import printable
 from pruning.execution.store.records import HalvingRow, SweepRow
 from views.runs import grid_form, halving_results, sweep_results
 from views.runs.state import runs_state
@@ -46,4 +47,4 @@ def show(chosen: Experiment | None) -> None:
 def _name_of(row: Experiment) -> str:
     began = when(row.created, datetime.fromtimestamp(time.time()))
     best = _("best of a grid: ") if isinstance(row, HalvingRow) else ""
-    return f"{best}{row.title or row.name} · {began}"
+    return f"{best}{printable(row.title, 80) or row.name} · {began}"

@@ -20,6 +20,9 @@ from views.runs.state import runs_state
 from views.shared import recipe_sidebar
 from views.shared.language import _
 from views.shared.pages import LAB
+from views.shared.person import person
+from views.shared.plain_text import plain
+from views.shared.run_events import rows_seen
 from views.shared.server import backend
 from views.shared.state import shared_state
 
@@ -56,7 +59,7 @@ def show() -> None:
         grid = grid_of(base, kinds, shares, seeds, controls)
         _summary(grid, expansion(grid_to_json(grid)))
     except PruningError as error:
-        st.error(str(error))
+        st.error(plain(error))
 
 
 def _others() -> list[str]:
@@ -130,7 +133,7 @@ def _controls() -> list[ControlName]:
 
 def _summary(grid: Grid, found: Expansion) -> None:
     """How many runs, how many are there already, how many do not fit and why; the button."""
-    there = counts(planned_runs(found.runs, backend().store.runs()))
+    there = counts(planned_runs(found.runs, rows_seen()))
     waiting, again = there["queued"] + there["running"], there["failed"] + there["stopped"]
     new = there["missing"] + again
     roles = Counter(planned.role for planned in found.runs)
@@ -151,7 +154,7 @@ def _summary(grid: Grid, found: Expansion) -> None:
     if found.refused:
         with st.expander(_("What is not run, and why")):
             for refused in found.refused:
-                st.caption(str(refused))
+                st.caption(plain(refused))
     with st.container(horizontal=True):
         words = _("Queue {n} runs").format(n=new) if new else _("Show the results")
         if st.button(words, type="primary", key="queue_grid"):
@@ -166,11 +169,11 @@ def _summary(grid: Grid, found: Expansion) -> None:
 
 def _queue(grid: Grid) -> None:
     try:
-        backend().start_sweep(grid, shared_state().session_id)
+        backend().start_sweep(grid, person())
     except RecipeError:
         raise
     except PruningError as error:
-        st.error(str(error))
+        st.error(plain(error))
     else:
         runs_state().opened_sweep = grid.name
         st.rerun()

@@ -11,9 +11,10 @@ from pruning.reporting.plots_search import COST_NAMES
 from pruning.selection.goal import CostKind, Goal
 from pruning.sweeps.grid import Grid
 from views.runs.state import runs_state
+from views.shared.changes import changes
 from views.shared.language import _
-from views.shared.server import backend, opened
-from views.shared.state import shared_state
+from views.shared.plain_text import plain
+from views.shared.server import opened
 
 Wins = Literal["score", "within", "smallest"]
 WINS: dict[Wins, str] = {
@@ -73,8 +74,8 @@ def _goal(workload: str) -> Goal | None:
 def _start(grid: Grid, goal: Goal | None, minutes: float) -> None:
     try:
         halving = Halving(grid, opened(grid.base.workload).train_samples, goal)
-        runs_state().opened_sweep = backend().start_halving(halving, shared_state().session_id, 60 * minutes)
+        runs_state().opened_sweep = changes().start_halving(halving, 60 * minutes)
     except PruningError as error:
-        st.error(str(error))
+        st.error(plain(error))
     else:
         st.rerun()

@@ -1,6 +1,7 @@
 """The best of a grid: how far the halving is, what every setting came to, and the winner's way to the Lab."""
 
 import time
+from collections.abc import Callable
 
 import streamlit as st
 
@@ -15,10 +16,12 @@ from views.runs.comparison import CSS
 from views.runs.sweep_results import table_html, unreadable
 from views.runs.title_box import title_box
 from views.shared import recipe_sidebar
+from views.shared.changes import changes
 from views.shared.language import _
 from views.shared.pages import LAB
+from views.shared.person import not_yours
+from views.shared.plain_text import plain
 from views.shared.server import backend
-from views.shared.state import shared_state
 
 POLL_S = 2.0
 
@@ -35,7 +38,7 @@ def _show(name: str, was_open: bool) -> None:
         row = backend().store.halvings.one(name)
         halving, ranking = halving_from_json(row.halving_json), ranking_from_json(row.ranking_json)
     except PruningError as error:
-        st.error(unreadable(error))
+        st.error(plain(unreadable(error)))
         return
     if was_open and row.state != "open":
         st.rerun()
@@ -49,18 +52,18 @@ def _show(name: str, was_open: bool) -> None:
 
 def _heading(row: HalvingRow) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        title_box(row.name, row.title, backend().store.halvings.rename)
+        why = not_yours(row.session)
+        title_box(row.name, row.title, changes().rename_halving, why)
         if row.state == "open":
-            if st.button(_("Stop"), key="halving_stop", help=_("What was found is kept, and it can go on later.")):
-                backend().stop_halving(row.name)
-                st.rerun()
+            words = why or _("What was found is kept, and it can go on later.")
+            if st.button(_("Stop"), key="halving_stop", help=words, disabled=bool(why)):
+                _do(lambda: changes().stop_halving(row.name))
             return
         if _may_go_on(row):
-            _go_on(row)
-        words = _("Takes the experiment from the list. Its runs stay.")
-        if st.button(_("Take it off the list"), key="halving_forget", help=words):
-            backend().store.halvings.forget(row.name)
-            st.rerun()
+            _go_on(row, why)
+        words = why or _("Takes the experiment from the list. Its runs stay.")
+        if st.button(_("Take it off the list"), key="halving_forget", help=words, disabled=bool(why)):
+            _do(lambda: changes().forget_halving(row.name))
 
 
 def _may_go_on(row: HalvingRow) -> bool:
@@ -71,16 +74,19 @@ def _may_go_on(row: HalvingRow) -> bool:
         return False
 
 
-def _go_on(row: HalvingRow) -> None:
-    minutes = st.number_input(_("minutes more"), 1, 24 * 60, 15, key="halving_more", width=140)
-    if st.button(_("Go on"), key="halving_go_on"):
-        try:
-            halving = halving_from_json(row.halving_json)
-            backend().start_halving(halving, row.session or shared_state().session_id, 60 * float(minutes))
-        except PruningError as error:
-            st.error(str(error))
-        else:
-            st.rerun()
+def _go_on(row: HalvingRow, why: str) -> None:
+    minutes = 60 * float(st.number_input(_("minutes more"), 1, 24 * 60, 15, key="halving_more", width=140))
+    if st.button(_("Go on"), key="halving_go_on", help=why or None, disabled=bool(why)):
+        _do(lambda: changes().start_halving(halving_from_json(row.halving_json), minutes))
+
+
+def _do(what: Callable[[], object]) -> None:
+    try:
+        what()
+    except PruningError as error:
+        st.error(plain(error))
+    else:
+        st.rerun()
 
 
 def _progress(row: HalvingRow, halving: Halving, ranking: Ranking) -> None:
@@ -88,7 +94,7 @@ def _progress(row: HalvingRow, halving: Halving, ranking: Ranking) -> None:
     there = max(halving.grid.combinations - len(ranking.refused), 1)
     words = _("{n} of {all} settings were begun, {over} are over").format(n=len(ranking.entries), all=there, over=over)
     if row.state != "open":
-        st.caption(_(row.sentence))
+        st.caption(plain(_(row.sentence)))
         return
     left = duration(max(row.ends - time.time(), 0.0))
     st.progress(min(over / there, 1.0), _("{words}; at most {time} left").format(words=words, time=left))
@@ -100,19 +106,19 @@ def _winner(halving: Halving, best: Entry, is_open: bool) -> None:
     words = (
         _("Best so far: {setting}, {score} on validation") if is_open else _("Best: {setting}, {score} on validation")
     )
-    sentence = words.format(setting=values_words(best), score=score_text(score.validation, score.metric))
+    said = words.format(setting=plain(values_words(best)), score=score_text(score.validation, score.metric))
     if len(best.scores) < halving.rungs:
-        sentence += _(", with {share} of the recipe's training").format(share=percent(halving.shares[len(best.scores) - 1]))  # fmt: skip
+        said += _(", with {share} of the recipe's training").format(share=percent(halving.shares[len(best.scores) - 1]))  # fmt: skip
     if not keeps_to_limits(score.worth):
-        sentence += _("; it does not keep to what was asked")
-    st.markdown(_("**{sentence}**").format(sentence=sentence))
+        said += _("; it does not keep to what was asked")
+    st.markdown(_("**{sentence}**").format(sentence=said))
     words = _("The winner's recipe, with its whole training. Run it with several seeds before you believe in it.")
     going_on = _("It is still being looked for: wait, or stop it.")
     if st.button(_("Load it into the Lab"), key="halving_load", disabled=is_open, help=going_on if is_open else words):
         try:
             recipe_sidebar.reopen(halving.recipe(best.values, halving.rungs - 1))
         except PruningError as error:
-            st.error(str(error))
+            st.error(plain(error))
         else:
             st.switch_page(LAB)
 
@@ -127,7 +133,7 @@ def table(halving: Halving, ranking: Ranking, is_open: bool) -> None:
     if ranking.refused:
         with st.expander(_("What is not run, and why")):
             for values, why in ranking.refused:
-                st.caption(_("{setting}: {why}").format(setting=values_words(Entry(0, values)), why=why))
+                st.caption(_("{setting}: {why}").format(setting=plain(values_words(Entry(0, values))), why=plain(why)))
     words = _(
         "Validation decides, never the test split. A setting is stopped early where others were better with as much training."
     )

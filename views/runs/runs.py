@@ -10,13 +10,15 @@ from views.runs import comparison as runs_comparison
 from views.runs import detail as runs_detail
 from views.runs import experiments as runs_experiments
 from views.runs import table as runs_table
+from views.runs import wastebasket
 from views.runs.state import A_PAGE, runs_state
 from views.shared import forms
 from views.shared.language import _
 from views.shared.pages import LAB
-from views.shared.run_events import row_of
+from views.shared.person import person
+from views.shared.plain_text import plain
+from views.shared.run_events import row_of, rows_seen
 from views.shared.server import backend
-from views.shared.state import shared_state
 
 POLL_S = 1.0
 STATES: dict[str, tuple[RunState, ...]] = {
@@ -34,7 +36,7 @@ def page() -> None:
     forms.hold("grid")
     st.subheader(_("Runs"))
     try:
-        live = bool(backend().store.runs(("queued", "running")))
+        live = bool(rows_seen(("queued", "running")))
         if strangers := _strangers():
             st.warning(strangers)
         with st.sidebar:
@@ -50,8 +52,9 @@ def page() -> None:
         else:
             st.fragment(_list, run_every=POLL_S if live else None, key="runs")(live, list(runs_state().selected))
             _selected()
+            wastebasket.show()
     except PruningError as error:
-        st.error(str(error))
+        st.error(plain(error))
 
 
 @st.cache_data(ttl=60, show_spinner=False)  # a folder is looked through for it
@@ -78,7 +81,11 @@ def _narrow() -> None:
         _("state"), list(STATES), key="runs_states", default="all", required=True, format_func=_,
         label_visibility="collapsed",
     )  # fmt: skip
-    st.checkbox(_("only mine"), key="runs_mine", help=_("Those that this browser window started."))
+    st.checkbox(
+        _("only mine"),
+        key="runs_mine",
+        help=_("Those that you started, also yesterday or in another tab of this browser."),
+    )
 
 
 def _follow_the_url() -> None:
@@ -102,7 +109,7 @@ def _list(was_live: bool, drawn: list[str]) -> None:
         runs_state().most = most + A_PAGE
         st.rerun(scope="fragment")
     picked = runs_state().selected
-    if picked != drawn or was_live != bool(backend().store.runs(("queued", "running"))):
+    if picked != drawn or was_live != bool(rows_seen(("queued", "running"))):
         st.rerun()
 
 
@@ -118,12 +125,12 @@ def _counts() -> None:
 
 def _found() -> list[RunRow]:
     """The runs that the controls above ask for: pinned first, then the newest."""
-    rows = backend().store.runs(STATES[st.session_state.runs_states], st.session_state.runs_search)
-    return [row for row in rows if row.session == shared_state().session_id] if st.session_state.runs_mine else rows
+    rows = rows_seen(STATES[st.session_state.runs_states], st.session_state.runs_search)
+    return [row for row in rows if row.session == person()] if st.session_state.runs_mine else rows
 
 
 def _empty() -> None:
-    if backend().store.runs():
+    if rows_seen():
         st.info(_("No run matches. Take words out of the search, or show all states."))
     else:
         st.info(_("No run yet. Choose a recipe in the Lab and press Run: it appears here, and stays."))
@@ -135,7 +142,7 @@ def _selected() -> None:
     picked = runs_state().selected
     rows = [row for row in map(row_of, picked) if row is not None]
     if gone := [run for run in picked if run not in {row.id for row in rows}]:
-        st.info(_("There is no run {runs} any more: it was deleted.").format(runs=", ".join(gone)))
+        st.info(_("There is no run {runs} any more: it was deleted.").format(runs=plain(", ".join(gone), 200)))
         runs_state().selected = [row.id for row in rows]
         if st.query_params.get("run") in gone:
             runs_detail.forget()
@@ -144,7 +151,7 @@ def _selected() -> None:
         runs_detail.show(rows[0])
     elif rows:
         runs_comparison.show(rows)
-    elif not gone and backend().store.runs():
+    elif not gone and rows_seen():
         st.caption(_("Select a run to see it; tick two or more to compare them."))
 
 

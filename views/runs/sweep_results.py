@@ -5,7 +5,7 @@ from html import escape
 
 import streamlit as st
 
-from pruning.errors import PruningError
+from pruning.errors import PruningError, printable
 from pruning.execution.store.records import SweepRow
 from pruning.execution.sweep_progress import PlannedRun, counts, left_s, planned_runs, trials
 from pruning.reporting.formatting import duration
@@ -19,10 +19,12 @@ from pruning.sweeps.grid import grid_from_json
 from views.runs.comparison import CSS, SIZE_WORDS
 from views.runs.grid_form import expansion
 from views.runs.title_box import title_box
+from views.shared.changes import changes
 from views.shared.language import _
-from views.shared.run_events import milestones_of
+from views.shared.person import not_yours, person
+from views.shared.plain_text import plain
+from views.shared.run_events import milestones_of, rows_seen
 from views.shared.server import backend
-from views.shared.state import shared_state
 
 POLL_S = 2.0
 MOST_SENTENCES = 8
@@ -64,7 +66,7 @@ def _show(sweep: SweepRow, was_live: bool) -> None:
     if not results.trials:
         st.info(_("No run of this experiment is finished yet: the table and the figures come with the first."))
         return
-    draw(results, sweep.title or sweep.name, "sweep")
+    draw(results, printable(sweep.title, 80) or sweep.name, "sweep")
 
 
 def draw(results: Results, name: str, key: str) -> None:
@@ -78,16 +80,16 @@ def draw(results: Results, name: str, key: str) -> None:
 
 
 def _runs(sweep: SweepRow) -> list[PlannedRun]:
-    return planned_runs(expansion(sweep.grid_json).runs, backend().store.runs())
+    return planned_runs(expansion(sweep.grid_json).runs, rows_seen())
 
 
 def _heading(sweep: SweepRow) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        title_box(sweep.name, sweep.title, backend().store.sweeps.rename)
-        words = _("Takes the experiment from the list. Its runs stay, and the same grid finds them again.")
-        if st.button(_("Take it off the list"), key="sweep_forget", help=words):
-            backend().store.sweeps.forget(sweep.name)
-            st.rerun()
+        why = not_yours(sweep.session)
+        title_box(sweep.name, sweep.title, changes().rename_sweep, why)
+        words = why or _("Takes the experiment from the list. Its runs stay, and the same grid finds them again.")
+        if st.button(_("Take it off the list"), key="sweep_forget", help=words, disabled=bool(why)):
+            _do(lambda: changes().forget_sweep(sweep.name))
 
 
 def _progress(sweep: SweepRow, runs: Sequence[PlannedRun]) -> None:
@@ -102,14 +104,18 @@ def _progress(sweep: SweepRow, runs: Sequence[PlannedRun]) -> None:
     again = found["failed"] + found["stopped"] + found["missing"]
     with st.container(horizontal=True):
         if again and st.button(_("Queue the {n} that are missing").format(n=again), key="sweep_again"):
-            _do(lambda: backend().start_sweep(grid_from_json(sweep.grid_json), shared_state().session_id))
-        waiting = [run.row.id for run in runs if run.row is not None and run.standing == "queued"]
-        words = _("The run that is going on goes on; what waits can be queued again later.")
+            _do(lambda: backend().start_sweep(grid_from_json(sweep.grid_json), person()))
+        waiting = [
+            run.row.id
+            for run in runs
+            if run.row is not None and run.standing == "queued" and not not_yours(run.row.session)
+        ]
+        words = _("The run that is going on goes on, and so do other people's; what waits can be queued again later.")
         if waiting and st.button(_("Take {n} out of the queue").format(n=len(waiting)), key="sweep_stop", help=words):
-            _do(lambda: [backend().cancel(run) for run in waiting])
+            _do(lambda: [changes().cancel(run) for run in waiting])
     failed = [run.row for run in runs if run.row is not None and run.standing == "failed"]
     for row in failed[:MOST_SENTENCES]:
-        st.caption(_("{run} failed: {sentence}").format(run=row.id, sentence=row.sentence))
+        st.caption(_("{run} failed: {sentence}").format(run=row.id, sentence=plain(row.sentence)))
     if len(failed) > MOST_SENTENCES:
         st.caption(_("and {n} more, in the list of runs").format(n=len(failed) - MOST_SENTENCES))
 
@@ -118,7 +124,7 @@ def _do(what: Callable[[], object]) -> None:
     try:
         what()
     except PruningError as error:
-        st.error(str(error))
+        st.error(plain(error))
     else:
         st.rerun()
 

@@ -18,10 +18,10 @@ from views.runs import components
 from views.runs.components import HeadData, RunRowData, RunsData, RunsTexts
 from views.runs.state import runs_state
 from views.shared.language import _
+from views.shared.person import person
 from views.shared.run_events import events_of, name_of, summary_of
 from views.shared.run_queue import waiting
 from views.shared.server import backend
-from views.shared.state import shared_state
 
 SIGNS = {"queued": "○", "running": "◐", "finished": "●", "stopped": "■", "failed": "×"}
 
@@ -72,7 +72,7 @@ def _row(row: RunRow, found: Summary, named: bool) -> RunRowData:
         "id": row.id,
         "name": name_of(row),
         "sub": row.id if row.title else "",
-        "mine": row.session == shared_state().session_id,
+        "mine": row.session == person(),
         "pinned": row.pinned,
         "state": row.state,
         "sign": SIGNS[row.state],
@@ -151,7 +151,7 @@ def _verified(found: Summary) -> tuple[str, str]:
 def _when(row: RunRow) -> tuple[str, str]:
     began = row.started or row.created
     took = duration(row.seconds) if row.finished and row.started else ""
-    return when(began, datetime.now(_zone())), took
+    return when(began, datetime.now(reader_zone())), took
 
 
 def when(seconds: float, now: datetime) -> str:
@@ -164,7 +164,7 @@ def when(seconds: float, now: datetime) -> str:
     return f"{then.day} {then:%b %H:%M}" if then.year == now.year else f"{then.day} {then:%b %Y}"
 
 
-def _zone() -> tzinfo | None:
+def reader_zone() -> tzinfo | None:
     """The reader's, else the server's."""
     try:
         return ZoneInfo(st.context.timezone) if st.context.timezone else None

@@ -9,14 +9,18 @@ from views.runs.state import runs_state
 from views.shared.language import _
 
 
-def title_box(name: str, title: str, rename: Callable[[str, str], None]) -> None:
-    """A box with the title of the experiment of that name; `rename` takes the name and a new title."""
+def title_box(name: str, title: str, rename: Callable[[str, str], None], why: str) -> None:
+    """A box with the title of the experiment of that name; `rename` takes the name and a new title.
+
+    `why` says why it cannot be changed, "" = it can.
+    """
     key = f"sweep_title_{name}"
     if key not in st.session_state:
         st.session_state[key] = title
     st.text_input(
         _("title"), key=key, placeholder=_("give {id} a title").format(id=name), max_chars=80,
         label_visibility="collapsed", on_change=_rename, args=(name, key, rename), width=320,
+        disabled=bool(why), help=why or None,
     )  # fmt: skip
 
 

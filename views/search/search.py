@@ -19,6 +19,7 @@ from views.search.state import BATCHES, Asked, search_state
 from views.shared import recipe_sidebar
 from views.shared.language import _
 from views.shared.pages import LAB
+from views.shared.plain_text import plain
 from views.shared.server import backend, follow, opened
 
 POLL_S = 0.5
@@ -27,7 +28,7 @@ LEAVE_S = 0.3
 
 def page() -> None:
     if problem := recipe_sidebar.restore():
-        st.error(problem)
+        st.error(plain(problem))
     choice = recipe_sidebar.choose()
     st.subheader(_("Search"))
     st.caption(
@@ -38,7 +39,7 @@ def page() -> None:
     try:
         model = opened(choice.recipe.workload)
     except PruningError as error:
-        st.error(str(error))
+        st.error(plain(error))
         return
     goal = _controls(model, choice.recipe)
     state = search_state()
@@ -143,7 +144,7 @@ def _sharpen(model: ModelView, goal: Goal, polling: bool, leaving: bool) -> None
     elif polling:
         _verify(goal)
     if state.problem:
-        st.error(state.problem)
+        st.error(plain(state.problem))
     elif state.asked is None:
         st.info(_("Nothing was searched for yet."))
     elif state.found is None:

@@ -22,6 +22,7 @@ from views.sensitivity.state import SHARPNESS, KnownMap, Question, cuts_of, sens
 from views.shared import recipe_sidebar
 from views.shared.language import _
 from views.shared.pages import LAB
+from views.shared.plain_text import plain
 from views.shared.scoring import scored
 from views.shared.server import opened
 
@@ -31,7 +32,7 @@ LEAVE_S = 0.3  # longer than an answer to a poll is under way
 
 def page() -> None:
     if problem := recipe_sidebar.restore():
-        st.error(problem)
+        st.error(plain(problem))
     choice = recipe_sidebar.choose()
     st.subheader(_("Sensitivity"))
     st.caption(
@@ -55,7 +56,7 @@ def page() -> None:
         if not scored(choice.recipe):
             return
     except PruningError as error:
-        st.error(str(error))
+        st.error(plain(error))
         return
     with st.container(horizontal=True, vertical_alignment="bottom"):
         question = sensitivity_asking.question_of(choice.recipe, _sharpness(model), sensitivity_suggestion.limit(model))
@@ -167,7 +168,7 @@ def _ask_together(model: ModelView, question: Question, recipe: Recipe) -> None:
 def _progress(known: KnownMap) -> None:
     """One line and a bar: samples, layers, time left."""
     if known.problem:
-        st.error(known.problem)
+        st.error(plain(known.problem))
     elif known.map is None:
         words = (
             _("stopped before the first samples") if known.stopped else _("scoring units, evaluating the first samples")
@@ -219,7 +220,7 @@ def _map(sensed: Sensitivity, cuts: Mapping[str, float], stale: bool = False) ->
     st.html(sensitivity_table.key_html(sensed))
     for reason in dict.fromkeys(row.full_passes for row in sensed.rows if row.full_passes):
         names = ", ".join(row.name for row in sensed.rows if row.full_passes == reason)
-        st.caption(_("full passes for {layers}: {reason}").format(layers=names, reason=reason))
+        st.caption(_("full passes for {layers}: {reason}").format(layers=plain(names), reason=plain(reason)))
     _left_out(sensed)
 
 

@@ -19,6 +19,7 @@ from pruning.reporting.formatting import bare_change, bare_width, count, percent
 from views.sensitivity.state import KnownSuggestion, cuts_of, sensitivity_state
 from views.shared import recipe_sidebar, repairs, strip
 from views.shared.language import _
+from views.shared.plain_text import plain
 from views.shared.server import ask, follow
 
 LOWEST, HIGHEST = 0.1, 10.0  # points, or times the tolerance of a score in its own unit
@@ -106,7 +107,7 @@ def show(model: ModelView, sensed: Sensitivity, recipe: Recipe, cuts: Mapping[st
     st.markdown(_("**All these cuts together**, without tuning"))
     now = together(recipe)
     if now.problem:
-        st.error(now.problem)
+        st.error(plain(now.problem))
     elif now.look is not None:
         waiting = _("evaluating the first samples") if any(cuts.values()) else _("nothing is cut")
         strip.show([*_scores(model, now, waiting), *strip.sizes(model, now.look, now.outcome)])

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
 from streamlit.components.v2 import component
 
 from pruning.reporting import palette
@@ -27,6 +28,14 @@ def in_a_list(data: _Data) -> list[_Data]:
     In a mapping Streamlit looks for tables, and imports pandas and pyarrow to do so: 70 MB in the server's process.
     """
     return [data]
+
+
+def received(value: object, kind: "type[_Data]") -> "_Data | None":
+    """What a component sent, if it is of the declared shape; None where it is not: a script of one's own sends anything."""
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError:
+        return None
 
 
 def packed(array: Any) -> str:

@@ -21,8 +21,10 @@ from sample_models import MODELS, card
 from views.shared import forms
 from views.shared.language import _
 from views.shared.pages import SEARCH
+from views.shared.plain_text import plain
+from views.shared.run_events import run_seen
 from views.shared.scoring import scored_by_now
-from views.shared.server import ask, backend, opened
+from views.shared.server import ask, opened
 from views.shared.state import shared_state
 
 STEPS = 200  # positions of the threshold slider
@@ -67,7 +69,7 @@ def restore() -> str:
     problem = ""
     recipe = start()
     try:
-        run = backend().store.run(st.query_params["run"]) if "run" in st.query_params else None
+        run = run_seen(st.query_params["run"]) if "run" in st.query_params else None
         if text := st.query_params.get("recipe"):
             recipe = from_json(text)  # what was changed since the run began is not lost
         elif run is not None:
@@ -127,7 +129,7 @@ def choose() -> Choice:
             shared_state().last_recipe = recipe
             choice = Choice(recipe)
         except PruningError as error:
-            problem.error(str(error))
+            problem.error(plain(error))
             choice = Choice(shared_state().last_recipe or start(), str(error))
         healing()
     st.query_params["recipe"] = to_json(choice.recipe)
@@ -251,7 +253,7 @@ def _allocate(rule: Literal["uniform", "erk"]) -> None:
         share = round(st.session_state["amount.sparsity.share"] / 100, 4)
         shared_state().overrides = ask(allocation, _recipe(Sparsity(0.0)), rule, share)
     except PruningError as error:
-        st.toast(str(error))
+        st.toast(plain(error))
 
 
 def _clear() -> None:

@@ -1,11 +1,14 @@
 """The events of runs: read from the store once, then only those that are new."""
 
+from collections.abc import Collection
 from functools import lru_cache
 
-from pruning.errors import PruningError
+from pruning.errors import PruningError, printable
 from pruning.events import Event
-from pruning.execution.store.records import RunRow
+from pruning.execution.store.ownership import may_see, seen, unknown_run
+from pruning.execution.store.records import RunRow, RunState
 from pruning.reporting.run_history import Summary, summary
+from views.shared.person import who
 from views.shared.server import backend
 from views.shared.state import shared_state
 
@@ -15,15 +18,28 @@ MOST_ENDED = 2000  # runs whose milestones the server keeps
 
 def name_of(row: RunRow) -> str:
     """What the run is called: its title, else its id."""
-    return row.title or row.id
+    return printable(row.title) or row.id
 
 
 def row_of(run: str) -> RunRow | None:
-    """The run, or None where there is none of that id (any more)."""
+    """The run, or None where there is none of that id (any more), or another's that is private."""
     try:
-        return backend().store.run(run)
+        return run_seen(run)
     except PruningError:
         return None
+
+
+def run_seen(run: str) -> RunRow:
+    """The run. JobError if there is none of that id, or another's that is private: which of the two is not said."""
+    row = backend().store.run(run)
+    if not may_see(row, who()):
+        raise unknown_run(run)
+    return row
+
+
+def rows_seen(states: Collection[RunState] = (), search: str = "") -> list[RunRow]:
+    """The store's runs, but for those that others keep to themselves."""
+    return seen(backend().store.runs(states, search), who())
 
 
 def events_of(row: RunRow) -> list[Event]:

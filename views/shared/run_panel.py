@@ -16,9 +16,12 @@ from pruning.reporting.run_summary import (
     unit_sizes_of,
 )
 from views.shared import unit_sizes
+from views.shared.changes import changes
 from views.shared.language import _
+from views.shared.person import not_yours
+from views.shared.plain_text import plain
 from views.shared.run_curves import curves_spec
-from views.shared.run_events import events_of, name_of
+from views.shared.run_events import events_of, name_of, row_of
 from views.shared.run_queue import waiting
 from views.shared.server import backend
 
@@ -28,12 +31,7 @@ POLL_S = 0.5
 def shown() -> RunRow | None:
     """The run that the URL names: F5 finds it again."""
     run = st.query_params.get("run")
-    if run is None:
-        return None
-    try:
-        return backend().store.run(run)
-    except PruningError:
-        return None
+    return None if run is None else row_of(run)
 
 
 def show() -> None:
@@ -55,7 +53,7 @@ def _panel(was_live: bool) -> None:
         return
     events = events_of(row)
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        st.subheader(_("Run {name}").format(name=name_of(row)))
+        st.subheader(_("Run {name}").format(name=plain(name_of(row))))
         if not row.over:
             _stop(row)
     draw(row, events, waiting(row) if row.state == "queued" else "")
@@ -85,21 +83,23 @@ def _stop(row: RunRow) -> None:
     try:
         with st.container(horizontal=True, width="content"):
             # beside Stop and not in its place: a second click shall not end what the first one wants to keep
-            words = _("Does not wait for the measurement: the run ends within 5 s, without a result.")
-            if row.stopping and st.button(_("End now"), key="end_button", help=words):
-                backend().end(row.id)
-            words = _("Ends after the current step and keeps what there is.")
-            if st.button(_("Stop"), shortcut="Esc", key="stop_button", help=words, disabled=row.stopping):
-                backend().cancel(row.id)
+            why = not_yours(row.session)
+            words = why or _("Does not wait for the measurement: the run ends within 5 s, without a result.")
+            if row.stopping and st.button(_("End now"), key="end_button", help=words, disabled=bool(why)):
+                changes().end(row.id)
+            words = why or _("Ends after the current step and keeps what there is.")
+            off = row.stopping or bool(why)
+            if st.button(_("Stop"), shortcut="Esc", key="stop_button", help=words, disabled=off):
+                changes().cancel(row.id)
     except PruningError as error:
-        st.error(str(error))
+        st.error(plain(error))
 
 
 def _where(row: RunRow, events: list[Event], place: str) -> None:
     """One line and a bar: how far the run is, or how it ended."""
     if row.state == "failed":
         sentence = next((event.sentence for event in reversed(events) if isinstance(event, Failed)), row.sentence)
-        st.error(_("failed: {sentence}").format(sentence=sentence))
+        st.error(_("failed: {sentence}").format(sentence=plain(sentence)))
         return
     if row.state == "queued":
         st.progress(0.0, place)
@@ -121,7 +121,7 @@ def _where(row: RunRow, events: list[Event], place: str) -> None:
         )
         text = f"{at.phase}, {left}"
     elif row.state == "stopped":
-        kept = row.sentence or _("the partial result is kept")
+        kept = plain(row.sentence) or _("the partial result is kept")
         text = _("stopped after {time}; {kept}").format(time=duration(elapsed), kept=kept)
     else:
         verified = next((event for event in reversed(events) if isinstance(event, Verified)), None)

@@ -23,8 +23,8 @@ from pruning.reporting.run_summary import (
     worst_classes,
 )
 from views.shared.language import _
-from views.shared.run_events import events_of, name_of, summary_of
-from views.shared.server import backend
+from views.shared.plain_text import plain
+from views.shared.run_events import events_of, name_of, rows_seen, summary_of
 
 CSS = """<style>
 .result { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: 14px; }
@@ -54,7 +54,7 @@ def control_of(row: RunRow) -> Stage | None:
     """What the dense control of the run came to, where somebody has run it; None else."""
     try:
         name = dense_control(row.recipe).name
-        found = next((run for run in backend().store.runs(("finished",)) if run.name == name), None)
+        found = next((run for run in rows_seen(("finished",)) if run.name == name), None)
     except PruningError:  # there is no control of this recipe, or this version cannot read it
         return None
     return summary_of(found).tuned if found and found.name != row.name else None
@@ -65,7 +65,7 @@ def draw(run: str, name: str, events: list[Event], key: str = "download", contro
     stages, metric = stages_of(events), metric_of_run(events)
     if "tuned" not in stages:
         return
-    st.subheader(_("Result of run {name}").format(name=name))
+    st.subheader(_("Result of run {name}").format(name=plain(name)))
     left, right = st.columns([3, 2], gap="large")
     with left:
         st.html(CSS + stages_html(stages, metric))
@@ -129,7 +129,7 @@ def _row(row: StageRow) -> str:
 def _classes(changes: list[ClassChange], metric: Metric) -> None:
     if not changes:
         return
-    words = [f"{change.name} {change_text(change.change, metric, 1)}" for change in changes]
+    words = [f"{plain(change.name, 60)} {change_text(change.change, metric, 1)}" for change in changes]
     st.markdown(_("**Classes that lost most** (test, tuned against dense): {classes}").format(classes=", ".join(words)))
 
 
@@ -160,7 +160,7 @@ def _downloads(run: str, events: list[Event], metric: Metric, key: str) -> None:
         for kind, path in exported.artefacts.items():
             file = Path(path)
             if not file.is_file():
-                st.caption(_("{name} is no longer there").format(name=file.name))
+                st.caption(_("{name} is no longer there").format(name=plain(file.name, 80)))
                 continue
             label = _("report") if kind == "report" else LABELS.get(kind, kind)
             # the lines that the report prints read and import these by their names

@@ -1,6 +1,7 @@
 """The one backend of this server, shared by all sessions, and how a page asks it something."""
 
 import gc
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeout
@@ -15,6 +16,7 @@ from pruning.execution.followed import Asker, Progress
 from pruning.execution.store.store import default_home
 from pruning.interactive.responses import ModelView
 from sample_models import MODELS
+from views.shared.person import person
 from views.shared.state import shared_state
 from views.shared.waiting import waiting_for
 
@@ -33,13 +35,24 @@ _opened: dict[str, ModelView] = {}
 """Models never change: every page asks for them at every run of its script."""
 
 
-@st.cache_resource(show_spinner=False)
+class _Shared:
+    """What there is once in this process. Not in Streamlit's cache, which any page may clear by a message of two bytes:
+    workers would be started again and again, and the old ones left.
+    """
+
+    lock = threading.Lock()
+    backend: Backend | None = None
+    opened_ahead: bool = False
+
+
 def backend() -> Backend:
     """Workers start here, once, when the first page is opened. `PRUNING_HOME` says where runs are kept."""
-    made = made_backend(default_home())
-    gc.collect()
-    gc.freeze()  # what is imported by now stays for good: later collections need not walk it
-    return made
+    with _Shared.lock:
+        if _Shared.backend is None:
+            _Shared.backend = made_backend(default_home())
+            gc.collect()
+            gc.freeze()  # what is imported by now stays for good: later collections need not walk it
+        return _Shared.backend
 
 
 def ask(function: "Callable[[PreviewSession, Unpack[Arguments]], Answer]", *arguments: *Arguments) -> Answer:
@@ -47,7 +60,7 @@ def ask(function: "Callable[[PreviewSession, Unpack[Arguments]], Answer]", *argu
 
     Where the page is drawn anew in the meantime, this run of its script ends here.
     """
-    asked = backend().ask(shared_state().session_id, function, *arguments)
+    asked = backend().ask(person(), function, *arguments)
     with waiting_for(asked):
         try:
             return _waited(asked)
@@ -91,8 +104,7 @@ def poll_s(others: int) -> float:
 
 
 def _asker(place: str) -> Asker:
-    session = shared_state().session_id
-    return Asker(session, f"{session}:{place}")
+    return Asker(person(), f"{shared_state().tab}:{place}")
 
 
 def share_out(function: "Callable[..., Answer]", parts: Sequence[tuple[Any, ...]]) -> list[Answer]:
@@ -100,11 +112,14 @@ def share_out(function: "Callable[..., Answer]", parts: Sequence[tuple[Any, ...]
     return [_waited(answer) for answer in backend().fan_out(function, parts)]
 
 
-@st.cache_resource(show_spinner=False)
 def open_all(shown: str) -> None:
     """Have all workers open the models before anybody asks: the one that is shown first. Once for this server."""
     from pruning.interactive.queries import open_workload
 
+    with _Shared.lock:
+        if _Shared.opened_ahead:
+            return
+        _Shared.opened_ahead = True
     backend().open_ahead(open_workload, [shown, *(name for name in MODELS if name != shown)])
 
 

@@ -3,8 +3,8 @@
 Each page declares its own class in the `state.py` of its folder. What several pages use is declared here.
 """
 
-import time
 from dataclasses import dataclass, field
+from secrets import token_hex
 from typing import TypeVar
 
 import streamlit as st
@@ -27,8 +27,8 @@ def remembered(made: type[State]) -> State:
 class SharedState:
     """What all pages of a session use."""
 
-    session_id: str = field(default_factory=lambda: f"{time.time_ns():x}")
-    """By which the pages know this session's runs from others'."""
+    tab: str = field(default_factory=lambda: token_hex(8))
+    """Tells the tabs of one person apart: what one of them asks does not take another's place."""
     overrides: dict[str, float] = field(default_factory=dict[str, float])
     """Row -> its own sparsity in [0, 1], as set in the layer panel."""
     whole: tuple[str, ...] = ()

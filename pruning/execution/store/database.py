@@ -105,6 +105,12 @@ ALTER TABLE runs ADD COLUMN turn INTEGER NOT NULL DEFAULT 0;
 UPDATE runs SET seconds = max(finished - started, 0) WHERE started IS NOT NULL AND finished IS NOT NULL;
 UPDATE runs SET turn = place WHERE started IS NOT NULL;
 CREATE TABLE strangers (run TEXT PRIMARY KEY) WITHOUT ROWID;    -- folders of runs that this store never had
+-- shown to its owner alone
+ALTER TABLE runs ADD COLUMN private INTEGER NOT NULL DEFAULT 0;
+-- when it was put into the wastebasket, NULL = it is not in there
+ALTER TABLE runs ADD COLUMN deleted REAL;
+-- who asked for it first, '' = nobody who is known
+ALTER TABLE sweeps ADD COLUMN session TEXT NOT NULL DEFAULT '';
 """
 
 MIGRATIONS = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5)

@@ -13,7 +13,7 @@ from pruning.execution.store.records import UNREADABLE, RunRow
 COLUMNS = (
     "id, recipe, session, state, sentence, created, started, finished, stop, title, pinned, "
     # until the present attempt has an event, the events are those of the one before (column `told`)
-    "coalesce(nullif(told, 0), attempt), seconds, needs"
+    "coalesce(nullif(told, 0), attempt), private, seconds, needs"
 )
 _FIELDS = [field.name for field in fields(RunRow)]
 

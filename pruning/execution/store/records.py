@@ -39,6 +39,8 @@ class RunRow:
     attempt: int
     """Counts how often the run was begun or resumed; 0 before the first time. Events are only ever added as long as it
     stays the same: a reader who keeps them starts over when it changes."""
+    private: bool = False
+    """Shown to its owner alone: `session` says whose it is (`ownership.may_see`)."""
     seconds: float = 0.0
     """How long the present attempt has run, by its worker's own clock: whoever sets the machine's changes nothing."""
     needs: int = 0
@@ -81,6 +83,8 @@ class SweepRow:
     title: str
     grid_json: str
     created: float
+    session: str = ""
+    """Who asked for it first."""
 
 
 @dataclass(frozen=True)

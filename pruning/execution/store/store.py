@@ -15,10 +15,12 @@ from pruning.execution.store import transitions as changes
 from pruning.execution.store.database import Database
 from pruning.execution.store.disk_room import DiskRoom
 from pruning.execution.store.halvings import Halvings
+from pruning.execution.store.ownership import unknown_run
 from pruning.execution.store.reading import COLUMNS, event_of, row_of
 from pruning.execution.store.records import Artefact, Lease, RunRow, RunState
 from pruning.execution.store.silence import Silence
 from pruning.execution.store.sweeps import Sweeps
+from pruning.execution.store.wastebasket import Wastebasket
 
 if TYPE_CHECKING:
     from pruning.recipe.recipe import Recipe
@@ -52,6 +54,7 @@ class Store:
         self._begun: dict[str, float] = {}  # when runs were claimed through this store, by this process's own clock
         self.sweeps = Sweeps(self._database, self.limits)
         self.halvings = Halvings(self._database, self.limits)
+        self.wastebasket = Wastebasket(self._database, lambda run: folders.discard(self.folder(run)))
 
     def close(self) -> None:
         """Close this process's connections. The store can be used again afterwards."""
@@ -89,8 +92,8 @@ class Store:
 
         Every word of `search` must occur in the run's id, title or recipe (as JSON), in whatever case.
         """
-        where = f"WHERE state IN ({_places(states)})" if states else ""
-        query = f"SELECT {COLUMNS} FROM runs {where} ORDER BY pinned DESC, place DESC"
+        where = f"AND state IN ({_places(states)})" if states else ""
+        query = f"SELECT {COLUMNS} FROM runs WHERE deleted IS NULL {where} ORDER BY pinned DESC, place DESC"
         with self._database.reading() as connection:
             rows = [row_of(values) for values in connection.execute(query, tuple(states))]
         words = search.casefold().split()
@@ -103,9 +106,10 @@ class Store:
     def run(self, run: str) -> RunRow:
         """One run. JobError if there is none of that id."""
         with self._database.reading() as connection:
-            row = connection.execute(f"SELECT {COLUMNS} FROM runs WHERE id = ?", (run,)).fetchone()
+            query = f"SELECT {COLUMNS} FROM runs WHERE id = ? AND deleted IS NULL"
+            row = connection.execute(query, (run,)).fetchone()
         if row is None:
-            raise self._unknown(run)
+            raise unknown_run(run)
         return row_of(row)
 
     def events(self, run: str, after: int = 0) -> list[tuple[int, Event]]:
@@ -157,8 +161,12 @@ class Store:
         """Keep the run at the top of the list, or no longer."""
         self._change(run, "pinned", pinned)
 
+    def hide(self, run: str, private: bool) -> None:
+        """Show the run to its owner alone, or to all again."""
+        self._change(run, "private", private)
+
     def delete(self, run: str) -> None:
-        """Forget a run and delete its files. JobError if it is queued or running."""
+        """Forget a run and delete its files at once. JobError if it is queued or running."""
         with self._database.writing(durable=True) as connection:
             state = self._state(connection, run)
             if state in ("queued", "running"):
@@ -191,12 +199,12 @@ class Store:
     def sweep(self) -> None:
         """Delete what killed processes left: folders of deleted runs, checkpoints of runs that are over."""
         found = folders.run_folders(self.home / "runs")  # before the rows: a folder is made after its row
-        rows = self.runs()
+        rows, kept = self.runs(), {waste.id for waste in self.wastebasket.all()}
         self.notice_strangers()
         with self._database.reading() as connection:
             strangers = {run for (run,) in connection.execute("SELECT run FROM strangers")}
         ours = [path for path in found if path.name not in strangers]
-        folders.sweep(ours, {row.id for row in rows}, {row.id for row in rows if not row.over})
+        folders.sweep(ours, {row.id for row in rows} | kept, {row.id for row in rows if not row.over})
 
     def notice_strangers(self) -> list[str]:
         """Folders of runs that this store has never had: it was emptied, or an older copy was put in its place.
@@ -403,16 +411,13 @@ class Store:
     def _change(self, run: str, column: str, value: str | bool) -> None:
         with self._database.writing(durable=True) as connection:
             if not connection.execute(f"UPDATE runs SET {column} = ? WHERE id = ?", (value, run)).rowcount:
-                raise self._unknown(run)
+                raise unknown_run(run)
 
     def _state(self, connection: sqlite3.Connection, run: str) -> RunState:
         row = connection.execute("SELECT state FROM runs WHERE id = ?", (run,)).fetchone()
         if row is None:
-            raise self._unknown(run)
+            raise unknown_run(run)
         return row[0]
-
-    def _unknown(self, run: str) -> JobError:
-        return JobError(f"there is no run {run} in {self.path}; choose one from the list of runs")
 
 
 def _places(values: Collection[object]) -> str:

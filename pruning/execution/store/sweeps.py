@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from pruning.errors import JobError
 from pruning.execution.settings import Limits
 from pruning.execution.store.database import Database
 from pruning.execution.store.records import SweepRow
@@ -12,7 +13,7 @@ from pruning.execution.store.transitions import queue_missing
 if TYPE_CHECKING:
     from pruning.recipe.recipe import Recipe
 
-_COLUMNS = "name, title, grid, created"
+_COLUMNS = "name, title, grid, created, session"
 
 
 class Sweeps:
@@ -31,8 +32,8 @@ class Sweeps:
         with self._database.writing(durable=True) as connection:
             new = queue_missing(connection, recipes, session, name, self._limits)
             connection.execute(
-                "INSERT INTO sweeps (name, grid, created) VALUES (?, ?, ?) ON CONFLICT (name) DO NOTHING",
-                (name, grid_json, time.time()),
+                "INSERT INTO sweeps (name, grid, created, session) VALUES (?, ?, ?, ?) ON CONFLICT (name) DO NOTHING",
+                (name, grid_json, time.time(), session),
             )
         return new
 
@@ -41,6 +42,14 @@ class Sweeps:
         with self._database.reading() as connection:
             rows = connection.execute(f"SELECT {_COLUMNS} FROM sweeps ORDER BY place DESC").fetchall()
         return [SweepRow(*values) for values in rows]
+
+    def one(self, name: str) -> SweepRow:
+        """JobError if there is none of that name."""
+        with self._database.reading() as connection:
+            found = connection.execute(f"SELECT {_COLUMNS} FROM sweeps WHERE name = ?", (name,)).fetchone()
+        if found is None:
+            raise JobError(f"there is no experiment {name}; it was taken off the list")
+        return SweepRow(*found)
 
     def queued(self, name: str) -> list[str]:
         """Ids of the runs that were queued for the sweep and still wait."""

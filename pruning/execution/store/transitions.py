@@ -57,8 +57,11 @@ def queue_missing(
     from pruning.recipe.recipe import to_json  # brings torch; see the package's docstring
 
     texts = {recipe.name: to_json(recipe) for recipe in recipes}
-    query = "SELECT DISTINCT name FROM runs WHERE state IN ('queued', 'running', 'finished')"
-    there = {found for (found,) in connection.execute(query)}
+    query = (
+        "SELECT DISTINCT name FROM runs WHERE state IN ('queued', 'running', 'finished') AND deleted IS NULL "
+        "AND (private = 0 OR session = ?)"  # what others may not see does not stand for theirs
+    )
+    there = {found for (found,) in connection.execute(query, (session,))}
     query = "SELECT count(*) FROM runs WHERE session = ? AND sweep != '' AND state IN ('queued', 'running')"
     (live,) = connection.execute(query, (session,)).fetchone()
     new = [recipe for recipe in texts if recipe not in there]
