@@ -1,1 +1,1 @@
-"""Turns bytes into files that are there whole or not at all. Knows nothing of what the bytes mean."""
+"""Files: written whole or not at all, and a stranger's looked at, and read in a limited process, before anything believes it."""
