@@ -1,1 +1,1 @@
-"""Files: written whole or not at all, and a stranger's looked at, and read in a limited process, before anything believes it."""
+"""Files that are whole or not there; a stranger's are looked through, and read by a limited process, first of all."""

@@ -24,7 +24,7 @@ _OTHERS = {
     "torch._utils _rebuild_nested_tensor": ("nested", "save tensor.to_padded_tensor(0.0)"),
     "torch._utils _rebuild_meta_tensor_no_storage": ("on the meta device, without values", "load the weights first"),
     "torch._utils _rebuild_wrapper_subclass": ("of a class of its own", "save plain tensors"),
-    "torch._tensor _rebuild_from_type_v2": ("of a class or with attributes of its own", "save tensor.detach().clone()"),
+    "torch._tensor _rebuild_from_type_v2": ("of a class or with attributes of its own", "save plain tensors"),
     "torch._utils _rebuild_parameter_with_state": ("with attributes of its own", "save tensor.detach().clone()"),
     "torch._utils _rebuild_device_tensor_from_numpy": ("of another device", "save tensor.cpu()"),
     "torch._utils _rebuild_device_tensor_from_cpu_tensor": ("of another device", "save tensor.cpu()"),
@@ -33,7 +33,16 @@ _OTHERS = {
 _COMPLEX = tuple(
     f"torch {kind}" for kind in ("ComplexDoubleStorage", "ComplexFloatStorage", "complex32", "complex64", "complex128")
 )
-_INNER = ("Tensor", "Size", "device", "strided", "sparse_coo", "per_tensor_affine", "per_channel_affine", "nested_tensor")
+_INNER = (
+    "Tensor",
+    "Size",
+    "device",
+    "strided",
+    "sparse_coo",
+    "per_tensor_affine",
+    "per_channel_affine",
+    "nested_tensor",
+)
 
 FOLLOWED = frozenset({
     ORDERED, _V2, _V3, _PARAMETER, _UNTYPED, *_STORAGES, *_DTYPES, *_OTHERS, *_COMPLEX,
