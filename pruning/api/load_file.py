@@ -7,7 +7,9 @@ from torch import Tensor, nn
 
 from pruning.api.inputs import without_data
 from pruning.errors import WorkloadError
-from pruning.exporters.loading import load_network, read_network
+from pruning.exporters.loading import load_network
+from pruning.exporters.reading import read_network
+from pruning.files.shown import shown
 from pruning.workload import Workload
 
 
@@ -55,4 +57,4 @@ def load(
     try:
         return load_network(workload, tensors, torch.device(device), sizes)
     except WorkloadError as error:
-        raise WorkloadError(f"{path}: {error}") from error
+        raise WorkloadError(f"{shown(path.name)}: {error}") from error
