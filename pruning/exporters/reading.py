@@ -24,7 +24,8 @@ from pruning.files.shown import shown
 from pruning.model.module_sizes import ModuleSizes, from_metadata
 from pruning.model.preparation import require_finite
 
-LIMITS = Limits()
+LIMITS = Limits(seconds=10.0)
+"""With the first look and the start of the child it stays within 15 s and 4 GiB."""
 _TO_SAFETENSORS = Task("pruning.files.state_dict_task", "to_safetensors")
 _MADE = "tensors.safetensors"
 _DAMAGED = "export it again, or save model.state_dict()"

@@ -131,7 +131,7 @@ def write_bytes(path: Path, content: bytes) -> Path:
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (ChildError("time"), "reading it takes longer than 15 s; save it as .safetensors"),
+        (ChildError("time"), "reading it takes longer than 10 s; save it as .safetensors"),
         (ChildError("memory", "RuntimeError: x"), "reading it takes over 3 GiB of memory; save it as .safetensors"),
         (ChildError("space", "x"), "the folder for temporary files cannot hold it (disk full"),
         (ChildError("death", "signal 11"), "not a readable weights file (torch.load ends with signal 11); export"),

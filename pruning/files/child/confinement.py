@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import os
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -32,12 +33,11 @@ _LIBRARIES = (
 _LINUX = sys.platform == "linux"
 
 
-def before_imports(limits: Limits) -> list[str]:
-    """What costs an import nothing: the processor's time, and to end when the parent does. Says what it could not."""
+def before_imports() -> list[str]:
+    """What an import does not need: to outlive the parent, and to leave its memory behind. Says what it could not."""
     missing: list[str] = []
     if _LINUX:
         _try(missing, "to end with its parent", lambda: _prctl(_DIE_WITH_PARENT, _KILL))
-    _limit(missing, "processor time", "RLIMIT_CPU", int(limits.seconds) + 1)
     _limit(missing, "dumps of its memory", "RLIMIT_CORE", 0)
     return missing
 
@@ -45,6 +45,7 @@ def before_imports(limits: Limits) -> list[str]:
 def confine(limits: Limits, readable: Path, writable: Path) -> list[str]:
     """Give up all the rest, for good. A phrase for everything that could not be given up."""
     missing: list[str] = []
+    _limit(missing, "processor time", "RLIMIT_CPU", int(time.process_time() + limits.seconds) + 2)
     _limit(missing, "file size", "RLIMIT_FSIZE", limits.written_bytes)
     _limit(missing, "open files", "RLIMIT_NOFILE", limits.open_files)
     if not _LINUX:

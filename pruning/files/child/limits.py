@@ -8,8 +8,9 @@ from typing import Any, Literal
 class Limits:
     """What one child may take.
 
-    `seconds` are those of a clock and those of a processor; `memory_bytes` are beside the program's own libraries,
-    which differ from one installation of torch to the next: a build for GPUs maps several GB of code.
+    `seconds` are those of a clock and those of a processor, from when it looks at the file on; `memory_bytes` are
+    beside the program's own libraries, which differ from one installation of torch to the next: a build for GPUs maps
+    several GB of code.
     """
 
     seconds: float = 15.0
@@ -36,6 +37,9 @@ class Answer:
     value: Any
     missing: tuple[str, ...]
 
+
+READY = b"ready\n"
+"""What a child says first, once it has given everything up and before it looks at the file."""
 
 Reason = Literal["refused", "time", "memory", "space", "death", "fault", "start"]
 

@@ -7,10 +7,11 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import IO, Any
 
-from pruning.files.child.limits import Answer, ChildError, Limits, Reason, Task
+from pruning.files.child.limits import READY, Answer, ChildError, Limits, Reason, Task
 
 _ROOT = Path(__file__).resolve().parents[3]
 _START = """
@@ -23,6 +24,10 @@ main(request)
 _KEPT = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
 """Of the environment: where libraries lie. Without SYSTEMROOT nothing starts on Windows."""
 
+UP_S = 60.0
+"""How long a child may take to import what it needs. Its own seconds count from then on: a machine may be busy."""
+
+_LOOK_S = 0.01
 _SMALL = 2**16  # of what it says
 _REASONS: tuple[Reason, ...] = ("refused", "memory", "space", "fault")
 
@@ -69,9 +74,14 @@ def _waited_for(request: IO[bytes], said: IO[bytes], folder: Path, limits: Limit
         start_new_session=True,
     )
     try:
-        return child.wait(limits.seconds)
-    except subprocess.TimeoutExpired:
-        raise ChildError("time") from None
+        end, begun = time.monotonic() + UP_S, False
+        while (code := child.poll()) is None:
+            if not begun and os.fstat(said.fileno()).st_size:
+                end, begun = time.monotonic() + limits.seconds, True
+            if time.monotonic() > end:
+                raise ChildError("time") if begun else ChildError("start", f"not up after {UP_S:.0f} s")
+            time.sleep(_LOOK_S)
+        return code
     finally:
         _end(child)
 
@@ -87,7 +97,7 @@ def _end(child: "subprocess.Popen[bytes]") -> None:
 
 def _answer(said: bytes, code: int) -> Answer:
     try:
-        told: Any = json.loads(said)
+        told: Any = json.loads(said.removeprefix(READY))
         missing = tuple(map(str, told["missing"]))
         if "value" in told:
             return Answer(told["value"], missing)

@@ -68,7 +68,7 @@ def test_too_much_memory(tmp_path: Path):
 
 def test_a_function_that_never_returns_is_ended_with_its_process(tmp_path: Path):
     began = time.monotonic()
-    assert reason("for_ever", tmp_path, limits=Limits(seconds=2.0)) == ("time", "")
+    assert reason("for_ever", tmp_path, limits=Limits(seconds=0.5)) == ("time", "")
     assert (tmp_path / "out" / "began").exists() and time.monotonic() - began < 30
     assert not any(_is(each, tmp_path / "out") for each in Path("/proc").glob("[0-9]*/cwd"))
 
@@ -78,6 +78,11 @@ def _is(link: Path, folder: Path) -> bool:
         return link.readlink() == folder
     except OSError:
         return False
+
+
+def test_a_child_that_does_not_come_up_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(parent_side, "UP_S", 0.0)
+    assert reason("about", tmp_path) == ("start", "not up after 0 s")
 
 
 @LINUX

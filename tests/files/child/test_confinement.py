@@ -71,13 +71,14 @@ def test_what_cannot_be_given_up_is_told_and_the_rest_is(monkeypatch: pytest.Mon
     given_up: list[str] = []
     resource = SimpleNamespace(
         RLIM_INFINITY=-1,
-        **{name: name for name in ("RLIMIT_FSIZE", "RLIMIT_NOFILE", "RLIMIT_AS", "RLIMIT_NPROC")},
+        **{name: name for name in ("RLIMIT_CPU", "RLIMIT_FSIZE", "RLIMIT_NOFILE", "RLIMIT_AS", "RLIMIT_NPROC")},
         getrlimit=lambda which: (10, 32) if which == "RLIMIT_NOFILE" else (-1, -1),
         setrlimit=lambda which, pair: given_up.append(f"{which} {pair}"),
     )
     monkeypatch.setitem(sys.modules, "resource", resource)
     monkeypatch.setattr(confinement, "_LINUX", True)
     monkeypatch.setattr(confinement, "_mapped", lambda: 1000)
+    monkeypatch.setattr(confinement.time, "process_time", lambda: 2.5)
     monkeypatch.setattr(confinement, "_prctl", lambda *_: None)
 
     def lacking(*_: object) -> None:
@@ -91,6 +92,7 @@ def test_what_cannot_be_given_up_is_told_and_the_rest_is(monkeypatch: pytest.Mon
         f"{what}: not in this kernel: Function not implemented" for what in ("network namespace", "landlock")
     ]
     assert given_up == [
+        "RLIMIT_CPU (19, 19)",
         "RLIMIT_FSIZE (5, 5)", "RLIMIT_NOFILE (32, 32)", "RLIMIT_AS (1024, 1024)", "RLIMIT_NPROC (0, 0)", "seccomp",
     ]  # fmt: skip
 
@@ -98,9 +100,9 @@ def test_what_cannot_be_given_up_is_told_and_the_rest_is(monkeypatch: pytest.Mon
 def test_other_systems_say_what_they_do_not_limit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setattr(confinement, "_LINUX", False)
     monkeypatch.setitem(sys.modules, "resource", None)
-    missing = confinement.before_imports(Limits()) + confinement.confine(Limits(), tmp_path, tmp_path)
+    missing = confinement.before_imports() + confinement.confine(Limits(), tmp_path, tmp_path)
     assert [each.split(":")[0] for each in missing] == [
-        "processor time", "dumps of its memory", "file size", "open files", "memory, files and network",
+        "dumps of its memory", "processor time", "file size", "open files", "memory, files and network",
     ]  # fmt: skip
 
 
