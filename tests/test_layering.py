@@ -257,7 +257,7 @@ def test_no_floor_imports_from_itself_or_from_above(tmp_path, upper):
         ("views/lab/lab.py", "import torch.jit as j\nload = j.load", "takes torch.jit.load"),
         ("views/lab/lab.py", "from torch import export as e\ne.load('x')", "takes torch.export.load"),
         ("pruning/exporters/loading.py", "from torch.jit import load", "takes torch.jit.load"),
-        ("pruning/run/checkpoints.py", "import torch\ntorch.load('x', weights_only=False)", "passes weights_only=False"),
+        ("pruning/run/checkpoints.py", "import torch\ntorch.load(f, weights_only=False)", "passes weights_only=False"),
         ("examples/mnist_lenet.py", "import numpy\nnumpy.load('x', allow_pickle=True)", "passes allow_pickle=True"),
         ("pruning/files/new.py", "import pickle\npickle.loads(b'')", "takes pickle.loads"),
         ("views/runs/new.py", "from pickle import loads as l\nl(b'')", "takes pickle.loads"),

@@ -73,11 +73,12 @@ def _entries(header: bytes) -> dict[str, _Entry]:
     """
     try:
         raw = msgspec.json.decode(header, type=dict[str, msgspec.Raw])
-        if len(raw) > TENSORS + 1:
+        metadata = raw.pop(METADATA, msgspec.Raw(b"{}"))
+        if len(raw) > TENSORS:
             raise WorkloadError(
                 f"it has {len(raw)} tensors, and files are read up to {TENSORS}; save the state dict of one network"
             )
-        msgspec.json.decode(raw.pop(METADATA, msgspec.Raw(b"{}")), type=dict[str, str])
+        msgspec.json.decode(metadata, type=dict[str, str])
         entries = {name: msgspec.json.decode(entry, type=_Entry) for name, entry in raw.items()}
         if header.count(b"{") + header.count(b"[") > _BRACKETS:  # in entries that others of the same name hide
             raise ValueError("a name occurs twice")
