@@ -23,7 +23,8 @@ def load(
     """The model that a file holds, as small as its tensors are.
 
     Args:
-        file: model.safetensors or model.pt, as `save` writes them; no code in it is run.
+        file: model.safetensors or model.pt, as `save` writes them; no code in it is run. A .pt file, whose pickle torch
+            has to follow, is read by a process of its own with limits, which takes some seconds.
         model: The model before it was pruned (its weights do not matter), or its Workload.
         example: One input [1, *input], for a model whose first layer is not Linear.
         device: Where the model shall be.
