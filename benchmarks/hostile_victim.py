@@ -38,8 +38,9 @@ def scored(path: Path) -> dict[str, float | str | bool]:
     seconds = time.monotonic() - start
     said = result.stderr.strip()
     outcome = "accepted" if result.exit_code == 0 else "refused"
-    # what nobody foresaw is called a fault of ours, and its traceback lies in a file
-    sentence = said.startswith("error: ") and "\n" not in said and "this is a fault" not in said
+    # what nobody foresaw is called a fault of ours, or of the line of a workload's file
+    unforeseen = "this is a fault of Pruning Explorer" in said or "it failed with" in said
+    sentence = said.startswith("error: ") and "\n" not in said and not unforeseen
     if outcome == "refused" and (result.exit_code != 2 or not sentence):
         outcome = "traceback"
     most = [resource.getrusage(who).ru_maxrss * 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]

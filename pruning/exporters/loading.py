@@ -62,6 +62,11 @@ def load_network(
 def _resize(model: nn.Module, dense: nn.Module, name: str, tensors: Mapping[str, Tensor], sizes: ModuleSizes) -> None:
     """Make the model's modules and tensors as small as the file's, in place."""
     change_classes(model, sizes)
+    if unknown := [buffer for buffer in sizes.buffers if buffer not in dict(model.named_buffers())]:
+        raise WorkloadError(
+            f"the file says that {shown(unknown[0])} became smaller, and the network has no such buffer; choose its "
+            "own workload"
+        )
     _require_smaller(name, _held(model, sizes), tensors)
     for key, tensor in _held(model, sizes).items():
         _require_kind(name, key, tensor.dtype, tensors[key])

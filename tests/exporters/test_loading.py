@@ -142,6 +142,9 @@ def test_names_of_a_stranger_are_shown_as_text():
         ModuleSizes(classes={"0": "os.system"}),
         ModuleSizes(classes={"": "Skipped"}),
         ModuleSizes(numbers={"": {"training": 0}}),
+        ModuleSizes(buffers=("training",)),
+        ModuleSizes(buffers=("0.weight",)),
+        ModuleSizes(buffers=("\x1b[2J" * 10**4,)),
         ModuleSizes(numbers={"\x1b[2J" * 10**4: {"x": 1}}),
     ],
 )
@@ -152,6 +155,7 @@ def test_sizes_that_make_nonsense_of_a_module_are_refused_in_a_sentence(sizes):
     except WorkloadError as error:
         assert "\x1b" not in str(error) and len(str(error)) < 500 and "; choose its own workload" in str(error)
     else:
+        assert not sizes.buffers
         inputs = samples(VECTOR, 8, 0).inputs
         assert torch.equal(loaded(inputs), tiny("mlp").build().eval()(inputs))
 
