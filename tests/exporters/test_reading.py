@@ -171,7 +171,9 @@ def test_what_the_child_gives_back_is_looked_at_too(tmp_path: Path, monkeypatch:
         made.update(other)
         assert "is read as another tensor" in refusal(path)
     made["junk"] = torch.zeros(1)
-    assert "not a readable weights file" in refusal(path)
+    with monkeypatch.context() as patched:
+        patched.setattr(reading, "safe_open", lambda *_: pytest.fail("the library read it"))
+        assert "not a readable weights file" in refusal(path)
     made.clear()
     made["a"] = torch.ones(2)
     assert read_network(path)[1] == NO_SIZES

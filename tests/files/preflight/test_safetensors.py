@@ -103,7 +103,8 @@ def test_as_many_tensors_as_may_be_and_metadata_are_read(tmp_path: Path):
     assert len(look(file_of(header, b""), tmp_path).tensors) == TENSORS
 
 
-def test_entries_that_hide_behind_others_of_their_name_are_not_built(tmp_path: Path):
+def test_entries_that_hide_behind_others_of_their_name_are_not_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(safetensors.json, "loads", lambda *_, **__: pytest.fail("they were built"))
     header = b'{"a":[' + b"[]," * 600_000 + b'[]],"a":' + json.dumps(ENTRY).encode() + b"}"
     with pytest.raises(WorkloadError, match="occurs twice"):
         look(file_of(header), tmp_path)
