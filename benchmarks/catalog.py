@@ -110,6 +110,13 @@ BENCHMARKS: dict[str, Benchmark] = {
         "moments and faults are carried out: a full disk (where one can be mounted), a clock that jumps, a row that "
         "cannot be read, a worker that takes too much memory, a long log. `--kills N` makes it short.",
     ),
+    "hostile": Benchmark(
+        "benchmarks.hostile",
+        "Strangers' files: 2 000 of twenty families (damaged, of other types and kinds, with made-up names, headers "
+        "and sizes, pickles that call or never end, archives that lie) scored as `score` does with `mlp_128`, on two "
+        "processes at once; what is accepted is compared with what plain libraries read. Then 10 000 recipes of links "
+        "with wrong fields and values, and 10 000 names. `python -m benchmarks.hostile --files 200` tries fewer files.",
+    ),
     "ray": Benchmark(
         "benchmarks.cluster",
         "The Ray backend beside the processes of this machine: exact sensitivity maps, eight runs on two workers, and "

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from benchmarks.grown_networks import Plan, grown, samples_of
 from benchmarks.history import ROOT
 from pruning.exporters import Record, export, kinds_of
-from pruning.exporters.loading import load_network, read_network
+from pruning.exporters.loading import load_network
+from pruning.exporters.reading import read_own_network
 from pruning.exporters.snippet import loading_snippet
 from pruning.exporters.weights_safetensors import Safetensors
 from pruning.model.module_sizes import sizes_between
@@ -42,7 +43,7 @@ def record_of(plan: Plan, smaller: nn.Module) -> Record:
 def check_loading(record: Record, inputs: Tensor) -> None:
     """AssertionError if the library makes another network of the file."""
     with _written(record) as folder:
-        tensors, sizes = read_network(folder / Safetensors.file)
+        tensors, sizes = read_own_network(folder / Safetensors.file)
     again = load_network(record.workload, tensors, CPU, sizes)
     assert _same(again, record.model, inputs), "the loaded network computes something else"
 

@@ -16,7 +16,8 @@ from pruning.criteria.calibration import Calibration
 from pruning.errors import RecipeError, SurgeryError, WorkloadError
 from pruning.events import Event, Masked, SurgeryChecked, Warned
 from pruning.exporters import Record, export
-from pruning.exporters.loading import load_network, read_tensors
+from pruning.exporters.loading import load_network
+from pruning.exporters.reading import read_own_network
 from pruning.granularities import Channels, Granularity, Weights
 from pruning.interactive.queries import look
 from pruning.interactive.session import PreviewSession
@@ -183,7 +184,7 @@ def test_tied_embedding_and_head(tmp_path: Path):
     path = export("safetensors", Record(work, Recipe("m"), result.model, "cpu", (), result.sizes, work), tmp_path)
     tensors = load_file(path)
     assert torch.equal(tensors["head.weight"], tensors["words.weight"])
-    loaded = load_network(work, read_tensors(path), CPU)
+    loaded = load_network(work, read_own_network(path)[0], CPU)
     assert loaded.head.weight is loaded.words.weight
     with torch.no_grad():
         assert torch.equal(loaded(work.test.inputs), result.model(work.test.inputs))

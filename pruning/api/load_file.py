@@ -7,7 +7,9 @@ from torch import Tensor, nn
 
 from pruning.api.inputs import without_data
 from pruning.errors import WorkloadError
-from pruning.exporters.loading import load_network, read_network
+from pruning.exporters.loading import load_network
+from pruning.exporters.reading import read_network
+from pruning.files.shown import shown
 from pruning.workload import Workload
 
 
@@ -21,7 +23,8 @@ def load(
     """The model that a file holds, as small as its tensors are.
 
     Args:
-        file: model.safetensors or model.pt, as `save` writes them; no code in it is run.
+        file: model.safetensors or model.pt, as `save` writes them; no code in it is run. A .pt file, whose pickle torch
+            has to follow, is read by a process of its own with limits, which takes some seconds.
         model: The model before it was pruned (its weights do not matter), or its Workload.
         example: One input [1, *input], for a model whose first layer is not Linear.
         device: Where the model shall be.
@@ -55,4 +58,4 @@ def load(
     try:
         return load_network(workload, tensors, torch.device(device), sizes)
     except WorkloadError as error:
-        raise WorkloadError(f"{path}: {error}") from error
+        raise WorkloadError(f"{shown(path.name)}: {error}") from error

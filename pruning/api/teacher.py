@@ -11,7 +11,9 @@ import torch
 from torch import nn
 
 from pruning.errors import RecipeError, WorkloadError
-from pruning.exporters.loading import load_network, read_network
+from pruning.exporters.loading import load_network
+from pruning.exporters.reading import read_network
+from pruning.files.shown import shown
 from pruning.model.preparation import copied
 from pruning.recipe.catalog import kind_of
 from pruning.recipe.recipe import Recipe
@@ -72,6 +74,6 @@ def _network(workload: Workload, teacher: Teacher) -> tuple[str, nn.Module]:
         return path.stem, load_network(workload, tensors, torch.device("cpu"), sizes)
     except WorkloadError as error:
         raise WorkloadError(
-            f"{path} cannot teach {workload.name}: {error}, or let a network of another class teach by "
+            f"{shown(path.name)} cannot teach {workload.name}: {error}, or let a network of another class teach by "
             f"Workload(teachers={{{path.stem!r}: its maker}})"
         ) from error

@@ -1,58 +1,20 @@
-"""From a file back to a network: as small as its tensors are, strict about names."""
+"""From a file's tensors back to a network: as small as they are, strict about names and about values."""
 
 import copy
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors import safe_open
 from torch import Tensor, nn
 
 from pruning.errors import WorkloadError, describe
+from pruning.files.shown import shown
 from pruning.model.devices import place
-from pruning.model.module_sizes import NO_SIZES, ModuleSizes, change_classes, from_metadata, set_numbers
+from pruning.model.module_sizes import NO_SIZES, ModuleSizes, change_classes, set_numbers
 from pruning.model.narrow_layers import NarrowEmbedding
-from pruning.model.preparation import open_model, require_finite
+from pruning.model.preparation import open_model
 from pruning.model.resizing import resize_layers
 from pruning.model.surgery import output_shape
 from pruning.workload import Workload
-
-
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a .safetensors or a .pt state dict file of one's own making.
-
-    WorkloadError if they cannot be read.
-    """
-    return read_network(path)[0]
-
-
-def read_network(path: Path) -> tuple[dict[str, Tensor], ModuleSizes]:
-    """The same tensors, and what the file says of the modules' sizes: nothing in a file that was made otherwise."""
-    try:
-        tensors, metadata = _safetensors(path) if path.suffix == ".safetensors" else _pt(path)
-        sizes = from_metadata(metadata)
-    except FileNotFoundError:
-        raise WorkloadError(f"{path}: no such file; check the path") from None
-    except Exception as error:  # the unpickler raises whatever the bytes lead it to
-        raise WorkloadError(
-            f"{path}: not a readable weights file ({type(error).__name__}); export it again, or save model.state_dict()"
-        ) from error
-    if not isinstance(tensors, dict) or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
-        raise WorkloadError(f"{path}: not a state dict of names and tensors; save model.state_dict()")
-    require_finite(str(path), tensors)
-    return tensors, sizes
-
-
-def _safetensors(path: Path) -> tuple[Any, Mapping[str, str]]:
-    with safe_open(path, "pt") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-
-
-def _pt(path: Path) -> tuple[Any, Mapping[str, str]]:
-    tensors: Any = torch.load(path, map_location="cpu", weights_only=True)
-    of_model = getattr(tensors, "_metadata", {}).get("", {})
-    return tensors, {key: text for key, text in of_model.items() if isinstance(text, str)}
 
 
 def load_network(
@@ -61,18 +23,19 @@ def load_network(
     """The workload's network, smaller where the tensors are smaller, holding the tensors, in eval mode.
 
     Layers of torch's have the sizes that their tensors say; `sizes` says those of others. WorkloadError names the
-    tensor that does not fit.
+    tensor that does not fit, or whose values the network's type cannot hold.
     """
     dense = open_model(workload, torch.device("cpu"))
     model = copy.deepcopy(dense)
-    change_classes(model, sizes)
-    _require_smaller(workload.name, _held(model, sizes), tensors)
-    for name, tensor in _held(model, sizes).items():
-        if tensor.shape != tensors[name].shape:
-            # the same object with other data: whoever shares the parameter goes on sharing it
-            tensor.data = tensor.data.new_zeros(tensors[name].shape)
-    resize_layers(model, dense)
-    set_numbers(model, sizes)
+    try:
+        _resize(model, dense, workload.name, tensors, sizes)
+    except WorkloadError:
+        raise
+    except Exception as error:  # classes and numbers of a stranger's file may make nonsense of any module
+        raise WorkloadError(
+            f"the file's tensors do not fit {workload.name}: its modules cannot have the sizes that it says "
+            f"({describe(error)}); choose its own workload, or export it again"
+        ) from error
     held = _held(model, sizes)
     for name, tensor in held.items():
         # not by load_state_dict: a class may ask it for the version of the tensors, which files do not hold
@@ -94,6 +57,44 @@ def load_network(
             f"{expected}; choose its own workload"
         )
     return place(model.eval(), workload.example, device)
+
+
+def _resize(model: nn.Module, dense: nn.Module, name: str, tensors: Mapping[str, Tensor], sizes: ModuleSizes) -> None:
+    """Make the model's modules and tensors as small as the file's, in place."""
+    change_classes(model, sizes)
+    if unknown := [buffer for buffer in sizes.buffers if buffer not in dict(model.named_buffers())]:
+        raise WorkloadError(
+            f"the file says that {shown(unknown[0])} became smaller, and the network has no such buffer; choose its "
+            "own workload"
+        )
+    _require_smaller(name, _held(model, sizes), tensors)
+    for key, tensor in _held(model, sizes).items():
+        _require_kind(name, key, tensor.dtype, tensors[key])
+        if tensor.shape != tensors[key].shape:
+            # the same object with other data: whoever shares the parameter goes on sharing it
+            tensor.data = tensor.data.new_zeros(tensors[key].shape)
+    resize_layers(model, dense)
+    set_numbers(model, sizes)
+
+
+_EXACT = (
+    {torch.float64, torch.float32, torch.float16, torch.bfloat16},
+    {torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8},
+)
+"""Types that may stand for one another where no value changes. A bool is no number, and 8 bits are no usual float."""
+
+
+def _require_kind(name: str, key: str, own: torch.dtype, tensor: Tensor) -> None:
+    """WorkloadError if the file's values are no values of the network's type: nothing is rounded without a word."""
+    if tensor.dtype == own:
+        return
+    related = any(own in kind and tensor.dtype in kind for kind in _EXACT)
+    if not related or not torch.equal(tensor.to(own).to(tensor.dtype), tensor):
+        kinds, why = (str(tensor.dtype)[6:], str(own)[6:]), ", which cannot hold its values" if related else ""
+        raise WorkloadError(
+            f"the file's tensors do not fit {name}: {key} is {kinds[0]} in the file and {kinds[1]} in the network"
+            f"{why}; save it as {kinds[1]}"
+        )
 
 
 def _held(model: nn.Module, sizes: ModuleSizes) -> dict[str, Tensor]:
@@ -131,8 +132,8 @@ def _require_smaller(name: str, own: Mapping[str, Tensor], tensors: Mapping[str,
     """WorkloadError unless the names are the same and no dimension of a tensor is larger or gone."""
     if missing := sorted(own.keys() ^ tensors.keys()):
         raise WorkloadError(
-            f"the file and {name} differ in the tensors {', '.join(missing[:5])}; choose its own workload, or export "
-            "it again"
+            f"the file and {name} differ in the tensors {', '.join(map(shown, missing[:5]))}; choose its own workload, "
+            "or export it again"
         )
     for key, tensor in tensors.items():
         before, after = own[key].shape, tensor.shape

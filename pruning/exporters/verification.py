@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,10 @@ from torch import Tensor
 from pruning.errors import ExportError, WorkloadError
 from pruning.evaluation.stages import measure_stage
 from pruning.events import Stage
-from pruning.exporters.loading import load_network, read_network
+from pruning.exporters.loading import load_network
+from pruning.exporters.reading import Network, read_network
 from pruning.exporters.workload_source import WorkloadSource, to_message
+from pruning.files.shown import shown
 from pruning.metric import ACCURACY, Metric
 from pruning.model.costs import file_bytes
 from pruning.reporting.formatting import duration, score_text
@@ -35,13 +37,18 @@ class FileScore:
     fingerprint: str
 
 
-def score_file(path: Path, workload: Workload, device: torch.device) -> FileScore:
-    """Load an exported file into the workload's network and score both splits. WorkloadError if it does not fit."""
-    tensors, sizes = read_network(path)
+def score_file(
+    path: Path, workload: Workload, device: torch.device, read: Callable[[Path], Network] = read_network
+) -> FileScore:
+    """Load a file into the workload's network and score both splits. WorkloadError if it does not fit.
+
+    `read` is how the file is read: as anybody's, if nothing else is said.
+    """
+    tensors, sizes = read(path)
     try:
         model = load_network(workload, tensors, device, sizes)
     except WorkloadError as error:
-        raise WorkloadError(f"{path}: {error}") from error
+        raise WorkloadError(f"{shown(path.name)}: {error}") from error
     return FileScore(str(path), measure_stage(model, workload, device, sizes), fingerprint(tensors))
 
 

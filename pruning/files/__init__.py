@@ -1,1 +1,1 @@
-"""Turns bytes into files that are there whole or not at all. Knows nothing of what the bytes mean."""
+"""Files that are whole or not there; a stranger's are looked through, and read by a limited process, first of all."""

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from pruning.errors import WorkloadError
+from pruning.files.shown import shown
 from pruning.model.narrow_layers import CLASSES, NARROW, NarrowEmbedding, become
 
 
@@ -87,8 +88,8 @@ def change_classes(model: nn.Module, sizes: ModuleSizes) -> None:
             or (name == NarrowEmbedding.__name__ and type(module) is not nn.Embedding)
         ):
             raise WorkloadError(
-                f"the file says that {path or 'the model'} is a {name}, and the network has no such module; choose its "
-                "own workload"
+                f"the file says that {shown(path) if path else 'the model'} is a {shown(name)}, and the network has no "
+                "such module; choose its own workload"
             )
         become(module, name)
 
@@ -99,12 +100,20 @@ def set_numbers(model: nn.Module, sizes: ModuleSizes) -> None:
     for path, numbers in sizes.numbers.items():
         for name, value in numbers.items():
             before: Any = vars(modules[path]).get(name) if path in modules else None
-            if type(before) not in (int, tuple, list) or isinstance(before, int) is not isinstance(value, int):
+            if not _may_become(before, value):
                 raise WorkloadError(
-                    f"the file says that {f'{path}.{name}'.removeprefix('.')} is {value}, and the network has no such "
-                    "size; choose its own workload"
+                    f"the file says that {shown(f'{path}.{name}'.removeprefix('.'))} is {shown(str(value))}, and the "
+                    "network has no such size; choose its own workload"
                 )
             setattr(modules[path], name, type(before)(value))
+
+
+def _may_become(before: Any, value: int | list[Any]) -> bool:
+    """Whether a module's number is the one that a file names, or could have been lowered to it."""
+    if type(before) not in (int, tuple, list) or isinstance(before, int) is not isinstance(value, int):
+        return False
+    after = type(before)(value)
+    return after == before or _lower(after, before)
 
 
 def to_metadata(sizes: ModuleSizes) -> dict[str, str]:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize, prune, remove_spectral_norm, remove_weight_norm
 
 from pruning.errors import WorkloadError, describe
+from pruning.files.shown import shown
 from pruning.model.contract import require_answers, require_one_sample
 from pruning.model.devices import place
 from pruning.workload import TensorSplit, Workload
@@ -189,15 +190,19 @@ def require_plain(owner: str, tensors: Mapping[str, object]) -> None:
             )
 
 
+_PIECE = 2**22
+"""Values that are looked at together: what they are compared with takes several times their memory."""
+
+
 def require_finite(owner: str, tensors: Mapping[str, Tensor] | Iterable[tuple[str, Tensor]]) -> None:
     """WorkloadError that names the first tensor with NaN or infinite values.
 
     A tensor of nothing but 0 and -inf is meant so: it is added to scores of attention to hide some of them.
     """
     for name, tensor in dict(tensors).items():
-        finite = torch.isfinite(tensor.float())
-        if not bool(finite.all()) and not bool(((tensor == 0) | (tensor == -torch.inf)).all()):
-            count = int((~finite).sum())
+        count = sum(int((~torch.isfinite(piece.float())).sum()) for piece in tensor.flatten().split(_PIECE))
+        if count and not bool(((tensor == 0) | (tensor == -torch.inf)).all()):
             raise WorkloadError(
-                f"{owner}: the tensor {name} holds {count} values that are NaN or infinite; repair or retrain the model"
+                f"{owner}: the tensor {shown(name)} holds {count} values that are NaN or infinite; repair or retrain "
+                "the model"
             )

@@ -1,5 +1,6 @@
 """What values the fields of a choice take: said once in the annotation, used by checks, JSON, forms and help."""
 
+import math
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields, is_dataclass
@@ -119,11 +120,23 @@ def _problem(number: Any, limits: Between, whole: bool) -> str:
     """What is wrong with a number; empty if nothing is. NumPy's numbers are numbers too."""
     if isinstance(number, bool) or not isinstance(number, Integral if whole else Real):
         return f"is {number!r}; it is {'a whole number' if whole else 'a number'} {limits}"
-    if limits.holds(float(number)):
+    if limits.holds(_as_float(number)):
         return ""
+    shown = "a number of many digits" if isinstance(number, Integral) and abs(int(number)) > _LONG else str(number)
     if limits.beyond:
-        return f"is {number}; it is {_number(limits.low)} or more"
-    return f"is {number}; it lies {_from(limits)}"
+        return f"is {shown}; it is {_number(limits.low)} or more"
+    return f"is {shown}; it lies {_from(limits)}"
+
+
+_LONG = 10**30
+
+
+def _as_float(number: Any) -> float:
+    """The nearest there is: a whole number may have hundreds of digits."""
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf if number > 0 else -math.inf
 
 
 def _from(limits: Between) -> str:

@@ -17,7 +17,7 @@ from pruning.recipe.compatibility import (
     untimely_patience,
     wrong_value,
 )
-from pruning.recipe.serialization import from_plain, short, to_plain
+from pruning.recipe.serialization import from_plain, require_text, short, to_plain
 from pruning.repair import NoRepair, Repair
 from pruning.selection.amounts import Amount, PerLayer, Sparsity
 from pruning.selection.scopes import Global, Scope
@@ -118,6 +118,7 @@ def from_json(text: str) -> Recipe:
     """The recipe that the JSON describes. RecipeError names the bad field, its value and the allowed ones."""
     try:
         values = json.loads(text)  # and not msgspec, whose errors tell no line
+        require_text(values, "recipe")
     except json.JSONDecodeError as error:
         raise RecipeError(f"the recipe is not JSON: line {error.lineno}, column {error.colno}: {error.msg}") from None
     except (ValueError, RecursionError):  # a number of thousands of digits, brackets nested thousands deep

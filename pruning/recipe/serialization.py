@@ -65,6 +65,14 @@ def from_plain(made: type[_T], values: Mapping[str, Any], where: str = "") -> _T
         raise (error.at(where) if where else error) from None
 
 
+def require_text(values: Any, what: str) -> None:
+    """RecipeError if a text in JSON's plain values cannot be written down: half of a character, as \\ud800 is."""
+    try:
+        json.dumps(values, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise RecipeError(f"the {what} holds half of a character, which is no text; write it anew") from None
+
+
 def short(value: Any) -> str:
     """A plain value for a sentence: as JSON, cut off where it is long."""
     text = "missing" if value is None else json.dumps(value, default=str)

@@ -16,7 +16,7 @@ from typing import Any, Literal, get_args
 from pruning.errors import RecipeError
 from pruning.recipe.catalog import CHOICES
 from pruning.recipe.recipe import Recipe, from_dict, to_dict
-from pruning.recipe.serialization import short
+from pruning.recipe.serialization import require_text, short
 
 VERSION = 1
 MOST_COMBINATIONS = 10_000
@@ -97,6 +97,7 @@ def grid_from_json(text: str) -> Grid:
     """The grid that the JSON describes. RecipeError names the bad field, its value and the allowed ones."""
     try:
         values = json.loads(text)
+        require_text(values, "grid")
     except json.JSONDecodeError as error:
         raise RecipeError(f"the grid is not JSON: line {error.lineno}, column {error.colno}: {error.msg}") from None
     except (ValueError, RecursionError):

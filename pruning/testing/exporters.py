@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from pruning.events import Event, StageMeasured, Started
 from pruning.exporters import EXPORTERS, Exporter, Record
-from pruning.exporters.loading import load_network, read_tensors
+from pruning.exporters.loading import load_network
+from pruning.exporters.reading import read_own_network
 from pruning.granularities import Channels, Granularity, Weights
 from pruning.recipe.recipe import Recipe
 from pruning.run.engine import prune
@@ -111,7 +112,7 @@ class WeightsContract(_Case):
 
     def read(self, file: Path) -> Mapping[str, Tensor]:
         """Tensor name -> its values, as in the network's state dict."""
-        return read_tensors(file)
+        return read_own_network(file)[0]
 
     def test_the_file_holds_every_tensor_of_the_network_bit_by_bit(self) -> None:
         for record, model in (self._record(Weights()), self._removed()):

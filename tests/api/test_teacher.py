@@ -113,7 +113,9 @@ class Harmful:
 
 def test_no_code_in_a_file_is_run(tmp_path: Path) -> None:
     torch.save(Harmful(str(tmp_path / "was run")), tmp_path / "bad.pt")
-    with pytest.raises(WorkloadError, match=r"bad\.pt: not a readable weights file .* save model\.state_dict\(\)"):
+    with pytest.raises(
+        WorkloadError, match=r"bad\.pt: it holds a pickled .*, and no code is run .* save model\.state_dict\(\)"
+    ):
         learnt(tmp_path / "bad.pt")
     assert not (tmp_path / "was run").exists()
 

@@ -8,7 +8,8 @@ import torch
 from playwright.sync_api import Page, expect
 
 from pruning.evaluation.accuracy import Evaluator
-from pruning.exporters.loading import load_network, read_tensors
+from pruning.exporters.loading import load_network
+from pruning.exporters.reading import read_own_network
 from pruning.granularities import Channels
 from pruning.recipe.recipe import Recipe, from_json
 from pruning.reporting.formatting import percent
@@ -105,7 +106,7 @@ def test_run_export_and_the_downloaded_file_scores_the_same(page: Page, app: str
     assert from_json(files["recipe.json"].read_text(encoding="utf-8")) == QUICK
     assert "plotly" in files["report"].read_text(encoding="utf-8").lower()
     workload, cpu = MODELS["mlp_128"](), torch.device("cpu")
-    tensors, same = (read_tensors(files[label]) for label in (".safetensors", ".pt"))
+    tensors, same = (read_own_network(files[label])[0] for label in (".safetensors", ".pt"))
     assert tensors.keys() == same.keys() and all(torch.equal(tensors[name], same[name]) for name in tensors)
     network = load_network(workload, tensors, cpu)
     scores, _ = Evaluator(workload.test, workload.task, cpu).evaluate_all(network)

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load, save_file
+from safetensors.torch import load
 from torch import Tensor, nn
 
 from pruning.errors import WorkloadError
 from pruning.exporters import Record, export
-from pruning.exporters.loading import load_network, read_network, read_tensors
+from pruning.exporters.loading import load_network
+from pruning.exporters.reading import read_own_network
 from pruning.granularities import GRANULARITIES, Channels
 from pruning.model.costs import file_bytes
 from pruning.model.module_sizes import NO_SIZES, ModuleSizes, saved_tensors, sizes_between
@@ -34,7 +35,7 @@ def test_a_smaller_network_is_rebuilt_from_its_file(tmp_path, name, suffix):
     smaller = remove_units(work.build(), work.example, groups, keep)
     path = tmp_path / f"small{suffix}"
     write(smaller.state_dict(), path)
-    loaded = load_network(work, read_tensors(path), CPU)
+    loaded = load_network(work, read_own_network(path)[0], CPU)
     inputs = samples(NETWORKS[name][1], 8, 0).inputs
     with torch.no_grad():
         assert torch.allclose(loaded(inputs), smaller(inputs), atol=1e-6)
@@ -93,52 +94,77 @@ def test_a_network_with_fewer_outputs_is_refused():
         load_network(tiny("mlp"), tensors, CPU)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "words"),
+    [
+        (
+            torch.float64,
+            r"0\.weight is float64 in the file and float32 in the network, which cannot hold its values; save it",
+        ),
+        (torch.bool, r"0\.weight is bool in the file and float32 in the network; save it as float32"),
+        (torch.int8, r"0\.weight is int8 in the file and float32 in the network; save it as float32"),
+        (torch.uint16, r"0\.weight is uint16 in the file and float32 in the network; save it as float32"),
+        (torch.float8_e4m3fn, r"0\.weight is float8_e4m3fn in the file and float32 in the network; save it as float32"),
+    ],
+)
+def test_values_that_the_network_has_no_type_for_are_refused_by_name(dtype, words):
+    tensors = dict(tiny("mlp").build().state_dict())
+    tensors["0.weight"] = (tensors["0.weight"].double() + 1e-12).to(dtype)
+    with pytest.raises(WorkloadError, match=rf"do not fit mlp: {words}"):
+        load_network(tiny("mlp"), tensors, CPU)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
+def test_values_that_stay_the_same_in_the_networks_type_are_loaded(dtype):
+    tensors = dict(tiny("mlp").build().state_dict())
+    tensors["0.weight"] = (
+        tensors["0.weight"].bfloat16().to(dtype) if dtype != torch.float16 else tensors["0.weight"].half()
+    )
+    loaded = load_network(tiny("mlp"), tensors, CPU).state_dict()
+    assert loaded["0.weight"].dtype == torch.float32
+    assert torch.equal(loaded["0.weight"].to(dtype), tensors["0.weight"])
+
+
+def test_names_of_a_stranger_are_shown_as_text():
+    tensors = {**tiny("mlp").build().state_dict(), "\x1b[2J" + "x" * 10**5: torch.zeros(1)}
+    with pytest.raises(WorkloadError) as caught:
+        load_network(tiny("mlp"), tensors, CPU)
+    assert "\x1b" not in str(caught.value) and "?[2Jxx" in str(caught.value) and len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        ModuleSizes(numbers={"0": {"out_features": 10**9}}),
+        ModuleSizes(numbers={"0": {"out_features": -(10**9)}, "2": {"in_features": 5}}),
+        ModuleSizes(classes={"0": "NarrowMultiheadAttention"}),
+        ModuleSizes(classes={"1": "NarrowEmbedding"}),
+        ModuleSizes(classes={"0": "os.system"}),
+        ModuleSizes(classes={"": "Skipped"}),
+        ModuleSizes(numbers={"": {"training": 0}}),
+        ModuleSizes(buffers=("training",)),
+        ModuleSizes(buffers=("0.weight",)),
+        ModuleSizes(buffers=("\x1b[2J" * 10**4,)),
+        ModuleSizes(numbers={"\x1b[2J" * 10**4: {"x": 1}}),
+    ],
+)
+def test_sizes_that_make_nonsense_of_a_module_are_refused_in_a_sentence(sizes):
+    tensors = tiny("mlp").build().state_dict()
+    try:
+        loaded = load_network(tiny("mlp"), tensors, CPU, sizes)
+    except WorkloadError as error:
+        assert "\x1b" not in str(error) and len(str(error)) < 500 and "; choose its own workload" in str(error)
+    else:
+        assert not sizes.buffers
+        inputs = samples(VECTOR, 8, 0).inputs
+        assert torch.equal(loaded(inputs), tiny("mlp").build().eval()(inputs))
+
+
 def test_shared_tensors_that_differ_in_the_file_are_refused():
     work = workload(lambda: seeded(Tied), VECTOR)
     tensors = {**work.build().state_dict(), "second.weight": torch.zeros(4, 6)}
     with pytest.raises(WorkloadError, match=r"do not fit tiny: first\.weight shares its values with another"):
         load_network(work, tensors, CPU)
-
-
-@pytest.mark.parametrize("suffix", [".safetensors", ".pt"])
-def test_a_broken_file_is_refused(tmp_path, suffix):
-    path = tmp_path / f"broken{suffix}"
-    path.write_bytes(b"not weights at all")
-    with pytest.raises(WorkloadError, match=r"not a readable weights file .* export it again"):
-        read_tensors(path)
-
-
-@pytest.mark.parametrize("suffix", [".safetensors", ".pt"])
-def test_a_truncated_file_is_refused(tmp_path, suffix):
-    path = tmp_path / f"whole{suffix}"
-    write(tiny("conv").build().state_dict(), path)
-    path.write_bytes(path.read_bytes()[:-200])
-    with pytest.raises(WorkloadError, match="not a readable weights file"):
-        read_tensors(path)
-
-
-def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(WorkloadError, match=r"none\.pt: no such file; check the path"):
-        read_tensors(tmp_path / "none.pt")
-
-
-@pytest.mark.parametrize("content", [[1, 2], {"model": {"0.weight": torch.zeros(2)}}, torch.zeros(3)])
-def test_a_file_that_is_no_state_dict_is_refused(tmp_path, content):
-    torch.save(content, tmp_path / "odd.pt")
-    with pytest.raises(WorkloadError, match=r"not a state dict of names and tensors; save model\.state_dict\(\)"):
-        read_tensors(tmp_path / "odd.pt")
-
-
-def test_a_whole_pickled_model_is_refused(tmp_path):
-    torch.save(tiny("mlp").build(), tmp_path / "model.pt")
-    with pytest.raises(WorkloadError, match="not a readable weights file"):
-        read_tensors(tmp_path / "model.pt")
-
-
-def test_nan_weights_are_refused_by_file_and_tensor(tmp_path):
-    save_file({"0.weight": torch.tensor([1.0, torch.nan])}, tmp_path / "nan.safetensors")
-    with pytest.raises(WorkloadError, match=r"nan\.safetensors: the tensor 0\.weight holds 1 values that are NaN"):
-        read_tensors(tmp_path / "nan.safetensors")
 
 
 class Flattened(Classification):
@@ -201,7 +227,7 @@ def halved() -> Record:
 @pytest.mark.parametrize("kind", ["safetensors", "pt"])
 def test_numbers_of_ones_own_and_buffers_of_no_state_dict_come_back_from_the_file(tmp_path, kind):
     run = halved()
-    tensors, sizes = read_network(export(kind, run, tmp_path))
+    tensors, sizes = read_own_network(export(kind, run, tmp_path))
     assert sizes == run.sizes
     loaded = load_network(run.workload, tensors, CPU, sizes)
     inputs = run.workload.test.inputs
@@ -225,7 +251,7 @@ def smaller_by(name: str, granularity: str) -> Record:
 @pytest.mark.parametrize(("name", "granularity"), [("vit", "layers"), ("gru", "embedding_rows")])
 def test_blocks_and_rows_that_are_gone_are_gone_in_what_is_loaded(tmp_path, name, granularity, kind):
     run = smaller_by(name, granularity)
-    tensors, sizes = read_network(export(kind, run, tmp_path))
+    tensors, sizes = read_own_network(export(kind, run, tmp_path))
     loaded = load_network(run.workload, tensors, CPU, sizes)
     inputs = run.workload.test.inputs
     with torch.no_grad():
@@ -270,13 +296,6 @@ def test_numbers_that_the_network_does_not_have_are_refused(path, name):
     where = f"{path}.{name}".removeprefix(".")
     with pytest.raises(WorkloadError, match=rf"the file says that {re.escape(where)} is 1, and the network has no"):
         load_network(run.workload, saved_tensors(run.model, run.sizes), CPU, sizes)
-
-
-@pytest.mark.parametrize("text", ["{", "[1]", '{"": 3}', '{"": {"half": "os.system"}}', '{"": {"half": 2.5}}'])
-def test_a_file_that_says_something_else_of_sizes_is_refused(tmp_path, text):
-    save_file({"a": torch.zeros(1)}, tmp_path / "odd.safetensors", {"sizes": text})
-    with pytest.raises(WorkloadError, match=r"odd\.safetensors: not a readable weights file"):
-        read_network(tmp_path / "odd.safetensors")
 
 
 def test_the_state_dict_with_sizes_is_one_of_plain_tensors_for_everybody_else(tmp_path):

@@ -8,7 +8,7 @@ import torch
 from pruning.criteria import Attribution, unit_scores
 from pruning.criteria.calibration import Calibration
 from pruning.errors import RecipeError, WorkloadError
-from pruning.exporters.loading import read_tensors
+from pruning.exporters.reading import read_own_network
 from pruning.model.preparation import open_model
 from pruning.recipe.recipe import from_dict
 from pruning.training.schedules import Polynomial
@@ -68,7 +68,7 @@ def test_a_junk_pt_file_is_a_sentence(tmp_path, junk):
     file = tmp_path / "junk.pt"
     file.write_bytes(junk)
     with pytest.raises(WorkloadError, match=r"junk.pt: not a readable weights file"):
-        read_tensors(file)
+        read_own_network(file)
 
 
 def test_rounds_have_an_end_and_true_is_no_version():

@@ -155,6 +155,8 @@ def test_equal_recipes_have_equal_names(written, meant):
         ({"version": 2}, "version is 2; this program reads recipes of version 1"),
         ({"version": None}, "version is missing; this program reads"),
         ({"workload": 5}, "workload is 5; it is a text"),
+        ({"tuning": {"epochs": 10**400}}, "tuning.epochs is a number of many digits; it lies"),
+        ({"tuning": {"epochs": -(10**400)}}, "tuning.epochs is a number of many digits; it lies"),
         ({"colour": "red"}, "colour is not a field; use amount, criterion, "),
         ({"criterion": "magnitude"}, 'criterion is "magnitude"; it is an object such as {"kind": "magnitude"}'),
         (
@@ -258,6 +260,8 @@ def test_a_missing_workload_is_named():
         ('{"workload": "m"}', "version is missing; this program reads recipes of version 1: "),
         ("[" * 100000, "brackets too deep"),
         ('{"version": ' + "9" * 5000 + "}", "a number too long"),
+        (r'{"workload": "\ud800"}', "the recipe holds half of a character, which is no text; write it anew"),
+        (r'{"\ud800": 1}', "the recipe holds half of a character"),
     ],
 )
 def test_what_is_no_recipe_is_refused_in_a_sentence(text, sentence):

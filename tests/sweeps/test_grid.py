@@ -70,3 +70,5 @@ def test_without_a_base_and_without_json() -> None:
         grid_from_json("{")
     with pytest.raises(RecipeError, match="a grid is a JSON object, not"):
         grid_from_json(json.dumps([1]))
+    with pytest.raises(RecipeError, match="the grid holds half of a character"):
+        grid_from_json(r'{"recipe": "\ud800"}')
