@@ -28,6 +28,7 @@ PEOPLE, BROWSERS, MANY = 60, 10, 100
 EVERY_S = 3.0
 MOVES = 5  # then a person looks at what the cut scores
 PATIENCE_S = 90.0
+ARRIVING_S = 15.0
 QUIET_S, BUSY_S, MANY_S = 300.0, 300.0, 90.0
 WORKLOAD = "fashion_cnn"
 SHOWN = ("sizes", "estimate", "measured")
@@ -125,9 +126,10 @@ async def lesson(
 
 
 async def _student(address: str, number: int, ends: float, seen: Seen) -> None:
+    await asyncio.sleep(random.Random(number).uniform(0, ARRIVING_S))
     student = await Student.arrive(address, recipe_of(number))
-    if not await student.until_measured(PATIENCE_S):
-        seen.errors.append("nothing was measured on the first page")
+    if not await student.until_shown(PATIENCE_S):
+        seen.errors.append("the first page showed nothing")
 
     async def move(position: float) -> Waits:
         waits = await student.move(position)
@@ -161,10 +163,13 @@ async def _moves(
 
 async def _reader(browser: Browser, address: str, number: int, ends: float, seen: Seen) -> None:
     """The same in a browser, which draws what it is sent."""
-    page = await browser.new_page()
+    await asyncio.sleep(random.Random(number).uniform(0, ARRIVING_S))
+    context = await browser.new_context()  # a person of its own
+    page = await context.new_page()
     await page.goto(f"{address}/?recipe={quote(recipe_of(number))}")
     await page.wait_for_function(
-        "/measured \\d/.test(document.querySelector('.strip')?.innerText ?? '')", timeout=1000 * PATIENCE_S
+        "/(estimated|measured) \\d/.test(document.querySelector('.strip')?.innerText ?? '')",
+        timeout=1000 * PATIENCE_S,
     )
     await page.evaluate(WATCH)
     slider = page.locator("[data-testid=stSlider] input[type=range]").first
@@ -193,13 +198,13 @@ async def _reader(browser: Browser, address: str, number: int, ends: float, seen
     await _moves(number, ends, seen, move, measured)
     looks.cancel()
     seen.errors += await page.locator("[data-testid=stAlert]").all_inner_texts()
-    await page.close()
+    await context.close()
 
 
 async def _patient(address: str, ends: float, seen: Seen) -> None:
     """Somebody who asks for the slowest criterion, and for it again with another seed when it is done."""
     student = await Student.arrive(address, to_json(SLOWEST))
-    await student.until_measured(max(ends - time.monotonic(), 1.0))
+    await student.until_shown(max(ends - time.monotonic(), 1.0))
     seen.errors += student.errors
     await student.leave()
 

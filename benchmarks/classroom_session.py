@@ -3,7 +3,7 @@
 import asyncio
 import re
 import time
-from collections.abc import Coroutine
+import urllib.request
 from dataclasses import dataclass, field
 from typing import Any, Self
 from urllib.parse import quote
@@ -65,9 +65,9 @@ class Student:
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     @classmethod
-    async def arrive(cls, address: str, recipe: str, cookie: str = "") -> Self:
-        """Open the page at `address` (http://...) with a link to the recipe, given as JSON."""
-        headers = {"Cookie": cookie} if cookie else {}
+    async def arrive(cls, address: str, recipe: str) -> Self:
+        """Open the page at `address` (http://...) with a link to the recipe, given as JSON, as a browser of its own."""
+        headers = {"Cookie": await asyncio.to_thread(_given_cookie, address)}
         socket = address.replace("http", "ws", 1) + "/_stcore/stream"
         connection = await connect(
             socket,
@@ -108,10 +108,10 @@ class Student:
                     return False
         return True
 
-    async def until_measured(self, seconds: float) -> bool:
-        """Wait until the page, as it was opened, shows a measured accuracy."""
+    async def until_shown(self, seconds: float) -> bool:
+        """Wait until the page, as it was opened, shows a first accuracy."""
         end = time.monotonic() + seconds
-        while not (MEASURED.search(self.strip) and self.slider):
+        while not ((MEASURED.search(self.strip) or ESTIMATED.search(self.strip)) and self.slider):
             if time.monotonic() > end:
                 return False
             await asyncio.sleep(0.05)
@@ -184,8 +184,8 @@ class Student:
             self._end_poll(fragment)
 
 
-async def together(students: list[Coroutine[Any, Any, None]]) -> None:
-    """Carry out what all students do at the same time; the first error is raised."""
-    async with asyncio.TaskGroup() as group:
-        for student in students:
-            group.create_task(student)
+def _given_cookie(address: str) -> str:
+    """The cookie by which the server knows a browser that comes for the first time."""
+    asked = urllib.request.Request(address, headers={"Accept": "text/html"})
+    with urllib.request.urlopen(asked, timeout=60) as answer:
+        return "; ".join(value.partition(";")[0] for value in answer.headers.get_all("set-cookie", []))

@@ -1,5 +1,6 @@
 """Start the server of the page. Workers start first, so that the first page finds them ready."""
 
+import sys
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +14,9 @@ from views.entrance.announcement import announcement, own_address
 from views.shared.server import backend
 
 APP = Path(__file__).with_name("app.py")
+# the thread that speaks with all browsers gives the interpreter away at every message: with five milliseconds, Python's
+# own, sixty busy pages kept it from answering for ten seconds
+SWITCH_S = 0.0005
 SETTINGS = Path(__file__).with_name("settings.toml")
 
 
@@ -20,6 +24,7 @@ def launch(port: int, headless: bool, access: Access) -> None:
     """Serve the page until Ctrl-C. PruningError if the port is in use or no worker can start."""
     with serving.taken(access.host, port) as listening:
         hide()
+        sys.setswitchinterval(SWITCH_S)
         started = backend()
         started.call(open_workload, next(iter(MODELS)))  # the first page will ask for this
         serving.load({**settings(), "server.port": port, "server.address": access.host, "server.headless": headless})

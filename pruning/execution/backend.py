@@ -56,7 +56,7 @@ class Backend(Protocol):
         """What is known by now of what `function(session, *arguments, seconds)` finds out little by little.
 
         Workers go on with it, a slice at a time and in turns with what others ask, until its outcome is `complete`, or
-        the asker asks something else, or nothing for five seconds. The function gives None while nothing is known yet,
+        the asker asks something else, or nothing for eight seconds. The function gives None while nothing is known yet,
         and goes on where its last call ended. `background` is for what takes long in one piece: no slider waits for it.
         Part i of a question is always worker i mod `workers`', which keeps what it found out; None: any worker's.
         `wait` for so many seconds where nothing is known yet.

@@ -9,6 +9,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from cachetools.keys import hashkey
+
 from pruning.errors import JobError, PruningError
 from pruning.execution.followed import Asker, Followed, Progress, Slices, next_followed
 from pruning.execution.supervisor import WorkerSlot
@@ -45,11 +47,16 @@ class CallQueue:
         self._cores = cores
         self._waiting: list[_Call] = []
         self._followed: OrderedDict[Hashable, Followed] = OrderedDict()
+        """All that is remembered, what was asked last at the end."""
+        self._going_on: dict[int, Followed] = {}
+        """By their id(), those of which somebody may want to know more: few, and looked at for every slice."""
+        self._asked_at: dict[Asker, Followed] = {}
         self._idle: list[WorkerSlot] = []
         self._busy: dict[WorkerSlot, tuple[_Call | Followed, float]] = {}
         self._served: dict[str, int] = {}
         """Person -> the number of the call of theirs that was sent last."""
         self._sent = 0
+        self._slices = 0
         self._closed = False
 
     def call(
@@ -96,7 +103,10 @@ class CallQueue:
 
         Waits for so many seconds where nothing is known yet.
         """
-        now, key = time.monotonic(), (function, arguments)
+        now, key = (
+            time.monotonic(),
+            hashkey(function, *arguments),
+        )  # which remembers its hash: that of a recipe takes long
         with self._lock:
             one = self._followed.get(key)
             if one is None or one.may_be_tried_again(asker, now):
@@ -104,11 +114,14 @@ class CallQueue:
             self._followed.move_to_end(key)
             if not one.wanted(now) and not one.over:
                 one.began, one.served = now, 0.0  # it was abandoned: whoever takes it up has waited for nothing yet
-            self._leave_all_but(one, asker)
+            self._leave(asker, one)
+            self._asked_at[asker] = one
             one.askers[asker] = now
             if self._closed:
                 one.failed(JobError(CLOSED), now)
-            self._forget_oldest()
+            if not one.over:
+                self._going_on[id(one)] = one
+            self._forget_oldest(now)
             self._dispatch()
         if wait and not one.over:
             one.news.wait(wait)
@@ -117,7 +130,7 @@ class CallQueue:
     def unfollow(self, asker: Asker) -> None:
         """Nothing more is asked at this place."""
         with self._lock:
-            self._leave_all_but(None, asker)
+            self._leave(asker)
 
     def ready(self, slot: WorkerSlot) -> None:
         with self._lock:
@@ -176,24 +189,33 @@ class CallQueue:
     def _progress(self, one: Followed, person: str) -> Progress[Any]:
         now = time.monotonic()
         with self._lock:
-            people = {
-                asker.person
-                for other in self._followed.values()
-                if not other.over and other.wanted(now)
-                for asker in other.askers
-            }
+            people = {asker.person for other in self._wanted(now) for asker in other.askers}
             return Progress(one.outcome, one.over, one.error, len(people - {person}))
 
-    def _leave_all_but(self, one: Followed | None, asker: Asker) -> None:
-        for other in self._followed.values():
-            if other is not one:
-                other.askers.pop(asker, None)
+    def _leave(self, asker: Asker, another: Followed | None = None) -> None:
+        """The asker asks something else, or nothing."""
+        before = self._asked_at.pop(asker, None)
+        if before is not None and before is not another:
+            before.askers.pop(asker, None)
 
-    def _forget_oldest(self) -> None:
-        now = time.monotonic()
-        for key in list(self._followed)[: max(len(self._followed) - KEPT, 0)]:
-            if not self._followed[key].running and not self._followed[key].wanted(now):
-                del self._followed[key]
+    def _wanted(self, now: float) -> list[Followed]:
+        """What somebody wants to know more of. What nobody has asked for a while is left."""
+        for one in [one for one in self._going_on.values() if one.over or not one.wanted(now)]:
+            del self._going_on[id(one)]
+            if not one.over:
+                for asker in one.askers:
+                    self._asked_at.pop(asker, None)
+                one.askers.clear()
+        return list(self._going_on.values())
+
+    def _forget_oldest(self, now: float) -> None:
+        while len(self._followed) > KEPT:
+            key, oldest = next(iter(self._followed.items()))
+            if oldest.running or oldest.wanted(now):
+                return
+            del self._followed[key]
+            for asker in oldest.askers:
+                self._asked_at.pop(asker, None)
 
     def _dispatch(self) -> None:
         """Give what waits to idle workers. The lock is held."""
@@ -206,6 +228,7 @@ class CallQueue:
             self._busy[slot] = work, now
             if isinstance(work, Followed):
                 work.running, work.slot = True, slot
+                self._slices += 1
                 request = pickle.dumps((work.function, (*work.arguments, work.seconds()), {}))
             else:
                 request = work.request
@@ -224,7 +247,7 @@ class CallQueue:
         return None
 
     def _next_followed(self, slot: WorkerSlot, now: float) -> Followed | None:
-        return next_followed(self._followed.values(), slot, now)
+        return next_followed(self._wanted(now), slot, now, self._slices)
 
     def _next_ahead(self, slot: WorkerSlot) -> _Call | None:
         if any(isinstance(work, _Call) and work.urgency == "ahead" for work, _ in self._busy.values()):

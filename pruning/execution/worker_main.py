@@ -8,6 +8,8 @@ import gc
 import logging
 import os
 import sys
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pruning.errors import JobError
@@ -18,7 +20,6 @@ from pruning.execution.worker_memory import allowed_bytes, hold_back
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
-    from pathlib import Path
 
     from pruning.events import Event
     from pruning.execution.run_worker import CarryOut
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
     from pruning.workload import Workload, Workloads
 
 
-NICE: dict[WorkerKind, int] = {"calls": 0, "background": 5, "runs": 10}
-"""How much of the processor a worker leaves to others: what a person waits for comes first."""
+NICE: dict[WorkerKind, int] = {"calls": 3, "background": 7, "runs": 10}
+"""How much of the processor a worker leaves to others: the page comes first, then what a person waits for."""
 
 
 def main() -> None:
@@ -87,8 +88,15 @@ def report() -> SocketLink:
     faulthandler.enable()
     logging.basicConfig(format="%(asctime)s %(process)d %(name)s: %(message)s", level=logging.WARNING)
     if sys.platform != "win32":  # there, the server lowers it
-        os.nice(NICE[assignment.kind])
+        _be_nice(NICE[assignment.kind])
     return SocketLink(assignment)
+
+
+def _be_nice(by: int) -> None:
+    os.nice(by)
+    # Linux shares the processor among sessions first, and each worker is a session of its own
+    with suppress(OSError):
+        Path("/proc/self/autogroup").write_text(str(by))
 
 
 if __name__ == "__main__":

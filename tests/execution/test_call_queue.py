@@ -18,6 +18,8 @@ from tests.execution.functions import add, pid, wait_for
 class Worker:
     """A slot whose worker answers when the test says so; `given` are the calls that it was sent, with their threads."""
 
+    ended_because = ""
+
     def __init__(self, queue: CallQueue) -> None:
         self.queue = queue
         self.given: list[tuple[Any, tuple[Any, ...], int]] = []
@@ -161,31 +163,62 @@ def test_what_somebody_waits_for_comes_first_then_first_answers_then_better_ones
     assert function is pid and seconds == 0.05
 
 
-def test_peoples_questions_go_on_at_one_pace_and_who_asked_first_is_done_first(queue: CallQueue, clock: Clock):
-    """Ann has asked for a second when Ben comes; then both get, of all the time since they asked, the same part."""
+def test_who_asked_first_is_done_first(queue: CallQueue, clock: Clock):
+    """Ann and Ben rest; Cy moves on and on: of what is not Cy's newest nothing is begun in vain."""
     (worker,) = by = workers(queue)
-    asked(queue, by, 1, "ann")
-    for outcome in range(20):
-        spend(clock, worker, outcome)
-    time = {1: 1.0, 2: 0.0}
-    for outcome in range(60):
+    done: list[int] = []
+    for outcome in range(1, 41):
         asked(queue, by, 1, "ann")
         asked(queue, by, 2, "ben")
-        time[worker.doing[1][0]] += 0.05
-        spend(clock, worker, outcome)
-    assert time[2] / 3.0 == pytest.approx(time[1] / 4.0, abs=0.02)
+        asked(queue, by, 100 + outcome // 4, "cy")
+        number = worker.doing[1][0]
+        done.append(number)
+        spend(clock, worker, 100 if done.count(number) == 15 else 1)
+    assert done.count(1) == done.count(2) == 15
+    assert max(i for i, number in enumerate(done) if number == 1) < max(i for i, n in enumerate(done) if n == 2)
+    assert sum(number >= 100 for number in done) == 10  # the first answers of Cy's
 
 
-def test_a_person_with_many_tabs_has_one_persons_time(queue: CallQueue, clock: Clock):
+def test_what_takes_long_gets_one_slice_in_four_and_each_person_as_much(queue: CallQueue, clock: Clock):
+    (worker,) = by = workers(queue)
+    time = {1: 0, 2: 0, 3: 0}
+    for _ in range(1000):
+        for number, person in ((1, "ann"), (2, "ben"), (3, "cy")):
+            if number < 3 or clock.now > 1006.0:  # Cy begins when both others have had their two seconds
+                asked(queue, by, number, person)
+        if clock.now > 1006.0:
+            time[worker.doing[1][0]] += 1
+            if time[3] == 30:
+                break
+        spend(clock, worker, 1)
+    assert time[1] + time[2] == pytest.approx(10, abs=2)
+    assert abs(time[1] - time[2]) <= 2
+
+
+def test_peoples_long_questions_go_on_at_one_pace(queue: CallQueue, clock: Clock):
     (worker,) = by = workers(queue)
     time = {"many": 0, "one": 0}
-    for outcome in range(80):
-        for tab in range(9):
+    for turn in range(600):
+        for tab in range(5):
             asked(queue, by, tab, "many", f"tab {tab}")
         asked(queue, by, 99, "one")
-        time["one" if worker.doing[1][0] == 99 else "many"] += 1
-        spend(clock, worker, min(outcome, 50))
-    assert 30 <= time["one"] <= 50
+        if turn > 400:
+            time["one" if worker.doing[1][0] == 99 else "many"] += 1
+        spend(clock, worker, 1)
+    assert 0.4 < time["one"] / sum(time.values()) < 0.9
+
+
+def test_a_person_with_many_tabs_has_one_persons_turns(queue: CallQueue, clock: Clock):
+    (worker,) = by = workers(queue)
+    for tab in range(9):
+        asked(queue, by, tab, "many", f"tab {tab}")
+    asked(queue, by, 99, "one")
+    served: list[int] = []
+    for _ in range(12):
+        served.append(worker.doing[1][0])
+        spend(clock, worker, 1)
+    assert served[1] == 99  # before the second of the many
+    assert served[10:] == [0, 0]  # all have a first answer: the one that began first is done first
 
 
 def test_a_newer_question_at_the_same_place_ends_the_older(queue: CallQueue, clock: Clock):

@@ -21,7 +21,7 @@ from views.shared.scoring import scored
 from views.shared.server import ask, follow, open_all, opened, poll_s
 from views.shared.state import shared_state
 
-FIRST_S = 0.5  # how long the page waits for the first estimate before it looks again at its next poll
+FIRST_S = 1.5  # how long the page waits for the first estimate before it looks again at its next poll
 
 
 def page() -> None:

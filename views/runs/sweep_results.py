@@ -45,7 +45,7 @@ def show(sweep: SweepRow) -> None:
     try:
         expansion(sweep.grid_json)
     except PruningError as error:
-        st.error(unreadable(error))
+        st.error(plain(unreadable(error)))
         return
     live = any(run.standing in ("queued", "running") for run in _runs(sweep))
     st.fragment(_show, run_every=POLL_S if live else None, key="runs_sweep_results")(sweep, live)

@@ -49,10 +49,6 @@ def page() -> None:
         st.warning(_("The choices on the left do not fit together; the map is of the last that did."))
     try:
         model = opened(choice.recipe.workload)
-    except PruningError as error:
-        st.error(str(error))
-        return
-    try:
         if not scored(choice.recipe):
             return
     except PruningError as error:

@@ -42,9 +42,9 @@ def load_fields(prefix: str, value: Any) -> None:
 def hold(*choices: str) -> None:
     """Keep the values of controls that are not drawn this time; Streamlit would forget them."""
     # all at once: to go through the state of a session takes Streamlit a millisecond
-    for key, value in st.session_state.to_dict().items():
-        if str(key).partition(".")[0] in choices:
-            st.session_state[key] = value
+    held = [key for key in st.session_state if str(key).partition(".")[0] in choices]
+    for key in held:
+        st.session_state[key] = st.session_state[key]
 
 
 def choose(choice: str, kinds: Sequence[str], made: Mapping[str, type[Any]], help: str, **events: Any) -> type[Any]:

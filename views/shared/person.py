@@ -1,5 +1,6 @@
 """Who is at the page: what a run belongs to, what limits count, and who may change it."""
 
+from dataclasses import dataclass
 from urllib.parse import unquote
 
 import streamlit as st
@@ -8,6 +9,7 @@ from pruning.execution.store.ownership import Who, machine_user, may_change, sho
 from views.entrance.access import is_loopback
 from views.shared.language import _
 from views.shared.plain_text import plain
+from views.shared.state import remembered
 
 
 def person() -> str:
@@ -16,13 +18,22 @@ def person() -> str:
     The server's door names a browser by its signed cookie, or says what the proxy calls the user. Without a door
     (`streamlit run app.py`, tests) everybody is the user whose machine it is.
     """
-    found = st.user.get("person")
-    return unquote(found) if isinstance(found, str) and found else machine_user()
+    return who().person
 
 
 def who() -> Who:
     """The person, and whether it is the server's owner: without a door whoever sits at the machine."""
-    return Who(person(), owner=not st.user.get("person") or st.user.get("owner") == "yes")
+    known = remembered(PersonState)
+    if known.who is None:  # it stays the same for a session, and to ask Streamlit each time it looks for files
+        found = st.user.get("person")
+        name = unquote(found) if isinstance(found, str) and found else machine_user()
+        known.who = Who(name, owner=not found or st.user.get("owner") == "yes")
+    return known.who
+
+
+@dataclass
+class PersonState:
+    who: Who | None = None
 
 
 def came_past_the_door() -> bool:

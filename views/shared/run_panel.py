@@ -72,7 +72,7 @@ def draw(row: RunRow, events: list[Event], place: str, key: str = "run_curves") 
     # each once: a thousand events that cannot be read say the same
     for note in dict.fromkeys(event for event in events if isinstance(event, Resumed | Warned)):
         if isinstance(note, Warned):
-            st.caption(_("note: {sentence}").format(sentence=note.sentence))
+            st.caption(_("note: {sentence}").format(sentence=plain(note.sentence)))
         else:
             words = _("note: resumed at round {round}, step {step}, from the last checkpoint")
             st.caption(words.format(round=note.round + 1, step=note.step))

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 LONGEST_S = 180.0  # the slowest answer is a data-driven criterion on a large model
 POLL_S = 0.25
-ONCE_A_SECOND = 1.0  # as rarely does a page ask when many do: workers go on for five times as long
-POLLS_A_SECOND = 60  # of all people together: a poll costs the server some milliseconds
+SELDOM_S = 3.0  # as rarely does a page ask when many do: workers go on for longer than that
+POLLS_A_SECOND = 20  # of all people together: a poll costs the server ten milliseconds, as a fragment's run does
 
 Arguments = TypeVarTuple("Arguments")
 Answer = TypeVar("Answer")
@@ -100,7 +100,7 @@ def unfollow(place: str) -> None:
 
 def poll_s(others: int) -> float:
     """Seconds between two polls of a page while so many other people's pages poll too."""
-    return min(max(POLL_S, (others + 1) / POLLS_A_SECOND), ONCE_A_SECOND)
+    return min(max(POLL_S, (others + 1) / POLLS_A_SECOND), SELDOM_S)
 
 
 def _asker(place: str) -> Asker:

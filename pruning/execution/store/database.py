@@ -104,7 +104,8 @@ ALTER TABLE runs ADD COLUMN needs INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE runs ADD COLUMN turn INTEGER NOT NULL DEFAULT 0;
 UPDATE runs SET seconds = max(finished - started, 0) WHERE started IS NOT NULL AND finished IS NOT NULL;
 UPDATE runs SET turn = place WHERE started IS NOT NULL;
-CREATE TABLE strangers (run TEXT PRIMARY KEY) WITHOUT ROWID;    -- folders of runs that this store never had
+-- folders of runs that this store never had
+CREATE TABLE strangers (run TEXT PRIMARY KEY) WITHOUT ROWID;
 -- shown to its owner alone
 ALTER TABLE runs ADD COLUMN private INTEGER NOT NULL DEFAULT 0;
 -- when it was put into the wastebasket, NULL = it is not in there
