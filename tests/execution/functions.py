@@ -22,6 +22,12 @@ def pid(lab: object) -> int:
     return os.getpid()
 
 
+def niceness(lab: object) -> tuple[int, str]:
+    """How much of the processor this worker leaves to others, in its session and among sessions."""
+    group = Path("/proc/self/autogroup")
+    return os.nice(0), group.read_text().split()[-1] if group.exists() else ""
+
+
 def wait_for(lab: object, path: str) -> int:
     """Wait until the file is there. The process's id is what it returns, and in a file beside it while it waits."""
     Path(f"{path}.tmp").write_text(str(os.getpid()))

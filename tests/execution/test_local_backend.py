@@ -1,5 +1,6 @@
 """What only the backend on this machine can do: its server is killed, its workers do not start, its log grows."""
 
+import os
 import subprocess
 import sys
 from contextlib import closing
@@ -147,6 +148,15 @@ def test_two_servers_on_one_home_share_its_runs(tmp_path: Path):
             eventually(lambda: gone(worker), seconds=5)
         assert able.store.run(run).state == "stopped"
         assert over(able.store, theirs).state == "finished"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there the server lowers the priority")
+def test_workers_leave_the_processor_to_the_page_and_to_what_a_person_waits_for(tmp_path: Path):
+    with closing(LocalBackend(tmp_path, 1, command=COMMAND, background=1)) as backend:
+        mine = os.nice(0)
+        for answer, by in ((backend.call(functions.niceness), 3), (backend.fan_out(functions.niceness, [()])[0], 7)):
+            nice, group = result(answer)
+            assert nice == min(mine + by, 19) and group in ("", str(by))
 
 
 def test_what_the_page_imports_from_here_does_not_bring_torch():
