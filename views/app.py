@@ -7,12 +7,10 @@ from views.shared.page_style import PAGE_CSS
 from views.shared.pages import COMPARE, LAB, RUNS, SEARCH, SENSITIVITY
 from views.shared.person import came_past_the_door
 from views.shared.state import shared_state
-from views.shared.waiting import take_back_what_is_asked
 
 
 def main() -> None:
     """Draw what all pages share, then the page itself."""
-    take_back_what_is_asked()
     st.set_page_config(page_title="Pruning Explorer", layout="wide", initial_sidebar_state="auto")
     pages = [
         st.Page(LAB, title=_("Lab"), default=True),

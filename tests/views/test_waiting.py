@@ -1,35 +1,61 @@
-"""What a session's script waits for, and how often pages poll."""
+"""How a page's script waits, and how often pages poll."""
 
+import time
 from concurrent.futures import Future
 from itertools import pairwise
 
 import pytest
 
+from pruning.errors import JobError
 from views.shared import waiting
 from views.shared.server import POLL_S, POLLS_A_SECOND, SELDOM_S, poll_s
-from views.shared.waiting import WaitingState, take_back_what_is_asked, waiting_for
+from views.shared.waiting import waited, waited_until
 
 
-@pytest.fixture
-def state(monkeypatch: pytest.MonkeyPatch) -> WaitingState:
-    made = WaitingState()
-    monkeypatch.setattr(waiting, "remembered", lambda _made: made)
-    return made
+class DrawnAnew(BaseException):
+    """As Streamlit's own, which nothing of ours catches."""
 
 
-def test_a_newer_run_of_the_page_takes_back_what_the_older_waits_for(state: WaitingState) -> None:
+def test_a_run_that_waits_ends_when_the_page_is_drawn_anew_and_takes_back_what_it_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def drawn_anew() -> None:
+        raise DrawnAnew
+
+    monkeypatch.setattr(waiting, "get_run_yield_check", lambda: drawn_anew)
     asked: Future[int] = Future()
-    with waiting_for(asked):
-        take_back_what_is_asked()
+    with pytest.raises(DrawnAnew):
+        waited(asked, 60.0)
+    assert asked.cancelled()
+    with pytest.raises(DrawnAnew):
+        waited_until(lambda: 1, lambda _now: False, 60.0)
+
+
+def test_an_answer_is_given_and_an_error_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "get_run_yield_check", lambda: None)
+    answered, failed = Future[int](), Future[int]()
+    answered.set_result(7)
+    failed.set_exception(JobError("lost"))
+    assert waited(answered, 1.0) == 7
+    with pytest.raises(JobError, match="lost"):
+        waited(failed, 1.0)
+
+
+def test_who_waits_for_too_long_is_told_and_asks_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "get_run_yield_check", lambda: None)
+    asked: Future[int] = Future()
+    with pytest.raises(JobError, match="no answer within 0 s; choose a smaller model"):
+        waited(asked, 0.01)
     assert asked.cancelled()
 
 
-def test_what_was_answered_is_waited_for_no_more(state: WaitingState) -> None:
-    answered: Future[int] = Future()
-    with pytest.raises(ZeroDivisionError), waiting_for(answered):
-        raise ZeroDivisionError
-    take_back_what_is_asked()
-    assert not answered.cancelled() and not state.asked
+def test_what_is_known_is_looked_at_until_it_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "get_run_yield_check", lambda: None)
+    seen = iter(range(100))
+    assert waited_until(lambda: next(seen), lambda now: now == 3, 60.0) == 3
+    began = time.monotonic()
+    assert waited_until(lambda: 5, lambda _now: False, 0.0) == 5
+    assert time.monotonic() - began < 30.0
 
 
 def test_many_people_together_poll_no_more_often_than_the_server_can_bear() -> None:

@@ -3,13 +3,8 @@
 import gc
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import CancelledError, Future
-from concurrent.futures import TimeoutError as FutureTimeout
 from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, Unpack
 
-import streamlit as st
-
-from pruning.errors import JobError
 from pruning.execution.backend import Backend
 from pruning.execution.backends import made_backend
 from pruning.execution.followed import Asker, Progress
@@ -18,7 +13,7 @@ from pruning.interactive.responses import ModelView
 from sample_models import MODELS
 from views.shared.person import person
 from views.shared.state import shared_state
-from views.shared.waiting import waiting_for
+from views.shared.waiting import waited, waited_until
 
 if TYPE_CHECKING:
     from pruning.interactive.session import PreviewSession
@@ -60,12 +55,7 @@ def ask(function: "Callable[[PreviewSession, Unpack[Arguments]], Answer]", *argu
 
     Where the page is drawn anew in the meantime, this run of its script ends here.
     """
-    asked = backend().ask(person(), function, *arguments)
-    with waiting_for(asked):
-        try:
-            return _waited(asked)
-        except CancelledError:
-            st.stop()
+    return waited(backend().ask(person(), function, *arguments), LONGEST_S)
 
 
 def opened(workload: str) -> ModelView:
@@ -90,7 +80,16 @@ def follow(
 
     Each `place` of a session's pages follows one question at a time.
     """
-    return backend().follow(_asker(place), function, arguments, complete, background, part, wait)
+    asker = _asker(place)
+
+    def known() -> Progress[Answer]:
+        return backend().follow(asker, function, arguments, complete, background, part)
+
+    return waited_until(known, _is_known, wait)
+
+
+def _is_known(now: Progress[Any]) -> bool:
+    return now.over or now.outcome is not None
 
 
 def unfollow(place: str) -> None:
@@ -109,7 +108,7 @@ def _asker(place: str) -> Asker:
 
 def share_out(function: "Callable[..., Answer]", parts: Sequence[tuple[Any, ...]]) -> list[Answer]:
     """The answers of `function(lab, *part)`, each by a worker that no slider waits for: part i always by the same."""
-    return [_waited(answer) for answer in backend().fan_out(function, parts)]
+    return [waited(answer, LONGEST_S) for answer in backend().fan_out(function, parts)]
 
 
 def open_all(shown: str) -> None:
@@ -121,11 +120,3 @@ def open_all(shown: str) -> None:
             return
         _Shared.opened_ahead = True
     backend().open_ahead(open_workload, [shown, *(name for name in MODELS if name != shown)])
-
-
-def _waited(future: "Future[Answer]") -> Answer:
-    try:
-        return future.result(LONGEST_S)
-    except FutureTimeout:
-        future.cancel()
-        raise JobError(f"no answer within {LONGEST_S:.0f} s; choose a smaller model or another criterion") from None
