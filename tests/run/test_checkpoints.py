@@ -549,16 +549,26 @@ def test_what_a_killed_writer_left_is_swept(tmp_path):
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_full_disk_costs_the_checkpoints_and_not_the_run(tmp_path, monkeypatch):
+def test_a_folder_that_takes_no_file_costs_the_checkpoints_and_not_the_run(tmp_path, monkeypatch):
+    def closed(_folder, _content):
+        raise ExportError("the folder cannot be written to") from OSError(13, "Permission denied")
+
+    everything, _ = ended(started(tmp_path / "whole"))
+    monkeypatch.setattr(checkpoints, "write_whole", closed)
+    events, _ = ended(started(tmp_path))
+    (warning,) = [event for event in events if isinstance(event, Warned)]
+    assert "Permission denied" in warning.sentence
+    assert reported_by([event for event in events if event != warning]) == reported_by(everything)
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_full_disk_is_the_workers_to_wait_for(tmp_path, monkeypatch):
     def full(_folder, _content):
         raise ExportError("the folder cannot be written to") from OSError(28, "No space left on device")
 
-    everything, _ = ended(started(tmp_path / "whole"))
     monkeypatch.setattr(checkpoints, "write_whole", full)
-    events, _ = ended(started(tmp_path))
-    (warning,) = [event for event in events if isinstance(event, Warned)]
-    assert "No space left on device" in warning.sentence
-    assert reported_by([event for event in events if event != warning]) == reported_by(everything)
+    with pytest.raises(ExportError, match="cannot be written to"):
+        ended(started(tmp_path))
 
 
 def test_a_network_of_other_layers_is_refused_by_name(tmp_path):

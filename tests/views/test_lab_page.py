@@ -316,7 +316,7 @@ def test_blocks_that_can_be_skipped_are_shown_each_with_its_own_fate(app: AppTes
 
 def test_scoring_that_takes_too_long_for_a_page_is_a_sentence_and_can_be_run(app: AppTest) -> None:
     opened(app, Recipe("fashion_resnet", criterion=Ablation(), granularity=Kernels()))
-    assert "too long to wait for here" in app.error[0].value and "Run carries the recipe out" in app.error[0].value
+    assert "ablation would take about" in app.error[0].value and "Run carries the recipe out" in app.error[0].value
     assert not app.button(key="run_button").disabled
 
 

@@ -232,7 +232,7 @@ def test_what_is_damaged_spoils_its_own_row_and_can_be_deleted(
     assert [row["id"] for row in listed(app)] == [good, bad]
     assert "made by a newer version, or damaged" in "\n".join([*(each.value for each in app.warning), said(app)])
     app.button(key="delete").click().run()
-    clean(app).button(key="delete_for_good").click().run()
+    clean(app).button(key="delete_it").click().run()
     assert [row["id"] for row in listed(clean(app))] == [good]
 
 

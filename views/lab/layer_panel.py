@@ -166,9 +166,10 @@ def show_heatmap(recipe: Recipe, layer: str, stale: bool = False) -> None:
     st.subheader(_("Importance of {layer}").format(layer=plain(layer)))
     try:
         # where a criterion values single weights the picture is of these, whatever the units are
-        single = Recipe(recipe.workload, recipe.criterion, Weights(), seed=recipe.seed)
-        if recipe.criterion.fits == ANY and not scored(single, "heatmap scores"):
-            return
+        if recipe.criterion.fits == ANY:
+            single = Recipe(recipe.workload, recipe.criterion, Weights(), seed=recipe.seed)
+            if not scored(single, "heatmap scores"):
+                return
         image = ask(heatmap, recipe, layer, lab_state().heatmap_window)
     except PruningError as error:
         lab_state().heatmap_window = None
