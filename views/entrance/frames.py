@@ -18,6 +18,13 @@ LONGEST_ADDRESS = 100_000
 log = logging.getLogger(__name__)
 
 
+def _asks_for_a_file(told: BackMsg) -> bool:
+    """Whether it is the click on a download that is made only then; other operations of the server are not ours."""
+    if told.WhichOneof("type") != "backend_operation_request":
+        return False
+    return told.backend_operation_request.WhichOneof("payload") == "deferred_file"
+
+
 class Pace:
     """How often somebody may do something: a bucket that fills again with time."""
 
@@ -74,7 +81,7 @@ class Connection:
             told.ParseFromString(frame)
         except DecodeError:
             return 1002, "it sends what is no message"
-        if told.WhichOneof("type") not in ANSWERED:
+        if told.WhichOneof("type") not in ANSWERED and not _asks_for_a_file(told):
             return 0, "no page of ours sends it"
         asked = told.rerun_script
         if len(asked.widget_states.widgets) > MOST_VALUES or len(asked.query_string) > LONGEST_ADDRESS:

@@ -147,3 +147,12 @@ def test_what_messages_bring_about_is_one_line_each_and_few(capfd: pytest.Captur
 def test_streamlits_own_traceback_of_a_page_is_left_out() -> None:
     record = logging.LogRecord("streamlit.error_util", logging.ERROR, "f", 1, "Uncaught app execution", (), None)
     assert not OneLine().filter(record)
+
+
+def test_of_the_servers_operations_only_a_download_that_is_made_on_its_click_comes_through() -> None:
+    download, skills = BackMsg(), BackMsg()
+    download.backend_operation_request.deferred_file.SetInParent()
+    skills.backend_operation_request.install_skills.SetInParent()
+    again = message(stop_script=True)
+    assert passed(download.SerializeToString()) == ([download.SerializeToString()], [])
+    assert passed(skills.SerializeToString(), again) == ([again], [])
