@@ -66,6 +66,8 @@ def _done(known: Scoring) -> bool:
 
 
 def _wait(question: Recipe, place: str) -> None:
+    if question in remembered(ScoringState).stopped:
+        st.rerun()  # Stop was pressed: a button in a part of the page draws that part alone
     try:
         now = _now(question, place, 0.0)
     except PruningError:
