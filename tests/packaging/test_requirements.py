@@ -21,7 +21,7 @@ PINS_OF = {
 }
 """Requirements file -> the extras whose packages it pins, beside the dependencies of the core."""
 
-DISTRIBUTIONS = {"torch_pruning": "torch-pruning", "webview": "pywebview"}
+DISTRIBUTIONS = {"torch_pruning": "torch-pruning", "webview": "pywebview", "google": "protobuf"}
 """Import name -> the name that a package is installed by, where the two differ."""
 
 
