@@ -55,6 +55,8 @@ class Student:
     """Whatever the page said in a red box."""
     slider: str = ""
     """The id of the slider that is moved."""
+    part: str = ""
+    """The part of the page that a move draws alone."""
     waits: Waits | None = None
     _label: str = "share"
     _values: dict[str, float] = field(default_factory=dict[str, float])
@@ -93,7 +95,7 @@ class Student:
         kept = KEPT.search(self.strip)
         self.waits = Waits(time.monotonic(), kept[0] if kept else "")
         self._values[self.slider] = value
-        await self._rerun()
+        await self._rerun(self.part)
         return self.waits
 
     async def until(self, what: str, seconds: float) -> bool:
@@ -117,14 +119,14 @@ class Student:
             await asyncio.sleep(0.05)
         return True
 
-    async def _rerun(self, fragment: str = "") -> None:
+    async def _rerun(self, fragment: str = "", by_itself: bool = False) -> None:
         message = BackMsg()
         state = message.rerun_script
         state.query_string = self.query
         state.page_script_hash = self._page
         state.cached_message_hashes.extend(self._hashes)
         if fragment:
-            state.fragment_id, state.is_auto_rerun = fragment, True
+            state.fragment_id, state.is_auto_rerun = fragment, by_itself
         for name, value in self._values.items():
             widget = state.widget_states.widgets.add()
             widget.id = name
@@ -150,9 +152,9 @@ class Student:
             for fragment in message.stop_auto_rerun.fragment_ids:
                 self._end_poll(fragment)
         elif kind == "delta":
-            self._draw(message.delta.new_element)
+            self._draw(message.delta.new_element, message.delta.fragment_id)
 
-    def _draw(self, element: Any) -> None:
+    def _draw(self, element: Any, part: str) -> None:
         kind = element.WhichOneof("type")
         if kind == "html" and 'class="strip' in element.html.body:
             self.strip = element.html.body
@@ -160,7 +162,7 @@ class Student:
                 self.waits.look(self.strip)
             self._changed.set()
         elif kind == "slider" and element.slider.label == self._label:
-            self.slider = element.slider.id
+            self.slider, self.part = element.slider.id, part
         elif kind == "alert" and element.alert.format == element.alert.ERROR:
             self.errors.append(element.alert.body)
         elif kind == "exception":
@@ -173,7 +175,7 @@ class Student:
     async def _every(self, fragment: str, seconds: float) -> None:
         while True:
             await asyncio.sleep(seconds)
-            await self._rerun(fragment)
+            await self._rerun(fragment, by_itself=True)
 
     def _end_poll(self, fragment: str) -> None:
         if (task := self._polls.pop(fragment, None)) is not None:

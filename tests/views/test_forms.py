@@ -36,6 +36,8 @@ def recipe_with(choice: str, kind: str) -> Recipe:
 def test_every_kind_of_the_short_tables_is_shown_by_its_controls_and_given_back(app, choice, kind):
     recipe = recipe_with(choice, kind)
     opened(app, recipe)
+    app.session_state["fold_start"] = True
+    app.run()
     assert [error.value for error in app.error] == []
     assert from_json(app.query_params["recipe"]) == recipe
     drawn = {element.key for element in [*app.slider, *app.number_input, *app.selectbox, *app.checkbox] if element.key}
@@ -97,6 +99,8 @@ def test_every_granularity_is_shown_or_says_that_the_network_has_none(app: AppTe
 
 def test_all_of_tuning_is_drawn_once_and_an_empty_box_says_what_counts(app: AppTest) -> None:
     opened(app, QUICK)
+    app.session_state["fold_averages"] = app.session_state["fold_optimiser"] = True
+    app.run()
     drawn = [str(element.key) for element in [*app.slider, *app.number_input, *app.selectbox] if element.key]
     drawn += [str(element.key) for element in app.get("button_group")]
     assert sorted(key for key in drawn if key.startswith("tuning.")) == sorted(
@@ -126,6 +130,8 @@ def test_a_field_that_is_changed_changes_the_recipe(app: AppTest) -> None:
     opened(app, replace(QUICK, scope=WithinBlocks()))
     app.number_input(key="scope.blocks.of").set_value(8).run()
     assert from_json(app.query_params["recipe"]).scope == WithinBlocks(8)
+    app.session_state["fold_optimiser"] = True
+    app.run()
     app.number_input(key="tuning.batch_size").set_value(64).run()
     assert from_json(app.query_params["recipe"]).tuning.batch_size == 64
 

@@ -1,5 +1,7 @@
 """The gallery draws every state, and what it sends to components is what is declared."""
 
+from pathlib import Path
+
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -10,6 +12,12 @@ from views.lab import components as lab_components
 from views.runs import components as runs_components
 
 GALLERY = str(compare.__file__).replace("compare.py", "gallery.py")
+
+
+@pytest.fixture(autouse=True)
+def _a_home_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests never look into the store of whoever runs them."""
+    monkeypatch.setenv("PRUNING_HOME", str(tmp_path))
 
 
 @pytest.mark.parametrize("part", PARTS)

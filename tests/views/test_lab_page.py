@@ -295,10 +295,31 @@ def test_a_threshold_is_a_number_in_the_scores_units_and_no_percentage(app: AppT
 
 def test_an_emptied_box_takes_the_fields_default(app: AppTest) -> None:
     opened(app, QUICK)
+    fold(app, "fold_optimiser", True)
     app.number_input(key="tuning.learning_rate").set_value(None).run()
     app.number_input(key="tuning.batch_size").set_value(None).run()
     tuning = from_json(app.query_params["recipe"]).tuning
     assert (tuning.learning_rate, tuning.batch_size) == (Tuning().learning_rate, Tuning().batch_size)
+
+
+def test_what_is_folded_away_is_not_drawn_and_keeps_what_was_set(app: AppTest) -> None:
+    opened(app, replace(QUICK, tuning=Tuning(epochs=1, momentum=0.7)))
+    assert "tuning.batch_size" not in [box.key for box in app.number_input]
+    fold(app, "fold_optimiser", True)
+    app.number_input(key="tuning.batch_size").set_value(48).run()
+    fold(app, "fold_optimiser", False)
+    assert "tuning.batch_size" not in [box.key for box in app.number_input]
+    app.slider(key="amount.sparsity.share").set_value(61.0).run()
+    tuning = from_json(app.query_params["recipe"]).tuning
+    assert (tuning.momentum, tuning.batch_size) == (0.7, 48)
+    fold(app, "fold_optimiser", True)
+    assert app.number_input(key="tuning.batch_size").value == 48
+
+
+def fold(app: AppTest, key: str, is_open: bool) -> None:
+    """As a click on the part's title does."""
+    app.session_state[key] = is_open
+    app.run()
 
 
 def test_uniform_at_all_leaves_every_layer_a_unit(app: AppTest) -> None:

@@ -27,14 +27,28 @@ FIRST_S = 1.5  # how long the page waits for the first estimate before it looks 
 def page() -> None:
     if problem := recipe_sidebar.restore():
         st.error(plain(problem))
-    choice = recipe_sidebar.choose()
+    places = recipe_sidebar.draw()
+    network = st.container()
+    left, right = st.columns([1, 1], gap="large")
+    with network:
+        _moved(places, left)
+    with right:
+        run_panel.show()
+    if (row := run_panel.shown()) is not None:
+        run_result.show(row)
+
+
+@st.fragment(key="network")
+def _moved(places: recipe_sidebar.Places, left: DeltaGenerator) -> None:
+    """All that changes when the amount does, and the amount: a move draws this part of the page alone."""
+    choice = recipe_sidebar.choose_amount(places)
     # drawn before anything is asked: a click shall not be lost to a page that is drawn anew
     state = lab_state()
-    run_button.show(choice.recipe, choice.problem or (state.refusal if state.refused == choice.recipe else ""))
-    top, middle = st.container(), st.container()
-    left, right = st.columns([1, 1], gap="large")
+    refusal = state.refusal if state.refused == choice.recipe else ""
+    run_button.show(places.run, choice.recipe, choice.problem or refusal)
+    top, middle, aside = st.container(), st.container(), left.container()
     try:
-        _network(choice, top, middle, left)
+        _network(choice, top, middle, aside)
     except PruningError as error:
         if state.refused != choice.recipe and isinstance(error, RecipeError | SurgeryError):
             state.refused, state.refusal = choice.recipe, str(error)
@@ -42,10 +56,6 @@ def page() -> None:
         top.error(plain(error))
         if shared_state().whole or shared_state().overrides:
             top.button(_("Take back what was set for single layers"), on_click=recipe_sidebar.forget_layers)
-    with right:
-        run_panel.show()
-    if (row := run_panel.shown()) is not None:
-        run_result.show(row)
 
 
 def _network(choice: recipe_sidebar.Choice, top: DeltaGenerator, middle: DeltaGenerator, left: DeltaGenerator) -> None:

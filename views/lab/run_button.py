@@ -1,6 +1,7 @@
 """The button that starts a run of the recipe on the page."""
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from pruning.errors import PruningError
 from pruning.recipe.recipe import Recipe, to_json
@@ -11,9 +12,9 @@ from views.shared.run_panel import shown
 from views.shared.server import backend
 
 
-def show(recipe: Recipe, problem: str) -> None:
-    """Run, in the sidebar under the choices that it carries out; disabled where a `problem` says why they cannot be."""
-    with st.sidebar:
+def show(place: DeltaGenerator, recipe: Recipe, problem: str) -> None:
+    """Run, under the choices that it carries out; disabled where a `problem` says why they cannot be."""
+    with place:
         # another recipe may be queued behind it; the same one twice is a click too many
         busy = (row := shown()) is not None and not row.over and row.recipe_json == to_json(recipe)
         if st.button(_("Run"), type="primary", width="stretch", disabled=bool(problem) or busy, key="run_button"):

@@ -1,10 +1,16 @@
-"""The sidebar: every choice of a recipe, and back again from a recipe to the controls."""
+"""The sidebar: every choice of a recipe, and back again from a recipe to the controls.
+
+The amount is moved far more often than anything else is chosen, and to draw forty controls anew takes longer than to
+answer the move. So it can be drawn apart, by a part of the page that is drawn alone when it is moved.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+from streamlit.elements.lib.mutable_expander_container import ExpanderContainer
 
 from pruning.errors import PruningError, RecipeError
 from pruning.interactive.queries import allocation, score_range
@@ -30,6 +36,15 @@ from views.shared.state import shared_state
 STEPS = 200  # positions of the threshold slider
 OFTEN = ("epochs", "images_per_epoch")  # what of tuning is changed often; the rest is folded away
 OPTIMISER = ("optimiser", "learning_rate", "curve", "warm_up", "weight_decay", "momentum", "batch_size")
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the sidebar shows what depends on the amount."""
+
+    amount: DeltaGenerator
+    problem: DeltaGenerator
+    run: DeltaGenerator
 
 
 def rows(choice: str) -> Mapping[str, type[Any]]:
@@ -119,19 +134,32 @@ def load(recipe: Recipe) -> None:
 
 def choose() -> Choice:
     """Draw the sidebar and return what it says."""
+    return choose_amount(draw())
+
+
+def draw() -> Places:
+    """Draw all choices but the amount."""
     forms.hold(*CHOICES, "tuning", "workload", "seed")
     with st.sidebar:
         model()
         what_is_pruned()
-        problem = st.empty()
-        try:
-            recipe = _recipe()
-            shared_state().last_recipe = recipe
-            choice = Choice(recipe)
-        except PruningError as error:
-            problem.error(plain(error))
-            choice = Choice(shared_state().last_recipe or start(), str(error))
+        amount, problem = st.container(), st.container()
         healing()
+        return Places(amount, problem, st.container())
+
+
+def choose_amount(places: Places) -> Choice:
+    """Draw the choice of the amount, and return what the whole sidebar says."""
+    forms.hold("amount")
+    with places.amount:
+        how_much()
+    problem = places.problem.empty()
+    try:
+        choice = Choice(_recipe())
+        shared_state().last_recipe = choice.recipe
+    except PruningError as error:
+        problem.error(plain(error))
+        choice = Choice(shared_state().last_recipe or start(), str(error))
     st.query_params["recipe"] = to_json(choice.recipe)
     return choice
 
@@ -161,6 +189,9 @@ def what_is_pruned() -> None:
     forms.draw(_prefix("criterion"), made, known)
     forms.draw(_prefix("granularity"), _choice("granularity", on_change=forget_layers))
     forms.draw(_prefix("scope"), _choice("scope"))
+
+
+def how_much() -> None:
     kind = _choice("amount")
     forms.draw(
         _prefix("amount"), kind, forms.DynamicOptions(ranges=_threshold_range() if "value" in _fields(kind) else {})
@@ -272,21 +303,29 @@ def healing() -> None:
     forms.draw(_prefix("regulariser"), made)
     st.subheader(_("Fine-tuning"))
     forms.draw(_prefix("schedule"), _choice("schedule"))
-    with st.expander(_("From scratch, lottery tickets")):
-        forms.draw(_prefix("start"), _choice("start"))
-        made = _choice("rewind")
-        _formula(made)
-        forms.draw(_prefix("rewind"), made)
+    with _folded(_("From scratch, lottery tickets"), "fold_start") as fold:
+        if fold.open:
+            forms.draw(_prefix("start"), _choice("start"))
+            made = _choice("rewind")
+            _formula(made)
+            forms.draw(_prefix("rewind"), made)
     forms.draw("tuning", Tuning, only=OFTEN)
     made = _choice("distillation")
     _formula(made)
     teachers = {"teacher": _teachers()} if "teacher" in _fields(made) else {}
     forms.draw(_prefix("distillation"), made, forms.DynamicOptions(options=teachers))
-    with st.expander(_("Averages, smoothing, early stopping")):
-        forms.draw("tuning", Tuning, only=[f for f in _fields(Tuning) if f not in (*OFTEN, *OPTIMISER)])
-    with st.expander(_("Optimiser")):
-        forms.draw("tuning", Tuning, only=OPTIMISER)
-        st.number_input(_("seed"), 0, 2**31 - 1, key="seed", help=_("The same seed gives the same run."))
+    with _folded(_("Averages, smoothing, early stopping"), "fold_averages") as fold:
+        if fold.open:
+            forms.draw("tuning", Tuning, only=[f for f in _fields(Tuning) if f not in (*OFTEN, *OPTIMISER)])
+    with _folded(_("Optimiser"), "fold_optimiser") as fold:
+        if fold.open:
+            forms.draw("tuning", Tuning, only=OPTIMISER)
+            st.number_input(_("seed"), 0, 2**31 - 1, key="seed", help=_("The same seed gives the same run."))
+
+
+def _folded(label: str, key: str) -> ExpanderContainer:
+    """A part that is drawn once it is opened: twenty controls that nobody sees took half the time of the page."""
+    return st.expander(label, key=key, on_change="rerun")
 
 
 def _read(choice: str) -> Any:
