@@ -80,8 +80,12 @@ class Backend(Protocol):
         """`function(session, *part)` for each part, part i always on worker i mod `workers`, which keeps answers."""
         ...
 
-    def start(self, recipe: "Recipe", session: str) -> str:
-        """Queue a run of the recipe and return its id. JobError if the session has as many as it may have."""
+    def start(self, recipe: "Recipe", session: str, again: bool = False) -> str:
+        """A run of the recipe; returns its id. JobError if the session has as many as it may have.
+
+        What is carried out already is not once more, unless `again`: the run is the session's own that is there, or
+        shows what somebody else's comes to.
+        """
         ...
 
     def start_sweep(self, grid: "Grid", session: str) -> list[str]:
@@ -103,7 +107,8 @@ class Backend(Protocol):
         ...
 
     def cancel(self, run: str) -> None:
-        """Ask for the run to end early and keep what there is by then; a queued run ends at once.
+        """Ask for the run to end early and keep what there is by then; a queued run ends at once, and so does one that
+        others wait for too: it goes on for them.
 
         Its training ends within 2 s. Then the network is measured and exported, for however long that takes.
         """

@@ -142,10 +142,10 @@ class SupervisedBackend:
             answer.add_done_callback(self._first_answer)
         return answer
 
-    def start(self, recipe: "Recipe", session: str) -> str:
-        """Queue a run of the recipe and return its id. One still queued at the end waits for the next start."""
+    def start(self, recipe: "Recipe", session: str, again: bool = False) -> str:
+        """A run of the recipe; returns its id. One still queued at the end waits for the next start."""
         self._require_open()
-        run = self.store.create(recipe, session)
+        run = self.store.create(recipe, session) if again else self.store.share(recipe, session)
         self._runs.queued(run)
         self._start_runners()
         return run
@@ -188,12 +188,13 @@ class SupervisedBackend:
 
     def end(self, run: str) -> None:
         """Stop the run at once, with its worker and the worker's children; another worker follows."""
+        carrier = self.store.run(run).carrier
         worker = self.store.end(run)
         # a worker of another server on this home finds out by its next heartbeat, and ends itself
         for slot in self._runners:
             if worker and slot.worker == worker:
                 slot.end_worker(worker)
-                discard_checkpoints(self.store.folder(run))
+                discard_checkpoints(self.store.folder(carrier))
 
     def close(self) -> None:
         """End all workers with their children. May be called again; happens by itself when the program ends."""

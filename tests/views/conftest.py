@@ -88,12 +88,13 @@ class InProcess:
     def fan_out(self, function: Callable[..., Any], parts: list[tuple[Any, ...]]) -> "list[Future[Any]]":
         return [self.call(function, *part) for part in parts]
 
-    def start(self, recipe: Recipe, session: str) -> str:
+    def start(self, recipe: Recipe, session: str, again: bool = False) -> str:
         self.recipes.append(recipe)
-        run = self.store.create(recipe, session)
-        lease = self.store.claim("test")
-        assert lease is not None
-        self.leases[lease.run] = lease
+        run = self.store.create(recipe, session) if again else self.store.share(recipe, session)
+        if self.store.run(run).state == "queued":
+            lease = self.store.claim("test")
+            assert lease is not None
+            self.leases[lease.run] = lease
         return run
 
     def start_sweep(self, grid: Grid, session: str) -> list[str]:
