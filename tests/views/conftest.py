@@ -146,6 +146,7 @@ def backend(tmp_path: Path, lab: PreviewSession, monkeypatch: pytest.MonkeyPatch
         "shared.run_events",
         "shared.run_queue",
         "shared.run_panel",
+        "shared.run_sharing",
         "sensitivity.asking",
         "runs.table",
         "runs.experiments",

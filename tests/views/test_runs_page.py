@@ -51,7 +51,7 @@ def made(
     backend: InProcess, recipe: Recipe, events: list[Event], end: Finished | Failed | None, session: str = "x"
 ) -> str:
     """A run of the store that has said this much."""
-    run = backend.start(recipe, "x")
+    run = backend.start(recipe, "x", again=True)
     backend.store.append(backend.leases[run], *events)
     if end is not None:
         backend.store.finish(backend.leases[run], end)
