@@ -5,6 +5,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from pruning.execution.followed import Asker, Progress
+from pruning.execution.server_state import ServerState
 from pruning.execution.store.store import Store
 
 if TYPE_CHECKING:
@@ -116,6 +117,24 @@ class Backend(Protocol):
 
     def end(self, run: str) -> None:
         """Stop the run at once: within 5 s nothing of it is left running. Nothing more is measured or exported."""
+        ...
+
+    def server_state(self) -> ServerState:
+        """What all workers do now, and what waits for them."""
+        ...
+
+    def end_questions(self, person: str) -> int:
+        """Answer all that this person asks of interactive workers with a sentence; returns how many that were.
+
+        A page that asks again begins anew.
+        """
+        ...
+
+    def restart_worker(self, worker: str) -> None:
+        """End a worker, with what it is at; another takes its place. JobError if there is none of that id.
+
+        A run that it carries out goes on from its last checkpoint, and no attempt is counted as lost.
+        """
         ...
 
     def close(self) -> None:

@@ -15,7 +15,7 @@ from views.gallery.parts import PARTS
 
 LOOKS: dict[int, Literal["light", "dark"]] = {1440: "light", 390: "dark"}
 DRAWN = (
-    ".strip, .panel, .heat canvas, .list, .js-plotly-plot, table, [data-testid=stProgress], [data-testid=stAlert], p"
+    ".strip, .panel, .heat canvas, .list, .board, .js-plotly-plot, table, [data-testid=stProgress], [data-testid=stAlert], p"
 )
 
 

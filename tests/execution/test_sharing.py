@@ -1,5 +1,7 @@
 """Who asks for the same run shares its computation: each has a run of their own, and none can harm the other."""
 
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -79,8 +81,14 @@ def test_who_wants_it_again_gets_it(store: Store, pair: tuple[str, str]):
 def test_who_stops_theirs_stops_nobody_elses(store: Store, pair: tuple[str, str], stop: str, who: int):
     lease = claimed(store)
     store.append(lease, TuningStep(0, 0, 1, 0.5))
+    store.heartbeat(lease)
     leaving, staying = pair[who], pair[1 - who]
     assert getattr(store, stop)(leaving) is None
+    took = store.run(leaving).seconds
+    time.sleep(0.02)
+    store.heartbeat(lease)
+    assert 0.0 < took == store.run(leaving).seconds < store.run(staying).seconds
+    assert store.run(leaving).started is not None
     assert states(store, leaving, staying) == ["stopped", "running"] and not store.stop_requested(lease.run)
     assert store.run(leaving).sentence == "it goes on for others, who asked for the same run"
     store.append(lease, TuningStep(0, 0, 2, 0.4))
@@ -103,6 +111,22 @@ def test_the_last_who_leaves_the_queue_takes_the_run_out_of_it(store: Store, pai
     assert states(store, *pair) == ["stopped", "queued"] and store.run(pair[0]).started is None
     store.request_stop(pair[1])
     assert states(store, *pair) == ["stopped", "stopped"] and store.claim("w") is None
+
+
+def test_who_left_the_queue_never_had_it_begun(store: Store, pair: tuple[str, str]):
+    store.request_stop(pair[0])
+    store.heartbeat(claimed(store))
+    assert store.run(pair[1]).started is not None
+    assert store.run(pair[0]).started is None and store.run(pair[0]).seconds == 0.0
+
+
+def test_all_that_waits_of_one_person_is_stopped_and_nothing_of_others(store: Store, pair: tuple[str, str]):
+    alone, again = store.create(OTHER, "anna"), store.create(OTHER, "bert")
+    (swept,) = store.sweeps.queue("grid", "{}", [replace(RECIPE, seed=1)], "anna")
+    mine = store.share(replace(RECIPE, seed=1), "anna")  # of her own sweep's
+    assert store.stop_waiting("anna") == 4
+    assert states(store, pair[0], alone, swept, mine) == ["stopped"] * 4
+    assert states(store, pair[1], again) == ["queued", "queued"] and len(store.queue()) == 2
 
 
 def test_a_worker_goes_on_with_what_its_first_owner_has_deleted(store: Store, pair: tuple[str, str]):
@@ -171,12 +195,13 @@ def test_another_program_or_lost_files_mean_another_computation(store: Store, mo
 
 
 def test_a_shared_run_starts_at_the_earliest_of_all_turns(store: Store):
-    """Anna's third is Bert's first: it is the second to start, and Anna's next turn is for her second."""
+    """Anna's third is Bert's first: it is the second to start, on his turn, and hers is for her second."""
     first, second = (store.create(OTHER, "anna") for _ in range(2))
     shared = store.share(RECIPE, "anna")
     his = store.share(RECIPE, "bert")
-    assert store.queue() == [first, shared, second] and store.place_in_queue(his) == 1
-    assert [claimed(store).run for _ in range(3)] == [first, shared, second]
+    other = store.create(OTHER, "bert")
+    assert store.queue() == [first, shared, second, other] and store.place_in_queue(his) == 1
+    assert [claimed(store).run for _ in range(4)] == [first, shared, second, other]
 
 
 def test_a_single_run_does_not_wait_for_the_sweep_that_it_shares_with(store: Store):

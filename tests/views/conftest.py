@@ -114,6 +114,18 @@ class InProcess:
     def end(self, run: str) -> None:
         self.store.end(run)
 
+    def server_state(self) -> ServerState:
+        return ServerState(
+            (WorkerState("one", "calls", Question("estimate mlp_128", ("user-anna",), 2.0), "", 2**28, 2**30),), ()
+        )
+
+    def end_questions(self, person: str) -> int:
+        self.ended.append(person)
+        return 1
+
+    def restart_worker(self, worker: str) -> None:
+        self.ended.append(worker)
+
     def finish(self, run: str) -> None:
         """Carry the run out, as a worker would."""
         recipe = self.store.run(run).recipe
@@ -154,6 +166,7 @@ def backend(tmp_path: Path, lab: PreviewSession, monkeypatch: pytest.MonkeyPatch
         "runs.halving_results",
         "runs.sweep_results",
         "runs.wastebasket",
+        "server.server",
     ):
         monkeypatch.setattr(f"views.{module}.backend", lambda: made)
     yield made

@@ -31,7 +31,8 @@ from pruning.training.tuning import Tuning
 from tests.views.conftest import InProcess
 from tests.views.test_lab_page import QUICK
 from views.runs.state import RunsState
-from views.runs.table import table_data, when
+from views.runs.table import table_data
+from views.shared.moments import when
 
 OTHER = replace(QUICK, amount=Sparsity(0.9), tuning=Tuning(epochs=2, images_per_epoch=512))
 DENSE = Stage(0.9, 0.85, 1000, 100, 100, 5000, 2000, 1000)

@@ -142,7 +142,7 @@ CREATE VIEW shown AS SELECT
     CASE WHEN one.left_at IS NULL THEN work.finished ELSE one.left_at END AS finished,
     CASE WHEN one.left_at IS NULL THEN work.stop ELSE 1 END AS stop,
     CASE WHEN one.left_at IS NULL THEN work.seconds ELSE coalesce(one.left_seconds, 0.0) END AS seconds,
-    work.attempt, work.told, work.needs
+    work.attempt, work.told, work.needs, work.ran
 FROM runs AS one JOIN runs AS work ON work.id = one.carrier;
 """
 

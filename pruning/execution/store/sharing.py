@@ -12,7 +12,7 @@ from pathlib import Path
 from pruning.execution.store.program import program_digest
 from pruning.execution.store.reading import THERE
 
-_SEEN = f"name = ? AND {THERE} AND left_at IS NULL AND (private = 0 OR session = ?)"
+_SEEN = f"name = ? AND {THERE} AND (private = 0 OR session = ?)"
 """What others may not see does not stand for theirs."""
 
 

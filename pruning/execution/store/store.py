@@ -172,6 +172,11 @@ class Store:
             rows = connection.execute(query, (run,)).fetchall()
         return [Artefact(kind, self.folder(carrier) / path, size, digest) for carrier, kind, path, size, digest in rows]
 
+    def workers(self) -> dict[str, str]:
+        """Worker -> the run that it carries out."""
+        with self._database.reading() as connection:
+            return dict(connection.execute("SELECT worker, id FROM runs WHERE state = 'running'"))
+
     def disk_shares(self) -> list[DiskShare]:
         """What each person's runs take of the disk, the most first."""
         with self._database.reading() as connection:
@@ -235,6 +240,20 @@ class Store:
                 changes.end_run(connection, carrier, Finished(stopped=True, seconds=0.0))
             else:
                 connection.execute("UPDATE runs SET stop = 1 WHERE id = ?", (carrier,))
+
+    def stop_waiting(self, session: str) -> int:
+        """Take the session's queued runs out of the queue, those that others wait for too only for it; returns how many
+        they were.
+        """
+        query = "SELECT id, carrier FROM shown WHERE session = ? AND state = 'queued' AND NOT gone"
+        with self._database.writing(durable=True) as connection:
+            waiting = connection.execute(query, (session,)).fetchall()
+            for run, carrier in waiting:
+                if sharing.others_wait(connection, run):
+                    sharing.leave(connection, run)
+                else:
+                    changes.end_run(connection, carrier, Finished(stopped=True, seconds=0.0))
+        return len(waiting)
 
     def end(self, run: str) -> str | None:
         """Stop the run at once, with what it has written by now; returns the worker that must now be ended, if any.
