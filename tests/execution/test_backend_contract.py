@@ -286,6 +286,44 @@ def test_the_settings_of_a_grid_compete(backend: Backend):
     assert len(ranking.entries) == 2 and ranking.best is not None and ranking.best.state == "finished"
 
 
+def test_what_goes_on_is_told_and_a_worker_that_hangs_is_replaced(make: Maker, tmp_path: Path):
+    with closing(make(tmp_path / "home", 1)) as backend:
+        hanging = backend.ask("ann", functions.wait_for, str(tmp_path / "never"))
+        eventually((tmp_path / "never.waiting").exists)
+        run = backend.start(LONG, "bob")
+        eventually(lambda: tuning(backend.store, run), seconds=90)
+        found = {worker.kind: worker for worker in backend.server_state().workers}
+        question = found["calls"].question
+        assert question is not None and question.people == ("ann",) and question.what == "wait for"
+        assert found["runs"].run == run and found["runs"].question is None
+        assert all(worker.memory_bytes is None or worker.memory_bytes > 0 for worker in found.values())
+        backend.restart_worker(found["calls"].worker)
+        with pytest.raises(JobError, match="ended by whoever runs the server"):
+            hanging.result(60)
+        assert result(backend.call(functions.add, 1, right=2)) == 3
+        with pytest.raises(JobError, match="there is no worker"):
+            backend.restart_worker(found["calls"].worker)
+        backend.restart_worker(found["runs"].worker)
+        eventually(lambda: backend.store.run(run).attempt == 2, seconds=90)
+        backend.end(run)
+
+
+def test_a_run_that_two_ask_for_goes_on_until_both_have_ended_it(backend: Backend):
+    hers = backend.start(LONG, "ann")
+    his = backend.start(LONG, "bob")
+    eventually(lambda: tuning(backend.store, hers), seconds=90)
+    backend.end(hers)
+    assert [backend.store.run(run).state for run in (hers, his)] == ["stopped", "running"]
+    count = backend.store.last_event(his)
+    eventually(lambda: backend.store.last_event(his) > count)
+    again = backend.start(LONG, "cem", again=True)
+    assert backend.store.run(again).state == "queued" and backend.store.run(again).carrier == again
+    for run in (again, his):
+        backend.end(run)
+    assert over(backend.store, his).state == "stopped"
+    eventually(lambda: not (backend.store.folder(hers) / "checkpoints").exists())
+
+
 def test_an_unknown_run_can_be_neither_cancelled_nor_ended(backend: Backend):
     for verb in (backend.cancel, backend.end):
         with pytest.raises(JobError, match="no run nothing-1"):

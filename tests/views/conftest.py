@@ -15,6 +15,7 @@ from streamlit.web import bootstrap
 from pruning.errors import PruningError
 from pruning.events import Failed, Finished
 from pruning.execution.followed import Asker, Progress
+from pruning.execution.server_state import Question, ServerState, WorkerState
 from pruning.execution.store.records import Lease
 from pruning.execution.store.store import Store
 from pruning.exporters.workload_source import Called
@@ -43,6 +44,8 @@ class InProcess:
         self.leases: dict[str, Lease] = {}
         self.followed: set[object] = set()
         self.opened_ahead: list[tuple[Callable[..., object], tuple[str, ...]]] = []
+        self.ended: list[str] = []
+        """People whose questions were ended, and workers."""
 
     def call(self, function: Callable[..., Any], *arguments: Any) -> "Future[Any]":
         answer: Future[Any] = Future()

@@ -50,8 +50,8 @@ class Presence:
     def all(self) -> list[Present]:
         """Those with a page open first, then who was heard last."""
         with self._lock:
-            found = [Present(person, self._pages[person], seen) for person, seen in self._seen.items()]
-        return sorted(found, key=lambda one: (one.pages == 0, -one.seen))
+            found = [Present(person, self._pages[person], seen) for person, seen in reversed(self._seen.items())]
+        return sorted(found, key=lambda one: one.pages == 0)
 
     def _forget(self) -> None:
         gone = [person for person in self._seen if not self._pages[person]]

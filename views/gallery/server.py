@@ -34,9 +34,13 @@ PAUSED = {"99ab34ef-1": "waiting for room on the disk: 3 MB free, 64 MB needed"}
 DISK = [DiskShare(BERT, 112, 3 * GB), DiskShare(ANNA, 3, 412 * MB), DiskShare("", 1, 800)]
 FULL = ServerState(
     (
-        WorkerState("a1b2c3d4e5f6", "calls", Question("estimate fashion_cnn", (ANNA, BERT), 0.04), "", 310 * MB, 4 * GB),
+        WorkerState(
+            "a1b2c3d4e5f6", "calls", Question("estimate fashion_cnn", (ANNA, BERT), 0.04), "", 310 * MB, 4 * GB
+        ),
         WorkerState("b1b2c3d4e5f6", "calls", None, "", 290 * MB, 4 * GB),
-        WorkerState("c1b2c3d4e5f6", "background", Question("sensitivity fashion_vit", (SOMEBODY,), 95.0), "", None, None),
+        WorkerState(
+            "c1b2c3d4e5f6", "background", Question("sensitivity fashion_vit", (SOMEBODY,), 95.0), "", None, None
+        ),
         WorkerState("d1b2c3d4e5f6", "runs", None, RUN.id, 1200 * MB, 4 * GB),
     ),
     (Question("sensitivity fashion_vit", (SOMEBODY,), 95.0), Question("estimate fashion_cnn", (ANNA, BERT), 2.2)),
