@@ -18,7 +18,7 @@ def bench() -> PreviewSession:
 
 
 def slow(seed: int) -> Recipe:
-    return Recipe("mlp", OptimalBrainDamage("hutchinson", samples=60, probes=2000), Weights(), seed=seed)
+    return Recipe("mlp", OptimalBrainDamage("hutchinson", samples=60, probes=900), Weights(), seed=seed)
 
 
 def share(lab: PreviewSession, seed: int) -> float:

@@ -345,7 +345,7 @@ def test_the_recovery_stands_below_a_result_with_the_control_where_it_was_run(ap
 
 
 def test_a_run_that_waits_for_room_is_called_paused_and_says_how_much(app: AppTest, backend: InProcess) -> None:
-    queued = backend.start(QUICK, "x")
+    queued = backend.start(QUICK, "x", again=True)
     assert backend.store.pause(backend.leases[queued])
     backend.store.disk.shortage = "waiting for room on the disk: 3 MB free, 64 MB needed"
     (row,) = table_data([backend.store.run(queued)], [])["rows"]

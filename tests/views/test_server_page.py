@@ -55,7 +55,7 @@ def test_who_runs_the_server_sees_people_runs_and_workers(app: AppTest, backend:
     run = backend.start(QUICK, "user-anna")
     queued = backend.store.create(QUICK, "user-bert")
     opened(app)
-    assert "1 people with 1 pages open. 1 runs go on and 1 wait." in said(app)
+    assert "people here: 1, pages open: 1 · runs going on: 1, waiting: 1" in said(app)
     found = rows(app)
     assert [row["cells"][0][0] for row in found["people"]] == ["anna", "bert"]  # type: ignore[index]
     assert [row["id"] for row in found["runs"]] == [run, queued]
@@ -67,7 +67,7 @@ def test_each_button_does_what_it_says_once_it_is_said_again(app: AppTest, backe
     run = backend.start(QUICK, "user-anna")
     queued = backend.store.create(QUICK, "user-bert")
     opened(app)
-    assert "1 runs that waited were stopped." in said(pressed(app, "stop_waiting", "user-bert"))
+    assert "stopped runs that waited: 1" in said(pressed(app, "stop_waiting", "user-bert"))
     assert backend.store.run(queued).state == "stopped"
     assert "asked to stop" in said(pressed(app, "stop_run", run)) and backend.store.run(run).stopping
     assert "was ended" in said(pressed(app, "end_run", run)) and backend.store.run(run).state == "stopped"
@@ -132,7 +132,7 @@ def test_a_person_is_told_by_everything_that_is_theirs() -> None:
     assert [main for main, _ in bert["cells"]][:1] + [main for main, _ in bert["cells"]][3:] == [
         "bert", "1", "2", "1", "3.22\u202fGB",
     ]  # fmt: skip
-    assert bert["cells"][6][1] == "112 runs"
+    assert bert["cells"][6][1] == "runs: 112"
     nobody = next(row for row in data["rows"] if row["id"] == "")
     assert nobody["cells"][0][0] == "nobody who is known"
     assert [button["off"] != "" for button in nobody["buttons"]] == [False, True]

@@ -25,7 +25,7 @@ function skeleton(parent, data) {
   }
   make("col", "", columns);
   role(make("th", "", heads), "columnheader");
-  board.state = { rows: new Map(), body: make("tbody", "", table), table, none: make("div", "none", board) };
+  board.state = { rows: new Map(), body: make("tbody", "", table), table, none: make("div", "empty", board) };
   return board;
 }
 
@@ -35,7 +35,7 @@ function build(state, row) {
   const cells = state.data.heads.map((head, place) => {
     const cell = role(make("td", `${head.number ? "num" : ""}${place ? "" : " first"}`, node), "cell");
     cell.dataset.head = head.text;
-    return { main: make("div", "", cell), sub: make("div", "sub", cell) };
+    return { cell, main: make("div", "", cell), sub: make("div", "sub", cell) };
   });
   return { node, cells, does: make("div", "does", role(make("td", "last", node), "cell")), buttons: new Map() };
 }
@@ -50,6 +50,7 @@ function press(state, parts, button, id) {
 
 function update(state, parts, row) {
   row.cells.forEach(([main, sub], place) => {
+    parts.cells[place].cell.classList.toggle("none", main === "");
     parts.cells[place].main.textContent = main;
     parts.cells[place].sub.textContent = sub;
   });

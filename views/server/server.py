@@ -55,8 +55,8 @@ def _summary(here: list[Present], live: list[RunRow], disk: list[DiskShare]) -> 
     running = len({row.carrier for row in live if row.state == "running"})
     waiting = len({row.carrier for row in live if row.state == "queued"})
     words = _(
-        "{people} people with {pages} pages open. {running} runs go on and {waiting} wait. Runs take {disk} of the disk, "
-        "{free} are free."
+        "people here: {people}, pages open: {pages} · runs going on: {running}, waiting: {waiting} · disk: {disk} of "
+        "runs, {free} free"
     )
     return words.format(
         people=count(sum(one.pages > 0 for one in here)), pages=count(pages), running=count(running),
@@ -75,7 +75,9 @@ def _ask(action: str, which: str, data: BoardData) -> None:
 def _second_word() -> None:
     """What a button's press asks, in a place that is kept free for it: nothing moves."""
     state = server_page_state()
-    with st.container(border=True, horizontal=True, vertical_alignment="center", height=72, key="second_word"):
+    with st.container(
+        border=state.asked is not None, horizontal=True, vertical_alignment="center", height=72, key="second_word"
+    ):
         if state.asked is not None:
             st.markdown(plain(state.asked.question), width="stretch")
             st.button(_("Yes"), key="do_it", type="primary", on_click=_do, args=(state.asked,))
@@ -96,9 +98,9 @@ def _do(asked: Asked) -> None:
     desk = ServerDesk(backend(), who())
     try:
         if asked.action == "stop_waiting":
-            state.done = _("{n} runs that waited were stopped.").format(n=desk.stop_waiting(asked.id))
+            state.done = _("stopped runs that waited: {n}").format(n=desk.stop_waiting(asked.id))
         elif asked.action == "end_questions":
-            state.done = _("{n} questions were ended.").format(n=desk.end_questions(asked.id))
+            state.done = _("ended questions: {n}").format(n=desk.end_questions(asked.id))
         elif asked.action == "stop_run":
             desk.stop_run(asked.id)
             state.done = _("The run was asked to stop.")

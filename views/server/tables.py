@@ -49,14 +49,14 @@ def _person(
     person: str, present: Present | None, live: Sequence[RunRow], share: DiskShare | None, asking: int
 ) -> BoardRow:
     mine = Counter(row.state for row in live if row.session == person)
-    kept = (si(share.bytes, "B"), _("{n} runs").format(n=count(share.runs))) if share else ("", "")
+    kept = (si(share.bytes, "B"), _("runs: {n}").format(n=count(share.runs))) if share else ("0", "")
     cells = [
         (name_of(person), ""),
-        (str(present.pages) if present else "", ""),
+        (str(present.pages) if present else "0", ""),
         (_heard(present.seen) if present else "", ""),
-        (_some(mine["running"]), ""),
-        (_some(mine["queued"]), ""),
-        (_some(asking), ""),
+        (str(mine["running"]), ""),
+        (str(mine["queued"]), ""),
+        (str(asking), ""),
         kept,
     ]
     buttons = [
@@ -197,10 +197,6 @@ def names_of(persons: Sequence[str]) -> str:
 
 def _heard(seen: float) -> str:
     return _("now") if time.time() - seen < NOW_S else when(seen, datetime.now(reader_zone()))
-
-
-def _some(number: int) -> str:
-    return str(number) if number else ""
 
 
 def _head(text: str, width: int, number: bool = False) -> BoardHead:
