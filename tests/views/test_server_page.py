@@ -3,8 +3,10 @@
 import json
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from pruning.execution.store.ownership import Who
@@ -14,7 +16,7 @@ from views.entrance import presence
 from views.entrance.presence import Presence
 from views.gallery import server as gallery
 from views.server import tables
-from views.server.state import Asked, server_page_state
+from views.server.state import Asked, ServerPageState
 from views.shared.person import PersonState
 
 PAGE = "views/server/server.py"
@@ -88,21 +90,27 @@ def test_nothing_happens_where_the_answer_is_no(app: AppTest, backend: InProcess
 def test_others_see_whose_page_it_is_and_nothing_else(app: AppTest, backend: InProcess, here: Presence) -> None:
     backend.start(QUICK, "user-anna")
     app.session_state["PersonState"] = PersonState(Who("user-bert"))
-    app.session_state["ServerPageState"] = server_page_state.__annotations__["return"](
-        Asked("stop_run", "x", "Sure?", "Stop")
-    )
+    app.session_state["ServerPageState"] = ServerPageState(Asked("stop_run", "x", "Sure?", "Stop"))
     opened(app)
     assert "This page is for whoever runs the server." in said(app)
     assert rows(app) == {} and not [each for each in app.button if each.key == "do_it"]
 
 
-def test_the_page_is_named_to_whoever_runs_the_server_alone(app: AppTest, backend: InProcess) -> None:
-    def hidden() -> bool:
-        (navigation,) = [each.proto for each in app.get("navigation")] if app.get("navigation") else [None]
-        return navigation is None
+@pytest.mark.parametrize(("owner", "shown"), [(True, "visible"), (False, "hidden")])
+def test_the_navigation_names_the_page_to_whoever_runs_the_server_alone(
+    app: AppTest, backend: InProcess, monkeypatch: pytest.MonkeyPatch, owner: bool, shown: str
+) -> None:
+    seen: dict[str, str] = {}
+    navigation = st.navigation
 
+    def noted(pages: list[Any], **options: Any) -> Any:
+        seen.update({page.title: page.visibility for page in pages})
+        return navigation(pages, **options)
+
+    monkeypatch.setattr(st, "navigation", noted)
+    app.session_state["PersonState"] = PersonState(Who("user-bert", owner=owner))
     app.run()
-    assert not app.exception and hidden()
+    assert not app.exception and seen["Server"] == shown and seen["Runs"] == "visible"
 
 
 def test_runs_stand_in_the_order_in_which_they_start_and_what_is_shared_once() -> None:
