@@ -16,6 +16,14 @@ from views.shared.person import who
 from views.shared.plain_text import plain
 from views.shared.server import backend
 
+# what asks once more stays in sight, also of who pressed a button far below
+CSS = """<style>
+[data-testid=stLayoutWrapper]:has(> .st-key-second_word) { position: sticky; top: 3.4rem; z-index: 2; }
+.st-key-second_word:has(button) { background: Canvas; }
+@media (max-width: 780px) {
+  .st-key-second_word, [data-testid=stLayoutWrapper]:has(> .st-key-second_word) { height: 176px !important; }
+}
+</style>"""
 POLL_S = 5.0  # what goes on is read, not followed: the server has others to serve
 
 
@@ -25,6 +33,7 @@ def page() -> None:
         words = _("This page is for whoever runs the server. They sign in at {address} with the owner's password.")
         st.info(words.format(address="/sign-in"))
         return
+    st.html(CSS)
     st.fragment(_now, run_every=POLL_S, key="server_now")()
 
 

@@ -101,10 +101,9 @@ def _run(rows: Sequence[RunRow], places: Mapping[str, int], paused: Mapping[str,
     workload = str(plain_recipe(row.recipe_json).get("workload", ""))
     since = when(row.started or row.created, datetime.now(reader_zone()))
     used = row.ran + row.seconds
-    names = list(dict.fromkeys(name_of(each.session) for each in rows))
     cells = [
         (name, workload if name == row.id else f"{row.id} · {workload}"),
-        (", ".join(names[:3]) + (_(" and {n} more").format(n=len(names) - 3) if len(names) > 3 else ""), ""),
+        (_whose(rows), ""),
         _state(row, places, paused.get(row.id, "")),
         (since, ""),
         (duration(used) if used else "", ""),
@@ -120,6 +119,13 @@ def _run(rows: Sequence[RunRow], places: Mapping[str, int], paused: Mapping[str,
     return {"id": row.id, "cells": cells, "buttons": [stop, end] if row.state == "running" else [stop]}
 
 
+def _whose(rows: Sequence[RunRow]) -> str:
+    """Those who share a run, the first of them by name."""
+    names = list(dict.fromkeys(name_of(row.session) for row in sorted(rows, key=lambda row: row.created)))
+    more = _(" and {n} more").format(n=len(names) - 3) if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
+
+
 def _state(row: RunRow, places: Mapping[str, int], paused: str) -> tuple[str, str]:
     if paused:
         return _("paused"), paused
@@ -131,7 +137,9 @@ def _state(row: RunRow, places: Mapping[str, int], paused: str) -> tuple[str, st
 
 def workers(state: ServerState, live: Sequence[RunRow]) -> BoardData:
     """What each worker does, for whom and for how long, and what memory it takes."""
-    known = {row.carrier: row for row in reversed(live)}
+    known: dict[str, list[RunRow]] = {}
+    for row in live:
+        known.setdefault(row.carrier, []).append(row)
     return {
         "label": _("workers"),
         "heads": [
@@ -143,19 +151,19 @@ def workers(state: ServerState, live: Sequence[RunRow]) -> BoardData:
     }  # fmt: skip
 
 
-def _worker(worker: WorkerState, live: Mapping[str, RunRow]) -> BoardRow:
+def _worker(worker: WorkerState, live: Mapping[str, Sequence[RunRow]]) -> BoardRow:
     doing, whose, seconds = _("idle"), "", ""
     if worker.question is not None:
         doing, whose = worker.question.what, names_of(worker.question.people)
         seconds = duration(worker.question.seconds)
     elif worker.run:
-        row = live.get(worker.run)
         doing = _("run {run}").format(run=worker.run)
-        whose, seconds = (name_of(row.session), duration(row.seconds)) if row else ("", "")
+        if rows := live.get(worker.run):
+            whose, seconds = _whose(rows), duration(rows[0].seconds)
     memory = "" if worker.memory_bytes is None else si(worker.memory_bytes, "B")
     most = "" if worker.allowed_bytes is None else _("of {most}").format(most=si(worker.allowed_bytes, "B"))
     restart = _button(
-        "restart_worker", _("Restart"), doing,
+        "restart_worker", _("Restart"), f"{_(KINDS[worker.kind])} {worker.worker[:6]}",
         _("For a worker that hangs: another takes its place, and its run goes on from the last checkpoint."),
     )  # fmt: skip
     cells = [(_(KINDS[worker.kind]), worker.worker[:6]), (doing, ""), (whose, ""), (seconds, ""), (memory, most)]
