@@ -179,7 +179,6 @@ class CallQueue:
             self._asked_at.pop(asker, None)
         if one.askers:
             return
-        del self._going_on[id(one)]
         # what their pages find when they ask next; in its place, for a worker may be at a slice of the other
         asked = dict.fromkeys(theirs, now)
         over = Followed(one.function, one.arguments, one.slots, one.complete, one.slices, now, asked)

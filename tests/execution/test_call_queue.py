@@ -404,6 +404,15 @@ def test_one_persons_questions_are_ended_and_nobody_elses(queue: CallQueue, cloc
     assert theirs.result(0) == 7
 
 
+def test_what_two_ask_is_kept_for_the_other_as_far_as_it_is(queue: CallQueue, clock: Clock):
+    (worker,) = workers(queue)
+    for person in ("ann", "bob"):
+        asked(queue, [worker], 5, person)
+    worker.answers(3)
+    queue.end_questions("ann")
+    assert asked(queue, [worker], 5, "bob").outcome == 3
+
+
 def test_what_was_ended_while_a_worker_was_at_it_stays_ended_until_it_is_asked_again(queue: CallQueue, clock: Clock):
     (worker,) = workers(queue)
     asked(queue, [worker], 5, "ann")
