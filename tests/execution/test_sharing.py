@@ -10,8 +10,10 @@ from pruning.errors import JobError
 from pruning.events import Exported, Finished, TuningStep, Warned
 from pruning.execution.settings import Limits
 from pruning.execution.store import sharing
+from pruning.execution.store.backup import back_up
 from pruning.execution.store.cleaning import clean
 from pruning.execution.store.records import Lease
+from pruning.execution.store.restoration import restore
 from pruning.execution.store.store import Store
 from tests.execution.leasing import GENEROUS, OTHER, RECIPE, claimed, reported
 
@@ -228,3 +230,15 @@ def test_a_lost_worker_is_lost_for_all_and_begun_again_for_all(store: Store, pai
     again = claimed(store)
     store.append(again, Warned("anew"))
     assert again.attempt == 2 and reported(store, pair[1]) == [Warned("anew")]
+
+
+def test_a_backup_holds_what_others_show_of_a_deleted_run(store: Store, pair: tuple[str, str], tmp_path: Path):
+    finish(store, claimed(store))
+    store.delete(pair[0])
+    back_up(store.home, tmp_path / "backup.tar")
+    restore(tmp_path / "backup.tar", tmp_path / "restored")
+    restored = Store(tmp_path / "restored", GENEROUS)
+    restored.sweep()
+    (artefact,) = restored.artefacts(pair[1])
+    assert artefact.path.read_bytes() == b"weights" and [row.id for row in restored.runs()] == [pair[1]]
+    assert restored.strangers() == [] and restored.share(RECIPE, "anna") != pair[0]
