@@ -131,6 +131,7 @@ ALTER TABLE runs ADD COLUMN event_bytes INTEGER NOT NULL DEFAULT 0;
 UPDATE runs SET event_bytes = (SELECT coalesce(sum(length(event)), 0) FROM events WHERE run = runs.id);
 CREATE INDEX runs_by_carrier ON runs (carrier);
 CREATE INDEX runs_by_name ON runs (name);
+CREATE INDEX runs_by_turn ON runs (session, turn);
 -- runs as people see them: the computation's state, until somebody leaves it to others
 CREATE VIEW shown AS SELECT
     one.place, one.id, one.name, one.recipe, one.session, one.sweep, one.created, one.title, one.pinned, one.private,
