@@ -16,7 +16,8 @@ from views.gallery.parts import PARTS
 LOOKS: dict[int, Literal["light", "dark"]] = {1440: "light", 390: "dark"}
 DRAWN = ", ".join(
     (
-        ".strip", ".panel", ".heat canvas", ".list", ".board", ".js-plotly-plot", "table", "[data-testid=stProgress]",
+        ".strip", ".panel", ".heat canvas", ".list", ".board", ".js-plotly-plot", "table:not([hidden])",
+        "[data-testid=stProgress]",
         "[data-testid=stAlert]", "p",
     )
 )  # fmt: skip
