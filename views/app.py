@@ -4,8 +4,8 @@ import streamlit as st
 
 from views.shared.language import _
 from views.shared.page_style import PAGE_CSS
-from views.shared.pages import COMPARE, LAB, RUNS, SEARCH, SENSITIVITY
-from views.shared.person import came_past_the_door
+from views.shared.pages import COMPARE, LAB, RUNS, SEARCH, SENSITIVITY, SERVER
+from views.shared.person import came_past_the_door, who
 from views.shared.state import shared_state
 
 
@@ -18,6 +18,8 @@ def main() -> None:
         st.Page(SENSITIVITY, title=_("Sensitivity"), url_path="sensitivity"),
         st.Page(SEARCH, title=_("Search"), url_path="search"),
         st.Page(RUNS, title=_("Runs"), url_path="runs"),
+        # to whoever opens its address all the same the page says whose it is
+        st.Page(SERVER, title=_("Server"), url_path="server", visibility="visible" if who().owner else "hidden"),
     ]
     st.html(PAGE_CSS)
     if came_past_the_door():

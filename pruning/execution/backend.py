@@ -5,6 +5,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from pruning.execution.followed import Asker, Progress
+from pruning.execution.server_state import ServerState
 from pruning.execution.store.store import Store
 
 if TYPE_CHECKING:
@@ -80,8 +81,12 @@ class Backend(Protocol):
         """`function(session, *part)` for each part, part i always on worker i mod `workers`, which keeps answers."""
         ...
 
-    def start(self, recipe: "Recipe", session: str) -> str:
-        """Queue a run of the recipe and return its id. JobError if the session has as many as it may have."""
+    def start(self, recipe: "Recipe", session: str, again: bool = False) -> str:
+        """A run of the recipe; returns its id. JobError if the session has as many as it may have.
+
+        What is carried out already is not once more, unless `again`: the run is the session's own that is there, or
+        shows what somebody else's comes to.
+        """
         ...
 
     def start_sweep(self, grid: "Grid", session: str) -> list[str]:
@@ -103,7 +108,8 @@ class Backend(Protocol):
         ...
 
     def cancel(self, run: str) -> None:
-        """Ask for the run to end early and keep what there is by then; a queued run ends at once.
+        """Ask for the run to end early and keep what there is by then; a queued run ends at once, and so does one that
+        others wait for too: it goes on for them.
 
         Its training ends within 2 s. Then the network is measured and exported, for however long that takes.
         """
@@ -111,6 +117,24 @@ class Backend(Protocol):
 
     def end(self, run: str) -> None:
         """Stop the run at once: within 5 s nothing of it is left running. Nothing more is measured or exported."""
+        ...
+
+    def server_state(self) -> ServerState:
+        """What all workers do now, and what waits for them."""
+        ...
+
+    def end_questions(self, person: str) -> int:
+        """Answer all that this person asks of interactive workers with a sentence; returns how many that were.
+
+        A page that asks again begins anew.
+        """
+        ...
+
+    def restart_worker(self, worker: str) -> None:
+        """End a worker, with what it is at; another takes its place. JobError if there is none of that id.
+
+        A run that it carries out goes on from its last checkpoint, and no attempt is counted as lost.
+        """
         ...
 
     def close(self) -> None:

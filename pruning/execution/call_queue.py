@@ -13,10 +13,12 @@ from cachetools.keys import hashkey
 
 from pruning.errors import JobError, PruningError
 from pruning.execution.followed import Asker, Followed, Progress, Slices, next_followed
+from pruning.execution.server_state import Question
 from pruning.execution.supervisor import WorkerSlot
 
 LOST = "the interactive worker was lost; it has been restarted: repeat what you did"
 CLOSED = "the program is ending: start it again"
+ENDED = "ended by whoever runs the server; ask again if you still need it"
 KEPT = 1000  # questions whose answers are remembered
 
 Urgency = Literal["now", "ahead"]
@@ -25,6 +27,7 @@ Urgency = Literal["now", "ahead"]
 
 @dataclass(eq=False)
 class _Call:
+    function: Callable[..., Any]
     request: bytes
     key: Hashable
     slots: Sequence[WorkerSlot]
@@ -32,6 +35,14 @@ class _Call:
     urgency: Urgency
     askers: list[str] = field(default_factory=list[str])
     answers: list[Future[Any]] = field(default_factory=list[Future[Any]])
+    """Of each asker, in the same order, until it is sent."""
+
+    def without(self, person: str) -> list[Future[Any]]:
+        """Take a person's part out of a call that waits; returns the answers that they wait for."""
+        pairs = list(zip(self.askers, self.answers, strict=True))
+        self.askers = [asker for asker in self.askers if asker != person]
+        self.answers = [answer for asker, answer in pairs if asker != person]
+        return [answer for asker, answer in pairs if asker == person]
 
 
 class CallQueue:
@@ -80,7 +91,7 @@ class CallQueue:
             if not self._closed:
                 call = next((waiting for waiting in self._waiting if waiting.key == key), None)
                 if call is None:
-                    call = _Call(request, key, slots, urgency)
+                    call = _Call(function, request, key, slots, urgency)
                     self._waiting.append(call)
                 call.askers.append(person)
                 call.answers.append(answer)
@@ -131,6 +142,49 @@ class CallQueue:
         """Nothing more is asked at this place."""
         with self._lock:
             self._leave(asker)
+
+    def answering(self) -> dict[WorkerSlot, Question]:
+        """What each busy worker answers now."""
+        now = time.monotonic()
+        with self._lock:
+            return {slot: _question(work, now - sent) for slot, (work, sent) in self._busy.items()}
+
+    def questions(self) -> list[Question]:
+        """What waits for a worker, and what is gone on with in turns, the oldest first."""
+        now = time.monotonic()
+        with self._lock:
+            calls = [_question(call, 0.0) for call in self._waiting if call.urgency == "now"]
+            followed = [_question(one, now - one.began) for one in self._wanted(now)]
+        return sorted([*calls, *followed], key=lambda question: -question.seconds)
+
+    def end_questions(self, person: str) -> int:
+        """Answer what this person asks with a sentence, and go on with it for others only; returns how many there were.
+
+        A slice that a worker is at is not interrupted. A page that asks again begins anew.
+        """
+        now = time.monotonic()
+        with self._lock:
+            ended = [answer for call in self._waiting for answer in call.without(person)]
+            self._waiting = [call for call in self._waiting if call.askers]
+            mine = [one for one in self._wanted(now) if any(asker.person == person for asker in one.askers)]
+            for one in mine:
+                self._end_for(person, one, now)
+        _answer(_taken(ended), None, JobError(ENDED))
+        return len(ended) + len(mine)
+
+    def _end_for(self, person: str, one: Followed, now: float) -> None:
+        theirs = [asker for asker in one.askers if asker.person == person]
+        for asker in theirs:
+            del one.askers[asker]
+            self._asked_at.pop(asker, None)
+        if one.askers:
+            return
+        # what their pages find when they ask next; in its place, for a worker may be at a slice of the other
+        asked = dict.fromkeys(theirs, now)
+        over = Followed(one.function, one.arguments, one.slots, one.complete, one.slices, now, asked)
+        over.failed(JobError(ENDED), now)
+        self._followed[hashkey(one.function, *one.arguments)] = over
+        self._asked_at.update(dict.fromkeys(theirs, over))
 
     def ready(self, slot: WorkerSlot) -> None:
         with self._lock:
@@ -257,6 +311,19 @@ class CallQueue:
     def _threads(self) -> int:
         """With how many threads the next worker computes: its part of the cores. 0: as it likes."""
         return max(1, self._cores // len(self._busy)) if self._cores else 0
+
+
+def _question(work: _Call | Followed, seconds: float) -> Question:
+    if isinstance(work, _Call):
+        return Question(_in_words(work.function, ()), tuple(dict.fromkeys(filter(None, work.askers))), seconds)
+    people = tuple(dict.fromkeys(asker.person for asker in work.askers))
+    return Question(_in_words(work.function, work.arguments), people, seconds)
+
+
+def _in_words(function: Callable[..., Any], arguments: tuple[Any, ...]) -> str:
+    """`estimate mlp_128`: the function, and the workload where an argument names it."""
+    named = [getattr(argument, "workload", None) for argument in arguments]
+    return " ".join([function.__name__.replace("_", " "), *(name for name in named[:1] if isinstance(name, str))])
 
 
 def _read(message: bytes) -> tuple[Any, PruningError | None]:

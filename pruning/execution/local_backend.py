@@ -17,6 +17,7 @@ from pruning.execution.call_queue import CallQueue
 from pruning.execution.followed import Asker, Progress, Slices
 from pruning.execution.halving_driver import HalvingDriver
 from pruning.execution.ipc import WorkerKind, WorkerListener
+from pruning.execution.server_state import ServerState, WorkerState
 from pruning.execution.settings import Limits, available_cores
 from pruning.execution.store.run_folders import discard_checkpoints
 from pruning.execution.store.store import Store
@@ -34,6 +35,7 @@ T = TypeVar("T")
 SLICES_IN_BACKGROUND = Slices(0.2, 0.2)
 WORKER = (sys.executable, "-m", "pruning.execution.worker_main")
 LOOK_S = 2.0
+RESTARTED = "the worker was ended by whoever runs the server; another one takes its place: repeat what you did"
 
 log = logging.getLogger(__name__)
 
@@ -142,10 +144,10 @@ class SupervisedBackend:
             answer.add_done_callback(self._first_answer)
         return answer
 
-    def start(self, recipe: "Recipe", session: str) -> str:
-        """Queue a run of the recipe and return its id. One still queued at the end waits for the next start."""
+    def start(self, recipe: "Recipe", session: str, again: bool = False) -> str:
+        """A run of the recipe; returns its id. One still queued at the end waits for the next start."""
         self._require_open()
-        run = self.store.create(recipe, session)
+        run = self.store.create(recipe, session) if again else self.store.share(recipe, session)
         self._runs.queued(run)
         self._start_runners()
         return run
@@ -188,12 +190,46 @@ class SupervisedBackend:
 
     def end(self, run: str) -> None:
         """Stop the run at once, with its worker and the worker's children; another worker follows."""
+        carrier = self.store.run(run).carrier
         worker = self.store.end(run)
         # a worker of another server on this home finds out by its next heartbeat, and ends itself
         for slot in self._runners:
             if worker and slot.worker == worker:
                 slot.end_worker(worker)
-                discard_checkpoints(self.store.folder(run))
+                discard_checkpoints(self.store.folder(carrier))
+
+    def server_state(self) -> ServerState:
+        """What all workers do now, and what waits for them."""
+        answering, running = self._calls.answering(), self.store.workers()
+        return ServerState(
+            tuple(
+                WorkerState(
+                    slot.worker, slot.kind, answering.get(slot), running.get(slot.worker, ""), slot.memory_bytes,
+                    slot.allowed_bytes,
+                )
+                for slot in self._slots if slot.worker
+            ),
+            tuple(self._calls.questions()),
+        )  # fmt: skip
+
+    def end_questions(self, person: str) -> int:
+        """Answer all that this person asks of interactive workers with a sentence; returns how many that were."""
+        return self._calls.end_questions(person)
+
+    def restart_worker(self, worker: str) -> None:
+        """End a worker, with what it is at; another takes its place. JobError if there is none of that id."""
+        slot = next((slot for slot in self._slots if slot.worker == worker), None)
+        if slot is None:
+            raise JobError(f"there is no worker {worker} any more: it has ended, and another took its place")
+        if slot.kind == "runs":
+            self.store.hand_back(worker)  # before it is lost: it is not the run's fault
+        else:
+            slot.ended_because = RESTARTED
+        slot.end_worker(worker)
+
+    @property
+    def _slots(self) -> Sequence[WorkerSlot]:
+        return (*self._interactive, *self._background, *self._runners)
 
     def close(self) -> None:
         """End all workers with their children. May be called again; happens by itself when the program ends."""
@@ -203,7 +239,7 @@ class SupervisedBackend:
         self._runs.closing = True
         atexit.unregister(self.close)
         self._calls.close()
-        for slot in (*self._interactive, *self._background, *self._runners):
+        for slot in self._slots:
             slot.close()
         self._halvings.close()
         self.store.close()

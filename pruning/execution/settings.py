@@ -25,6 +25,8 @@ VARIABLES = {
     "PRUNING_DISK_RESERVE_MB": "disk_reserve_mb",
     "PRUNING_WORKER_MEMORY_MB": "worker_memory_mb",
     "PRUNING_RUN_HOURS": "run_hours",
+    "PRUNING_RUN_EVENTS": "run_events",
+    "PRUNING_DISK_PER_PERSON_MB": "disk_per_person_mb",
 }
 """Environment variable -> the field that it sets."""
 
@@ -62,6 +64,10 @@ class Limits:
     """MB of memory that a worker may take with its children; 0: a share of the machine's (PRUNING_WORKER_MEMORY_MB)."""
     run_hours: Annotated[float, Between(0.01, 8760.0)] = 24.0
     """Hours of running after which a run is stopped and keeps what it has (PRUNING_RUN_HOURS)."""
+    run_events: Annotated[int, Between(100, 10**9)] = 500_000
+    """Events, nearly all of them optimiser steps, after which a run is stopped as well (PRUNING_RUN_EVENTS)."""
+    disk_per_person_mb: Annotated[int, Between(1, 10**9)] = 0
+    """MB of the disk that one person's runs may take; 0: as much as there is (PRUNING_DISK_PER_PERSON_MB)."""
 
     def environment(self) -> dict[str, str]:
         """The variables that say the same, for a worker; what the environment may not say is left out."""

@@ -63,12 +63,20 @@ class WorkerSlot(ABC):
         """The id of the worker that is in the slot now, or was in it last."""
         self.ended_because = ""
         """Why we ended that worker ourselves, in a sentence; "" if we did not."""
+        self.memory_bytes: int | None = None
+        """What it took when it was measured last, with its children; None where it is not measured."""
+        self.allowed_bytes: int | None = None
+        """Beyond that it is ended."""
         self._kind: WorkerKind = kind
         self._home = home
         self._owner = owner
         self._lock = threading.Lock()
         self._keeper: threading.Thread | None = None
         self._closed = False
+
+    @property
+    def kind(self) -> WorkerKind:
+        return self._kind
 
     def start(self) -> None:
         """See to it that a worker is there or on its way; returns at once."""
@@ -131,7 +139,7 @@ class WorkerProcess(WorkerSlot):
         limits: Limits,
     ) -> None:
         super().__init__(kind, home, owner)
-        self._memory = allowed_bytes(limits)
+        self.allowed_bytes = self._most = allowed_bytes(limits)
         self._environment = limits.environment()
         self._command = tuple(command)
         self._listener = listener
@@ -187,8 +195,9 @@ class WorkerProcess(WorkerSlot):
 
     def _watch_memory(self, process: "subprocess.Popen[bytes]") -> None:
         while process.returncode is None:
-            if resident_bytes(process.pid) > self._memory:
-                self.ended_because = too_much(self._kind, self._memory)
+            self.memory_bytes = resident_bytes(process.pid)
+            if self.memory_bytes > self._most:
+                self.ended_because = too_much(self._kind, self._most)
                 log.warning("the worker for %s: %s", self._kind, self.ended_because)
                 _kill(process)
                 return

@@ -13,6 +13,7 @@ from pruning.criteria.pass_counter import PassCount
 from pruning.errors import PatienceError
 from pruning.interactive.responses import Scoring
 from pruning.interactive.sliced_work import SlicedWork
+from pruning.model.memory import bytes_of
 from pruning.model.units import UnitGroup
 from pruning.pipeline.comparison import Effort
 from pruning.pipeline.criteria_comparison import timed_scores
@@ -35,6 +36,8 @@ class OngoingScoring:
     ) -> None:
         self._planned = planned_passes(criterion, groups, len(calibration.workload.train))
         self._seconds_per_sample = seconds_per_sample
+        self.bytes = bytes_of(model)
+        """Of the copy that it works on."""
         self._passes = PassCount()
         self._spent = 0.0
 
@@ -56,6 +59,10 @@ class OngoingScoring:
     @property
     def done(self) -> bool:
         return self._work.done
+
+    def give_up(self) -> None:
+        """Let go of the copy: who asks again begins anew."""
+        self._work.give_up()
 
     def advance(self, seconds: float) -> Scoring:
         """Go on for about so many seconds; how far it is then. Raises what scoring raises."""

@@ -198,22 +198,31 @@ class PreviewSession:
             if self._shared is not None and self._shared.has(f"scores {key[0]} {key[1]} {key[2]} {key[3]}"):
                 self.scored(*key)
                 return Scoring(1.0, 0.0)
-            going_on = self._scorings.get(key)
+            going_on = self._scorings.pop(key, None)
             if going_on is None or going_on.abandoned:
                 opened = self._require_patience(recipe.workload, recipe.criterion, groups)
                 calibration = Calibration(opened.workload, self.device, recipe.seed)
-                going_on = self._scorings[key] = OngoingScoring(
+                going_on = OngoingScoring(
                     recipe.criterion, opened.model, groups, calibration, opened.seconds_per_sample
                 )
-            try:
-                known = going_on.advance(seconds)
-            except BaseException:
-                del self._scorings[key]
-                raise
+                self._make_room_for(going_on)
+            known = going_on.advance(seconds)
+            self._scorings[key] = going_on  # at the end: what was gone on with last
             if not known.done:
                 return known
         self.scored(*key)
         return Scoring(1.0, 0.0)
+
+    def _make_room_for(self, scoring: OngoingScoring) -> None:
+        """Each works on a copy of its network, until nobody has asked for it for half a minute: together they take no
+        more than the cache. Who asks for one criterion after the other ends their own earlier ones.
+        """
+        self._scorings = {key: other for key, other in self._scorings.items() if not other.abandoned}
+        taken = scoring.bytes + sum(other.bytes for other in self._scorings.values())
+        while taken > CACHE_BYTES and self._scorings:
+            oldest = self._scorings.pop(next(iter(self._scorings)))
+            oldest.give_up()
+            taken -= oldest.bytes
 
     def _sorted_out(
         self, name: str, criterion: Criterion, granularity: Granularity

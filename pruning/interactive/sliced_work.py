@@ -25,6 +25,7 @@ class SlicedWork(Generic[T]):
         self._work = work
         self._go, self._rests = threading.Event(), threading.Event()
         self._ends = 0.0
+        self._given_up = False
         self._result: list[T] = []
         self._error: Exception | None = None
         self._thread = threading.Thread(target=self._run, name="sliced work", daemon=True)
@@ -47,6 +48,12 @@ class SlicedWork(Generic[T]):
             self._rests.wait()
         return self.done
 
+    def give_up(self) -> None:
+        """End it where it rests, now and not only when it was left alone for long: what it holds is let go."""
+        self._given_up = True
+        self._go.set()
+        self._thread.join()
+
     def result(self) -> T:
         """What the work returned; raises what it raised."""
         if self._error is not None:
@@ -60,12 +67,11 @@ class SlicedWork(Generic[T]):
     def _rest(self) -> None:
         self._go.clear()
         self._rests.set()
-        if not self._go.wait(ABANDONED_S):
-            raise _Abandoned
+        self._wait()
 
     def _run(self) -> None:
         try:
-            self._rest_at_first()
+            self._wait()  # for the first slice
             self._result.append(self._work(self._pause))
         except _Abandoned:
             pass
@@ -73,6 +79,6 @@ class SlicedWork(Generic[T]):
             self._error = error
         self._rests.set()
 
-    def _rest_at_first(self) -> None:
-        if not self._go.wait(ABANDONED_S):
+    def _wait(self) -> None:
+        if not self._go.wait(ABANDONED_S) or self._given_up:
             raise _Abandoned

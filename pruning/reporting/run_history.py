@@ -169,13 +169,13 @@ def typical_s(past: Sequence[tuple[str, float]], workload: str) -> float | None:
     return median(every) if every else None
 
 
-def until_start_s(running_left_s: Sequence[float], ahead_s: Sequence[float]) -> float:
+def until_start_s(running_left_s: Sequence[float], ahead_s: Sequence[float], at_once: int = 1) -> float:
     """Seconds until a queued run begins. Each run ahead of it goes to the worker that is free first.
 
-    `running_left_s` are the seconds that each running run still takes; each has a worker. Where none is running, one
-    worker is free. `ahead_s` are the seconds that each run ahead in the queue takes.
+    `running_left_s` are the seconds that each running run still takes; each has one of the `at_once` workers, and the
+    others are free. `ahead_s` are the seconds that each run ahead in the queue takes.
     """
-    free = list(running_left_s) or [0.0]
+    free = [*running_left_s, *[0.0] * (at_once - len(running_left_s))]
     heapq.heapify(free)
     for seconds in ahead_s:
         heapq.heapreplace(free, free[0] + seconds)

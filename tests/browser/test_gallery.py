@@ -14,9 +14,13 @@ from tests.browser.conftest import serving
 from views.gallery.parts import PARTS
 
 LOOKS: dict[int, Literal["light", "dark"]] = {1440: "light", 390: "dark"}
-DRAWN = (
-    ".strip, .panel, .heat canvas, .list, .js-plotly-plot, table, [data-testid=stProgress], [data-testid=stAlert], p"
-)
+DRAWN = ", ".join(
+    (
+        ".strip", ".panel", ".heat canvas", ".list", ".board", ".js-plotly-plot", "table:not([hidden])",
+        "[data-testid=stProgress]",
+        "[data-testid=stAlert]", "p",
+    )
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -169,14 +169,14 @@ def test_a_run_ends_with_its_result(backend: Backend):
     ],
 )
 def test_a_run_that_goes_wrong_says_so_in_one_sentence(backend: Backend, workload: str, sentence: str):
-    run = backend.start(replace(QUICK, workload=workload), "s")
+    run = backend.start(replace(QUICK, workload=workload), "s", again=True)
     row = over(backend.store, run)
     assert row.state == "failed" and re.search(sentence, row.sentence) and "\n" not in row.sentence
     assert reported(backend.store, run)[-1] == Failed(row.sentence)
 
 
 def test_a_cancelled_run_keeps_what_there_is(backend: Backend):
-    run, queued = backend.start(LONG, "s"), backend.start(LONG, "s")
+    run, queued = backend.start(LONG, "s", again=True), backend.start(LONG, "s", again=True)
     tuning(backend.store, run)
     backend.cancel(queued)
     assert backend.store.run(queued).state == "stopped"
@@ -190,7 +190,7 @@ def test_a_cancelled_run_keeps_what_there_is(backend: Backend):
 
 
 def test_a_killed_run_worker_is_replaced_and_its_run_begun_again(backend: Backend):
-    run = backend.start(LONG, "s")
+    run = backend.start(LONG, "s", again=True)
     first = tuning(backend.store, run)
     os.kill(first, signal.SIGKILL)
     second = eventually(
@@ -205,7 +205,7 @@ def test_a_killed_run_worker_is_replaced_and_its_run_begun_again(backend: Backen
 
 
 def test_a_killed_run_goes_on_where_it_was_and_ends_like_an_undisturbed_one(backend: Backend):
-    disturbed, undisturbed = backend.start(TORN, "s"), backend.start(WHOLE, "s")
+    disturbed, undisturbed = backend.start(TORN, "s", again=True), backend.start(WHOLE, "s", again=True)
     for run in (disturbed, undisturbed):
         assert over(backend.store, run).state == "finished"
         eventually(lambda run=run: not (backend.store.folder(run) / "checkpoints").exists())
@@ -227,16 +227,16 @@ def weights(store: Store, run: str) -> str:
 
 
 def test_a_run_that_kills_its_worker_fails_after_three_attempts_and_the_next_one_works(backend: Backend):
-    run = backend.start(replace(QUICK, workload="deadly"), "s")
+    run = backend.start(replace(QUICK, workload="deadly"), "s", again=True)
     row = over(backend.store, run)
     assert row.state == "failed" and row.attempt == 3
     assert row.sentence.startswith("worker lost: 3 of 3 processes")
     assert reported(backend.store, run)[-1] == Failed(row.sentence)
-    assert over(backend.store, backend.start(QUICK, "s")).state == "finished"
+    assert over(backend.store, backend.start(QUICK, "s", again=True)).state == "finished"
 
 
 def test_what_is_ended_is_gone_within_five_seconds_with_its_children(backend: Backend):
-    run = backend.start(replace(QUICK, workload="children"), "s")
+    run = backend.start(replace(QUICK, workload="children"), "s", again=True)
     (pids,) = eventually(lambda: sentences(backend.store, run, "pids "))
     worker, child = map(int, pids.split())
     assert psutil.pid_exists(child)
@@ -247,11 +247,15 @@ def test_what_is_ended_is_gone_within_five_seconds_with_its_children(backend: Ba
     row = backend.store.run(run)
     assert (row.state, row.sentence) == ("stopped", "ended at once: no file was written; what it had measured is kept")
     assert not (backend.store.folder(run) / "checkpoints").exists()
-    assert over(backend.store, backend.start(QUICK, "s")).state == "finished"
+    assert over(backend.store, backend.start(QUICK, "s", again=True)).state == "finished"
 
 
 def test_ending_what_is_queued_or_over_ends_no_worker(backend: Backend):
-    run, queued, done = backend.start(LONG, "s"), backend.start(QUICK, "s"), backend.store.runs(["finished"])[0]
+    run, queued, done = (
+        backend.start(LONG, "s", again=True),
+        backend.start(QUICK, "s", again=True),
+        backend.store.runs(["finished"])[0],
+    )
     worker = tuning(backend.store, run)
     backend.end(queued)
     backend.end(done.id)
@@ -262,7 +266,7 @@ def test_ending_what_is_queued_or_over_ends_no_worker(backend: Backend):
 
 
 def test_checkpoints_go_from_attempt_to_attempt_and_then_away(backend: Backend):
-    run = backend.start(replace(LONG, workload="counting"), "s")
+    run = backend.start(replace(LONG, workload="counting"), "s", again=True)
     (pid,) = eventually(lambda: sentences(backend.store, run, "attempt 1 "))
     os.kill(int(pid), signal.SIGKILL)
     eventually(lambda: sentences(backend.store, run, "attempt 2 "))
@@ -272,7 +276,7 @@ def test_checkpoints_go_from_attempt_to_attempt_and_then_away(backend: Backend):
 
 
 def test_interactive_calls_are_answered_during_a_run(backend: Backend):
-    run = backend.start(LONG, "s")
+    run = backend.start(LONG, "s", again=True)
     tuning(backend.store, run)
     assert result(backend.call(functions.add, 4)) == 4
     backend.cancel(run)
@@ -284,6 +288,44 @@ def test_the_settings_of_a_grid_compete(backend: Backend):
     eventually(lambda: backend.store.halvings.one(name).state == "over", seconds=90)
     ranking = ranking_from_json(backend.store.halvings.one(name).ranking_json)
     assert len(ranking.entries) == 2 and ranking.best is not None and ranking.best.state == "finished"
+
+
+def test_what_goes_on_is_told_and_a_worker_that_hangs_is_replaced(make: Maker, tmp_path: Path):
+    with closing(make(tmp_path / "home", 1)) as backend:
+        hanging = backend.ask("ann", functions.wait_for, str(tmp_path / "never"))
+        eventually((tmp_path / "never.waiting").exists)
+        run = backend.start(LONG, "bob")
+        eventually(lambda: tuning(backend.store, run), seconds=90)
+        found = {worker.kind: worker for worker in backend.server_state().workers}
+        question = found["calls"].question
+        assert question is not None and question.people == ("ann",) and question.what == "wait for"
+        assert found["runs"].run == run and found["runs"].question is None
+        assert all(worker.memory_bytes is None or worker.memory_bytes > 0 for worker in found.values())
+        backend.restart_worker(found["calls"].worker)
+        with pytest.raises(JobError, match="ended by whoever runs the server"):
+            hanging.result(60)
+        assert result(backend.call(functions.add, 1, right=2)) == 3
+        with pytest.raises(JobError, match="there is no worker"):
+            backend.restart_worker(found["calls"].worker)
+        backend.restart_worker(found["runs"].worker)
+        eventually(lambda: backend.store.run(run).attempt == 2, seconds=90)
+        backend.end(run)
+
+
+def test_a_run_that_two_ask_for_goes_on_until_both_have_ended_it(backend: Backend):
+    hers = backend.start(LONG, "ann")
+    his = backend.start(LONG, "bob")
+    eventually(lambda: tuning(backend.store, hers), seconds=90)
+    backend.end(hers)
+    assert [backend.store.run(run).state for run in (hers, his)] == ["stopped", "running"]
+    count = backend.store.last_event(his)
+    eventually(lambda: backend.store.last_event(his) > count)
+    again = backend.start(LONG, "cem", again=True)
+    assert backend.store.run(again).state == "queued" and backend.store.run(again).carrier == again
+    for run in (again, his):
+        backend.end(run)
+    assert over(backend.store, his).state == "stopped"
+    eventually(lambda: not (backend.store.folder(hers) / "checkpoints").exists())
 
 
 def test_an_unknown_run_can_be_neither_cancelled_nor_ended(backend: Backend):
@@ -341,7 +383,7 @@ def test_an_error_of_what_is_followed_is_the_workers_sentence(make: Maker, tmp_p
 def test_close_ends_all_workers_and_what_they_do(make: Maker, tmp_path: Path):
     backend = make(tmp_path, 1)
     interactive = result(backend.call(functions.pid))
-    run = backend.start(LONG, "s")
+    run = backend.start(LONG, "s", again=True)
     runner = tuning(backend.store, run)
     held, waiting = backend.call(functions.wait_for, str(tmp_path / "never")), backend.call(functions.pid)
     eventually((tmp_path / "never.waiting").exists)
@@ -353,4 +395,4 @@ def test_close_ends_all_workers_and_what_they_do(make: Maker, tmp_path: Path):
     for answer in (held, waiting, backend.call(functions.pid)):
         assert isinstance(answer.exception(timeout=5), JobError)
     with pytest.raises(JobError, match="the program is ending"):
-        backend.start(QUICK, "s")
+        backend.start(QUICK, "s", again=True)

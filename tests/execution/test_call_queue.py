@@ -11,7 +11,9 @@ from pruning.errors import JobError, RecipeError
 from pruning.execution import call_queue, followed
 from pruning.execution.call_queue import LOST, CallQueue
 from pruning.execution.followed import Asker, Progress, Slices
+from pruning.execution.server_state import Question
 from pruning.execution.supervisor import WorkerSlot
+from pruning.recipe.recipe import Recipe
 from tests.execution.functions import add, pid, wait_for
 
 
@@ -358,3 +360,65 @@ def test_answers_that_nobody_wants_any_more_are_forgotten(
     assert asked(queue, by, 29, enough=0).over and len(worker.given) == given
     asked(queue, by, 0, enough=0)
     assert len(worker.given) == given + 1
+
+
+def test_what_workers_are_at_and_what_waits_is_told(queue: CallQueue, clock: Clock):
+    (worker,) = workers(queue)
+    asked(queue, [worker], 3, "ann")
+    clock.now += 2.0
+    called(queue, [worker], 1, 2, person="bob")
+    asked(queue, [worker], 4, "cem")
+    clock.now += 1.0
+    assert queue.answering() == {worker.slot: Question("pid", ("ann",), 3.0)}
+    assert [(one.what, one.people, one.seconds) for one in queue.questions()] == [
+        ("pid", ("ann",), 3.0), ("pid", ("cem",), 1.0), ("add", ("bob",), 0.0),
+    ]  # fmt: skip
+
+
+def test_a_question_says_which_workload_it_is_about(queue: CallQueue):
+    (worker,) = workers(queue)
+    recipe = Recipe("mlp_128")
+    queue.follow(Asker("ann", "tab"), add, (recipe,), [worker.slot], bool, Slices(), 0.0)
+    assert [question.what for question in queue.questions()] == ["add mlp_128"]
+
+
+def test_one_persons_questions_are_ended_and_nobody_elses(queue: CallQueue, clock: Clock):
+    (worker,) = workers(queue)
+    busy = called(queue, [worker], 0, 0, person="dan")
+    mine, both = called(queue, [worker], 1, 2, person="ann"), called(queue, [worker], 3, 4, person="ann")
+    theirs = called(queue, [worker], 3, 4, person="bob")
+    asked(queue, [worker], 5, "ann")
+    asked(queue, [worker], 6, "ann", place="another")
+    asked(queue, [worker], 6, "bob")
+    assert queue.end_questions("ann") == 4
+    for answer in (mine, both):
+        with pytest.raises(JobError, match="ended by whoever runs the server"):
+            answer.result(0)
+    assert {question.people for question in queue.questions()} == {("bob",)} and not theirs.done()
+    over = asked(queue, [worker], 5, "ann")
+    assert over.over and "ended by whoever" in str(over.error) and not asked(queue, [worker], 6, "bob").over
+    worker.answers(0)
+    assert busy.result(0) == 0
+    assert worker.doing == (add, (3, 4))
+    worker.answers(7)
+    assert theirs.result(0) == 7
+
+
+def test_what_two_ask_is_kept_for_the_other_as_far_as_it_is(queue: CallQueue, clock: Clock):
+    (worker,) = workers(queue)
+    for person in ("ann", "bob"):
+        asked(queue, [worker], 5, person)
+    worker.answers(3)
+    queue.end_questions("ann")
+    assert asked(queue, [worker], 5, "bob").outcome == 3
+
+
+def test_what_was_ended_while_a_worker_was_at_it_stays_ended_until_it_is_asked_again(queue: CallQueue, clock: Clock):
+    (worker,) = workers(queue)
+    asked(queue, [worker], 5, "ann")
+    queue.end_questions("ann")
+    worker.answers(3)
+    assert asked(queue, [worker], 5, "ann").over and len(worker.given) == 1
+    clock.now += 4.0
+    assert not asked(queue, [worker], 5, "ann").over
+    assert len(worker.given) == 2

@@ -197,12 +197,12 @@ def test_a_really_full_disk_pauses_with_the_reserve_and_goes_on(disk: Path):
 
 def test_runs_on_a_disk_that_fills_up_go_on_by_themselves(disk: Path):
     with closing(LocalBackend(disk, 0, command=(sys.executable, "-m", "tests.execution.tiny_worker"))) as backend:
-        assert over(backend.store, backend.start(QUICK, "s")).state == "finished"
+        assert over(backend.store, backend.start(QUICK, "s", again=True)).state == "finished"
         filler = fill(disk)
         run = None
         while run is None:  # the page cannot queue anything on a full disk either: it says so
             try:
-                run = backend.start(WHOLE, "s")
+                run = backend.start(WHOLE, "s", again=True)
             except NoRoomError:
                 filler.write_bytes(filler.read_bytes()[: -(2**17)])
         fill(disk)

@@ -342,7 +342,8 @@ def test_the_time_of_all_attempts_counts(store: Store, monkeypatch: pytest.Monke
         ),
     ],
 )
-def test_training_that_cannot_be_over_in_time_is_refused_before_it_is_queued(store: Store, changes, possible: bool):
+def test_training_that_cannot_be_over_in_time_is_refused_before_it_is_queued(tmp_path: Path, changes, possible: bool):
+    store = Store(tmp_path, Limits(run_events=10**9))
     recipe = replace(RECIPE, **changes)
     grid = Grid(recipe, {"seed": (0, 1)}, ())
     if possible:

@@ -41,7 +41,7 @@ def test_a_worker_that_does_not_start_is_said_and_tried_again(tmp_path: Path):
         with pytest.raises(JobError, match=r"the worker for calls ended while it was starting; see the end of .*\.log"):
             result(backend.call(functions.add, 1))
         assert "no torch today" in (tmp_path / "home" / "worker.log").read_text()
-        row = over(backend.store, backend.start(QUICK, "s"))
+        row = over(backend.store, backend.start(QUICK, "s", again=True))
         assert row.state == "failed" and "the worker for runs ended while it was starting" in row.sentence
         gate.touch()
         eventually(lambda: answered(backend))  # the first try may find one that set out before the gate was open
@@ -125,24 +125,24 @@ def test_a_worker_that_takes_too_much_memory_is_ended_says_so_and_is_replaced(
     limits = Limits(worker_memory_mb=1000)
     with closing(LocalBackend(tmp_path, 1, command=COMMAND, limits=limits)) as backend:
         before = result(backend.call(functions.pid))
-        hungry = backend.start(replace(QUICK, workload="hungry"), "s")
+        hungry = backend.start(replace(QUICK, workload="hungry"), "s", again=True)
         with pytest.raises(JobError, match=r"^it took more than 1000 MB of memory and was ended; take fewer samples"):
             result(backend.call(functions.take_memory, 1500))
         assert result(backend.call(functions.pid)) != before
         row = over(backend.store, hungry)
         assert (row.state, row.attempt) == ("failed", 1)
         assert row.sentence.startswith("it took more than 1000 MB of memory and was ended; lower tuning.batch_size")
-        assert over(backend.store, backend.start(QUICK, "s")).state == "finished"
+        assert over(backend.store, backend.start(QUICK, "s", again=True)).state == "finished"
 
 
 def test_two_servers_on_one_home_share_its_runs(tmp_path: Path):
     """Neither takes a run from the other's living worker; one that cannot start workers fails no run of the other."""
     with closing(LocalBackend(tmp_path, 0, command=COMMAND)) as able:
-        run = able.start(LONG, "s")
+        run = able.start(LONG, "s", again=True)
         worker = tuning(able.store, run)
-        theirs = able.start(QUICK, "s")
+        theirs = able.start(QUICK, "s", again=True)
         with closing(LocalBackend(tmp_path, 0, command=(str(tmp_path / "python"),))) as unable:
-            ours = unable.start(QUICK, "s")
+            ours = unable.start(QUICK, "s", again=True)
             assert over(unable.store, ours).state == "failed"
             unable.end(run)
             eventually(lambda: gone(worker), seconds=5)

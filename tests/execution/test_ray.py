@@ -147,7 +147,7 @@ def test_a_run_that_no_node_has_room_for_fails_with_a_sentence(tmp_path: Path):
     clustered.cluster()
     reserved = {"PRUNING_CPUS_PER_RUN": "1", "PRUNING_GPUS_PER_RUN": "2"}
     with closing(RayBackend(tmp_path, 0, 1, equip=clustered.tiny_worker.equipment, environment=reserved)) as backend:
-        row = over(backend.store, backend.start(QUICK, "s"))
+        row = over(backend.store, backend.start(QUICK, "s", again=True))
     assert row.state == "failed"
     assert "no node of the cluster has the 1 cores and 2 GPUs of a worker for runs (there are 8 cores" in row.sentence
     assert row.sentence.endswith("lower PRUNING_CPUS_PER_RUN or PRUNING_GPUS_PER_RUN")
@@ -220,7 +220,7 @@ from pruning.execution.ray_cluster.backend import RayBackend
 from tests.execution.tiny_worker import LONG, equipment
 from tests.execution.waiting import eventually, over, sentences
 backend = RayBackend(Path(sys.argv[1]), 1, 1, equip=equipment)
-run = backend.start(replace(LONG, workload="counting"), "s")
+run = backend.start(replace(LONG, workload="counting"), "s", again=True)
 (pid,) = eventually(lambda: sentences(backend.store, run, "attempt 1 "))
 raylet = psutil.Process(int(pid)).ppid()
 (lost,) = [node for node in nodes if node.all_processes["raylet"][0].process.pid == raylet]

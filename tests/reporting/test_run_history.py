@@ -133,7 +133,13 @@ def test_the_next_run_starts_when_the_first_worker_is_free() -> None:
     assert until_start_s([30.0], []) == 30.0
     assert until_start_s([30.0], [20.0, 5.0]) == 55.0
     # two workers: 10 -> the first ahead ends at 30; 25 -> the second ends at 32; then 30 is free first
-    assert until_start_s([25.0, 10.0], [20.0, 7.0]) == 30.0
+    assert until_start_s([25.0, 10.0], [20.0, 7.0], at_once=2) == 30.0
+
+
+def test_a_worker_that_is_free_takes_the_next_run_at_once() -> None:
+    assert until_start_s([30.0], [], at_once=2) == 0.0
+    assert until_start_s([], [20.0, 5.0], at_once=2) == 5.0
+    assert until_start_s([30.0, 40.0], [], at_once=1) == 30.0  # of a server that was started with fewer workers
 
 
 TIMES = st.lists(st.floats(0, 1e4), max_size=6)

@@ -15,6 +15,7 @@ from streamlit.web import bootstrap
 from pruning.errors import PruningError
 from pruning.events import Failed, Finished
 from pruning.execution.followed import Asker, Progress
+from pruning.execution.server_state import Question, ServerState, WorkerState
 from pruning.execution.store.records import Lease
 from pruning.execution.store.store import Store
 from pruning.exporters.workload_source import Called
@@ -43,6 +44,8 @@ class InProcess:
         self.leases: dict[str, Lease] = {}
         self.followed: set[object] = set()
         self.opened_ahead: list[tuple[Callable[..., object], tuple[str, ...]]] = []
+        self.ended: list[str] = []
+        """People whose questions were ended, and workers."""
 
     def call(self, function: Callable[..., Any], *arguments: Any) -> "Future[Any]":
         answer: Future[Any] = Future()
@@ -88,12 +91,13 @@ class InProcess:
     def fan_out(self, function: Callable[..., Any], parts: list[tuple[Any, ...]]) -> "list[Future[Any]]":
         return [self.call(function, *part) for part in parts]
 
-    def start(self, recipe: Recipe, session: str) -> str:
+    def start(self, recipe: Recipe, session: str, again: bool = False) -> str:
         self.recipes.append(recipe)
-        run = self.store.create(recipe, session)
-        lease = self.store.claim("test")
-        assert lease is not None
-        self.leases[lease.run] = lease
+        run = self.store.create(recipe, session) if again else self.store.share(recipe, session)
+        if self.store.run(run).state == "queued":
+            lease = self.store.claim("test")
+            assert lease is not None
+            self.leases[lease.run] = lease
         return run
 
     def start_sweep(self, grid: Grid, session: str) -> list[str]:
@@ -112,6 +116,18 @@ class InProcess:
 
     def end(self, run: str) -> None:
         self.store.end(run)
+
+    def server_state(self) -> ServerState:
+        return ServerState(
+            (WorkerState("one", "calls", Question("estimate mlp_128", ("user-anna",), 2.0), "", 2**28, 2**30),), ()
+        )
+
+    def end_questions(self, person: str) -> int:
+        self.ended.append(person)
+        return 1
+
+    def restart_worker(self, worker: str) -> None:
+        self.ended.append(worker)
 
     def finish(self, run: str) -> None:
         """Carry the run out, as a worker would."""
@@ -145,6 +161,7 @@ def backend(tmp_path: Path, lab: PreviewSession, monkeypatch: pytest.MonkeyPatch
         "shared.run_events",
         "shared.run_queue",
         "shared.run_panel",
+        "shared.run_sharing",
         "sensitivity.asking",
         "runs.table",
         "runs.experiments",
@@ -152,6 +169,7 @@ def backend(tmp_path: Path, lab: PreviewSession, monkeypatch: pytest.MonkeyPatch
         "runs.halving_results",
         "runs.sweep_results",
         "runs.wastebasket",
+        "server.server",
     ):
         monkeypatch.setattr(f"views.{module}.backend", lambda: made)
     yield made

@@ -12,6 +12,7 @@ from tests.views.test_lab_page import QUICK, opened
 from tests.views.test_runs_page import finished, sent
 from views.lab import components as lab
 from views.runs import components as runs
+from views.server import components as server
 
 VIEWS = Path(__file__).parents[2] / "views"
 
@@ -25,11 +26,16 @@ READ: list[tuple[str, str, type[Any]]] = [
     ("runs/runs", "texts", runs.RunsTexts),
     ("runs/runs", "row", runs.RunRowData),
     ("runs/runs", "head", runs.HeadData),
+    ("server/board", "data", server.BoardData),
+    ("server/board", "row", server.BoardRow),
+    ("server/board", "head", server.BoardHead),
+    ("server/board", "button", server.BoardButton),
 ]
 SENT: list[tuple[str, type[Any]]] = [
     ("lab/layers", lab.LayersTriggers),
     ("lab/heatmap", lab.HeatmapTriggers),
     ("runs/runs", runs.RunsTriggers),
+    ("server/board", server.BoardTriggers),
 ]
 
 

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 VIEWS = Path(__file__).parents[2] / "views"
-PAGES = {f"{page}.{page}" for page in ("lab", "compare", "sensitivity", "runs", "gallery")}
+PAGES = {f"{page}.{page}" for page in ("lab", "compare", "sensitivity", "runs", "server", "gallery")}
 """Scripts that Streamlit executes: what they import is in the other files, or is imported by their first lines."""
 
 

@@ -31,7 +31,9 @@ from pruning.training.tuning import Tuning
 from tests.views.conftest import InProcess
 from tests.views.test_lab_page import QUICK
 from views.runs.state import RunsState
-from views.runs.table import table_data, when
+from views.runs.table import table_data
+from views.shared import run_queue
+from views.shared.moments import when
 
 OTHER = replace(QUICK, amount=Sparsity(0.9), tuning=Tuning(epochs=2, images_per_epoch=512))
 DENSE = Stage(0.9, 0.85, 1000, 100, 100, 5000, 2000, 1000)
@@ -51,7 +53,7 @@ def made(
     backend: InProcess, recipe: Recipe, events: list[Event], end: Finished | Failed | None, session: str = "x"
 ) -> str:
     """A run of the store that has said this much."""
-    run = backend.start(recipe, "x")
+    run = backend.start(recipe, "x", again=True)
     backend.store.append(backend.leases[run], *events)
     if end is not None:
         backend.store.finish(backend.leases[run], end)
@@ -293,6 +295,38 @@ def test_a_queued_run_says_how_many_are_ahead_and_about_how_long(app: AppTest, b
     assert app.button(key="stop_button")
 
 
+def test_what_several_share_is_one_run_ahead_and_takes_its_time_once(app: AppTest, backend: InProcess) -> None:
+    running = made(backend, QUICK, BEGUN, None)
+    rewrite(backend, running, "seconds", 60.0)
+    backend.store.share(QUICK, "another")  # of the one that runs
+    first, shared = backend.store.create(OTHER, "x"), backend.store.share(OTHER, "another")
+    backend.store.request_stop(first)  # left to the other
+    last = backend.store.create(OTHER, "x")
+    rows = table_data([backend.store.run(run) for run in (shared, last)], [])["rows"]
+    assert rows[0]["note"] == "next in the queue, starts in about 1\u202fmin 12\u202fs"
+    assert rows[1]["note"] == "1 ahead of it in the queue, starts in about 3\u202fmin 24\u202fs"
+
+
+def test_a_time_that_nobody_knows_is_not_said(app: AppTest, backend: InProcess) -> None:
+    """The run before it is stopping, and measures for as long as that takes."""
+    running = made(backend, QUICK, BEGUN, None)
+    rewrite(backend, running, "seconds", 60.0)
+    queued = backend.store.create(OTHER, "x")
+    backend.cancel(running)
+    assert table_data([backend.store.run(queued)], [])["rows"][0]["note"] == "next in the queue"
+
+
+def test_a_run_that_takes_longer_than_its_like_says_no_time(app: AppTest, backend: InProcess) -> None:
+    rewrite(backend, finished(backend, OTHER), "seconds", 30.0)
+    running = made(backend, replace(QUICK, seed=9), BEGUN[:1], None)
+    rewrite(backend, running, "seconds", 1.0)
+    queued = backend.store.create(OTHER, "x")
+    run_queue._past.clear()  # pyright: ignore[reportPrivateUsage, reportFunctionMemberAccess]
+    assert "starts in about" in table_data([backend.store.run(queued)], [])["rows"][0]["note"]
+    rewrite(backend, running, "seconds", 60.0)
+    assert table_data([backend.store.run(queued)], [])["rows"][0]["note"] == "next in the queue"
+
+
 def test_a_resumed_run_is_said_once_and_says_where_it_went_on(app: AppTest, backend: InProcess) -> None:
     run = made(backend, QUICK, BEGUN, None)
     opened(app, run)
@@ -344,7 +378,7 @@ def test_the_recovery_stands_below_a_result_with_the_control_where_it_was_run(ap
 
 
 def test_a_run_that_waits_for_room_is_called_paused_and_says_how_much(app: AppTest, backend: InProcess) -> None:
-    queued = backend.start(QUICK, "x")
+    queued = backend.start(QUICK, "x", again=True)
     assert backend.store.pause(backend.leases[queued])
     backend.store.disk.shortage = "waiting for room on the disk: 3 MB free, 64 MB needed"
     (row,) = table_data([backend.store.run(queued)], [])["rows"]

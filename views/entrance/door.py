@@ -15,6 +15,7 @@ from views.entrance.access import Access, is_loopback
 from views.entrance.cookies import set_cookie
 from views.entrance.frames import Connection
 from views.entrance.headers import protect
+from views.entrance.presence import PRESENCE
 from views.entrance.sign_in import SIGN_IN, SIGN_OUT
 from views.entrance.tries import Tries
 from views.entrance.visitors import COOKIE, Visitor, Visitors
@@ -91,8 +92,10 @@ class Door:
         else:
             scope["headers"] = [*_foreign(connection.headers), *_told(caller.visitor)]
             if scope["type"] == "websocket":
-                socket = Connection(receive, send, caller.address)
-                await self._app(scope, socket.receive, socket.send)
+                person = caller.visitor.person
+                socket = Connection(receive, send, caller.address, heard=lambda: PRESENCE.heard(person))
+                with PRESENCE.page(person):
+                    await self._app(scope, socket.receive, socket.send)
             else:
                 await self._app(scope, receive, answering)
 

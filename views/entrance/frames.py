@@ -47,7 +47,9 @@ class Pace:
 class Connection:
     """`receive` and `send` of one WebSocket. What no page sends is left out; what no browser sends ends it."""
 
-    def __init__(self, receive: Receive, send: Send, address: str) -> None:
+    def __init__(self, receive: Receive, send: Send, address: str, heard: Callable[[], None] = lambda: None) -> None:
+        """`heard` is told of every message that Streamlit sees."""
+        self._heard = heard
         self._receive = receive
         self._send = send
         self._address = address
@@ -64,6 +66,7 @@ class Connection:
             if code:
                 return await self._end(code, why)
             if not why:
+                self._heard()
                 return message
 
     async def send(self, message: Message) -> None:

@@ -1,6 +1,6 @@
 """The parts of the gallery: one for each page of the product."""
 
-from views.gallery import compare, lab, runs, search, sensitivity
+from views.gallery import compare, lab, runs, search, sensitivity, server
 from views.gallery.states import States
 
 PARTS: dict[str, States] = {
@@ -9,4 +9,5 @@ PARTS: dict[str, States] = {
     "compare": compare.STATES,
     "sensitivity": sensitivity.STATES,
     "search": search.STATES,
+    "server": server.STATES,
 }

@@ -9,8 +9,8 @@ from pruning.errors import printable
 from pruning.execution.store.records import HalvingRow, SweepRow
 from views.runs import grid_form, halving_results, sweep_results
 from views.runs.state import runs_state
-from views.runs.table import when
 from views.shared.language import _
+from views.shared.moments import when
 from views.shared.server import backend
 
 NEW = ""

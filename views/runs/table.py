@@ -1,10 +1,7 @@
 """The list of runs: a row each, with its state in words, its recipe and what it came to."""
 
-from datetime import datetime, timedelta, tzinfo
+from datetime import datetime
 from functools import lru_cache
-from zoneinfo import ZoneInfo
-
-import streamlit as st
 
 from pruning.events import Stage
 from pruning.execution.store.records import RunRow
@@ -18,6 +15,7 @@ from views.runs import components
 from views.runs.components import HeadData, RunRowData, RunsData, RunsTexts
 from views.runs.state import runs_state
 from views.shared.language import _
+from views.shared.moments import reader_zone, when
 from views.shared.person import person
 from views.shared.run_events import events_of, name_of, summary_of
 from views.shared.run_queue import waiting
@@ -152,21 +150,3 @@ def _when(row: RunRow) -> tuple[str, str]:
     began = row.started or row.created
     took = duration(row.seconds) if row.finished and row.started else ""
     return when(began, datetime.now(reader_zone())), took
-
-
-def when(seconds: float, now: datetime) -> str:
-    """A moment as a person at the page reads it: `14:05`, `yesterday 14:05`, `3 Nov 14:05`, `3 Nov 2025`."""
-    then = datetime.fromtimestamp(seconds, now.tzinfo)
-    if then.date() == now.date():
-        return f"{then:%H:%M}"
-    if then.date() == now.date() - timedelta(days=1):
-        return _("yesterday {time}").format(time=f"{then:%H:%M}")
-    return f"{then.day} {then:%b %H:%M}" if then.year == now.year else f"{then.day} {then:%b %Y}"
-
-
-def reader_zone() -> tzinfo | None:
-    """The reader's, else the server's."""
-    try:
-        return ZoneInfo(st.context.timezone) if st.context.timezone else None
-    except (KeyError, ValueError, OSError):
-        return None

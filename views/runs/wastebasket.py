@@ -9,9 +9,9 @@ from pruning.errors import PruningError, printable
 from pruning.execution.store.ownership import may_change
 from pruning.execution.store.wastebasket import Waste
 from views.runs.state import runs_state
-from views.runs.table import reader_zone, when
 from views.shared.changes import changes
 from views.shared.language import _
+from views.shared.moments import reader_zone, when
 from views.shared.person import who
 from views.shared.server import backend
 

@@ -23,6 +23,7 @@ from views.shared.plain_text import plain
 from views.shared.run_curves import curves_spec
 from views.shared.run_events import events_of, name_of, row_of
 from views.shared.run_queue import waiting
+from views.shared.run_sharing import goes_on_for_others, shared_with
 from views.shared.server import backend
 
 POLL_S = 0.5
@@ -56,6 +57,8 @@ def _panel(was_live: bool) -> None:
         st.subheader(_("Run {name}").format(name=plain(name_of(row))))
         if not row.over:
             _stop(row)
+    if words := shared_with(row):
+        st.caption(words)
     draw(row, events, waiting(row) if row.state == "queued" else "")
     if was_live and row.over:
         st.rerun()
@@ -88,6 +91,8 @@ def _stop(row: RunRow) -> None:
             if row.stopping and st.button(_("End now"), key="end_button", help=words, disabled=bool(why)):
                 changes().end(row.id)
             words = why or _("Ends after the current step and keeps what there is.")
+            if not why and goes_on_for_others(row):
+                words = _("Ends it for you, with what there is; it goes on for the others who asked for the same.")
             off = row.stopping or bool(why)
             if st.button(_("Stop"), shortcut="Esc", key="stop_button", help=words, disabled=off):
                 changes().cancel(row.id)

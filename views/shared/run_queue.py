@@ -20,7 +20,7 @@ def waiting(row: RunRow) -> str:
         return _("paused: {why}").format(why=why)
     try:
         order = backend().store.queue()
-        place = order.index(row.id) if row.id in order else 0
+        place = order.index(row.carrier) if row.carrier in order else 0
         seconds = _until_start(order[:place])
     except PruningError:  # it was deleted or taken out of the queue meanwhile
         return _("waiting for the worker")
@@ -40,30 +40,34 @@ def _past() -> list[tuple[str, float]]:
 
 
 def _until_start(before: list[str]) -> float | None:
-    """Seconds until the runs `before` it are done, from what the running ones have left and from runs like those."""
-    live = backend().store.runs(("queued", "running"))
+    """Seconds until the runs `before` it are done, from what the running ones have left and from runs like those.
+
+    None where that is not known of one of them: nothing like it has been over, or it takes longer than any did.
+    """
+    # what several share is carried out once, also where whoever asked for it first has left it to the others
+    live = {row.carrier: row for row in backend().store.runs(("queued", "running"))}
     past = list(_past())
     left: list[float] = []
-    for row in live:
-        if row.state != "running":
-            continue
-        at = progress(events_of(row), row.seconds)
-        likely = typical_s(past, _workload(row))
-        if at.seconds_left is not None:
-            past.append((_workload(row), row.seconds + at.seconds_left))
-            left.append(at.seconds_left)
-        elif likely is not None:
-            left.append(max(likely - row.seconds, 0.0))
-        else:
+    for row in (row for row in live.values() if row.state == "running"):
+        seconds = _left(row, past)
+        if seconds is None:
             return None
-    ahead: list[float] = []
-    for row in live:
-        if row.id in before:
-            likely = typical_s(past, _workload(row))
-            if likely is None:
-                return None
-            ahead.append(likely)
-    return until_start_s(left, ahead)
+        past.append((_workload(row), row.seconds + seconds))
+        left.append(seconds)
+    ahead = [typical_s(past, _workload(live[run])) for run in before if run in live]
+    known = [seconds for seconds in ahead if seconds is not None]
+    return until_start_s(left, known, backend().store.limits.run_workers) if len(known) == len(ahead) else None
+
+
+def _left(row: RunRow, past: list[tuple[str, float]]) -> float | None:
+    """Seconds until the running run is over, by its own pace or by that of its like; None where neither says."""
+    if row.stopping:  # it measures what it has, for however long that takes
+        return None
+    at = progress(events_of(row), row.seconds)
+    if at.seconds_left is not None:
+        return at.seconds_left
+    likely = typical_s(past, _workload(row))
+    return likely - row.seconds if likely is not None and likely > row.seconds else None
 
 
 def _workload(row: RunRow) -> str:

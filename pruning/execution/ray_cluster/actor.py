@@ -141,8 +141,8 @@ class RemoteRunStore:
     def claim(self, worker: str) -> Lease | None:
         return self._ask("claim", worker)
 
-    def run(self, run: str) -> RunRow:
-        return self._ask("run", run)
+    def carried_out(self, run: str) -> RunRow:
+        return self._ask("carried_out", run)
 
     def append(self, lease: Lease, *events: Event) -> None:
         self._ask("append", lease, *(self._delivered(lease, event) for event in events))

@@ -21,7 +21,7 @@ class StoreProxy:
         self._methods: dict[str, Callable[..., Any]] = {
             "has_work": store.has_work,
             "claim": store.claim,
-            "run": store.run,
+            "carried_out": store.carried_out,
             "append": store.append,
             "finish": store.finish,
             "pause": store.pause,

@@ -31,7 +31,8 @@ def clean(store: Store, older_than_days: float, keep_pinned: bool = True, dry_ru
     old = [row for row in store.runs() if _old(row, now - older_than_days * DAY_S) and not (row.pinned and keep_pinned)]
     stray = [path for path in _found(store.home, _STRAYS) if now - path.stat().st_mtime > STRAY_AFTER_S]
     files = [*stray, *_found(store.home, _OLD_LOGS)]
-    freed = sum(_size(path) for path in [*files, *(store.folder(row.id) for row in old)])
+    unwanted = store.only_of({row.id for row in old})
+    freed = sum(_size(path) for path in [*files, *(store.folder(run) for run in unwanted)])
     if not dry_run:
         before = store.path.stat().st_size
         for row in old:
@@ -44,7 +45,8 @@ def clean(store: Store, older_than_days: float, keep_pinned: bool = True, dry_ru
 
 
 def _old(row: RunRow, before: float) -> bool:
-    return row.over and (row.finished or row.created) < before
+    # what shows somebody else's run that was over long ago may have been asked for yesterday
+    return row.over and max(row.finished or 0.0, row.created) < before
 
 
 def _found(home: Path, patterns: tuple[str, ...]) -> Iterator[Path]:

@@ -114,7 +114,40 @@ ALTER TABLE runs ADD COLUMN deleted REAL;
 ALTER TABLE sweeps ADD COLUMN session TEXT NOT NULL DEFAULT '';
 """
 
-MIGRATIONS = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5)
+_VERSION_6 = """
+-- the run whose computation, events and files this one shows, '' = its own
+ALTER TABLE runs ADD COLUMN follows TEXT NOT NULL DEFAULT '';
+ALTER TABLE runs ADD COLUMN carrier TEXT GENERATED ALWAYS AS (CASE follows WHEN '' THEN id ELSE follows END) VIRTUAL;
+-- when its person stopped it and left the computation to the others, how many events there were, and after how long
+ALTER TABLE runs ADD COLUMN left_at REAL;
+ALTER TABLE runs ADD COLUMN left_events INTEGER;
+ALTER TABLE runs ADD COLUMN left_seconds REAL;
+-- deleted for good, and kept because others show its computation
+ALTER TABLE runs ADD COLUMN gone INTEGER NOT NULL DEFAULT 0;
+-- the program that carried it out: another one may come to something else
+ALTER TABLE runs ADD COLUMN program TEXT NOT NULL DEFAULT '';
+-- what its events take in this file
+ALTER TABLE runs ADD COLUMN event_bytes INTEGER NOT NULL DEFAULT 0;
+UPDATE runs SET event_bytes = (SELECT coalesce(sum(length(event)), 0) FROM events WHERE run = runs.id);
+CREATE INDEX runs_by_carrier ON runs (carrier);
+CREATE INDEX runs_by_name ON runs (name);
+CREATE INDEX runs_by_turn ON runs (session, turn);
+-- runs as people see them: the computation's state, until somebody leaves it to others
+CREATE VIEW shown AS SELECT
+    one.place, one.id, one.name, one.recipe, one.session, one.sweep, one.created, one.title, one.pinned, one.private,
+    one.deleted, one.gone, one.left_at, one.left_events, one.carrier, work.state AS work_state,
+    CASE WHEN one.left_at IS NULL THEN work.state ELSE 'stopped' END AS state,
+    CASE WHEN one.left_at IS NULL THEN work.sentence ELSE 'it goes on for others, who asked for the same run' END
+        AS sentence,
+    CASE WHEN one.left_at IS NULL OR one.left_seconds IS NOT NULL THEN work.started END AS started,
+    CASE WHEN one.left_at IS NULL THEN work.finished ELSE one.left_at END AS finished,
+    CASE WHEN one.left_at IS NULL THEN work.stop ELSE 1 END AS stop,
+    CASE WHEN one.left_at IS NULL THEN work.seconds ELSE coalesce(one.left_seconds, 0.0) END AS seconds,
+    work.attempt, work.told, work.needs, work.ran
+FROM runs AS one JOIN runs AS work ON work.id = one.carrier;
+"""
+
+MIGRATIONS = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5, _VERSION_6)
 """Each brings a store from the version before it to its own; a fresh file is of version 0."""
 VERSION = len(MIGRATIONS)
 

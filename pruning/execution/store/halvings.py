@@ -54,7 +54,7 @@ class Halvings:
 
     def live(self, name: str) -> list[str]:
         """Ids of the runs that were queued for the halving and are not over."""
-        query = "SELECT id FROM runs WHERE sweep = ? AND state IN ('queued', 'running') ORDER BY place"
+        query = "SELECT id FROM shown WHERE sweep = ? AND state IN ('queued', 'running') ORDER BY place"
         with self._database.reading() as connection:
             return [run for (run,) in connection.execute(query, (name,))]
 

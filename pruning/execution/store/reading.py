@@ -13,8 +13,10 @@ from pruning.execution.store.records import UNREADABLE, RunRow
 COLUMNS = (
     "id, recipe, session, state, sentence, created, started, finished, stop, title, pinned, "
     # until the present attempt has an event, the events are those of the one before (column `told`)
-    "coalesce(nullif(told, 0), attempt), private, seconds, needs"
+    "coalesce(nullif(told, 0), attempt), private, seconds, needs, carrier, ran"
 )
+THERE = "deleted IS NULL AND NOT gone"
+"""Which of the runs that are `shown` are in the lists: not in the wastebasket, and not only kept for others."""
 _FIELDS = [field.name for field in fields(RunRow)]
 
 

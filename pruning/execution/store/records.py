@@ -45,6 +45,10 @@ class RunRow:
     """How long the present attempt has run, by its worker's own clock: whoever sets the machine's changes nothing."""
     needs: int = 0
     """Bytes that must be free before it goes on, after the disk was full; 0 where it never was."""
+    carrier: str = ""
+    """The run that carries it out, whose events and files these are: itself, or one of somebody who asked before."""
+    ran: float = 0.0
+    """How long the attempts before this one have run."""
 
     @property
     def number(self) -> int:

@@ -11,12 +11,15 @@ from pruning.errors import JobError, NoRoomError
 from pruning.events import Event, Failed, Finished, Searching, TuningStep
 from pruning.execution.settings import Limits
 from pruning.execution.store import run_folders as folders
+from pruning.execution.store import sharing
 from pruning.execution.store import transitions as changes
 from pruning.execution.store.database import Database
 from pruning.execution.store.disk_room import DiskRoom
+from pruning.execution.store.disk_share import DiskShare, disk_shares, require_share
 from pruning.execution.store.halvings import Halvings
 from pruning.execution.store.ownership import unknown_run
-from pruning.execution.store.reading import COLUMNS, event_of, row_of
+from pruning.execution.store.program import program_digest
+from pruning.execution.store.reading import COLUMNS, THERE, event_of, row_of
 from pruning.execution.store.records import Artefact, Lease, RunRow, RunState
 from pruning.execution.store.silence import Silence
 from pruning.execution.store.sweeps import Sweeps
@@ -27,6 +30,11 @@ if TYPE_CHECKING:
 
 LONGEST_TITLE = 80
 _MANY = ("tuning_step", "unit_sizes", "searching")
+_EVENTS_OF = (
+    "run = (SELECT carrier FROM runs WHERE id = :run) "
+    "AND seq <= coalesce((SELECT left_events FROM runs WHERE id = :run), seq)"
+)
+"""The events that a run shows: those of who carries it out, up to where its person left them to others."""
 
 
 def default_home() -> Path:
@@ -72,20 +80,27 @@ class Store:
         JobError if the session has as many runs queued or running as it may have, not counting those of sweeps, or if
         the run cannot be over in the time that a run may take.
         """
-        from pruning.recipe.recipe import to_json  # brings torch; see the package's docstring
-
-        changes.require_possible(recipe, self.limits.run_hours)
-        text, name = to_json(recipe), recipe.name
-        most = self.limits.runs_per_session
+        changes.require_possible(recipe, self.limits)
         with self._database.writing(durable=True) as connection:
-            query = "SELECT count(*) FROM runs WHERE session = ? AND sweep = '' AND state IN ('queued', 'running')"
-            (live,) = connection.execute(query, (session,)).fetchone()
-            if live >= most:
-                raise JobError(
-                    f"{live} of your runs are queued or running and {most} is the most at once; wait until one is "
-                    "over, or stop one"
-                )
-            return changes.add_run(connection, name, text, session)
+            return self._add(connection, recipe, session)
+
+    def share(self, recipe: "Recipe", session: str) -> str:
+        """`create`, but what is carried out already is not once more: returns the session's run of the recipe if there
+        is one, else a new run of theirs that shows what somebody else's comes to (`sharing.py`).
+        """
+        changes.require_possible(recipe, self.limits)
+        with self._database.writing(durable=True) as connection:
+            found = sharing.one_to_share(connection, recipe.name, session, self.home)
+            if found is None:
+                return self._add(connection, recipe, session)
+            run, own = found
+            return run if own else self._add(connection, recipe, session, follows=run)
+
+    def sharers(self, row: RunRow) -> list[RunRow]:
+        """The other runs that show the same computation, the oldest first."""
+        query = f"SELECT {COLUMNS} FROM shown WHERE carrier = ? AND id != ? AND {THERE} ORDER BY place"
+        with self._database.reading() as connection:
+            return [row_of(values) for values in connection.execute(query, (row.carrier, row.id))]
 
     def runs(self, states: Collection[RunState] = (), search: str = "") -> list[RunRow]:
         """All runs, or those in one of the states; the pinned ones first, then the newest.
@@ -93,9 +108,12 @@ class Store:
         Every word of `search` must occur in the run's id, title or recipe (as JSON), in whatever case.
         """
         where = f"AND state IN ({_places(states)})" if states else ""
-        query = f"SELECT {COLUMNS} FROM runs WHERE deleted IS NULL {where} ORDER BY pinned DESC, place DESC"
+        if states and "stopped" not in states:
+            where += f" AND work_state IN ({_places(states)})"  # which has an index
+        query = f"SELECT {COLUMNS} FROM shown WHERE {THERE} {where} ORDER BY pinned DESC, place DESC"
+        values = (*states, *states)[: where.count("?")]
         with self._database.reading() as connection:
-            rows = [row_of(values) for values in connection.execute(query, tuple(states))]
+            rows = [row_of(found) for found in connection.execute(query, values)]
         words = search.casefold().split()
         if not words:
             return rows
@@ -106,23 +124,32 @@ class Store:
     def run(self, run: str) -> RunRow:
         """One run. JobError if there is none of that id."""
         with self._database.reading() as connection:
-            query = f"SELECT {COLUMNS} FROM runs WHERE id = ? AND deleted IS NULL"
+            query = f"SELECT {COLUMNS} FROM shown WHERE id = ? AND {THERE}"
             row = connection.execute(query, (run,)).fetchone()
+        if row is None:
+            raise unknown_run(run)
+        return row_of(row)
+
+    def carried_out(self, run: str) -> RunRow:
+        """The run as its worker knows it, who goes on where only others wait for it. JobError if there is none."""
+        with self._database.reading() as connection:
+            row = connection.execute(f"SELECT {COLUMNS} FROM shown WHERE id = ?", (run,)).fetchone()
         if row is None:
             raise unknown_run(run)
         return row_of(row)
 
     def events(self, run: str, after: int = 0) -> list[tuple[int, Event]]:
         """The run's events with their numbers, which count from 1; those after number `after`."""
-        query = "SELECT seq, event FROM events WHERE run = ? AND seq > ? ORDER BY seq"
+        query = f"SELECT seq, event FROM events WHERE {_EVENTS_OF} AND seq > :after ORDER BY seq"
         with self._database.reading() as connection:
-            rows = connection.execute(query, (run, after)).fetchall()
+            rows = connection.execute(query, {"run": run, "after": after}).fetchall()
         return [(seq, event_of(text)) for seq, text in rows]
 
     def last_event(self, run: str) -> int:
         """The number of the run's latest event, 0 = it has none."""
         with self._database.reading() as connection:
-            return connection.execute("SELECT coalesce(max(seq), 0) FROM events WHERE run = ?", (run,)).fetchone()[0]
+            query = f"SELECT coalesce(max(seq), 0) FROM events WHERE {_EVENTS_OF}"
+            return connection.execute(query, {"run": run}).fetchone()[0]
 
     def milestones(self, run: str) -> list[Event]:
         """The run's events but for optimiser steps, sizes of units and cuts of a search, which are nearly all: what it
@@ -130,28 +157,45 @@ class Store:
         """
         # not json_extract: a score in a unit of its own may be infinite, which SQLite does not read
         others = " ".join(f"""AND event NOT LIKE '{{"kind": "{kind}"%'""" for kind in _MANY)
-        query = f"SELECT event FROM events WHERE run = ? {others} ORDER BY seq"
+        query = f"SELECT event FROM events WHERE {_EVENTS_OF} {others} ORDER BY seq"
         with self._database.reading() as connection:
-            rows = connection.execute(query, (run,)).fetchall()
+            rows = connection.execute(query, {"run": run}).fetchall()
         return [event_of(text) for (text,) in rows]
 
     def artefacts(self, run: str) -> list[Artefact]:
         """The files that the run has left, by kind; none before it has exported them."""
-        query = "SELECT kind, path, bytes, sha256 FROM artefacts WHERE run = ? ORDER BY kind"
+        query = (
+            "SELECT carrier, kind, path, bytes, sha256 FROM artefacts JOIN shown ON artefacts.run = carrier "
+            "WHERE id = ? AND left_at IS NULL ORDER BY kind"
+        )
         with self._database.reading() as connection:
             rows = connection.execute(query, (run,)).fetchall()
-        return [Artefact(kind, self.folder(run) / path, size, digest) for kind, path, size, digest in rows]
+        return [Artefact(kind, self.folder(carrier) / path, size, digest) for carrier, kind, path, size, digest in rows]
+
+    def workers(self) -> dict[str, str]:
+        """Worker -> the run that it carries out."""
+        with self._database.reading() as connection:
+            return dict(connection.execute("SELECT worker, id FROM runs WHERE state = 'running'"))
+
+    def disk_shares(self) -> list[DiskShare]:
+        """What each person's runs take of the disk, the most first."""
+        with self._database.reading() as connection:
+            return disk_shares(connection)
 
     def place_in_queue(self, run: str) -> int:
         """How many runs start before it, 0 = it is the next one or waits no longer. JobError for an unknown run."""
-        self.run(run)
+        carrier = self.run(run).carrier
         order = self.queue()
-        return order.index(run) if run in order else 0
+        return order.index(carrier) if carrier in order else 0
 
     def queue(self) -> list[str]:
-        """The queued runs in the order in which they will start."""
+        """The queued runs in the order in which they will start; of those that share a computation, who carries it out.
+
+        Those that wait for room on the disk are not among them: nobody knows when they start.
+        """
+        free = self.disk.free()
         with self._database.reading() as connection:
-            return changes.queue_order(connection)
+            return [turn.carrier for turn in changes.queue_order(connection, free)]
 
     def rename(self, run: str, title: str) -> None:
         """Give the run a title of at most 80 characters, "" = none."""
@@ -168,43 +212,77 @@ class Store:
     def delete(self, run: str) -> None:
         """Forget a run and delete its files at once. JobError if it is queued or running."""
         with self._database.writing(durable=True) as connection:
-            state = self._state(connection, run)
+            state, _ = self._state(connection, run)
             if state in ("queued", "running"):
                 raise JobError(f"run {run} is {state}; stop it first, then delete it")
-            for table, column in (("events", "run"), ("artefacts", "run"), ("runs", "id")):
-                connection.execute(f"DELETE FROM {table} WHERE {column} = ?", (run,))
-        folders.discard(self.folder(run))  # a kill before this leaves a folder that `sweep` finds
+            unwanted = sharing.forget(connection, run)
+        if unwanted:
+            folders.discard(self.folder(unwanted))  # a kill before this leaves a folder that `sweep` finds
+
+    def only_of(self, runs: Collection[str]) -> list[str]:
+        """The runs whose files nobody would show any more if these were deleted."""
+        with self._database.reading() as connection:
+            shown = connection.execute("SELECT carrier, id FROM runs WHERE NOT gone").fetchall()
+        wanted = {carrier for carrier, run in shown if run not in runs}
+        return sorted({carrier for carrier, run in shown if run in runs} - wanted)
 
     def request_stop(self, run: str) -> None:
-        """Ask for the run to end early; a queued one ends at once. A run that is over stays as it is."""
+        """Ask for the run to end early; a queued one ends at once, and so does one that others wait for too: it goes on
+        for them. A run that is over stays as it is.
+        """
         with self._database.writing(durable=True) as connection:
-            state = self._state(connection, run)
-            connection.execute("UPDATE runs SET stop = 1 WHERE id = ? AND state = 'running'", (run,))
-            if state == "queued":
-                changes.end_run(connection, run, Finished(stopped=True, seconds=0.0))
+            state, carrier = self._state(connection, run)
+            if state not in ("queued", "running"):
+                return
+            if sharing.others_wait(connection, run):
+                sharing.leave(connection, run)
+            elif state == "queued":
+                changes.end_run(connection, carrier, Finished(stopped=True, seconds=0.0))
+            else:
+                connection.execute("UPDATE runs SET stop = 1 WHERE id = ?", (carrier,))
+
+    def stop_waiting(self, session: str) -> int:
+        """Take the session's queued runs out of the queue, those that others wait for too only for it; returns how many
+        they were.
+        """
+        query = "SELECT id, carrier FROM shown WHERE session = ? AND state = 'queued' AND NOT gone"
+        with self._database.writing(durable=True) as connection:
+            waiting = connection.execute(query, (session,)).fetchall()
+            for run, carrier in waiting:
+                if sharing.others_wait(connection, run):
+                    sharing.leave(connection, run)
+                else:
+                    changes.end_run(connection, carrier, Finished(stopped=True, seconds=0.0))
+        return len(waiting)
 
     def end(self, run: str) -> str | None:
-        """Stop the run at once, with what it has written by now; returns the worker that must now be ended, if any."""
+        """Stop the run at once, with what it has written by now; returns the worker that must now be ended, if any.
+
+        None must where others wait for the same run.
+        """
         with self._database.writing(durable=True) as connection:
-            if self._state(connection, run) == "queued":
-                changes.end_run(connection, run, Finished(stopped=True, seconds=0.0))
+            state, carrier = self._state(connection, run)
+            if state not in ("queued", "running"):
                 return None
-            query = "SELECT worker FROM runs WHERE id = ? AND state = 'running'"
-            row = connection.execute(query, (run,)).fetchone()
-            if row is None:
+            if sharing.others_wait(connection, run):
+                sharing.leave(connection, run)
                 return None
-            changes.cut_short(connection, run, "ended at once")
-        return row[0]
+            if state == "queued":
+                changes.end_run(connection, carrier, Finished(stopped=True, seconds=0.0))
+                return None
+            (worker,) = connection.execute("SELECT worker FROM runs WHERE id = ?", (carrier,)).fetchone()
+            changes.cut_short(connection, carrier, "ended at once")
+        return worker
 
     def sweep(self) -> None:
         """Delete what killed processes left: folders of deleted runs, checkpoints of runs that are over."""
         found = folders.run_folders(self.home / "runs")  # before the rows: a folder is made after its row
-        rows, kept = self.runs(), {waste.id for waste in self.wastebasket.all()}
         self.notice_strangers()
         with self._database.reading() as connection:
             strangers = {run for (run,) in connection.execute("SELECT run FROM strangers")}
+            states: dict[str, str] = dict(connection.execute("SELECT id, state FROM runs"))
         ours = [path for path in found if path.name not in strangers]
-        folders.sweep(ours, {row.id for row in rows} | kept, {row.id for row in rows if not row.over})
+        folders.sweep(ours, states.keys(), {run for run, state in states.items() if state in ("queued", "running")})
 
     def notice_strangers(self) -> list[str]:
         """Folders of runs that this store has never had: it was emptied, or an older copy was put in its place.
@@ -252,19 +330,20 @@ class Store:
         with self._database.writing(durable=True) as connection:
             if self._all_running(connection):
                 return None
-            query = "SELECT id FROM runs WHERE state = 'queued' AND needs > ?"
-            too_large = {run for (run,) in connection.execute(query, (self.disk.free(),))}
-            order = [run for run in changes.queue_order(connection) if run not in too_large]
+            order = changes.queue_order(connection, self.disk.free())
             if not order:
                 return None
+            turn = order[0]
             query = (
                 "UPDATE runs SET state = 'running', worker = ?, started = ?, attempt = attempt + 1, beats = 0, "
-                "sentence = '', ran = ran + seconds, seconds = 0, turn = (SELECT max(turn) + 1 FROM runs) "
-                "WHERE id = ? RETURNING attempt"
+                "sentence = '', ran = ran + seconds, seconds = 0, program = ? WHERE id = ? RETURNING attempt"
             )
-            (attempt,) = connection.execute(query, (worker, time.time(), order[0])).fetchone()
-        self._begun[order[0]] = time.monotonic()
-        return Lease(order[0], worker, attempt)
+            values = (worker, time.time(), program_digest(), turn.carrier)
+            (attempt,) = connection.execute(query, values).fetchone()
+            query = "UPDATE runs SET turn = (SELECT max(turn) + 1 FROM runs) WHERE id = ?"
+            connection.execute(query, (turn.run,))
+        self._begun[turn.carrier] = time.monotonic()
+        return Lease(turn.carrier, worker, attempt)
 
     def append(self, lease: Lease, *events: Event) -> None:
         """Add events to the run, all or none. JobError if the lease is over: the worker was given up, or the run ended.
@@ -317,11 +396,15 @@ class Store:
             if held:
                 connection.execute("UPDATE runs SET beats = beats + 1 WHERE id = ?", (lease.run,))
                 self._tell_time(connection, lease)
-                changes.stop_if_too_long(connection, lease.run, self.limits.run_hours)
+                changes.stop_if_too_long(connection, lease.run, self.limits)
         return held
 
     def stop_requested(self, run: str) -> bool:
-        return self.run(run).stopping
+        with self._database.reading() as connection:
+            found = connection.execute("SELECT stop FROM runs WHERE id = ?", (run,)).fetchone()
+        if found is None:
+            raise unknown_run(run)
+        return bool(found[0])
 
     # What becomes of runs whose worker is gone
 
@@ -410,14 +493,29 @@ class Store:
 
     def _change(self, run: str, column: str, value: str | bool) -> None:
         with self._database.writing(durable=True) as connection:
-            if not connection.execute(f"UPDATE runs SET {column} = ? WHERE id = ?", (value, run)).rowcount:
+            query = f"UPDATE runs SET {column} = ? WHERE id = ? AND NOT gone"
+            if not connection.execute(query, (value, run)).rowcount:
                 raise unknown_run(run)
 
-    def _state(self, connection: sqlite3.Connection, run: str) -> RunState:
-        row = connection.execute("SELECT state FROM runs WHERE id = ?", (run,)).fetchone()
+    def _add(self, connection: sqlite3.Connection, recipe: "Recipe", session: str, follows: str = "") -> str:
+        from pruning.recipe.recipe import to_json  # brings torch; see the package's docstring
+
+        query = "SELECT count(*) FROM shown WHERE session = ? AND sweep = '' AND state IN ('queued', 'running')"
+        (live,) = connection.execute(query, (session,)).fetchone()
+        if live >= (most := self.limits.runs_per_session):
+            raise JobError(
+                f"{live} of your runs are queued or running and {most} is the most at once; wait until one is "
+                "over, or stop one"
+            )
+        require_share(connection, session, self.limits.disk_per_person_mb)
+        return changes.add_run(connection, recipe.name, to_json(recipe), session, follows=follows)
+
+    def _state(self, connection: sqlite3.Connection, run: str) -> tuple[RunState, str]:
+        """As its person sees it, and the run that carries it out."""
+        row = connection.execute("SELECT state, carrier FROM shown WHERE id = ? AND NOT gone", (run,)).fetchone()
         if row is None:
             raise unknown_run(run)
-        return row[0]
+        return row
 
 
 def _places(values: Collection[object]) -> str:

@@ -53,7 +53,7 @@ class Sweeps:
 
     def queued(self, name: str) -> list[str]:
         """Ids of the runs that were queued for the sweep and still wait."""
-        query = "SELECT id FROM runs WHERE sweep = ? AND state = 'queued' ORDER BY place"
+        query = "SELECT id FROM shown WHERE sweep = ? AND state = 'queued' ORDER BY place"
         with self._database.reading() as connection:
             return [run for (run,) in connection.execute(query, (name,))]
 

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 from pruning.errors import JobError
 from pruning.events import Event, Exported, Failed, Finished, Resumed, Warned, event_to_dict
 from pruning.execution.settings import Limits
-from pruning.execution.store.fair_order import fair_order
+from pruning.execution.store.disk_share import require_share
+from pruning.execution.store.fair_order import Turn, fair_order
+from pruning.execution.store.reading import THERE
 from pruning.execution.store.records import Artefact, Lease, RunState
 
 if TYPE_CHECKING:
@@ -22,14 +24,19 @@ _FASTEST_STEP_S = 0.0002
 """No step of training takes less on any machine."""
 
 
-def add_run(connection: sqlite3.Connection, name: str, recipe: str, session: str, sweep: str = "") -> str:
-    """Queue a run of the recipe of that name, given as JSON, and return its id."""
+def add_run(
+    connection: sqlite3.Connection, name: str, recipe: str, session: str, sweep: str = "", follows: str = ""
+) -> str:
+    """A run of the recipe of that name, given as JSON; returns its id. It is queued, or `follows` one that carries it
+    out.
+    """
     query = "INSERT INTO numbers VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET number = number + 1 RETURNING number"
     (number,) = connection.execute(query, (name,)).fetchone()
     run = f"{name}-{number}"
     connection.execute(
-        "INSERT INTO runs (id, name, number, recipe, session, sweep, created) VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (run, name, number, recipe, session, sweep, time.time()),
+        "INSERT INTO runs (id, name, number, recipe, session, sweep, follows, state, created) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (run, name, number, recipe, session, sweep, follows, "follows" if follows else "queued", time.time()),
     )
     return run
 
@@ -58,15 +65,17 @@ def queue_missing(
 
     texts = {recipe.name: to_json(recipe) for recipe in recipes}
     query = (
-        "SELECT DISTINCT name FROM runs WHERE state IN ('queued', 'running', 'finished') AND deleted IS NULL "
+        f"SELECT DISTINCT name FROM shown WHERE state IN ('queued', 'running', 'finished') AND {THERE} "
         "AND (private = 0 OR session = ?)"  # what others may not see does not stand for theirs
     )
     there = {found for (found,) in connection.execute(query, (session,))}
-    query = "SELECT count(*) FROM runs WHERE session = ? AND sweep != '' AND state IN ('queued', 'running')"
+    query = "SELECT count(*) FROM shown WHERE session = ? AND sweep != '' AND state IN ('queued', 'running')"
     (live,) = connection.execute(query, (session,)).fetchone()
     new = [recipe for recipe in texts if recipe not in there]
     for recipe in recipes:
-        require_possible(recipe, limits.run_hours)
+        require_possible(recipe, limits)
+    if new:
+        require_share(connection, session, limits.disk_per_person_mb)
     most = limits.sweep_runs
     if live + len(new) > most:
         raise JobError(
@@ -76,32 +85,51 @@ def queue_missing(
     return [add_run(connection, recipe, texts[recipe], session, sweep) for recipe in new]
 
 
-def require_possible(recipe: "Recipe", hours: float) -> None:
-    """JobError if the run's training takes longer than a run may, however small the network and fast the machine."""
+def require_possible(recipe: "Recipe", limits: Limits) -> None:
+    """JobError if the run's training takes longer than a run may, however small the network and fast the machine, or
+    more steps than it may write down.
+    """
     tuning, schedule = recipe.tuning, recipe.schedule
     images = tuning.images_per_epoch or 1
     steps = tuning.epochs * max(images // tuning.batch_size, 1)
     if not schedule.continuous:
         steps *= len(schedule.rounds_of(steps, 0.5))
-    if steps * _FASTEST_STEP_S > hours * 3600:
+    most = ""
+    if steps * _FASTEST_STEP_S > limits.run_hours * 3600:
+        most = f"take longer than {limits.run_hours:g} h here (PRUNING_RUN_HOURS)"
+    elif steps > limits.run_events:
+        most = f"write down more than {limits.run_events} here (PRUNING_RUN_EVENTS)"
+    if most:
         raise JobError(
-            f"the recipe asks for {steps} optimiser steps at least, and no run may take longer than {hours:g} h here; "
+            f"the recipe asks for {steps} optimiser steps at least, and no run may {most}; "
             f"lower tuning.epochs ({tuning.epochs}) or the number of rounds"
         )
 
 
-def stop_if_too_long(connection: sqlite3.Connection, run: str, hours: float) -> None:
-    """Ask a run to end that has run for as long as it may: it keeps what it has, and its row says why."""
-    why = f"a run may take {hours:g} h here: what it has is kept (PRUNING_RUN_HOURS)"
+def stop_if_too_long(connection: sqlite3.Connection, run: str, limits: Limits) -> None:
+    """Ask a run to end that has run, or written, for as long as it may: it keeps what it has, and its row says why."""
     query = "UPDATE runs SET stop = 1, sentence = ? WHERE id = ? AND stop = 0 AND ran + seconds > ?"
-    connection.execute(query, (why, run, hours * 3600))
+    why = f"a run may take {limits.run_hours:g} h here: what it has is kept (PRUNING_RUN_HOURS)"
+    connection.execute(query, (why, run, limits.run_hours * 3600))
+    query = (
+        "UPDATE runs SET stop = 1, sentence = ? WHERE id = ? AND stop = 0 "
+        "AND (SELECT max(seq) FROM events WHERE run = runs.id) >= ?"
+    )
+    why = f"a run may write {limits.run_events} events here: what it has is kept (PRUNING_RUN_EVENTS)"
+    connection.execute(query, (why, run, limits.run_events))
 
 
-def queue_order(connection: sqlite3.Connection) -> list[str]:
-    """The queued runs in the order in which they will be started. Of one session, the runs of sweeps come last."""
-    queued: list[tuple[str, str]] = connection.execute(
-        "SELECT id, session FROM runs WHERE state = 'queued' ORDER BY sweep != '', place"
-    ).fetchall()
+def queue_order(connection: sqlite3.Connection, free: int) -> list[Turn]:
+    """The turns in which queued runs will start, where so many bytes of the disk are free.
+
+    Of one session, the runs of sweeps come last. A run that waits for more room takes nobody's turn, not even its
+    session's.
+    """
+    query = (
+        "SELECT id, session, carrier FROM shown WHERE work_state = 'queued' AND left_at IS NULL AND NOT gone "
+        "AND needs <= ? ORDER BY sweep != '', place"
+    )
+    queued = [Turn(*values) for values in connection.execute(query, (free,))]
     last_start: dict[str, int] = dict(
         connection.execute("SELECT session, max(turn) FROM runs WHERE turn > 0 GROUP BY session")
     )
@@ -120,6 +148,8 @@ def begin_attempt(connection: sqlite3.Connection, lease: Lease, first: Event) ->
     if connection.execute(query, (lease.run,)).rowcount:
         true_still = first.events if isinstance(first, Resumed) else 0
         connection.execute("DELETE FROM events WHERE run = ? AND seq > ?", (lease.run, true_still))
+        query = "UPDATE runs SET event_bytes = (SELECT coalesce(sum(length(event)), 0) FROM events WHERE run = :run)"
+        connection.execute(f"{query} WHERE id = :run", {"run": lease.run})
         connection.execute("DELETE FROM artefacts WHERE run = ?", (lease.run,))
 
 
@@ -127,6 +157,8 @@ def add_events(connection: sqlite3.Connection, run: str, events: Collection[Even
     (last,) = connection.execute("SELECT coalesce(max(seq), 0) FROM events WHERE run = ?", (run,)).fetchone()
     rows = [(run, seq, json.dumps(event_to_dict(event))) for seq, event in enumerate(events, last + 1)]
     connection.executemany("INSERT INTO events (run, seq, event) VALUES (?, ?, ?)", rows)
+    written = sum(len(text) for _, _, text in rows)
+    connection.execute("UPDATE runs SET event_bytes = event_bytes + ? WHERE id = ?", (written, run))
 
 
 def add_artefacts(connection: sqlite3.Connection, run: str, files: Collection[Artefact]) -> None:
@@ -156,7 +188,8 @@ def cut_short(connection: sqlite3.Connection, run: str, why: str) -> None:
 
 def queue_again(connection: sqlite3.Connection, run: str) -> None:
     """As if it had not been started, with its old turn. Its events stay until the next attempt has one."""
-    connection.execute("UPDATE runs SET state = 'queued', worker = '', started = NULL, turn = 0 WHERE id = ?", (run,))
+    connection.execute("UPDATE runs SET state = 'queued', worker = '', started = NULL WHERE id = ?", (run,))
+    connection.execute("UPDATE runs SET turn = 0 WHERE carrier = ?", (run,))
 
 
 def files_of(folder: Path, events: Sequence[Event]) -> list[Artefact]:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from pruning.errors import JobError
 from pruning.execution.store.database import Database
+from pruning.execution.store.reading import THERE
+from pruning.execution.store.sharing import forget
 
 KEPT_S = 7 * 86_400.0
 LOOK_S = 600.0
@@ -37,7 +39,7 @@ class Wastebasket:
     def throw(self, run: str) -> None:
         """Take a run out of every list. JobError if there is none, or it is queued or running."""
         with self._database.writing(durable=True) as connection:
-            query = "SELECT state FROM runs WHERE id = ? AND deleted IS NULL"
+            query = f"SELECT state FROM shown WHERE id = ? AND {THERE}"
             found = connection.execute(query, (run,)).fetchone()
             if found is None:
                 raise JobError(f"there is no run {run} any more; it was deleted")
@@ -48,23 +50,25 @@ class Wastebasket:
     def put_back(self, run: str) -> None:
         """Make it a run like others again. JobError if it is not in the wastebasket."""
         with self._database.writing(durable=True) as connection:
-            query = "UPDATE runs SET deleted = NULL WHERE id = ? AND deleted IS NOT NULL"
+            query = "UPDATE runs SET deleted = NULL WHERE id = ? AND deleted IS NOT NULL AND NOT gone"
             if not connection.execute(query, (run,)).rowcount:
                 raise _not_there(run)
 
     def empty(self, run: str) -> None:
         """Delete a run in the wastebasket for good. JobError if it is not there."""
         with self._database.writing(durable=True) as connection:
-            query = "DELETE FROM runs WHERE id = ? AND deleted IS NOT NULL"
-            if not connection.execute(query, (run,)).rowcount:
+            query = "SELECT 1 FROM runs WHERE id = ? AND deleted IS NOT NULL AND NOT gone"
+            if connection.execute(query, (run,)).fetchone() is None:
                 raise _not_there(run)
-            for table in ("events", "artefacts"):
-                connection.execute(f"DELETE FROM {table} WHERE run = ?", (run,))
-        self._discard(run)  # a kill before this leaves a folder that the store's `sweep` finds
+            unwanted = forget(connection, run)
+        if unwanted:
+            self._discard(unwanted)  # a kill before this leaves a folder that the store's `sweep` finds
 
     def all(self) -> list[Waste]:
         """What is in there, the latest first."""
-        query = "SELECT id, title, session, deleted FROM runs WHERE deleted IS NOT NULL ORDER BY deleted DESC"
+        query = (
+            "SELECT id, title, session, deleted FROM runs WHERE deleted IS NOT NULL AND NOT gone ORDER BY deleted DESC"
+        )
         with self._database.reading() as connection:
             return [Waste(*values) for values in connection.execute(query)]
 
