@@ -15,6 +15,7 @@ TRIED_AGAIN_S = 3.0  # after an error
 MOST_LOSSES = 2
 LONG_S = 2.0  # of workers' time: accuracy on all samples of a small network takes one
 LONG_TURN = 4
+BEGUN_TURN = 9  # no multiple of LONG_TURN: what is long and what is not both get some of these
 
 
 @dataclass(frozen=True)
@@ -119,8 +120,11 @@ def next_followed(followed: Sequence[Followed], slot: WorkerSlot, now: float, se
     Those without a first answer come first. Of the others the one that was asked first is done first: were all to go on
     together, all would be done late, and what a moving slider leaves behind would have been begun in vain. What has
     taken seconds already keeps nobody waiting: it gets one slice in four, and all people's questions go on at one pace.
+    One slice in nine goes to what has begun whatever is asked anew: who asks something else without end ends nothing.
     """
     ready = [one for one in followed if not one.running and slot in one.slots and one.slot in (None, slot)]
+    if sent % BEGUN_TURN == 0:
+        ready = [one for one in ready if one.outcome is not None] or ready
     if not ready:
         return None
     long = [one for one in ready if one.served > LONG_S]

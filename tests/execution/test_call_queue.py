@@ -197,6 +197,23 @@ def test_what_takes_long_gets_one_slice_in_four_and_each_person_as_much(queue: C
     assert abs(time[1] - time[2]) <= 2
 
 
+def test_who_asks_something_new_for_every_slice_keeps_nobody_from_going_on(queue: CallQueue, clock: Clock):
+    (worker,) = by = workers(queue)
+    done = {1: 0, 2: 0}
+    for turn in range(1, 400):
+        asked(queue, by, 1, "ann", enough=10**6)
+        if turn > 100:
+            asked(queue, by, 1000 + turn, "new")  # a first answer waits at every slice
+        if turn > 150:
+            asked(queue, by, 2, "ben", enough=10**6)
+        number = worker.doing[1][0]
+        if turn > 200 and number in done:
+            done[number] += 1
+        spend(clock, worker, 1)
+    assert done[1] + done[2] == pytest.approx(200 / 9, abs=2)  # Ann's is long by then, and Ben's is not
+    assert done[1] >= 4 and done[2] >= 4
+
+
 def test_peoples_long_questions_go_on_at_one_pace(queue: CallQueue, clock: Clock):
     (worker,) = by = workers(queue)
     time = {"many": 0, "one": 0}
@@ -216,11 +233,11 @@ def test_a_person_with_many_tabs_has_one_persons_turns(queue: CallQueue, clock: 
         asked(queue, by, tab, "many", f"tab {tab}")
     asked(queue, by, 99, "one")
     served: list[int] = []
-    for _ in range(12):
+    for _ in range(13):
         served.append(worker.doing[1][0])
         spend(clock, worker, 1)
     assert served[1] == 99  # before the second of the many
-    assert served[10:] == [0, 0]  # all have a first answer: the one that began first is done first
+    assert served[11:] == [0, 0]  # all have a first answer: the one that began first is done first
 
 
 def test_a_newer_question_at_the_same_place_ends_the_older(queue: CallQueue, clock: Clock):
