@@ -8,6 +8,7 @@ from statistics import median
 import torch
 from torch import Tensor, nn
 
+from pruning.evaluation.pooling import QuickPooling
 from pruning.metric import ACCURACY, Metric
 from pruning.model.devices import full_precision, one_thread
 from pruning.model.patching import evaluating
@@ -55,7 +56,7 @@ class Evaluator:
         """Per-sample scores float32 [len(index)] and targets of the samples at `index`, on the CPU."""
         scores: list[Tensor] = []
         targets: list[Tensor] = []
-        with evaluating(model), full_precision():
+        with evaluating(model), full_precision(), QuickPooling():
             for part in self.batches(index):
                 inputs, target = self.batch(part)
                 scores.append(sample_scores(self.task, model(inputs), target))
