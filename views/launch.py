@@ -11,7 +11,7 @@ from sample_models import MODELS
 from views.entrance import serving
 from views.entrance.access import Access, hide
 from views.entrance.announcement import announcement, own_address
-from views.shared.server import backend
+from views.shared.server import backend, open_all
 
 APP = Path(__file__).with_name("app.py")
 # the thread that speaks with all browsers gives the interpreter away at every message: with five milliseconds, Python's
@@ -25,8 +25,10 @@ def launch(port: int, headless: bool, access: Access) -> None:
     with serving.taken(access.host, port) as listening:
         hide()
         sys.setswitchinterval(SWITCH_S)
-        started = backend()
-        started.call(open_workload, next(iter(MODELS)))  # the first page will ask for this
+        started, first = backend(), next(iter(MODELS))
+        opening = started.call(open_workload, first)  # the first page will ask for this
+        if headless:  # no browser opens by itself: there is time for all models before a class comes
+            opening.add_done_callback(lambda _: open_all(first))
         serving.load({**settings(), "server.port": port, "server.address": access.host, "server.headless": headless})
         shown = "" if headless else own_address(access, port)
         app = serving.application(APP, access, started.store.home, shown)
