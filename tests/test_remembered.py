@@ -30,7 +30,7 @@ def own_forward(model: nn.Sequential) -> None:
 
 
 def another_class(model: nn.Sequential) -> None:
-    model[1] = nn.SiLU()  # which has the same attributes
+    model[1] = nn.SiLU().eval()  # which has the same attributes
 
 
 CHANGES = {
