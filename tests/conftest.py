@@ -5,9 +5,14 @@ import os
 import torch
 from hypothesis import HealthCheck, settings
 
+from pruning.api import score_units
 from pruning.evaluation import accuracy
+from pruning.interactive import session
+from pruning.layer_sensitivity import analysis
 from pruning.level_search.latency import layer_times
+from pruning.pipeline import eligibility
 from pruning.run import engine
+from tests.remembered import remembering
 
 # the same examples every time and no stopwatch: the machine may be busy. `benchmarks selection` runs the properties of
 # the selection on many more
@@ -18,6 +23,10 @@ settings.load_profile("project")
 # a stage's latency is measured some hundred times here, and only the tests of latency look at it
 accuracy.WARM_UP, accuracy.TIMED = 1, 3
 layer_times.LONG_S = 0.0  # the fewest turns
+
+# what falls together in a network is found once for each, but where that is what is tested
+for module in (eligibility, analysis, session, score_units):
+    module.scorable_groups = remembering(module.scorable_groups)
 
 # most networks here are as they were drawn, and guess: a note in every run would say so
 engine.guessing = lambda *_: ""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from pruning.exporters.reading import read_own_network
 from pruning.exporters.verification import FileScore, score_file
 from pruning.exporters.workload_source import WorkloadSource, open_source
 
@@ -77,6 +78,9 @@ def recipe_text(**changes: object) -> str:
 def rescore_here(
     paths: Sequence[Path], source: WorkloadSource, device: torch.device, timeout_s: float
 ) -> tuple[FileScore, ...]:
-    """What the fresh process would say, without the seconds that it takes to start one."""
+    """What the fresh process would say, without the seconds that it takes to start one.
+
+    As there, a file that this program has just written is read at once: anybody's is given to a process of its own.
+    """
     workload = open_source(source)
-    return tuple(score_file(path, workload, device) for path in paths)
+    return tuple(score_file(path, workload, device, read_own_network) for path in paths)

@@ -1,6 +1,5 @@
 """From a file's tensors back to a network: as small as they are, strict about names and about values."""
 
-import copy
 from collections.abc import Mapping
 
 import torch
@@ -8,6 +7,7 @@ from torch import Tensor, nn
 
 from pruning.errors import WorkloadError, describe
 from pruning.files.shown import shown
+from pruning.model.copying import deep_copy
 from pruning.model.devices import place
 from pruning.model.module_sizes import NO_SIZES, ModuleSizes, change_classes, set_numbers
 from pruning.model.narrow_layers import NarrowEmbedding
@@ -26,7 +26,7 @@ def load_network(
     tensor that does not fit, or whose values the network's type cannot hold.
     """
     dense = open_model(workload, torch.device("cpu"))
-    model = copy.deepcopy(dense)
+    model = deep_copy(dense)
     try:
         _resize(model, dense, workload.name, tensors, sizes)
     except WorkloadError:

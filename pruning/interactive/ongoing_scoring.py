@@ -1,6 +1,5 @@
 """Scoring that is carried on a little at a time: how long it will take is known beforehand, and how far it is."""
 
-import copy
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import fields
@@ -13,6 +12,7 @@ from pruning.criteria.pass_counter import PassCount
 from pruning.errors import PatienceError
 from pruning.interactive.responses import Scoring
 from pruning.interactive.sliced_work import SlicedWork
+from pruning.model.copying import deep_copy
 from pruning.model.memory import bytes_of
 from pruning.model.units import UnitGroup
 from pruning.pipeline.comparison import Effort
@@ -46,7 +46,7 @@ class OngoingScoring:
                 self._passes = passes
                 pause()
 
-            scores, effort = timed_scores(criterion, copy.deepcopy(model), groups, calibration, at_each_pass)
+            scores, effort = timed_scores(criterion, deep_copy(model), groups, calibration, at_each_pass)
             return scores, Effort(self._spent_by_now(), effort.forward, effort.backward)
 
         self._began = 0.0

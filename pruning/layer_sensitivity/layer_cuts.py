@@ -1,6 +1,5 @@
 """The rows of a sensitivity map: every unit group with its cuts, ready to be evaluated."""
 
-import copy
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 
 from pruning.layer_sensitivity.incremental_linear import IncrementalLinear, computing_incrementally, incremental_linears
 from pruning.layer_sensitivity.suffix_graph import ATOL, RTOL, GraphWalk, Suffix
+from pruning.model.copying import deep_copy
 from pruning.model.costs import CostModel
 from pruning.model.patching import evaluating, hooked, replaced_parameters
 from pruning.model.units import Masks, UnitGroup, zeroed
@@ -50,7 +50,7 @@ class CutModel:
     """A copy of the network in which cuts are made and taken back."""
 
     def __init__(self, model: nn.Module) -> None:
-        self.work = copy.deepcopy(model).eval()
+        self.work = deep_copy(model).eval()
         self._left = KEPT_BYTES
 
     def row(

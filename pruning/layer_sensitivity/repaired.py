@@ -4,7 +4,6 @@ A repair changes the layers behind a cut, so cells share little: each is cut, re
 as it takes, one after the other, the same level of all rows before the next. Only one repaired network is held.
 """
 
-import copy
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from pruning.evaluation.regression_estimator import DenseReference, dense_refere
 from pruning.evaluation.sequential_bounds import AtAllLooks, Interval, UntilNarrow, looks
 from pruning.layer_sensitivity.cell_progress import deciding
 from pruning.layer_sensitivity.result import Sensitivity, SensitivityCell, SensitivityRow
+from pruning.model.copying import deep_copy
 from pruning.model.costs import CostModel
 from pruning.model.memory import bytes_of
 from pruning.model.units import Masks, UnitGroup, apply_masks
@@ -147,7 +147,7 @@ class RepairedSensitivity:
                     break
 
     def _repaired(self, masks: Masks) -> nn.Module:
-        model = copy.deepcopy(self.model)
+        model = deep_copy(self.model)
         apply_masks(model, masks)
         self.mender.mend(model, masks)
         return model

@@ -57,7 +57,8 @@ def own_modes_restored(model: nn.Module) -> Generator[None]:
         yield
     finally:
         for module, mode in modes:
-            module.training = mode
+            if module.training != mode:
+                module.training = mode
 
 
 @contextmanager

@@ -5,6 +5,7 @@ are zero, the network without them must compute the same to the last digit.
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import torch
@@ -31,9 +32,8 @@ class Statistics(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
-        name = func.overloadpacket.__name__
-        tagged = torch.Tag.reduction in func.tags and name not in SUMS
-        if not tagged and name not in NORMS:
+        name = _statistic(func)
+        if not name:
             return result
         values: Tensor = args[0]
         noted = self._noted.setdefault(name, [])
@@ -48,6 +48,14 @@ class Statistics(TorchDispatchMode):
         if name in NORMS:
             return NORMS[name](values, args, before) or result
         return before if _alike(before, result) else result
+
+
+@cache
+def _statistic(func: Any) -> str:
+    """The name of an operation that takes a statistic, "" of any other: asked at every operation of every network."""
+    name = func.overloadpacket.__name__
+    tagged = torch.Tag.reduction in func.tags and name not in SUMS
+    return name if tagged or name in NORMS else ""
 
 
 SUMS = ("sum", "any", "all", "linalg_vector_norm", "norm", "count_nonzero")

@@ -3,14 +3,15 @@
 Units that are whole blocks go with all their tensors.
 """
 
-import copy
 import itertools
+import math
 from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from pruning.errors import SurgeryError, describe
+from pruning.model.copying import deep_copy
 from pruning.model.descriptions import ZEROED
 from pruning.model.devices import place
 from pruning.model.narrow_layers import NarrowEmbedding, become
@@ -42,7 +43,7 @@ def remove_units(model: nn.Module, example: Tensor, groups: Iterable[UnitGroup],
 
 def without_units(model: nn.Module, groups: Iterable[UnitGroup], keep: Keep) -> nn.Module:
     """A copy of the model without the slices and the blocks of units that do not stay. It is not run."""
-    smaller = copy.deepcopy(model)
+    smaller = deep_copy(model)
     gone: dict[tuple[str, int], Tensor] = {}
     for group in groups:
         stays = keep[group.name].cpu()
@@ -112,7 +113,7 @@ def _and_others(count: int) -> str:
 
 def masked_copy(model: nn.Module, groups: Sequence[UnitGroup], keep: Keep) -> nn.Module:
     """A new model in which the units that do not stay are zero."""
-    masked = copy.deepcopy(model)
+    masked = deep_copy(model)
     apply_masks(masked, masks_of(groups, keep, masked))
     return masked
 
@@ -124,12 +125,17 @@ def largest_difference(first: Tensor, second: Tensor) -> float:
     """
     if not first.numel():
         return 0.0
+    largest = float((first - second).abs().max())
+    if math.isfinite(largest):
+        return largest
     same = first == second
     return float((first - second).masked_fill(same, 0.0).abs().nan_to_num(torch.inf, torch.inf).max())
 
 
 def magnitude(output: Tensor) -> float:
     """The largest finite |value|; 0 where there is none."""
+    if output.numel() and math.isfinite(largest := float(output.abs().max())):
+        return largest
     finite = output[output.isfinite()]
     return float(finite.abs().max()) if len(finite) else 0.0
 

@@ -1,6 +1,5 @@
 """Trying beforehand whether units can be removed: without them the network must compute what it does with zeros."""
 
-import copy
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -9,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pruning.errors import describe
+from pruning.model.copying import deep_copy
 from pruning.model.labels.tracing import attention_taken_apart
 from pruning.model.narrow_layers import Skipped
 from pruning.model.patching import evaluating, hooked, training_tried
@@ -220,7 +220,7 @@ def _precise(model: nn.Module, example: Tensor) -> tuple[nn.Module, Tensor]:
     if sum(parameter.numel() for parameter in model.parameters()) > PRECISE:
         return model, example
     try:
-        precise = copy.deepcopy(model).double()
+        precise = deep_copy(model).double()
         values = example.double() if example.is_floating_point() else example
         output_shape(precise, values)
     except Exception:  # the device has no float64, or a forward makes tensors of another type
@@ -321,6 +321,8 @@ def _same(found: dict[str, list[Tensor]], expected: dict[str, list[Tensor]], at_
             if output.shape != other.shape:
                 if not name:
                     return False
+                continue
+            if output.dtype == other.dtype and torch.equal(output, other):
                 continue
             rounding = min(ROUNDING.get(output.dtype, 1e-2), at_most) * max(magnitude(output), 1e-3 * whole)
             if not largest_difference(other, output) <= rounding:

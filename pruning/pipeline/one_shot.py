@@ -1,6 +1,5 @@
 """From unit groups, their scores and a recipe to a decision: which units are pruned, and what that leaves."""
 
-import copy
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from functools import cached_property
 from torch import Tensor, nn
 
 from pruning.events import PrunedValues
+from pruning.model.copying import deep_copy
 from pruning.model.costs import CostModel
 from pruning.model.descriptions import Size
 from pruning.model.surgery import remove_units, zeroed_note
@@ -71,7 +71,7 @@ class Decision:
 
     def masked_copy(self, model: nn.Module) -> nn.Module:
         """A new model in which the units that do not stay are zero."""
-        masked = copy.deepcopy(model)
+        masked = deep_copy(model)
         apply_masks(masked, self.masks)
         return masked
 

@@ -1,9 +1,9 @@
 """Making a round's cut: values set to zero, repaired where the recipe says so, and what a person is told of it."""
 
-import copy
 from collections.abc import Generator
 
 from pruning.events import Event, Masked, Repaired, Warned
+from pruning.model.copying import deep_copy
 from pruning.model.tensors import put_into
 from pruning.model.units import apply_masks
 from pruning.pipeline.one_shot import Decision
@@ -22,7 +22,7 @@ def cut_and_repaired(context: RunContext, current: CurrentRound) -> Generator[Ev
         put_into(context.model, known.tensors)
         yield from _said_of(known.reported)
         return
-    before = copy.deepcopy(context.model)
+    before = deep_copy(context.model)
     apply_masks(context.model, masks)
     score = context.validated(cut.number, cut.done, cut.keep).score
     repaired = context.repaired(context.model, before, masks, cut.number, score)

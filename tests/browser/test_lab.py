@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 from playwright.sync_api import Page, expect
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from pruning.evaluation.accuracy import Evaluator
 from pruning.exporters.loading import load_network
@@ -61,6 +62,35 @@ def test_slider_by_keyboard_changes_sizes_then_accuracy(page: Page, app: str) ->
     expect(page.locator(".strip")).to_contain_text(MEASURED, timeout=30_000)
     assert page.locator(".strip").inner_text() != before
     assert from_json(recipe_of(page)).amount == Sparsity(0.505)
+
+
+def test_a_move_draws_the_part_alone_that_it_changes(page: Page, app: str) -> None:
+    drawn: list[str] = []
+    page.on("websocket", lambda socket: socket.on("framereceived", lambda data: drawn.extend(drawn_by(data))))
+    open_page(page, address_of(app, Recipe("mlp_128", amount=Sparsity(0.5))))
+    expect(page.locator(".strip")).to_contain_text(MEASURED)
+    page.wait_for_timeout(1000)
+    assert {"criterion", "epochs", "share"} <= set(drawn)
+    assert "learning rate" not in drawn  # folded away
+    drawn.clear()
+    page.locator("[data-testid=stSlider] input[type=range]").first.focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator(".strip")).to_contain_text(re.compile("measured.*kept 49"), timeout=30_000)
+    answered = drawn[: drawn.index("measured")]  # then the whole page is drawn once more
+    assert "share" in answered and "criterion" not in answered and "epochs" not in answered
+
+
+def drawn_by(frame: str | bytes) -> list[str]:
+    """The labels of the controls that a message of the protocol draws; "measured" for a strip that says so."""
+    message = ForwardMsg()
+    message.ParseFromString(frame if isinstance(frame, bytes) else frame.encode())
+    if message.WhichOneof("type") != "delta":
+        return []
+    element = message.delta.new_element
+    kind = element.WhichOneof("type")
+    if kind == "html":
+        return ["measured"] if "measured" in element.html.body.partition("</style>")[2] else []
+    return [getattr(element, kind).label] if kind in ("selectbox", "slider", "number_input") else []
 
 
 def recipe_of(page: Page) -> str:

@@ -12,9 +12,9 @@ from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from pruning.__main__ import command_line
-from pruning.exporters.verification import score_file
 from pruning.run import experiment as runs
 from sample_models import MODELS, mlp_128
+from tests.own_workload import rescore_here
 
 SCRIPT = """
 from __future__ import annotations
@@ -39,11 +39,7 @@ assert not [name for name in sys.modules if name.split(".")[0] in ("pruning", "s
 
 def test_a_plain_script_scores_the_file_to_the_same_digit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     workload = MODELS[mlp_128.NAME]()
-    monkeypatch.setattr(
-        runs,
-        "score_files_afresh",
-        lambda paths, reference, device, _: tuple(score_file(p, workload, device) for p in paths),
-    )
+    monkeypatch.setattr(runs, "score_files_afresh", rescore_here)
     recipe = tmp_path / "given.json"
     recipe.write_text(
         '{"version": 1, "workload": "mlp_128", "granularity": {"kind": "channels"}, "scope": {"kind": "layer"},'

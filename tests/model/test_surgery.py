@@ -9,7 +9,7 @@ from pruning.errors import SurgeryError
 from pruning.granularities import Channels
 from pruning.model.labels.dependencies import dependencies_of
 from pruning.model.preparation import open_model
-from pruning.model.surgery import largest_difference, masked_copy, remove_units, zeroed_note
+from pruning.model.surgery import largest_difference, magnitude, masked_copy, remove_units, zeroed_note
 from pruning.model.units import Keep, Slice, UnitGroup, apply_masks, masks_of
 from tests.networks import CPU, IMAGE, NETWORKS, VECTOR, Residual, conv_bn, mlp, samples, seeded, workload
 
@@ -368,3 +368,9 @@ def test_groups_whose_units_are_only_set_to_zero_are_named_by_their_reasons():
         "pruned units of 4 of 6 groups are set to zero and not removed: b and 2 others (tied); d (read)"
     )
     assert zeroed_note(groups[:1], keep) == zeroed_note(groups[5:], keep) == ""
+
+
+def test_the_magnitude_is_the_largest_number_among_what_is_none():
+    assert magnitude(torch.tensor([1.0, -3.0, 2.0])) == 3.0
+    assert magnitude(torch.tensor([1.0, -torch.inf, torch.nan, -2.0])) == 2.0
+    assert magnitude(torch.tensor([torch.nan, torch.inf])) == magnitude(torch.zeros(0, 3)) == 0.0

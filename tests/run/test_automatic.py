@@ -4,7 +4,6 @@ import json
 from collections.abc import Callable, Generator
 from dataclasses import replace
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +12,6 @@ import torch
 from pruning.criteria import Magnitude
 from pruning.errors import RecipeError
 from pruning.events import AmountFound, Event, Measured, Resumed, Searching, StageMeasured, Started, Warned
-from pruning.exporters.verification import score_file
 from pruning.granularities import Channels
 from pruning.level_search.result import FrontPoint, Searched
 from pruning.recipe.recipe import Recipe, from_json
@@ -32,7 +30,8 @@ from pruning.training.schedules import Geometric, Polynomial, PolynomialDecay
 from pruning.training.starts import Scratch
 from pruning.training.tuning import Tuning
 from pruning.workload import Workload
-from tests.networks import CPU, IMAGE, Residual, taught, tiny, workload
+from tests.networks import CPU, IMAGE, Residual, taught, workload
+from tests.own_workload import rescore_here
 from tests.run.test_checkpoints import bits, ended, files, journal, reported_by, started
 
 HALF = Automatic("macs", budget=0.5, max_drop=None, seconds=60)
@@ -62,10 +61,7 @@ def carried_out(
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    def rescored(paths: list[Path], _reference: Any, device: torch.device, _timeout_s: float) -> Any:
-        return tuple(score_file(path, tiny("conv_bn"), device) for path in paths)
-
-    monkeypatch.setattr(runs, "score_files_afresh", rescored)
+    monkeypatch.setattr(runs, "score_files_afresh", rescore_here)
 
 
 @pytest.fixture

@@ -30,7 +30,6 @@ from pruning.events import (
     Warned,
     event_from_dict,
 )
-from pruning.exporters.verification import score_file
 from pruning.exporters.workload_source import Called
 from pruning.granularities import Channels, Heads, Weights
 from pruning.recipe.recipe import Recipe, from_json
@@ -372,10 +371,7 @@ def test_a_training_goes_on_in_the_middle_of_an_epoch(before, how):
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    def rescored(files, _reference, device, _timeout_s):
-        return tuple(score_file(path, tiny("conv_bn"), device) for path in files)
-
-    monkeypatch.setattr(runs, "score_files_afresh", rescored)
+    monkeypatch.setattr(runs, "score_files_afresh", rescore_here)
     monkeypatch.setattr("pruning.exporters.report.Report.content", lambda *_: b"")  # the slowest by far
 
 
