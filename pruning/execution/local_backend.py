@@ -222,7 +222,7 @@ class SupervisedBackend:
         if slot is None:
             raise JobError(f"there is no worker {worker} any more: it has ended, and another took its place")
         if slot.kind == "runs":
-            self.store.hand_back(worker)  # before it is lost: it is not the run's fault
+            self.store.leases.hand_back(worker)  # before it is lost: it is not the run's fault
         else:
             slot.ended_because = RESTARTED
         slot.end_worker(worker)
@@ -267,7 +267,7 @@ class SupervisedBackend:
     def _notice_strangers(self) -> None:
         """Before anything is queued: ids never repeat over existing folders."""
         try:
-            found = self.store.notice_strangers()
+            found = self.store.upkeep.notice_strangers()
         except (JobError, OSError) as error:
             log.warning("the folders of runs cannot be looked through: %s", error)
             return
@@ -278,7 +278,7 @@ class SupervisedBackend:
         """Take up what a server has left that died with its workers. Our own workers are watched by their slots."""
         left, said = False, ""
         try:
-            self.store.sweep()
+            self.store.upkeep.sweep()
             left = bool(self.store.runs(["queued"]))
         except (JobError, OSError) as error:
             log.warning("what an earlier server left cannot be looked through: %s", error)
@@ -289,7 +289,7 @@ class SupervisedBackend:
                 if self._runners and self.store.disk.look():
                     continue  # the page says so; what there is to do is done once there is room
                 alive = [slot.worker for slot in self._runners]
-                if self.store.release_expired(alive) or left or waited:
+                if self.store.leases.release_expired(alive) or left or waited:
                     self._start_runners()
                 left, said = False, ""
                 self._halvings.look()
@@ -348,11 +348,11 @@ class _RunWatch:
     def lost(self, slot: WorkerSlot) -> None:
         try:
             if self.closing:
-                self._store.hand_back(slot.worker)
+                self._store.leases.hand_back(slot.worker)
             elif slot.ended_because:
-                self._store.fail_running(slot.worker, slot.ended_because)
+                self._store.leases.fail_running(slot.worker, slot.ended_because)
             else:
-                self._store.release(slot.worker)
+                self._store.leases.release(slot.worker)
         except JobError:
             log.exception("run of worker %s", slot.worker)
 
@@ -360,6 +360,6 @@ class _RunWatch:
         # only what was asked for here: another server on this home may have workers that start
         runs, self._ours = self._ours, set()
         try:
-            self._store.fail_queued(runs, sentence)
+            self._store.leases.fail_queued(runs, sentence)
         except JobError:
             log.exception("queued runs")

@@ -88,7 +88,7 @@ def test_files_of_any_size_travel_to_the_server_in_pieces(
 
 def test_a_worker_that_was_given_up_can_bring_no_file(store: Store, distant: actor.RemoteRunStore, lease: Lease):
     event = exported(distant, lease, b"late")
-    store.release("node")
+    store.leases.release("node")
     with pytest.raises(JobError, match="not this worker's any more"):
         distant.append(lease, event)
     assert not store.folder(lease.run).exists()
@@ -200,7 +200,7 @@ def test_nothing_works_on_after_a_killed_server_and_its_run_waits_for_the_next_o
     server.wait()
     eventually(lambda: gone(interactive) and gone(runner), seconds=10)
     assert store.run(run).state == "running"
-    assert Store(tmp_path, replace(store.limits, lease_s=-1.0)).release_expired() == [run]
+    assert Store(tmp_path, replace(store.limits, lease_s=-1.0)).leases.release_expired() == [run]
     assert store.run(run).state == "queued"
 
 

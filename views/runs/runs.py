@@ -60,7 +60,7 @@ def page() -> None:
 @st.cache_data(ttl=60, show_spinner=False)  # a folder is looked through for it
 def _strangers() -> str:
     """What to say where the store was emptied, or is older than the files beside it; "" where it is not."""
-    found = backend().store.strangers()
+    found = backend().store.upkeep.strangers()
     if not found:
         return ""
     words = _(

@@ -43,7 +43,7 @@ def restore(source: Path, home: Path, force: bool = False) -> tuple[Manifest, Pa
     finally:
         shutil.rmtree(stage, ignore_errors=True)
     store = Store(home)
-    store.begin_again()
+    store.upkeep.begin_again()
     store.close()
     return manifest, aside
 
