@@ -79,7 +79,7 @@ def test_a_store_of_version_1_is_brought_to_the_present_one(tmp_path: Path):
     store.leases.append(lease, Warned("anew"))
     assert reported(store, lost.id) == [Warned("anew")]
     with sqlite3.connect(store.path) as connection:
-        assert connection.execute("PRAGMA user_version").fetchone() == (database.VERSION,) == (6,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (database.VERSION,) == (7,)
     connection.close()
 
 

@@ -1,7 +1,6 @@
 """What a page asks of the store, and that it keeps what it is told."""
 
 import sqlite3
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -178,21 +177,6 @@ def test_pinned_runs_come_first_then_the_newest(store: Store):
     assert [row.pinned for row in store.runs()] == [True, False, False]
     store.pin(first, False)
     assert [row.id for row in store.runs()] == [third, second, first]
-
-
-def test_search_wants_every_word_somewhere_in_whatever_case(store: Store):
-    first, second = store.create(RECIPE, "s"), store.create(replace(OTHER, workload="lenet"), "s")
-    store.rename(first, "Für die GRÖSSTE 50% Übung")
-
-    def found(search: str) -> list[str]:
-        return [row.id for row in store.runs(search=search)]
-
-    assert found("") == found("  ") == [second, first]
-    assert found("übung für") == found("grösste mLp") == found("50%") == [first]
-    assert found("LENET magnitude") == found(second) == [second]
-    assert found("magnitude") == [second, first]
-    assert found("übung lenet") == found("%%") == []
-    assert [row.id for row in store.runs(["finished"], "magnitude")] == []
 
 
 def test_a_deleted_run_is_gone_with_its_files_and_its_id_is_not_given_again(store: Store):

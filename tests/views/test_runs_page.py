@@ -24,6 +24,7 @@ from pruning.events import (
     Started,
     TuningStep,
 )
+from pruning.execution.store.records import RunRow, RunState
 from pruning.recipe.controls import dense_control
 from pruning.recipe.recipe import Recipe, from_json
 from pruning.selection.amounts import Sparsity
@@ -160,6 +161,27 @@ def test_a_pinned_run_stands_first_until_it_is_unpinned(app: AppTest, backend: I
     assert app.button(key="pin").label == "Unpin"
     app.button(key="pin").click().run()
     assert [row.id for row in backend.store.runs()] == [new, old]
+
+
+def test_the_list_reads_only_what_it_draws(app: AppTest, backend: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With thousands of runs a page that reads them all takes most of a second, and a live one does so each second."""
+    runs = [finished(backend, replace(QUICK, seed=seed)) for seed in range(3)]
+    made(backend, OTHER, BEGUN, None)
+    read: list[list[str]] = []
+    rows, all_runs = backend.store.list.rows, backend.store.runs
+    monkeypatch.setattr(backend.store.list, "rows", lambda found: read.append([*found]) or rows(found))
+
+    def live_or_finished(states: tuple[RunState, ...] = ()) -> list[RunRow]:
+        assert states, "the page has read all runs"
+        return all_runs(states)
+
+    monkeypatch.setattr(backend.store, "runs", live_or_finished)
+    app.session_state["RunsState"] = RunsState(most=2)
+    app.switch_page("views/runs/runs.py")
+    clean(app.run())
+    assert read and all(len(found) == 2 for found in read) and read[0][1] == runs[-1]
+    assert "3&ensp;finished" in html(app) and "1&ensp;running" in html(app)
+    assert "show 2 more" in [button.label for button in app.button]
 
 
 def test_delete_asks_once_more_and_then_no_page_shows_the_run(app: AppTest, backend: InProcess) -> None:

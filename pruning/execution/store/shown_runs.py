@@ -11,6 +11,7 @@ from pruning.execution.store.ownership import unknown_run
 from pruning.execution.store.reading import COLUMNS, THERE, event_of, marks, row_of
 from pruning.execution.store.records import Artefact, RunRow, RunState
 from pruning.execution.store.run_folders import run_folder
+from pruning.execution.store.run_list import RunList
 from pruning.execution.store.transitions import queue_order
 
 _MANY = ("tuning_step", "unit_sizes", "searching")
@@ -28,6 +29,7 @@ class ShownRuns:
         self._database = database
         self.disk = disk
         self.home = database.home
+        self.list = RunList(database)
 
     def folder(self, run: str) -> Path:
         """Where the run's artefacts are; made by whoever writes there first."""
@@ -39,24 +41,15 @@ class ShownRuns:
         with self._database.reading() as connection:
             return [row_of(values) for values in connection.execute(query, (row.carrier, row.id))]
 
-    def runs(self, states: Collection[RunState] = (), search: str = "") -> list[RunRow]:
-        """All runs, or those in one of the states; the pinned ones first, then the newest.
-
-        Every word of `search` must occur in the run's id, title or recipe (as JSON), in whatever case.
-        """
+    def runs(self, states: Collection[RunState] = ()) -> list[RunRow]:
+        """All runs, or those in one of the states; the pinned ones first, then the newest. `list` reads less."""
         where = f"AND state IN ({marks(states)})" if states else ""
         if states and "stopped" not in states:
             where += f" AND work_state IN ({marks(states)})"  # which has an index
         query = f"SELECT {COLUMNS} FROM shown WHERE {THERE} {where} ORDER BY pinned DESC, place DESC"
         values = (*states, *states)[: where.count("?")]
         with self._database.reading() as connection:
-            rows = [row_of(found) for found in connection.execute(query, values)]
-        words = search.casefold().split()
-        if not words:
-            return rows
-        # not LIKE: it knows the cases of English letters only
-        texts = [f"{row.id}\n{row.title}\n{row.recipe_json}".casefold() for row in rows]
-        return [row for row, text in zip(rows, texts, strict=True) if all(word in text for word in words)]
+            return [row_of(found) for found in connection.execute(query, values)]
 
     def run(self, run: str) -> RunRow:
         """One run. JobError if there is none of that id."""
