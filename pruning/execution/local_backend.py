@@ -20,6 +20,7 @@ from pruning.execution.ipc import WorkerKind, WorkerListener
 from pruning.execution.server_state import ServerState, WorkerState
 from pruning.execution.settings import Limits, available_cores
 from pruning.execution.store.run_folders import discard_checkpoints
+from pruning.execution.store.server_lock import ServerLock
 from pruning.execution.store.store import Store
 from pruning.execution.supervisor import WorkerOwner, WorkerProcess, WorkerSlot, shorten_log
 
@@ -62,6 +63,7 @@ class SupervisedBackend:
         `cores` are what interactive workers share; 0: each takes what it likes.
         """
         self.store = store
+        self._alive = ServerLock(store.home)
         shorten_log(store.home)
         self._notice_strangers()
         self._calls = CallQueue(cores)
@@ -243,6 +245,7 @@ class SupervisedBackend:
             slot.close()
         self._halvings.close()
         self.store.close()
+        self._alive.release()
 
     def _require_open(self) -> None:
         if self._closed.is_set():
