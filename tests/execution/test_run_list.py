@@ -7,10 +7,13 @@ from pathlib import Path
 import pytest
 
 from pruning.execution.store.ownership import Who, seen
+from pruning.execution.store.records import RunState
 from pruning.execution.store.run_list import Wanted
 from pruning.execution.store.store import Store
 from tests.execution.leasing import GENEROUS, OTHER, RECIPE, claimed, over, running
 
+LIVE: tuple[RunState, ...] = ("queued", "running")
+ENDED_EARLY: tuple[RunState, ...] = ("stopped", "failed")
 ANNA, OWNER = Who("anna"), Who("machine-root", owner=True)
 
 
@@ -46,7 +49,7 @@ def test_it_finds_what_a_page_shows_in_the_order_of_all_runs(store: Store) -> No
         shown = [row.id for row in seen(store.runs(), who)]
         assert store.list.found(Wanted(who), 99) == shown
         assert [row.id for row in store.list.of_recipes([RECIPE.name, OTHER.name, RECIPE.name], who)] == shown
-        for states in (("queued", "running"), ("stopped", "failed")):
+        for states in (LIVE, ENDED_EARLY):
             of_state = [row.id for row in seen(store.runs(states), who)]
             assert store.list.found(Wanted(who, states), 99) == of_state
     assert store.list.found(Wanted(ANNA, mine=True), 99) == [runs[0], runs[3]]

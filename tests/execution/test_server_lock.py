@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -67,8 +68,12 @@ def test_a_server_that_starts_while_a_backup_is_read_is_noticed_too(
     home, backup = tmp_path / "home", tmp_path / "backup"
     Store(home).create(RECIPE, "s")
     back_up(home, backup)
-    answers = iter([[], [4711]])
-    monkeypatch.setattr("pruning.execution.store.restoration.live_servers", lambda home: next(answers))
+    answers: Iterator[list[int]] = iter([[], [4711]])
+
+    def found(_: Path) -> list[int]:
+        return next(answers)
+
+    monkeypatch.setattr("pruning.execution.store.restoration.live_servers", found)
     with pytest.raises(JobError, match=r"process 4711"):
         restore(backup, home, force=True)
     assert not list(tmp_path.glob(".*restoring*")) and not list(tmp_path.glob("*before-restore*"))

@@ -3,6 +3,7 @@
 import json
 import re
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -169,7 +170,12 @@ def test_the_list_reads_only_what_it_draws(app: AppTest, backend: InProcess, mon
     made(backend, OTHER, BEGUN, None)
     read: list[list[str]] = []
     rows, all_runs = backend.store.list.rows, backend.store.runs
-    monkeypatch.setattr(backend.store.list, "rows", lambda found: read.append([*found]) or rows(found))
+
+    def noted(found: Sequence[str]) -> list[RunRow]:
+        read.append([*found])
+        return rows(found)
+
+    monkeypatch.setattr(backend.store.list, "rows", noted)
 
     def live_or_finished(states: tuple[RunState, ...] = ()) -> list[RunRow]:
         assert states, "the page has read all runs"
