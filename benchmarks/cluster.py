@@ -104,7 +104,7 @@ def _map(backend: Backend, seed: int) -> list[SensitivityRow]:
 
 def _carried_out(backend: Backend, recipes: Sequence[Recipe]) -> list[Outcome]:
     """Start all runs at once and wait until all are over."""
-    runs = [backend.start(recipe, "benchmark") for recipe in recipes]
+    runs = [backend.start(recipe, "benchmark", again=True) for recipe in recipes]
     return [_outcome(backend.store, run) for run in runs]
 
 
@@ -123,7 +123,7 @@ def _outcome(store: Store, run: str) -> Outcome:
 
 def _with_its_worker_killed(backend: Backend) -> tuple[Outcome, int]:
     """The outcome of a run whose worker is killed after its first epoch, and the attempts that it took."""
-    run = backend.start(LONGER, "benchmark")
+    run = backend.start(LONGER, "benchmark", again=True)
     while not any(isinstance(event, Measured) for event in backend.store.milestones(run)):
         time.sleep(0.02)
     interactive = {answer.result(PATIENCE_S) for answer in backend.fan_out(process_id, [()] * WORKERS)}

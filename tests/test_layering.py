@@ -15,7 +15,7 @@ ROOTS = ("pruning/__main__.py", "pruning/execution/worker_main.py")
 
 FLOORS = (
     ("errors",),
-    ("metric",),
+    ("durations", "metric"),
     ("events", "files", "options", "workload"),
     ("model",),
     ("criteria", "evaluation", "granularities", "repair", "selection", "training"),

@@ -28,7 +28,7 @@ def main(reference: str) -> None:
         return experiment.carry_out(workload, recipe, out, source, stop, checkpoints=checkpoints)
 
     gc.freeze()
-    serve_runs(link, Store(link.home), {workload.name: lambda: workload}, carry_out)
+    serve_runs(link, Store(link.home).leases, {workload.name: lambda: workload}, carry_out)
 
 
 if __name__ == "__main__":

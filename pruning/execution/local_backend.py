@@ -20,6 +20,7 @@ from pruning.execution.ipc import WorkerKind, WorkerListener
 from pruning.execution.server_state import ServerState, WorkerState
 from pruning.execution.settings import Limits, available_cores
 from pruning.execution.store.run_folders import discard_checkpoints
+from pruning.execution.store.server_lock import ServerLock
 from pruning.execution.store.store import Store
 from pruning.execution.supervisor import WorkerOwner, WorkerProcess, WorkerSlot, shorten_log
 
@@ -62,6 +63,7 @@ class SupervisedBackend:
         `cores` are what interactive workers share; 0: each takes what it likes.
         """
         self.store = store
+        self._alive = ServerLock(store.home)
         shorten_log(store.home)
         self._notice_strangers()
         self._calls = CallQueue(cores)
@@ -222,7 +224,7 @@ class SupervisedBackend:
         if slot is None:
             raise JobError(f"there is no worker {worker} any more: it has ended, and another took its place")
         if slot.kind == "runs":
-            self.store.hand_back(worker)  # before it is lost: it is not the run's fault
+            self.store.leases.hand_back(worker)  # before it is lost: it is not the run's fault
         else:
             slot.ended_because = RESTARTED
         slot.end_worker(worker)
@@ -243,6 +245,7 @@ class SupervisedBackend:
             slot.close()
         self._halvings.close()
         self.store.close()
+        self._alive.release()
 
     def _require_open(self) -> None:
         if self._closed.is_set():
@@ -267,7 +270,7 @@ class SupervisedBackend:
     def _notice_strangers(self) -> None:
         """Before anything is queued: ids never repeat over existing folders."""
         try:
-            found = self.store.notice_strangers()
+            found = self.store.upkeep.notice_strangers()
         except (JobError, OSError) as error:
             log.warning("the folders of runs cannot be looked through: %s", error)
             return
@@ -278,7 +281,7 @@ class SupervisedBackend:
         """Take up what a server has left that died with its workers. Our own workers are watched by their slots."""
         left, said = False, ""
         try:
-            self.store.sweep()
+            self.store.upkeep.sweep()
             left = bool(self.store.runs(["queued"]))
         except (JobError, OSError) as error:
             log.warning("what an earlier server left cannot be looked through: %s", error)
@@ -289,7 +292,7 @@ class SupervisedBackend:
                 if self._runners and self.store.disk.look():
                     continue  # the page says so; what there is to do is done once there is room
                 alive = [slot.worker for slot in self._runners]
-                if self.store.release_expired(alive) or left or waited:
+                if self.store.leases.release_expired(alive) or left or waited:
                     self._start_runners()
                 left, said = False, ""
                 self._halvings.look()
@@ -348,11 +351,11 @@ class _RunWatch:
     def lost(self, slot: WorkerSlot) -> None:
         try:
             if self.closing:
-                self._store.hand_back(slot.worker)
+                self._store.leases.hand_back(slot.worker)
             elif slot.ended_because:
-                self._store.fail_running(slot.worker, slot.ended_because)
+                self._store.leases.fail_running(slot.worker, slot.ended_because)
             else:
-                self._store.release(slot.worker)
+                self._store.leases.release(slot.worker)
         except JobError:
             log.exception("run of worker %s", slot.worker)
 
@@ -360,6 +363,6 @@ class _RunWatch:
         # only what was asked for here: another server on this home may have workers that start
         runs, self._ours = self._ours, set()
         try:
-            self._store.fail_queued(runs, sentence)
+            self._store.leases.fail_queued(runs, sentence)
         except JobError:
             log.exception("queued runs")

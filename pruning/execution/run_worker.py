@@ -50,7 +50,7 @@ class CarryOut(Protocol):
 
 
 class RunStore(Protocol):
-    """What a worker for runs asks of the store: the `Store` itself, or one that asks the server's over a connection."""
+    """What a worker for runs asks of a store: its `Leases`, or those of the server's store over a connection."""
 
     def has_work(self) -> bool: ...
     def claim(self, worker: str) -> Lease | None: ...

@@ -49,7 +49,7 @@ def main() -> None:
         carry_out = carrying_out()
         gc.freeze()
         limits = Limits.from_environment()  # the server's
-        serve_runs(link, Store(link.home, limits, limits.run_workers), MODELS, carry_out)
+        serve_runs(link, Store(link.home, limits, limits.run_workers).leases, MODELS, carry_out)
 
 
 def equipment() -> "tuple[Workloads, CarryOut]":

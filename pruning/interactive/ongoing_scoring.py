@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from pruning.criteria import Criterion, LooksAtData, Passes
 from pruning.criteria.calibration import Calibration
 from pruning.criteria.pass_counter import PassCount
+from pruning.durations import duration
 from pruning.errors import PatienceError
 from pruning.interactive.responses import Scoring
 from pruning.interactive.sliced_work import SlicedWork
@@ -100,6 +101,6 @@ def require_patience(planned: Passes, seconds_per_sample: float, criterion: Crit
     named = [field.name for field in fields(criterion) if field.name in HOW_MUCH]  # type: ignore[arg-type]
     way_out = f"lower its {' or '.join(named)}" if named else "choose another criterion"
     raise PatienceError(
-        f"{kind_of(criterion)} would take about {seconds:.0f} s to score these units here, and a page computes for "
-        f"{most:.0f} s at most: {way_out}, or larger units; Run carries the recipe out as it is"
+        f"{kind_of(criterion)} would take about {duration(seconds)} to score these units here, and a page computes "
+        f"for {duration(most)} at most: {way_out}, or larger units; Run carries the recipe out as it is"
     )

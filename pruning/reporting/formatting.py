@@ -7,10 +7,11 @@ score is written in its own unit, and where lower is better a change says in wor
 import math
 from html import escape
 
+from pruning.durations import THIN
+from pruning.durations import duration as duration  # lower down, where sentences are refused with it
 from pruning.errors import printable
 from pruning.metric import Metric
 
-THIN = "\u202f"  # a thin space at which no line breaks
 MINUS = "\u2212"
 
 COST_NAMES = {"parameters": "parameters", "bytes": "bytes", "macs": "MACs", "latency": "time of a pass"}
@@ -76,18 +77,6 @@ def relative(before: float, after: float) -> str:
         return f"±0{THIN}%"
     change = 100 * (after - before) / before
     return f"{'+' if change > 0 else MINUS}{abs(change):.1f}{THIN}%"
-
-
-def duration(seconds: float) -> str:
-    """Seconds in words: `0.4 s`, `38 s`, `2 min 05 s`, `1 h 12 min`."""
-    if seconds < 10:
-        return f"{seconds:.1f}{THIN}s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole}{THIN}s"
-    if whole < 3600:
-        return f"{whole // 60}{THIN}min {whole % 60:02d}{THIN}s"
-    return f"{whole // 3600}{THIN}h {whole % 3600 // 60:02d}{THIN}min"
 
 
 def score_text(score: float, metric: Metric, decimals: int = 2) -> str:

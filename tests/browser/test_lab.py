@@ -1,6 +1,7 @@
 """The main job in a real browser: load, slide, estimate, measure, run, export; the downloaded file scores the same."""
 
 import re
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import torch
 from playwright.sync_api import Page, expect
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
+from pruning.criteria import OptimalBrainDamage
 from pruning.evaluation.accuracy import Evaluator
 from pruning.exporters.loading import load_network
 from pruning.exporters.reading import read_own_network
@@ -30,7 +32,12 @@ QUICK = Recipe(
     tuning=Tuning(epochs=1, images_per_epoch=2560),
 )
 LONG = replace(QUICK, workload="lenet_300_100", schedule=Polynomial(rounds=20), tuning=Tuning(epochs=5))
+SLOW = Recipe("mlp_128", OptimalBrainDamage("hutchinson", samples=4096, probes=48))
+"""Half a minute of scoring on two idle cores."""
 MEASURED = re.compile(r"measured [\d.]+")
+
+SHARE = "(document.querySelector('[data-testid=stProgress] [role=progressbar]')?.ariaValueNow ?? 0)"
+"""How many percent of the scoring the page says are done."""
 
 
 def open_page(page: Page, address: str) -> None:
@@ -96,6 +103,28 @@ def drawn_by(frame: str | bytes) -> list[str]:
 def recipe_of(page: Page) -> str:
     page.wait_for_timeout(500)
     return str(page.evaluate("new URLSearchParams(location.search).get('recipe')"))
+
+
+def test_scoring_stops_and_goes_on_where_it_was(page: Page, app: str) -> None:
+    page.goto(address_of(app, SLOW))
+    bar = page.get_by_test_id("stProgress")
+    expect(bar).to_contain_text(re.compile("optimal brain damage scores the units, about .* left"))
+    first, begun = float(page.evaluate(SHARE)), time.monotonic()
+    page.wait_for_function(f"{SHARE} >= {first + 6}")
+    share = float(page.evaluate(SHARE))
+    pace = (share - first) / (time.monotonic() - begun)
+    page.get_by_role("button", name="Stop", exact=True).click()
+    expect(page.get_by_text("Scoring was stopped: choose another criterion, or go on.")).to_be_visible()
+    expect(bar).to_have_count(0)
+    stopped = time.monotonic()
+    page.wait_for_timeout(5_000)  # for a worker that went on, a good part of the whole
+    expect(bar).to_have_count(0)
+    page.get_by_role("button", name="Go on", exact=True).click()
+    page.wait_for_function(f"{SHARE} > 0")
+    resumed = float(page.evaluate(SHARE))
+    # half of what a worker would have done that went on
+    assert share <= resumed < share + pace * (time.monotonic() - stopped) / 2
+    page.wait_for_function(f"{SHARE} > {resumed}")
 
 
 def test_a_row_locks_keeps_whole_and_shows_its_heatmap(page: Page, app: str) -> None:

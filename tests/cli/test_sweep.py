@@ -36,11 +36,11 @@ def grid_file(folder: Path, *options: str, **changes: object) -> str:
 def finish(store: Store, *scores: float) -> None:
     """Let the queued runs come to these scores, in their order."""
     for score in scores:
-        lease = store.claim("w")
+        lease = store.leases.claim("w")
         assert lease is not None
         tuned = StageMeasured("tuned", trial(score).tuned)
-        store.append(lease, Started("mlp_128", "cpu", 1, 1, ()), StageMeasured("dense", DENSE), tuned)
-        store.finish(lease, Finished(False, 3.0))
+        store.leases.append(lease, Started("mlp_128", "cpu", 1, 1, ()), StageMeasured("dense", DENSE), tuned)
+        store.leases.finish(lease, Finished(False, 3.0))
 
 
 def last(result: Any) -> dict[str, Any]:
@@ -74,9 +74,9 @@ def test_results_are_written_and_printed_of_what_there_is(tmp_path: Path, store:
     file, out = grid_file(tmp_path, "--criteria", "magnitude,geometric_median", "--seeds", "2"), tmp_path / "out"
     invoke("sweep", file, "--out", str(out), "--queue")
     finish(store, 0.8, 0.89, 0.4, 0.84)  # the grid's first seed, its controls, the second seed
-    lease = store.claim("w")
+    lease = store.leases.claim("w")
     assert lease is not None
-    store.finish(lease, Failed("no memory"))
+    store.leases.finish(lease, Failed("no memory"))
     result = invoke("sweep", file, "--out", str(out), "--results", "--json")
     found = last(result)
     assert found["runs"] == {"finished": 4, "running": 0, "queued": 1, "failed": 1, "stopped": 0, "missing": 0}

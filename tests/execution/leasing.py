@@ -13,7 +13,7 @@ GENEROUS = Limits(runs_per_session=1000)
 
 
 def claimed(store: Store, worker: str = "w") -> Lease:
-    lease = store.claim(worker)
+    lease = store.leases.claim(worker)
     assert lease is not None
     return lease
 
@@ -31,5 +31,5 @@ def reported(store: Store, run: str) -> list[Event]:
 
 def over(store: Store, recipe: Recipe = RECIPE) -> str:
     lease = running(store, recipe)
-    store.finish(lease, Finished(False, 1.0))
+    store.leases.finish(lease, Finished(False, 1.0))
     return lease.run

@@ -31,8 +31,8 @@ def target(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 def finished(store: Store, content: bytes = b"weights") -> str:
     lease = running(store)
     write_whole(store.folder(lease.run) / "model.pt", content)
-    store.append(lease, Exported({"pt": str(store.folder(lease.run) / "model.pt")}))
-    store.finish(lease, Finished(False, 1.0))
+    store.leases.append(lease, Exported({"pt": str(store.folder(lease.run) / "model.pt")}))
+    store.leases.finish(lease, Finished(False, 1.0))
     return lease.run
 
 
@@ -65,7 +65,7 @@ def test_a_backup_while_a_run_writes_is_of_one_moment_and_goes_on(store: Store, 
         number = 0
         while not enough.is_set():
             number += 1
-            store.append(lease, *(TuningStep(0, 0, number, 0.5) for _ in range(10)))
+            store.leases.append(lease, *(TuningStep(0, 0, number, 0.5) for _ in range(10)))
             write_whole(checkpoint, json.dumps(10 * number).encode() + bytes(10_000))
             written.set()
 
@@ -87,7 +87,7 @@ def test_a_backup_while_a_run_writes_is_of_one_moment_and_goes_on(store: Store, 
     assert restored.run(lease.run).state == "queued" and restored.run(done).state == "finished"
     again = claimed(restored)
     assert (again.run, again.attempt) == (lease.run, 2)
-    restored.append(again, Resumed(counted, 0, counted), Warned("goes on"))
+    restored.leases.append(again, Resumed(counted, 0, counted), Warned("goes on"))
     assert reported(restored, lease.run)[counted:] == [Resumed(counted, 0, counted), Warned("goes on")]
     assert not list(store.home.glob(".backup-*"))
 
@@ -181,13 +181,13 @@ def test_ids_never_repeat_over_existing_folders(store: Store):
     for file in store.home.glob("store.sqlite*"):
         file.unlink()
     emptied = Store(store.home)
-    assert emptied.notice_strangers() == sorted(runs) == emptied.strangers()
+    assert emptied.upkeep.notice_strangers() == sorted(runs) == emptied.upkeep.strangers()
     assert emptied.create(RECIPE, "s") == f"{RECIPE.name}-4"
-    emptied.sweep()
-    emptied.sweep()
+    emptied.upkeep.sweep()
+    emptied.upkeep.sweep()
     assert all((emptied.folder(run) / "model.pt").is_file() for run in runs)
     emptied.disk.give_up_reserve()
     for run in runs:
         (emptied.folder(run) / "model.pt").unlink()
         emptied.folder(run).rmdir()
-    assert emptied.notice_strangers() == []
+    assert emptied.upkeep.notice_strangers() == []

@@ -61,6 +61,6 @@ def test_the_stores_file_shrinks(store: Store):
         rows = ((run, number, "x" * 1000) for number in range(10, 3000))
         connection.executemany("INSERT INTO events VALUES (?, ?, ?)", rows)
     aged(store, run, 31)
-    store.shrink()
+    store.upkeep.shrink()
     assert clean(store, 30.0).bytes > 2_000_000
     assert store.path.stat().st_size < 500_000

@@ -73,13 +73,13 @@ def test_a_store_of_version_1_is_brought_to_the_present_one(tmp_path: Path):
     assert store.events(done.id) == [(1, Warned("one"))] and store.artefacts(done.id) == []
     assert store.create(RECIPE, "s") == f"{name}-6"
     assert (done.seconds, lost.seconds) == (1.0, 0.0)
-    assert store.release("w") == [lost.id]
+    assert store.leases.release("w") == [lost.id]
     lease = claimed(store)
     assert lease == Lease(lost.id, "w", 2)
-    store.append(lease, Warned("anew"))
+    store.leases.append(lease, Warned("anew"))
     assert reported(store, lost.id) == [Warned("anew")]
     with sqlite3.connect(store.path) as connection:
-        assert connection.execute("PRAGMA user_version").fetchone() == (database.VERSION,) == (6,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (database.VERSION,) == (7,)
     connection.close()
 
 

@@ -28,8 +28,8 @@ def finished(store: Store, session: str, megabytes: int) -> str:
     file = store.folder(lease.run) / "model.pt"
     file.parent.mkdir(parents=True)
     file.write_bytes(bytes(megabytes * MB))
-    store.append(lease, Exported({"pt": str(file)}))
-    store.finish(lease, Finished(False, 1.0))
+    store.leases.append(lease, Exported({"pt": str(file)}))
+    store.leases.finish(lease, Finished(False, 1.0))
     return run
 
 
@@ -71,23 +71,23 @@ def test_shares_are_counted_to_the_byte_and_for_all_who_show_a_run(store: Store)
 def test_what_a_later_attempt_does_again_counts_once(store: Store):
     store.create(RECIPE, "anna")
     lease = claimed(store)
-    store.append(lease, *(TuningStep(0, 0, step, 0.5) for step in range(20)))
-    store.release("w")
+    store.leases.append(lease, *(TuningStep(0, 0, step, 0.5) for step in range(20)))
+    store.leases.release("w")
     lease = claimed(store)
-    store.append(lease, Resumed(5, 0, 5), Warned("anew"))
+    store.leases.append(lease, Resumed(5, 0, 5), Warned("anew"))
     assert store.disk_shares() == [DiskShare("anna", 1, events_of(store, lease.run))]
 
 
 def test_a_run_that_writes_too_much_is_asked_to_end_and_says_why(store: Store):
     store.create(RECIPE, "anna")
     lease = claimed(store)
-    store.append(lease, *(TuningStep(0, 0, step, 0.5) for step in range(99)))
-    store.heartbeat(lease)
-    assert not store.stop_requested(lease.run)
-    store.append(lease, TuningStep(0, 0, 99, 0.5))
-    store.heartbeat(lease)
-    assert store.stop_requested(lease.run)
-    store.finish(lease, Finished(True, 1.0))
+    store.leases.append(lease, *(TuningStep(0, 0, step, 0.5) for step in range(99)))
+    store.leases.heartbeat(lease)
+    assert not store.leases.stop_requested(lease.run)
+    store.leases.append(lease, TuningStep(0, 0, 99, 0.5))
+    store.leases.heartbeat(lease)
+    assert store.leases.stop_requested(lease.run)
+    store.leases.finish(lease, Finished(True, 1.0))
     assert store.run(lease.run).sentence.startswith("a run may write 100 events here: what it has is kept")
 
 

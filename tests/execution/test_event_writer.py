@@ -24,7 +24,7 @@ def store(tmp_path: Path) -> Store:
 @pytest.fixture
 def lease(store: Store) -> Lease:
     store.create(Recipe("mlp"), "s")
-    lease = store.claim("w")
+    lease = store.leases.claim("w")
     assert lease is not None
     return lease
 
@@ -44,7 +44,7 @@ def written(store: Store, lease: Lease) -> list[Event]:
 def test_steps_wait_for_each_other_and_other_events_do_not(store: Store, lease: Lease, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(serving, "WRITE_S", 60.0)
     monkeypatch.setattr(serving, "BEAT_S", 60.0)
-    with EventWriter(store, lease, never) as journal:
+    with EventWriter(store.leases, lease, never) as journal:
         journal.add(Warned("begun"))
         journal.add(step(1))
         journal.add(step(2))
@@ -62,15 +62,15 @@ def test_steps_wait_for_each_other_and_other_events_do_not(store: Store, lease: 
 
 def test_a_thousand_steps_are_few_writes(store: Store, lease: Lease, monkeypatch: pytest.MonkeyPatch):
     writes: list[int] = []
-    append = store.append
+    append = store.leases.append
 
     def counted(lease: Lease, *events: Event) -> None:
         writes.append(len(events))
         append(lease, *events)
 
-    monkeypatch.setattr(store, "append", counted)
+    monkeypatch.setattr(store.leases, "append", counted)
     begun = time.monotonic()
-    with EventWriter(store, lease, never) as journal:
+    with EventWriter(store.leases, lease, never) as journal:
         for number in range(1000):
             journal.add(step(number))
         journal.add(Warned("end"))
@@ -82,19 +82,19 @@ def test_a_thousand_steps_are_few_writes(store: Store, lease: Lease, monkeypatch
 def test_the_heartbeat_writes_what_waits(store: Store, lease: Lease, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(serving, "WRITE_S", 60.0)
     monkeypatch.setattr(serving, "BEAT_S", 0.05)
-    with EventWriter(store, lease, never) as journal:
+    with EventWriter(store.leases, lease, never) as journal:
         journal.add(Warned("begun"))
         journal.add(step(1))
         end = time.monotonic() + 30
         while len(written(store, lease)) < 2 and time.monotonic() < end:
             time.sleep(0.01)
         assert written(store, lease) == [Warned("begun"), step(1)]
-        assert Store(store.home, Limits(lease_s=5.0)).release_expired() == []
+        assert Store(store.home, Limits(lease_s=5.0)).leases.release_expired() == []
 
 
 def test_a_stop_is_heard_and_stays(store: Store, lease: Lease, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(serving, "ASK_STOP_S", 0.0)
-    with EventWriter(store, lease, never) as journal:
+    with EventWriter(store.leases, lease, never) as journal:
         assert not journal.stop()
         store.request_stop(lease.run)
         assert journal.stop()
@@ -103,9 +103,9 @@ def test_a_stop_is_heard_and_stays(store: Store, lease: Lease, monkeypatch: pyte
 
 def test_the_store_is_not_asked_at_every_step(store: Store, lease: Lease, monkeypatch: pytest.MonkeyPatch):
     asked: list[str] = []
-    monkeypatch.setattr(store, "stop_requested", asked.append)
+    monkeypatch.setattr(store.leases, "stop_requested", asked.append)
     monkeypatch.setattr(serving, "ASK_STOP_S", 60.0)
-    with EventWriter(store, lease, never) as journal:
+    with EventWriter(store.leases, lease, never) as journal:
         for _ in range(1000):
             journal.stop()
     assert asked == [lease.run]
@@ -117,9 +117,9 @@ def test_a_worker_that_was_given_up_hears_of_it_and_writes_nothing(
     monkeypatch.setattr(serving, "BEAT_S", 0.05)
     monkeypatch.setattr(serving, "ASK_STOP_S", 60.0)
     heard = threading.Event()
-    with EventWriter(store, lease, heard.set) as journal:
+    with EventWriter(store.leases, lease, heard.set) as journal:
         assert not heard.wait(0.2)
-        store.release("w")
+        store.leases.release("w")
         assert heard.wait(30)
         for late in (Warned("late"), Failed("late")):
             with pytest.raises(JobError, match="nothing can be added"):
@@ -130,14 +130,14 @@ def test_a_worker_that_was_given_up_hears_of_it_and_writes_nothing(
 
 def test_what_could_not_be_written_is_written_later(store: Store, lease: Lease, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(serving, "BEAT_S", 60.0)
-    append = store.append
+    append = store.leases.append
 
     def busy(lease: Lease, *events: Event) -> None:
-        monkeypatch.setattr(store, "append", append)
+        monkeypatch.setattr(store.leases, "append", append)
         raise JobError("database is locked")
 
-    monkeypatch.setattr(store, "append", busy)
-    with EventWriter(store, lease, never) as journal:
+    monkeypatch.setattr(store.leases, "append", busy)
+    with EventWriter(store.leases, lease, never) as journal:
         with pytest.raises(JobError):
             journal.add(Warned("one"))
         journal.add(Warned("two"))

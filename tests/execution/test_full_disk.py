@@ -56,15 +56,15 @@ def free_is(monkeypatch: pytest.MonkeyPatch, mb: float) -> None:
 def test_nothing_is_begun_without_the_reserve(store: Store, monkeypatch: pytest.MonkeyPatch):
     run = store.create(RECIPE, "s")
     free_is(monkeypatch, 0.5)
-    assert not store.has_work()
+    assert not store.leases.has_work()
     assert store.paused(store.run(run)) == "waiting for room on the disk: 0 MB free, 1 MB needed"
     free_is(monkeypatch, 1.5)
-    assert store.has_work() and store.paused(store.run(run)) == ""
+    assert store.leases.has_work() and store.paused(store.run(run)) == ""
     assert (store.home / "disk.reserve").stat().st_size == 2**20
     free_is(monkeypatch, 0.5)  # the reserve is there: that is what it is for
-    assert store.has_work()
+    assert store.leases.has_work()
     store.disk.give_up_reserve()
-    assert not store.has_work()
+    assert not store.leases.has_work()
 
 
 @pytest.mark.parametrize(
@@ -83,13 +83,13 @@ def test_what_cannot_be_written_pauses_the_run_and_costs_no_attempt(store: Store
         with sqlite3.connect(store.path) as connection:
             connection.execute("UPDATE runs SET needs = min(needs, 1)")  # as if there was room by now
         connection.close()
-        carry_out_run(store, claimed(store), WORKLOADS, full, store.home)
+        carry_out_run(store.leases, claimed(store), WORKLOADS, full, store.home)
         row = store.run(run)
         assert (row.state, row.attempt, row.sentence) == ("queued", attempt, "")
-        assert store.release("w") == []
+        assert store.leases.release("w") == []
     lease = claimed(store)
-    store.append(lease, Warned("anew"))
-    assert store.release("w") == [run] and store.run(run).state == "queued"  # the first loss of three
+    store.leases.append(lease, Warned("anew"))
+    assert store.leases.release("w") == [run] and store.run(run).state == "queued"  # the first loss of three
 
 
 def test_another_error_still_fails_the_run(store: Store):
@@ -98,40 +98,40 @@ def test_another_error_still_fails_the_run(store: Store):
         yield
 
     lease = running(store)
-    carry_out_run(store, lease, WORKLOADS, denied, store.home)
+    carry_out_run(store.leases, lease, WORKLOADS, denied, store.home)
     assert store.run(lease.run).state == "failed"
 
 
 def test_a_paused_run_waits_for_room_and_others_pass_it(store: Store, monkeypatch: pytest.MonkeyPatch):
     free_is(monkeypatch, 3.0)
     lease = running(store)
-    assert store.pause(lease)
+    assert store.leases.pause(lease)
     store.disk.look()
     row = store.run(lease.run)
     assert row.needs == 2 * 2**20 and store.paused(row) == ""
     free_is(monkeypatch, 1.5)
     assert store.paused(row) == "waiting for room on the disk: 1 MB free, 2 MB needed"
-    assert store.claim("w") is None
+    assert store.leases.claim("w") is None
     small = store.create(OTHER, "s")
     assert claimed(store).run == small
     free_is(monkeypatch, 3.0)
     again = claimed(store)
-    assert again.run == lease.run and store.pause(again)
+    assert again.run == lease.run and store.leases.pause(again)
     assert store.run(lease.run).needs == 4 * 2**20  # it was not enough
 
 
 def test_a_run_that_was_stopping_is_stopped(store: Store):
     lease = running(store)
     store.request_stop(lease.run)
-    assert store.pause(lease)
+    assert store.leases.pause(lease)
     row = store.run(lease.run)
     assert row.state == "stopped" and row.sentence.startswith("the disk was full while it was stopping: ")
 
 
 def test_a_worker_that_was_given_up_pauses_nothing(store: Store):
     lease = running(store)
-    store.release("w")
-    assert not store.pause(lease) and store.run(lease.run).needs == 0
+    store.leases.release("w")
+    assert not store.leases.pause(lease) and store.run(lease.run).needs == 0
 
 
 @pytest.mark.parametrize("method", ["append", "finish"])
@@ -143,7 +143,7 @@ def test_a_store_that_takes_nothing_pauses_the_run_once_it_takes_that(
         yield Finished(False, 1.0)
 
     lease, refused = running(store), iter([True, True, False])
-    pause = store._pause
+    pause = store.leases._pause
 
     def full(*_: object) -> bool:
         raise NoRoomError("database or disk is full")
@@ -151,9 +151,9 @@ def test_a_store_that_takes_nothing_pauses_the_run_once_it_takes_that(
     def sometimes(lease: Any) -> bool:
         return full() if next(refused) else pause(lease)
 
-    monkeypatch.setattr(store, method, full)
-    monkeypatch.setattr(store, "_pause", sometimes)
-    carry_out_run(store, lease, WORKLOADS, whole, store.home)
+    monkeypatch.setattr(store.leases, method, full)
+    monkeypatch.setattr(store.leases, "_pause", sometimes)
+    carry_out_run(store.leases, lease, WORKLOADS, whole, store.home)
     assert store.run(lease.run).state == "queued" and next(refused, None) is None
 
 
@@ -177,21 +177,21 @@ def test_what_sqlite_says_of_the_disk_is_told_from_other_faults(store: Store, co
 def test_a_really_full_disk_pauses_with_the_reserve_and_goes_on(disk: Path):
     store = Store(disk, LIMITS)
     first = store.create(RECIPE, "s")
-    assert store.has_work()
+    assert store.leases.has_work()
     lease = claimed(store)
     filler = fill(disk)
     with pytest.raises(NoRoomError):
         for step in range(10_000):
-            store.append(lease, *(TuningStep(0, 0, step, 0.5) for _ in range(100)))
+            store.leases.append(lease, *(TuningStep(0, 0, step, 0.5) for _ in range(100)))
     with pytest.raises(ExportError) as unwritten:
         write_whole(store.folder(first) / "model.pt", bytes(2**16))
     assert no_room(unwritten.value)
-    assert store.pause(lease)
+    assert store.leases.pause(lease)
     assert store.run(first).state == "queued" and not (disk / "disk.reserve").exists()
-    assert not store.has_work()
+    assert not store.leases.has_work()
     assert store.paused(store.run(first)).startswith("waiting for room on the disk: ")
     filler.unlink()
-    assert store.has_work() and claimed(store).run == first
+    assert store.leases.has_work() and claimed(store).run == first
     reported(store, first)
 
 
@@ -220,5 +220,5 @@ def test_the_doubling_has_an_end(store: Store, monkeypatch: pytest.MonkeyPatch):
     free_is(monkeypatch, 400.0)
     store.create(RECIPE, "s")
     for _ in range(20):
-        assert store.pause(claimed(store))
+        assert store.leases.pause(claimed(store))
     assert store.runs()[0].needs == 16 * 2**20

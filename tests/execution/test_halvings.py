@@ -45,8 +45,10 @@ def finish(store: Store) -> None:
     assert isinstance(amount, Sparsity)
     dense = Stage(0.9, 0.9, 100, 80, 80, 64, 800, 500)
     tuned = replace(dense, validation=0.9 - amount.share / 10, nonzero=round(80 * (1 - amount.share)))
-    store.append(lease, Started("mlp", "cpu", 1, 1, ()), StageMeasured("dense", dense), StageMeasured("tuned", tuned))
-    store.finish(lease, Finished(False, 1.0))
+    store.leases.append(
+        lease, Started("mlp", "cpu", 1, 1, ()), StageMeasured("dense", dense), StageMeasured("tuned", tuned)
+    )
+    store.leases.finish(lease, Finished(False, 1.0))
 
 
 def found(store: Store) -> Ranking:
@@ -164,7 +166,7 @@ def test_a_stop_ends_what_runs_and_keeps_what_is_over(store: Store) -> None:
 def test_a_run_that_fails_is_a_setting_that_fails(store: Store) -> None:
     looking = opened(store)
     looking.look()
-    store.finish(claimed(store), Failed("no memory"))
+    store.leases.finish(claimed(store), Failed("no memory"))
     looking.look()
     entry = next(entry for entry in found(store).entries if entry.state == "failed")
     assert entry.sentence == "no memory" and store.halvings.one(NAME).state == "open"
@@ -175,8 +177,8 @@ def test_a_training_that_diverged_is_a_setting_that_fails(store: Store) -> None:
     looking.look()
     lease = claimed(store)
     stage = Stage(0.9, float("nan"), 100, 80, 80, 64, 800, 500)
-    store.append(lease, StageMeasured("dense", stage), StageMeasured("tuned", stage))
-    store.finish(lease, Finished(False, 1.0))
+    store.leases.append(lease, StageMeasured("dense", stage), StageMeasured("tuned", stage))
+    store.leases.finish(lease, Finished(False, 1.0))
     to_the_end(store, looking)
     entry = next(entry for entry in found(store).entries if entry.state == "failed")
     assert "diverged" in entry.sentence and store.halvings.one(NAME).state == "over"

@@ -40,12 +40,12 @@ def store(tmp_path: Path) -> Store:
 def test_an_old_heartbeat_is_a_lost_worker_unless_it_is_known_to_live(store: Store):
     dead, alive = running(store, worker="dead"), running(store, worker="alive")
     hasty = Store(store.home, Limits(lease_s=0.0))
-    assert hasty.release_expired(["alive"]) == []  # it has only just seen it
-    assert store.release_expired() == [] and store.release_expired() == []
-    assert hasty.release_expired(["alive"]) == [dead.run]
+    assert hasty.leases.release_expired(["alive"]) == []  # it has only just seen it
+    assert store.leases.release_expired() == [] and store.leases.release_expired() == []
+    assert hasty.leases.release_expired(["alive"]) == [dead.run]
     row = store.run(dead.run)
     assert (row.state, row.started, row.sentence) == ("queued", None, "")
-    assert store.heartbeat(alive) and not store.heartbeat(dead)
+    assert store.leases.heartbeat(alive) and not store.leases.heartbeat(dead)
 
 
 def test_a_heartbeat_keeps_a_run(tmp_path: Path):
@@ -53,9 +53,9 @@ def test_a_heartbeat_keeps_a_run(tmp_path: Path):
     lease = running(store)
     for _ in range(6):
         time.sleep(0.05)
-        assert store.heartbeat(lease)
-        assert store.release_expired() == []
-    assert eventually(store.release_expired) == [lease.run]
+        assert store.leases.heartbeat(lease)
+        assert store.leases.release_expired() == []
+    assert eventually(store.leases.release_expired) == [lease.run]
 
 
 @pytest.mark.parametrize("jump", [1e9, -1e9])
@@ -63,16 +63,16 @@ def test_a_clock_that_is_set_neither_steals_nor_keeps_a_run(store: Store, jump: 
     """The worker's clock, the other server's, or both: only heartbeats count, and how long they are not heard."""
     alive, dead = running(store, worker="alive"), running(store, worker="dead")
     looking = Store(store.home, Limits(lease_s=0.2))
-    assert looking.release_expired() == []
+    assert looking.leases.release_expired() == []
     clock = time.time
     monkeypatch.setattr(time, "time", lambda: clock() + jump)
     released: list[str] = []
     for _ in range(6):
-        assert store.heartbeat(alive)
-        released += looking.release_expired()
+        assert store.leases.heartbeat(alive)
+        released += looking.leases.release_expired()
         time.sleep(0.06)
     assert released == [dead.run]
-    assert store.finish(alive, Finished(False, 1.0))
+    assert store.leases.finish(alive, Finished(False, 1.0))
     row = store.run(alive.run)
     assert 0.3 < row.seconds < 60.0 and row.started is not None and row.finished is not None
     assert (row.finished - row.started > 0) == (jump > 0)
@@ -92,13 +92,13 @@ def test_turns_are_taken_in_the_order_of_starts_whatever_the_clock_says(store: S
 
 def test_a_workers_death_costs_its_run_an_attempt_and_no_other(store: Store):
     mine, theirs = running(store, worker="mine"), running(store, worker="theirs")
-    assert store.release("mine") == [mine.run]
-    assert store.release("mine") == []
+    assert store.leases.release("mine") == [mine.run]
+    assert store.leases.release("mine") == []
     assert store.run(theirs.run).state == "running"
-    assert store.claim("next") == Lease(mine.run, "next", 2)
-    assert store.release("next") == [mine.run]
-    store.claim("last")
-    assert store.release("last") == [mine.run]
+    assert store.leases.claim("next") == Lease(mine.run, "next", 2)
+    assert store.leases.release("next") == [mine.run]
+    store.leases.claim("last")
+    assert store.leases.release("last") == [mine.run]
     row = store.run(mine.run)
     assert row.state == "failed" and row.sentence.startswith("worker lost: 3 of 3 processes")
     assert reported(store, mine.run) == [Failed(row.sentence)]
@@ -107,16 +107,16 @@ def test_a_workers_death_costs_its_run_an_attempt_and_no_other(store: Store):
 def test_what_is_handed_back_in_good_order_costs_no_attempt(store: Store):
     run = running(store).run
     for attempt in range(2, 7):
-        assert store.hand_back("w") == [run]
+        assert store.leases.hand_back("w") == [run]
         assert claimed(store).attempt == attempt
-    assert store.release("w") == [run] and store.run(run).state == "queued"
+    assert store.leases.release("w") == [run] and store.run(run).state == "queued"
 
 
 def test_a_run_that_was_stopping_when_its_worker_died_is_not_begun_again(store: Store):
     lease = running(store)
-    store.append(lease, TuningStep(0, 0, 1, 0.5))
+    store.leases.append(lease, TuningStep(0, 0, 1, 0.5))
     store.request_stop(lease.run)
-    store.release("w")
+    store.leases.release("w")
     row = store.run(lease.run)
     assert (row.state, row.sentence) == (
         "stopped",
@@ -125,34 +125,34 @@ def test_a_run_that_was_stopping_when_its_worker_died_is_not_begun_again(store: 
     step, warned, finished = reported(store, lease.run)
     assert step == TuningStep(0, 0, 1, 0.5) and warned == Warned(row.sentence)
     assert isinstance(finished, Finished) and finished.stopped
-    assert store.claim("w") is None
+    assert store.leases.claim("w") is None
 
 
 def test_a_worker_that_was_given_up_can_write_nothing(store: Store):
     old = running(store, worker="old")
-    store.append(old, Warned("from the old one"))
-    store.release("old")
+    store.leases.append(old, Warned("from the old one"))
+    store.leases.release("old")
     new = claimed(store, "new")
     for given_up in (old, replace(new, worker="old"), replace(new, attempt=1)):
-        assert not store.heartbeat(given_up)
-        assert not store.finish(given_up, Finished(False, 1.0))
+        assert not store.leases.heartbeat(given_up)
+        assert not store.leases.finish(given_up, Finished(False, 1.0))
         with pytest.raises(JobError, match="not this worker's any more"):
-            store.append(given_up, Warned("late"))
+            store.leases.append(given_up, Warned("late"))
     assert reported(store, old.run) == [Warned("from the old one")]
-    assert store.heartbeat(new)
+    assert store.leases.heartbeat(new)
 
 
 def test_a_resumed_run_keeps_what_is_still_true_and_nothing_is_said_twice(store: Store):
     first = running(store)
-    store.append(
+    store.leases.append(
         first, Started("mlp", "cpu", 1, 4, ()), TuningStep(0, 0, 1, 0.5), Measured(0, 1, "validation", 0.9, 0.5)
     )
-    store.append(first, TuningStep(0, 1, 2, 0.4), TuningStep(0, 1, 3, 0.3))
-    store.release("w")
+    store.leases.append(first, TuningStep(0, 1, 2, 0.4), TuningStep(0, 1, 3, 0.3))
+    store.leases.release("w")
     second = claimed(store)
     assert len(reported(store, first.run)) == 5  # a page may still show what there is
-    store.append(second, Resumed(3, 0, 1), TuningStep(0, 1, 2, 0.4))
-    store.append(second, TuningStep(0, 1, 3, 0.3))
+    store.leases.append(second, Resumed(3, 0, 1), TuningStep(0, 1, 2, 0.4))
+    store.leases.append(second, TuningStep(0, 1, 3, 0.3))
     assert reported(store, first.run)[2:] == [
         Measured(0, 1, "validation", 0.9, 0.5),
         Resumed(3, 0, 1),
@@ -163,9 +163,9 @@ def test_a_resumed_run_keeps_what_is_still_true_and_nothing_is_said_twice(store:
 
 def test_without_a_checkpoint_the_next_attempt_begins_with_an_empty_sheet(store: Store):
     first = running(store)
-    store.append(first, Warned("one"), Exported({}))
-    store.release("w")
-    store.append(claimed(store), Warned("two"))
+    store.leases.append(first, Warned("one"), Exported({}))
+    store.leases.release("w")
+    store.leases.append(claimed(store), Warned("two"))
     assert reported(store, first.run) == [Warned("two")]
 
 
@@ -173,25 +173,25 @@ def test_a_reader_who_keeps_events_by_attempt_never_shows_a_mixture(store: Store
     """The attempt changes with its first event and not with the claim, or old events would be kept as new ones."""
     first = running(store)
     assert store.run(first.run).attempt == 1
-    store.append(first, Warned("one"))
-    store.release("w")
+    store.leases.append(first, Warned("one"))
+    store.leases.release("w")
     second = claimed(store)
     assert second.attempt == 2 and store.run(first.run).attempt == 1
-    store.append(second, Warned("two"))
+    store.leases.append(second, Warned("two"))
     assert store.run(first.run).attempt == 2
 
 
 def test_a_run_that_fails_in_a_later_attempt_keeps_what_it_had_told(store: Store):
     lease = running(store)
-    store.append(lease, Warned("one"))
-    store.release("w")
-    assert store.finish(claimed(store), Failed("no memory"))
+    store.leases.append(lease, Warned("one"))
+    store.leases.release("w")
+    assert store.leases.finish(claimed(store), Failed("no memory"))
     assert reported(store, lease.run) == [Warned("one"), Failed("no memory")]
 
 
 def test_a_run_ended_by_force_says_what_is_left(store: Store):
     lease = running(store, worker="doomed")
-    store.append(lease, TuningStep(0, 0, 1, 0.5))
+    store.leases.append(lease, TuningStep(0, 0, 1, 0.5))
     assert store.end(lease.run) == "doomed"
     row = store.run(lease.run)
     assert (row.state, row.sentence) == (
@@ -199,14 +199,14 @@ def test_a_run_ended_by_force_says_what_is_left(store: Store):
         "ended at once: no file was written; what it had measured is kept",
     )
     assert [type(event) for event in reported(store, lease.run)] == [TuningStep, Warned, Finished]
-    assert store.release("doomed") == []
+    assert store.leases.release("doomed") == []
     assert store.end(lease.run) is None
 
 
 def test_ending_a_queued_run_leaves_no_worker_to_end(store: Store):
     run = store.create(RECIPE, "s")
     assert store.end(run) is None
-    assert store.run(run).state == "stopped" and store.claim("w") is None
+    assert store.run(run).state == "stopped" and store.leases.claim("w") is None
 
 
 def test_sessions_take_turns(store: Store):
@@ -230,7 +230,7 @@ def test_a_lost_run_is_next_at_its_old_place(store: Store):
     lost = store.create(RECIPE, "s")
     claimed(store)
     same_session, other_session = store.create(OTHER, "s"), store.create(OTHER, "t")
-    store.release("w")
+    store.leases.release("w")
     assert [store.place_in_queue(run) for run in (lost, other_session, same_session)] == [0, 1, 2]
 
 
@@ -251,7 +251,7 @@ def test_threads_never_claim_one_run_twice(store: Store):
 
     def claim_all(worker: int) -> list[str]:
         start.wait()
-        return [lease.run for lease in iter(lambda: store.claim(str(worker)), None)]
+        return [lease.run for lease in iter(lambda: store.leases.claim(str(worker)), None)]
 
     with ThreadPoolExecutor(8) as pool:
         taken = [run for part in pool.map(claim_all, range(8)) for run in part]
@@ -290,7 +290,7 @@ def test_many_open_a_fresh_store_at_once(tmp_path: Path):
 def test_two_writers_of_one_run_do_not_lose_or_mix_numbers(store: Store):
     lease = running(store)
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda step: store.append(lease, TuningStep(0, 0, step, 0.5)), range(80)))
+        list(pool.map(lambda step: store.leases.append(lease, TuningStep(0, 0, step, 0.5)), range(80)))
     events = reported(store, lease.run)
     assert sorted(event.step for event in events if isinstance(event, TuningStep)) == list(range(80))
 
@@ -300,8 +300,8 @@ def test_all_servers_on_a_home_together_carry_out_no_more_runs_than_they_may(sto
         store.create(RECIPE, "s")
     one, other = (Store(store.home, GENEROUS, most_running=2) for _ in range(2))
     first, second = claimed(one), claimed(other)
-    assert one.claim("w") is None and other.claim("w") is None and not other.has_work()
-    one.finish(first, Finished(False, 1.0))
+    assert one.leases.claim("w") is None and other.leases.claim("w") is None and not other.leases.has_work()
+    one.leases.finish(first, Finished(False, 1.0))
     assert claimed(other).run not in (first.run, second.run)
 
 
@@ -311,9 +311,9 @@ def test_a_run_that_takes_too_long_is_stopped_and_says_so(store: Store, monkeypa
     for hours, stopping in ((0.5, False), (1.1, True)):
         monkeypatch.setattr(time, "monotonic", lambda hours=hours: now + hours * 3600)
         hasty = Store(store.home, Limits(run_hours=1.0))
-        hasty._begun = store._begun
-        assert hasty.heartbeat(lease) and hasty.stop_requested(lease.run) == stopping
-    assert store.finish(lease, Finished(True, 1.0))
+        hasty.leases._begun = store.leases._begun
+        assert hasty.leases.heartbeat(lease) and hasty.leases.stop_requested(lease.run) == stopping
+    assert store.leases.finish(lease, Finished(True, 1.0))
     row = store.run(lease.run)
     assert row.state == "stopped" and row.sentence == "a run may take 1 h here: what it has is kept (PRUNING_RUN_HOURS)"
 
@@ -325,9 +325,9 @@ def test_the_time_of_all_attempts_counts(store: Store, monkeypatch: pytest.Monke
         monkeypatch.setattr(time, "monotonic", lambda: now)
         lease = claimed(hasty)
         monkeypatch.setattr(time, "monotonic", lambda: now + 1500.0)
-        assert hasty.heartbeat(lease)
-        assert hasty.stop_requested(lease.run) == (attempt == 2)
-        hasty.hand_back("w")
+        assert hasty.leases.heartbeat(lease)
+        assert hasty.leases.stop_requested(lease.run) == (attempt == 2)
+        hasty.leases.hand_back("w")
 
 
 @pytest.mark.parametrize(

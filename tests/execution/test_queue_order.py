@@ -46,20 +46,20 @@ class Server:
         self.store.sweeps.queue(f"grid of {person}", "{}", recipes, person)
 
     def claim(self, worker: int) -> None:
-        lease = self.store.claim(f"{worker} {len(self.leases)}")
+        lease = self.store.leases.claim(f"{worker} {len(self.leases)}")
         self.leases += [lease] if lease else []
 
     def finish(self, at: int) -> None:
         if self.leases:
-            self.store.finish(self.leases.pop(at % len(self.leases)), Finished(False, 1.0))
+            self.store.leases.finish(self.leases.pop(at % len(self.leases)), Finished(False, 1.0))
 
     def hand_back(self, at: int) -> None:
         if self.leases:
-            self.store.hand_back(self.leases.pop(at % len(self.leases)).worker)
+            self.store.leases.hand_back(self.leases.pop(at % len(self.leases)).worker)
 
     def lose(self, at: int) -> None:
         if self.leases:
-            self.store.release(self.leases.pop(at % len(self.leases)).worker)
+            self.store.leases.release(self.leases.pop(at % len(self.leases)).worker)
 
     def stop(self, at: int) -> None:
         if rows := self.store.runs(("queued", "running")):
@@ -69,7 +69,7 @@ class Server:
         """A running run is put back until there is more room than there is."""
         if self.leases:
             lease = self.leases.pop(at % len(self.leases))
-            self.store.pause(lease)
+            self.store.leases.pause(lease)
             self._set_needs("id = ?", TOO_MUCH, lease.run)
 
     def make_room(self, at: int) -> None:
@@ -91,7 +91,7 @@ def test_runs_start_in_the_order_that_was_shown(happenings: list[tuple[str, obje
             server.happens(what, *details)
         shown = store.queue()
         places = {row.id: store.place_in_queue(row.id) for row in store.runs(("queued",)) if row.carrier in shown}
-        started = [lease.run for lease in iter(lambda: store.claim("w"), None)]
+        started = [lease.run for lease in iter(lambda: store.leases.claim("w"), None)]
         assert started == shown
         assert all(started[place] == store.run(run).carrier for run, place in places.items())
         left = store.runs(("queued",))
@@ -113,7 +113,7 @@ def test_a_paused_run_takes_no_turn_of_its_owners_other_runs(store: Store):
     berts = [store.create(OTHER, "bert") for _ in range(3)]
     assert store.queue() == [second, *berts] and store.place_in_queue(paused) == 0
     assert [claimed(store).run for _ in range(4)] == [second, *berts]
-    assert store.claim("w") is None
+    assert store.leases.claim("w") is None
 
 
 def test_a_run_that_is_not_there_has_no_place(store: Store):

@@ -88,7 +88,7 @@ def test_files_of_any_size_travel_to_the_server_in_pieces(
 
 def test_a_worker_that_was_given_up_can_bring_no_file(store: Store, distant: actor.RemoteRunStore, lease: Lease):
     event = exported(distant, lease, b"late")
-    store.release("node")
+    store.leases.release("node")
     with pytest.raises(JobError, match="not this worker's any more"):
         distant.append(lease, event)
     assert not store.folder(lease.run).exists()
@@ -105,7 +105,7 @@ def test_a_file_lands_in_the_runs_folder_and_nowhere_else(store: Store, lease: L
 
 def test_the_servers_errors_reach_the_node_as_they_are(distant: actor.RemoteRunStore):
     with pytest.raises(JobError, match="there is no run nothing-1"):
-        distant.run("nothing-1")
+        distant.carried_out("nothing-1")
     with pytest.raises(JobError, match=r"the run's delete failed with KeyError"):
         distant._ask("delete", "nothing-1")
 
@@ -115,14 +115,16 @@ def test_shares_of_a_cluster(monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setattr(ray, "nodes", lambda: [{"Alive": True, "Resources": node} for node in nodes])
 
     among({"CPU": 4.0})
-    assert shares(1, 1, {}) == {"calls": ResourceShare(0, 0), "runs": ResourceShare(4, 0)}
+    none = ResourceShare(0, 0)
+    assert shares(1, 1, {}) == {"calls": none, "background": none, "runs": ResourceShare(4, 0)}
     assert shares(1, 3, {})["runs"] == ResourceShare(1, 0)
     assert shares(1, 9, {})["runs"] == ResourceShare(1, 0)
     among({"CPU": 4.0}, {"CPU": 8.0})
     assert shares(1, 1, {})["runs"] == ResourceShare(8, 0)
     assert shares(1, 2, {})["runs"] == ResourceShare(6, 0)
     among({"CPU": 4.0}, {"CPU": 4.0, "GPU": 1.0})
-    assert shares(2, 2, {}) == {"calls": ResourceShare(0, 0.05), "runs": ResourceShare(4, 0.9)}
+    part = ResourceShare(0, 0.05)
+    assert shares(2, 2, {}) == {"calls": part, "background": part, "runs": ResourceShare(4, 0.9)}
     set_by_hand = {"PRUNING_CPUS_PER_RUN": "2", "PRUNING_GPUS_PER_RUN": "0.25"}
     assert shares(1, 2, set_by_hand)["runs"] == ResourceShare(2, 0.25)
     for wrong in ("many", "-1", "nan"):
@@ -200,7 +202,9 @@ def test_nothing_works_on_after_a_killed_server_and_its_run_waits_for_the_next_o
     server.wait()
     eventually(lambda: gone(interactive) and gone(runner), seconds=10)
     assert store.run(run).state == "running"
-    assert Store(tmp_path, replace(store.limits, lease_s=-1.0)).release_expired() == [run]
+    hasty = Store(tmp_path, replace(store.limits, lease_s=0.0))
+    assert hasty.leases.release_expired() == []  # it has only just seen it
+    assert hasty.leases.release_expired() == [run]
     assert store.run(run).state == "queued"
 
 

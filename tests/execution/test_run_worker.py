@@ -30,7 +30,7 @@ def test_a_queued_run_that_cannot_be_read_fails_with_that_sentence(store: Store)
     with sqlite3.connect(store.path) as connection:
         connection.execute("""UPDATE runs SET recipe = '{"version": 9}'""")
     connection.close()
-    carry_out_run(store, claimed(store), WORKLOADS, never, store.home)
+    carry_out_run(store.leases, claimed(store), WORKLOADS, never, store.home)
     row = store.run(run)
     assert row.state == "failed" and row.sentence.startswith("made by a newer version, or damaged: version is 9")
     assert reported(store, run) == [Failed(row.sentence)]

@@ -82,7 +82,7 @@ def test_a_run_is_stopped_for_all_who_share_it(backend: Any, what: str) -> None:
     lease = claimed(store)
     getattr(ServerDesk(backend, OWNER), what)(runs[1])
     if what == "stop_run":
-        assert store.stop_requested(lease.run)
+        assert store.leases.stop_requested(lease.run)
         assert [store.run(run).state for run in runs].count("running") == 1  # whose run it is that ends now
     else:
         assert [store.run(run).state for run in runs] == ["stopped"] * 3

@@ -34,8 +34,8 @@ def finish(store: Store, lease: Lease) -> Path:
     file = store.folder(lease.run) / "model.pt"
     file.parent.mkdir(parents=True)
     file.write_bytes(b"weights")
-    store.append(lease, Exported({"pt": str(file)}))
-    store.finish(lease, Finished(False, 1.0))
+    store.leases.append(lease, Exported({"pt": str(file)}))
+    store.leases.finish(lease, Finished(False, 1.0))
     return file
 
 
@@ -49,7 +49,7 @@ def test_what_two_ask_for_is_carried_out_once(store: Store, pair: tuple[str, str
     store.rename(his, "Bert's")
     lease = claimed(store)
     assert lease.run == hers and states(store, hers, his) == ["running", "running"]
-    assert store.claim("another") is None
+    assert store.leases.claim("another") is None
     file = finish(store, lease)
     for run in pair:
         assert store.run(run).state == "finished"
@@ -82,18 +82,18 @@ def test_who_wants_it_again_gets_it(store: Store, pair: tuple[str, str]):
 @pytest.mark.parametrize("who", [0, 1])
 def test_who_stops_theirs_stops_nobody_elses(store: Store, pair: tuple[str, str], stop: str, who: int):
     lease = claimed(store)
-    store.append(lease, TuningStep(0, 0, 1, 0.5))
-    store.heartbeat(lease)
+    store.leases.append(lease, TuningStep(0, 0, 1, 0.5))
+    store.leases.heartbeat(lease)
     leaving, staying = pair[who], pair[1 - who]
     assert getattr(store, stop)(leaving) is None
     took = store.run(leaving).seconds
     time.sleep(0.02)
-    store.heartbeat(lease)
+    store.leases.heartbeat(lease)
     assert 0.0 < took == store.run(leaving).seconds < store.run(staying).seconds
     assert store.run(leaving).started is not None
-    assert states(store, leaving, staying) == ["stopped", "running"] and not store.stop_requested(lease.run)
+    assert states(store, leaving, staying) == ["stopped", "running"] and not store.leases.stop_requested(lease.run)
     assert store.run(leaving).sentence == "it goes on for others, who asked for the same run"
-    store.append(lease, TuningStep(0, 0, 2, 0.4))
+    store.leases.append(lease, TuningStep(0, 0, 2, 0.4))
     finish(store, lease)
     assert states(store, leaving, staying) == ["stopped", "finished"]
     assert reported(store, leaving) == [TuningStep(0, 0, 1, 0.5)] and store.artefacts(leaving) == []
@@ -104,7 +104,7 @@ def test_the_last_who_stops_ends_the_computation(store: Store, pair: tuple[str, 
     lease = claimed(store)
     store.request_stop(pair[0])
     store.request_stop(pair[1])
-    assert store.stop_requested(lease.run) and store.run(pair[1]).stopping
+    assert store.leases.stop_requested(lease.run) and store.run(pair[1]).stopping
     assert store.end(pair[1]) == "w" and states(store, *pair) == ["stopped", "stopped"]
 
 
@@ -112,12 +112,12 @@ def test_the_last_who_leaves_the_queue_takes_the_run_out_of_it(store: Store, pai
     store.request_stop(pair[0])
     assert states(store, *pair) == ["stopped", "queued"] and store.run(pair[0]).started is None
     store.request_stop(pair[1])
-    assert states(store, *pair) == ["stopped", "stopped"] and store.claim("w") is None
+    assert states(store, *pair) == ["stopped", "stopped"] and store.leases.claim("w") is None
 
 
 def test_who_left_the_queue_never_had_it_begun(store: Store, pair: tuple[str, str]):
     store.request_stop(pair[0])
-    store.heartbeat(claimed(store))
+    store.leases.heartbeat(claimed(store))
     assert store.run(pair[1]).started is not None
     assert store.run(pair[0]).started is None and store.run(pair[0]).seconds == 0.0
 
@@ -136,11 +136,11 @@ def test_a_worker_goes_on_with_what_its_first_owner_has_deleted(store: Store, pa
     store.request_stop(pair[0])
     store.wastebasket.throw(pair[0])
     store.wastebasket.empty(pair[0])
-    assert store.carried_out(lease.run).recipe == RECIPE and store.heartbeat(lease)
-    store.sweep()
+    assert store.leases.carried_out(lease.run).recipe == RECIPE and store.leases.heartbeat(lease)
+    store.upkeep.sweep()
     file = finish(store, lease)
     assert [row.id for row in store.runs()] == [pair[1]] and store.wastebasket.all() == []
-    store.sweep()
+    store.upkeep.sweep()
     assert file.is_file() and [artefact.path for artefact in store.artefacts(pair[1])] == [file]
 
 
@@ -225,10 +225,10 @@ def test_shared_runs_count_like_others(tmp_path: Path):
 
 def test_a_lost_worker_is_lost_for_all_and_begun_again_for_all(store: Store, pair: tuple[str, str]):
     lease = claimed(store)
-    store.append(lease, Warned("one"))
-    assert store.release("w") == [lease.run] and states(store, *pair) == ["queued", "queued"]
+    store.leases.append(lease, Warned("one"))
+    assert store.leases.release("w") == [lease.run] and states(store, *pair) == ["queued", "queued"]
     again = claimed(store)
-    store.append(again, Warned("anew"))
+    store.leases.append(again, Warned("anew"))
     assert again.attempt == 2 and reported(store, pair[1]) == [Warned("anew")]
 
 
@@ -238,7 +238,7 @@ def test_a_backup_holds_what_others_show_of_a_deleted_run(store: Store, pair: tu
     back_up(store.home, tmp_path / "backup.tar")
     restore(tmp_path / "backup.tar", tmp_path / "restored")
     restored = Store(tmp_path / "restored", GENEROUS)
-    restored.sweep()
+    restored.upkeep.sweep()
     (artefact,) = restored.artefacts(pair[1])
     assert artefact.path.read_bytes() == b"weights" and [row.id for row in restored.runs()] == [pair[1]]
-    assert restored.strangers() == [] and restored.share(RECIPE, "anna") != pair[0]
+    assert restored.upkeep.strangers() == [] and restored.share(RECIPE, "anna") != pair[0]

@@ -39,7 +39,7 @@ def test_a_recipe_that_is_finished_running_or_queued_is_not_run_again(store: Sto
         store.create(recipe, "another")
         lease = claimed(store)
         if end is not None:
-            store.finish(lease, end)
+            store.leases.finish(lease, end)
     store.create(queued, "another")
     assert [store.run(run).recipe for run in queue(store)] == [failed]
     assert queue(store) == []
@@ -82,8 +82,8 @@ def test_a_sweeps_runs_do_not_count_as_single_runs_and_have_a_limit_of_their_own
 def test_the_best_run_of_a_recipe_stands_for_it(store: Store):
     store.create(RECIPES[0], "s")
     store.create(RECIPES[0], "s")
-    store.finish(claimed(store), Finished(False, 1.0))
-    store.finish(claimed(store), Failed("no"))
+    store.leases.finish(claimed(store), Finished(False, 1.0))
+    store.leases.finish(claimed(store), Failed("no"))
     queue(store, RECIPES[:3])
     runs = planned_runs(expand(GRID).runs, store.runs())
     assert [run.standing for run in runs] == ["finished", "queued", "queued", "missing"]
@@ -102,8 +102,8 @@ def test_what_finished_runs_came_to(store: Store):
         lease = claimed(store)
         if measured:
             begun = Started("mlp", "cpu", 1, 1, ())
-            store.append(lease, begun, StageMeasured("dense", dense), StageMeasured("tuned", tuned))
-        store.finish(lease, Finished(False, 7.5))
+            store.leases.append(lease, begun, StageMeasured("dense", dense), StageMeasured("tuned", tuned))
+        store.leases.finish(lease, Finished(False, 7.5))
     (trial,) = trials(planned_runs(expand(GRID).runs, store.runs()), lambda row: store.milestones(row.id))
     assert (trial.dense, trial.tuned, trial.seconds, trial.role) == (dense, tuned, 7.5, "grid")
     assert trial.recipe["amount"] == {"kind": "sparsity", "share": 0.5}
@@ -116,9 +116,9 @@ def test_a_run_stands_beside_the_dense_control_of_its_own_seed(store: Store):
     for place, each in enumerate(planned):
         lease = claimed(store)
         measured = StageMeasured("tuned", Stage(0.5 + place / 10, 0.8, 100, 80, 40, 64, 800, 300))
-        store.append(lease, StageMeasured("dense", measured.result), measured)
+        store.leases.append(lease, StageMeasured("dense", measured.result), measured)
         assert store.run(lease.run).recipe == each.recipe
-        store.finish(lease, Finished(False, 7.5))
+        store.leases.finish(lease, Finished(False, 7.5))
     found = trials(planned_runs(planned, store.runs()), lambda row: store.milestones(row.id))
     scores = [(trial.role, trial.recipe["seed"], trial.control and trial.control.score) for trial in found]
     # the first seed comes first: two of the grid and their control, at the third place

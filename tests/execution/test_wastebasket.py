@@ -7,6 +7,8 @@ import pytest
 
 from pruning.errors import JobError
 from pruning.execution.store import wastebasket
+from pruning.execution.store.ownership import Who
+from pruning.execution.store.run_list import Wanted
 from pruning.execution.store.store import Store
 from tests.execution.leasing import GENEROUS, OTHER, RECIPE, over, running
 
@@ -27,7 +29,8 @@ def thrown(store: Store) -> str:
 
 def test_a_deleted_run_is_in_no_list_and_cannot_be_opened(store: Store) -> None:
     run = thrown(store)
-    assert store.runs() == store.runs(("finished",)) == store.runs(search=run) == []
+    assert store.list.rows([run]) == store.list.of_recipes([RECIPE.name], Who("s")) == [] == store.runs(("finished",))
+    assert store.runs() == store.list.found(Wanted(Who("s"), search=run), 99) == []
     with pytest.raises(JobError, match="there is no run"):
         store.run(run)
     assert [waste.id for waste in store.wastebasket.all()] == [run]
@@ -43,7 +46,7 @@ def test_put_back_it_is_all_there_again(store: Store) -> None:
 
 def test_its_files_stay_also_when_the_server_is_started_anew(store: Store) -> None:
     run = thrown(store)
-    Store(store.home, GENEROUS).sweep()
+    Store(store.home, GENEROUS).upkeep.sweep()
     assert (store.folder(run) / "model.pt").exists()
 
 

@@ -104,7 +104,7 @@ def main() -> None:
     if link.kind != "runs":
         serve_calls(link, WORKLOADS)
     else:
-        serve_runs(link, Store(link.home), WORKLOADS, carry_out)
+        serve_runs(link, Store(link.home).leases, WORKLOADS, carry_out)
 
 
 if __name__ == "__main__":

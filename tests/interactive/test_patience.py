@@ -22,8 +22,15 @@ def patient(most: float) -> PreviewSession:
 
 def test_seconds_are_those_of_the_passes():
     require_patience(Passes(100, 50), 0.01, Ablation(), most=2.0)  # two passes backward are four forward
-    with pytest.raises(PatienceError, match=r"ablation would take about 4 s .* for 2 s at most: lower its samples, or"):
+    with pytest.raises(
+        PatienceError, match=r"ablation would take about 4.0.s .* for 2.0.s at most: lower its samples, or"
+    ):
         require_patience(Passes(100, 150), 0.01, Ablation(), most=2.0)
+
+
+def test_hours_are_written_as_hours():
+    with pytest.raises(PatienceError, match=r"would take about 5.h 38.min to .* computes for 10.min 00.s at most"):
+        require_patience(Passes(20_327), 1.0, Ablation(), most=600.0)
 
 
 @pytest.mark.parametrize("question", [partial(look, axis="score"), partial(score, seconds=0.1)])

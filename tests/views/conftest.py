@@ -95,7 +95,7 @@ class InProcess:
         self.recipes.append(recipe)
         run = self.store.create(recipe, session) if again else self.store.share(recipe, session)
         if self.store.run(run).state == "queued":
-            lease = self.store.claim("test")
+            lease = self.store.leases.claim("test")
             assert lease is not None
             self.leases[lease.run] = lease
         return run
@@ -137,12 +137,12 @@ class InProcess:
             workload, recipe, self.store.folder(run), Called("sample_models", "workload", (recipe.workload,))
         ):
             if isinstance(event, Finished):
-                self.store.finish(self.leases[run], event)
+                self.store.leases.finish(self.leases[run], event)
             else:
-                self.store.append(self.leases[run], event)
+                self.store.leases.append(self.leases[run], event)
 
     def fail(self, run: str, sentence: str) -> None:
-        self.store.finish(self.leases[run], Failed(sentence))
+        self.store.leases.finish(self.leases[run], Failed(sentence))
 
 
 @pytest.fixture(scope="session")

@@ -28,11 +28,11 @@ def opened(app: AppTest, recipe: Recipe = QUICK) -> AppTest:
 
 def finish(backend: InProcess, runs: int = 1, end: Any = None) -> None:
     for _ in range(runs):
-        lease = backend.store.claim("w")
+        lease = backend.store.leases.claim("w")
         assert lease is not None
         if end is None:
-            backend.store.append(lease, *DONE)
-        backend.store.finish(lease, end or Finished(False, 2.0))
+            backend.store.leases.append(lease, *DONE)
+        backend.store.leases.finish(lease, end or Finished(False, 2.0))
 
 
 def queued(app: AppTest, backend: InProcess) -> AppTest:

@@ -205,11 +205,11 @@ def test_what_a_run_has_found_is_said_beside_its_curves(app: AppTest, backend: I
     opened(app, QUICK)
     app.button(key="run_button").click().run()
     lease = backend.leases[app.query_params["run"]]
-    backend.store.append(lease, Searching("each group alone", 4, 20, begins=True))
+    backend.store.leases.append(lease, Searching("each group alone", 4, 20, begins=True))
     app.run()
     words = "searching for the amount: each group alone, cut 4 of about 20"
     assert any(words in bar.proto.text for bar in app.get("progress"))
-    backend.store.append(lease, AmountFound("macs", 0.5, 0.004, True, {"fc1": 0.6}, 20, 9.0))
+    backend.store.leases.append(lease, AmountFound("macs", 0.5, 0.004, True, {"fc1": 0.6}, 20, 9.0))
     app.run()
     (said,) = (caption.value for caption in app.caption if caption.value.startswith("amount found: "))
     assert said.replace(THIN, " ").endswith("within what was asked; pruned: fc1 60.0 %")

@@ -98,8 +98,8 @@ def run_of(backend: InProcess, recipe: Recipe, metric: object = MSE) -> str:
     run = backend.start(recipe, "x")
     events: list[Event] = [Started(recipe.workload, "cpu", 1, 0, (), metric)]  # type: ignore[arg-type]
     events += [StageMeasured("dense", DENSE), StageMeasured("tuned", TUNED if metric is MSE else DENSE)]
-    backend.store.append(backend.leases[run], *events)
-    backend.store.finish(backend.leases[run], Finished(False, 2.0))
+    backend.store.leases.append(backend.leases[run], *events)
+    backend.store.leases.finish(backend.leases[run], Finished(False, 2.0))
     return run
 
 

@@ -3,6 +3,7 @@
 import json
 import re
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -24,6 +25,7 @@ from pruning.events import (
     Started,
     TuningStep,
 )
+from pruning.execution.store.records import RunRow, RunState
 from pruning.recipe.controls import dense_control
 from pruning.recipe.recipe import Recipe, from_json
 from pruning.selection.amounts import Sparsity
@@ -54,9 +56,9 @@ def made(
 ) -> str:
     """A run of the store that has said this much."""
     run = backend.start(recipe, "x", again=True)
-    backend.store.append(backend.leases[run], *events)
+    backend.store.leases.append(backend.leases[run], *events)
     if end is not None:
-        backend.store.finish(backend.leases[run], end)
+        backend.store.leases.finish(backend.leases[run], end)
     return run
 
 
@@ -160,6 +162,32 @@ def test_a_pinned_run_stands_first_until_it_is_unpinned(app: AppTest, backend: I
     assert app.button(key="pin").label == "Unpin"
     app.button(key="pin").click().run()
     assert [row.id for row in backend.store.runs()] == [new, old]
+
+
+def test_the_list_reads_only_what_it_draws(app: AppTest, backend: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With thousands of runs a page that reads them all takes most of a second, and a live one does so each second."""
+    runs = [finished(backend, replace(QUICK, seed=seed)) for seed in range(3)]
+    made(backend, OTHER, BEGUN, None)
+    read: list[list[str]] = []
+    rows, all_runs = backend.store.list.rows, backend.store.runs
+
+    def noted(found: Sequence[str]) -> list[RunRow]:
+        read.append([*found])
+        return rows(found)
+
+    monkeypatch.setattr(backend.store.list, "rows", noted)
+
+    def live_or_finished(states: tuple[RunState, ...] = ()) -> list[RunRow]:
+        assert states, "the page has read all runs"
+        return all_runs(states)
+
+    monkeypatch.setattr(backend.store, "runs", live_or_finished)
+    app.session_state["RunsState"] = RunsState(most=2)
+    app.switch_page("views/runs/runs.py")
+    clean(app.run())
+    assert read and all(len(found) == 2 for found in read) and read[0][1] == runs[-1]
+    assert "3&ensp;finished" in html(app) and "1&ensp;running" in html(app)
+    assert "show 2 more" in [button.label for button in app.button]
 
 
 def test_delete_asks_once_more_and_then_no_page_shows_the_run(app: AppTest, backend: InProcess) -> None:
@@ -330,14 +358,14 @@ def test_a_run_that_takes_longer_than_its_like_says_no_time(app: AppTest, backen
 def test_a_resumed_run_is_said_once_and_says_where_it_went_on(app: AppTest, backend: InProcess) -> None:
     run = made(backend, QUICK, BEGUN, None)
     opened(app, run)
-    backend.store.release("test")
+    backend.store.leases.release("test")
     app.run()
     assert backend.store.run(run).state == "queued"
     note = table_data([backend.store.run(run)], [])["rows"][0]["note"]
     assert note.startswith("its worker was lost, it goes on: next in the queue")
-    lease = backend.store.claim("test")
+    lease = backend.store.leases.claim("test")
     assert lease is not None
-    backend.store.append(lease, Resumed(len(BEGUN) - 1, 0, 0), TuningStep(0, 0, 10, 0.5), *DONE[len(BEGUN) :])
+    backend.store.leases.append(lease, Resumed(len(BEGUN) - 1, 0, 0), TuningStep(0, 0, 10, 0.5), *DONE[len(BEGUN) :])
     app.run()
     assert "resumed at round 1, step 0" in said(clean(app))
     events, _ = app.session_state["SharedState"].events[(run, 2)]
@@ -379,7 +407,7 @@ def test_the_recovery_stands_below_a_result_with_the_control_where_it_was_run(ap
 
 def test_a_run_that_waits_for_room_is_called_paused_and_says_how_much(app: AppTest, backend: InProcess) -> None:
     queued = backend.start(QUICK, "x", again=True)
-    assert backend.store.pause(backend.leases[queued])
+    assert backend.store.leases.pause(backend.leases[queued])
     backend.store.disk.shortage = "waiting for room on the disk: 3 MB free, 64 MB needed"
     (row,) = table_data([backend.store.run(queued)], [])["rows"]
     assert (row["word"], row["note"]) == ("paused", "paused: waiting for room on the disk: 3 MB free, 64 MB needed")
@@ -407,7 +435,7 @@ def bars(app: AppTest) -> str:
 def test_folders_that_the_store_does_not_know_are_said(app: AppTest, backend: InProcess) -> None:
     st.cache_data.clear()
     backend.store.folder("0123abcd-7").mkdir(parents=True)
-    backend.store.notice_strangers()
+    backend.store.upkeep.notice_strangers()
     opened(app)
     assert "1 folders of runs are not in this list (0123abcd-7): the store was emptied" in app.warning[0].value
     st.cache_data.clear()

@@ -56,7 +56,7 @@ def test_what_another_person_ran_is_shown_at_once_and_run_again_carries_it_out(
     app: AppTest, backend: InProcess
 ) -> None:
     (hers,) = started(backend, "user-anna")
-    backend.store.finish(backend.leases[hers], Finished(False, 2.0))
+    backend.store.leases.finish(backend.leases[hers], Finished(False, 2.0))
     app.query_params["recipe"] = to_json(QUICK)
     app.run()
     app.button(key="run_button").click().run()

@@ -22,7 +22,7 @@ from views.shared.language import _
 from views.shared.pages import LAB
 from views.shared.person import person
 from views.shared.plain_text import plain
-from views.shared.run_events import rows_seen
+from views.shared.run_events import rows_of_recipes
 from views.shared.server import backend
 from views.shared.state import shared_state
 
@@ -133,7 +133,7 @@ def _controls() -> list[ControlName]:
 
 def _summary(grid: Grid, found: Expansion) -> None:
     """How many runs, how many are there already, how many do not fit and why; the button."""
-    there = counts(planned_runs(found.runs, rows_seen()))
+    there = counts(planned_runs(found.runs, rows_of_recipes([run.recipe.name for run in found.runs])))
     waiting, again = there["queued"] + there["running"], there["failed"] + there["stopped"]
     new = there["missing"] + again
     roles = Counter(planned.role for planned in found.runs)

@@ -1,11 +1,9 @@
 """Runs: the history. Find one, watch it, reopen its recipe in the Lab, compare several. Reads as the page looks."""
 
-from collections import Counter
-
 import streamlit as st
 
 from pruning.errors import PruningError
-from pruning.execution.store.records import RunRow, RunState
+from pruning.execution.store.records import RunState
 from views.runs import comparison as runs_comparison
 from views.runs import detail as runs_detail
 from views.runs import experiments as runs_experiments
@@ -15,9 +13,8 @@ from views.runs.state import A_PAGE, runs_state
 from views.shared import forms
 from views.shared.language import _
 from views.shared.pages import LAB
-from views.shared.person import person
 from views.shared.plain_text import plain
-from views.shared.run_events import row_of, rows_seen
+from views.shared.run_events import any_run, row_of, rows_of, runs_found
 from views.shared.server import backend
 
 POLL_S = 1.0
@@ -36,7 +33,7 @@ def page() -> None:
     forms.hold("grid")
     st.subheader(_("Runs"))
     try:
-        live = bool(rows_seen(("queued", "running")))
+        live = any_run(("queued", "running"))
         if strangers := _strangers():
             st.warning(strangers)
         with st.sidebar:
@@ -60,7 +57,7 @@ def page() -> None:
 @st.cache_data(ttl=60, show_spinner=False)  # a folder is looked through for it
 def _strangers() -> str:
     """What to say where the store was emptied, or is older than the files beside it; "" where it is not."""
-    found = backend().store.strangers()
+    found = backend().store.upkeep.strangers()
     if not found:
         return ""
     words = _(
@@ -99,38 +96,38 @@ def _follow_the_url() -> None:
 
 def _list(was_live: bool, drawn: list[str]) -> None:
     """The list, polled only while a run is live. A new selection, or the end of the last live run, draws the page anew."""
-    rows = _found()
     most = runs_state().most
-    if rows:
-        runs_table.show(rows[:most])
+    found = _found(most + A_PAGE)
+    if found:
+        runs_table.show(rows_of(found[:most]))
     else:
         _empty()
-    if len(rows) > most and st.button(_("show {n} more").format(n=min(A_PAGE, len(rows) - most))):
+    if len(found) > most and st.button(_("show {n} more").format(n=len(found) - most)):
         runs_state().most = most + A_PAGE
         st.rerun(scope="fragment")
     picked = runs_state().selected
-    if picked != drawn or was_live != bool(rows_seen(("queued", "running"))):
+    if picked != drawn or was_live != any_run(("queued", "running")):
         st.rerun()
 
 
 def _counts() -> None:
     """In the sidebar: what goes on on this server, and what is kept."""
-    states = Counter(row.state for row in backend().store.runs())
+    states = backend().store.list.counts()
     st.subheader(_("On this server"))
-    lines = [f"{states[state]}&ensp;{_(state)}" for state in STATES_IN_ORDER]
+    lines = [f"{states.get(state, 0)}&ensp;{_(state)}" for state in STATES_IN_ORDER]
     st.html("<div style='font-variant-numeric: tabular-nums; line-height: 1.7'>" + "<br>".join(lines) + "</div>")
     most = backend().store.limits.run_workers
     st.caption(_("{n} at a time, in turns between those who asked. Closing the page stops none.").format(n=most))
 
 
-def _found() -> list[RunRow]:
-    """The runs that the controls above ask for: pinned first, then the newest."""
-    rows = rows_seen(STATES[st.session_state.runs_states], st.session_state.runs_search)
-    return [row for row in rows if row.session == person()] if st.session_state.runs_mine else rows
+def _found(most: int) -> list[str]:
+    """The ids of the first so many runs that the controls above ask for: pinned first, then the newest."""
+    chosen = st.session_state
+    return runs_found(most, STATES[chosen.runs_states], chosen.runs_search, chosen.runs_mine)
 
 
 def _empty() -> None:
-    if rows_seen():
+    if any_run():
         st.info(_("No run matches. Take words out of the search, or show all states."))
     else:
         st.info(_("No run yet. Choose a recipe in the Lab and press Run: it appears here, and stays."))
@@ -151,7 +148,7 @@ def _selected() -> None:
         runs_detail.show(rows[0])
     elif rows:
         runs_comparison.show(rows)
-    elif not gone and rows_seen():
+    elif not gone and any_run():
         st.caption(_("Select a run to see it; tick two or more to compare them."))
 
 

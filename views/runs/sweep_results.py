@@ -23,7 +23,7 @@ from views.shared.changes import changes
 from views.shared.language import _
 from views.shared.person import not_yours, person
 from views.shared.plain_text import plain
-from views.shared.run_events import milestones_of, rows_seen
+from views.shared.run_events import milestones_of, rows_of_recipes
 from views.shared.server import backend
 
 POLL_S = 2.0
@@ -80,7 +80,8 @@ def draw(results: Results, name: str, key: str) -> None:
 
 
 def _runs(sweep: SweepRow) -> list[PlannedRun]:
-    return planned_runs(expansion(sweep.grid_json).runs, rows_seen())
+    runs = expansion(sweep.grid_json).runs
+    return planned_runs(runs, rows_of_recipes([run.recipe.name for run in runs]))
 
 
 def _heading(sweep: SweepRow) -> None:

@@ -1,12 +1,13 @@
 """The events of runs: read from the store once, then only those that are new."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 
 from pruning.errors import PruningError, printable
 from pruning.events import Event
-from pruning.execution.store.ownership import may_see, seen, unknown_run
+from pruning.execution.store.ownership import may_see, unknown_run
 from pruning.execution.store.records import RunRow, RunState
+from pruning.execution.store.run_list import Wanted
 from pruning.reporting.run_history import Summary, summary
 from views.shared.person import who
 from views.shared.server import backend
@@ -37,9 +38,24 @@ def run_seen(run: str) -> RunRow:
     return row
 
 
-def rows_seen(states: Collection[RunState] = (), search: str = "") -> list[RunRow]:
-    """The store's runs, but for those that others keep to themselves."""
-    return seen(backend().store.runs(states, search), who())
+def runs_found(most: int, states: tuple[RunState, ...] = (), search: str = "", mine: bool = False) -> list[str]:
+    """The ids of the first so many runs, without those that others keep to themselves; `rows_of` reads what is drawn."""
+    return backend().store.list.found(Wanted(who(), states, search, mine), most)
+
+
+def any_run(states: tuple[RunState, ...] = ()) -> bool:
+    """Whether there is a run, in one of the states, that others do not keep to themselves."""
+    return bool(runs_found(1, states))
+
+
+def rows_of(runs: Sequence[str]) -> list[RunRow]:
+    """What the store knows of runs that were found."""
+    return backend().store.list.rows(runs)
+
+
+def rows_of_recipes(names: Collection[str]) -> list[RunRow]:
+    """All runs of the recipes of these names, but for those that others keep to themselves."""
+    return backend().store.list.of_recipes(names, who())
 
 
 def events_of(row: RunRow) -> list[Event]:

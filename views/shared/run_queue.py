@@ -3,7 +3,9 @@
 import streamlit as st
 
 from pruning.errors import PruningError
+from pruning.execution.store.ownership import Who
 from pruning.execution.store.records import RunRow
+from pruning.execution.store.run_list import Wanted
 from pruning.reporting.formatting import duration
 from pruning.reporting.run_history import plain_recipe, typical_s, until_start_s
 from pruning.reporting.run_progress import progress
@@ -35,8 +37,9 @@ def waiting(row: RunRow) -> str:
 @st.cache_data(ttl=10, show_spinner=False)
 def _past() -> list[tuple[str, float]]:
     """Workload and seconds of the latest finished runs; the same for all sessions, and asked for every row."""
-    rows = backend().store.runs(("finished",))[:RECENT]
-    return [(_workload(row), row.seconds) for row in rows]
+    runs = backend().store.list
+    found = runs.found(Wanted(Who("", owner=True), ("finished",)), RECENT)
+    return [(_workload(row), row.seconds) for row in runs.rows(found)]
 
 
 def _until_start(before: list[str]) -> float | None:

@@ -24,7 +24,7 @@ from pruning.reporting.run_summary import (
 )
 from views.shared.language import _
 from views.shared.plain_text import plain
-from views.shared.run_events import events_of, name_of, rows_seen, summary_of
+from views.shared.run_events import events_of, name_of, rows_of_recipes, summary_of
 
 CSS = """<style>
 .result { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: 14px; }
@@ -54,7 +54,7 @@ def control_of(row: RunRow) -> Stage | None:
     """What the dense control of the run came to, where somebody has run it; None else."""
     try:
         name = dense_control(row.recipe).name
-        found = next((run for run in rows_seen(("finished",)) if run.name == name), None)
+        found = next((run for run in rows_of_recipes([name]) if run.state == "finished"), None)
     except PruningError:  # there is no control of this recipe, or this version cannot read it
         return None
     return summary_of(found).tuned if found and found.name != row.name else None

@@ -19,14 +19,14 @@ class StoreProxy:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._methods: dict[str, Callable[..., Any]] = {
-            "has_work": store.has_work,
-            "claim": store.claim,
-            "carried_out": store.carried_out,
-            "append": store.append,
-            "finish": store.finish,
-            "pause": store.pause,
-            "heartbeat": store.heartbeat,
-            "stop_requested": store.stop_requested,
+            "has_work": store.leases.has_work,
+            "claim": store.leases.claim,
+            "carried_out": store.leases.carried_out,
+            "append": store.leases.append,
+            "finish": store.leases.finish,
+            "pause": store.leases.pause,
+            "heartbeat": store.leases.heartbeat,
+            "stop_requested": store.leases.stop_requested,
             "receive": self._receive,
             "received": self._received,
         }
@@ -57,6 +57,6 @@ class StoreProxy:
     def _partial(self, lease: Lease, name: str) -> Path:
         if not name.strip(".") or Path(name).name != name:
             raise JobError(f"{name!r} is not a file's name; the run's files lie in one folder")
-        if not self._store.heartbeat(lease):
+        if not self._store.leases.heartbeat(lease):
             raise JobError(f"run {lease.run} is not this worker's any more: no file of it is taken")
         return self._store.folder(lease.run) / f".{name}.partial"

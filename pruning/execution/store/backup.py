@@ -22,8 +22,10 @@ from pruning.execution.store.run_folders import CHECKPOINTS, run_folders
 STORE = "store.sqlite"
 MANIFEST = "manifest.json"
 FORMAT = 1
-_NOT_KEPT = ("store.sqlite", "worker.log", "disk.", ".")
-"""How the names of files begin that a backup does without: the live store, logs, the reserve, unfinished ones."""
+_NOT_KEPT = ("store.sqlite", "worker.log", "disk.", "servers", "answers", ".")
+"""How the names begin that a backup does without: the live store, logs, the reserve, what lives with
+a server, unfinished files.
+"""
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ def clean(store: Store, older_than_days: float, keep_pinned: bool = True, dry_ru
     old = [row for row in store.runs() if _old(row, now - older_than_days * DAY_S) and not (row.pinned and keep_pinned)]
     stray = [path for path in _found(store.home, _STRAYS) if now - path.stat().st_mtime > STRAY_AFTER_S]
     files = [*stray, *_found(store.home, _OLD_LOGS)]
-    unwanted = store.only_of({row.id for row in old})
+    unwanted = store.upkeep.only_of({row.id for row in old})
     freed = sum(_size(path) for path in [*files, *(store.folder(run) for run in unwanted)])
     if not dry_run:
         before = store.path.stat().st_size
@@ -39,7 +39,7 @@ def clean(store: Store, older_than_days: float, keep_pinned: bool = True, dry_ru
             store.delete(row.id)
         for path in files:
             _remove(path)
-        store.shrink()
+        store.upkeep.shrink()
         freed += max(before - store.path.stat().st_size, 0)
     return Freed(tuple(row.id for row in old), tuple(files), freed)
 

@@ -147,7 +147,12 @@ CREATE VIEW shown AS SELECT
 FROM runs AS one JOIN runs AS work ON work.id = one.carrier;
 """
 
-MIGRATIONS = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5, _VERSION_6)
+_VERSION_7 = """
+-- the order of the list of runs: its first rows are found without the others
+CREATE INDEX runs_in_order ON runs (pinned DESC, place DESC);
+"""
+
+MIGRATIONS = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5, _VERSION_6, _VERSION_7)
 """Each brings a store from the version before it to its own; a fresh file is of version 0."""
 VERSION = len(MIGRATIONS)
 

@@ -1,6 +1,7 @@
 """What the store reads, also where this version cannot: what is damaged is said in its place, and the rest goes on."""
 
 import json
+from collections.abc import Collection
 from dataclasses import fields
 from typing import Any
 
@@ -41,6 +42,11 @@ def event_of(text: str | bytes) -> Event:
         return Warned(f"an event of this run is {UNREADABLE}: {error}")
     except (ValueError, TypeError, RecursionError):
         return Warned(f"an event of this run is {UNREADABLE}: it is no JSON")
+
+
+def marks(values: Collection[object]) -> str:
+    """A question mark for each of the values of a query."""
+    return ", ".join("?" * len(values))
 
 
 def _text(value: object) -> str:

@@ -14,6 +14,7 @@ import msgspec
 from pruning.errors import JobError
 from pruning.execution.store.backup import FORMAT, MANIFEST, Manifest
 from pruning.execution.store.database import VERSION
+from pruning.execution.store.server_lock import live_servers
 from pruning.execution.store.store import Store
 
 _CHUNK = 2**20
@@ -24,9 +25,10 @@ Open = Callable[[str], IO[bytes]]
 def restore(source: Path, home: Path, force: bool = False) -> tuple[Manifest, Path | None]:
     """Put the backup in the place of the home; runs that were going on then wait for a worker.
 
-    A home that holds anything is refused, or with `force` moved aside: returns the manifest and where to. JobError says
-    what is wrong with the backup; nothing is changed then.
+    A home that holds anything is refused, or with `force` moved aside: returns the manifest and where to. One that a
+    server uses is refused in any case. JobError says what is wrong with the backup; nothing is changed then.
     """
+    _require_no_server(home)
     if _holds_anything(home) and not force:
         raise JobError(f"{home} holds something; choose an empty PRUNING_HOME, or move it aside with --force")
     stage = home.with_name(f".{home.name}.restoring-{uuid.uuid4().hex[:8]}")
@@ -35,6 +37,7 @@ def restore(source: Path, home: Path, force: bool = False) -> tuple[Manifest, Pa
             manifest = _manifest(source, opened)
             for entry in manifest.files:
                 _copy(source, opened, stage, entry.path, entry.sha256)
+        _require_no_server(home)  # reading a large backup takes minutes, in which one may have been started
         aside = _moved_aside(home)
         home.parent.mkdir(parents=True, exist_ok=True)
         stage.rename(home)
@@ -43,7 +46,7 @@ def restore(source: Path, home: Path, force: bool = False) -> tuple[Manifest, Pa
     finally:
         shutil.rmtree(stage, ignore_errors=True)
     store = Store(home)
-    store.begin_again()
+    store.upkeep.begin_again()
     store.close()
     return manifest, aside
 
@@ -92,6 +95,14 @@ def _copy(source: Path, opened: Open, stage: Path, path: str, sha256: str) -> No
             copy.write(chunk)
     if digest.hexdigest() != sha256:
         raise JobError(f"{path} in {source} is not what was backed up: the backup is damaged, and nothing was restored")
+
+
+def _require_no_server(home: Path) -> None:
+    if servers := live_servers(home):
+        raise JobError(
+            f"a server runs on {home} (process {', '.join(map(str, servers))}) and would go on writing into the folder "
+            "that is moved aside; end it, then restore the backup"
+        )
 
 
 def _holds_anything(home: Path) -> bool:

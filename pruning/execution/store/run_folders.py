@@ -13,6 +13,11 @@ SHARED = "PRUNING_CHECKPOINTS"
 _RUN_ID = re.compile(r"[0-9a-f]{8}-[0-9]+")
 
 
+def run_folder(home: Path, run: str) -> Path:
+    """Where what the run leaves is kept; made by whoever writes there first."""
+    return home / "runs" / run
+
+
 def take_over(folder: Path, attempt: int) -> Path:
     """The folder for this attempt's checkpoints of the run with that folder, with those of the attempt before it.
 
