@@ -24,13 +24,13 @@ from pruning.training.tuning import Tuning
 from tests.browser.chromium import find
 from tests.browser.conftest import serving
 
-PEOPLE, BROWSERS, MANY = 60, 10, 100
+PEOPLE, BROWSERS, MANY, FEW = 60, 10, 100, 30
 EVERY_S = 3.0
 MOVES = 5  # then a person looks at what the cut scores
 PATIENCE_S = 90.0
 BEFORE_S = 20.0  # the server was started before the class came
 ARRIVING_S = 15.0
-QUIET_S, BUSY_S, MANY_S = 300.0, 300.0, 90.0
+QUIET_S, BUSY_S, MANY_S, FEW_S = 300.0, 300.0, 90.0, 90.0
 WORKLOAD = "fashion_cnn"
 SHOWN = ("sizes", "estimate", "measured")
 SLOWEST = Recipe(WORKLOAD, OptimalBrainDamage("hutchinson", samples=2048, probes=40), seed=1)
@@ -62,17 +62,21 @@ class Seen:
 
 
 def measure() -> Report:
-    """Sixty people for ten minutes, five of them with a run that trains and a criterion that takes long; then more."""
+    """Sixty people for ten minutes, five of them with a run that trains and a criterion that takes long; before them
+    thirty, after them a hundred.
+    """
     figures: dict[str, float] = {}
     with TemporaryDirectory() as home, serving(Path(home)) as address:
         server = psutil.Process().children()[0]
         time.sleep(BEFORE_S)
         memory: list[float] = []
+        few = asyncio.run(lesson(address, FEW, 0, FEW_S, [], server))
         quiet = asyncio.run(lesson(address, PEOPLE, BROWSERS, QUIET_S, memory, server))
         Store(Path(home)).create(TRAINED, "teacher")
         busy = asyncio.run(lesson(address, PEOPLE, BROWSERS, BUSY_S, memory, server, slow=True))
         many = asyncio.run(lesson(address, MANY, 0, MANY_S, [], server))
-    for when, seen in (("", quiet), (", a run trains", busy), (f", {MANY} people", many)):
+    lessons = {f", {FEW} people": few, "": quiet, ", a run trains": busy, f", {MANY} people": many}
+    for when, seen in lessons.items():
         for name in SHOWN:
             figures[f"release to {name}{when}, median (s)"] = statistics.median(seen.waits[name])
             figures[f"release to {name}{when}, p95 (s)"] = seen.p95(name)
