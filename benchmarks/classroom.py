@@ -172,7 +172,7 @@ async def _reader(browser: Browser, address: str, number: int, ends: float, seen
     await asyncio.sleep(random.Random(number).uniform(0, ARRIVING_S))
     context = await browser.new_context()  # a person of its own
     page = await context.new_page()
-    await page.goto(f"{address}/?recipe={quote(recipe_of(number))}")
+    await page.goto(f"{address}/?recipe={quote(recipe_of(number))}", timeout=1000 * PATIENCE_S)
     await page.wait_for_function(
         "/(estimated|measured) \\d/.test(document.querySelector('.strip')?.innerText ?? '')",
         timeout=1000 * PATIENCE_S,
