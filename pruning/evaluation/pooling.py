@@ -1,7 +1,7 @@
 """Max pooling of 2 x 2 by three comparisons, for passes that want no gradients.
 
-torch's own notes where each maximum was, for a gradient that nobody asks for here: of a small convolutional network it
-was a quarter of the time of an evaluation.
+torch's own notes where each maximum was, for a gradient that nobody asks for here: of fashion_cnn's evaluation on one
+core it was 22 %.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -61,6 +61,8 @@ def _halves(
         and not ceil_mode
         and not return_indices
         and input.device.type == "cpu"
+        and input.layout == torch.strided
+        and input.is_floating_point()  # not quantised, which cannot be compared
         and input.dim() in (3, 4)
         and min(input.shape[-2:]) >= 2
         and not (torch.is_grad_enabled() and input.requires_grad)

@@ -114,10 +114,8 @@ class CallQueue:
 
         Waits for so many seconds where nothing is known yet.
         """
-        now, key = (
-            time.monotonic(),
-            hashkey(function, *arguments),
-        )  # which remembers its hash: that of a recipe takes long
+        now = time.monotonic()
+        key = hashkey(function, *arguments)  # which remembers its hash: that of a recipe takes long
         with self._lock:
             one = self._followed.get(key)
             if one is None or one.may_be_tried_again(asker, now):

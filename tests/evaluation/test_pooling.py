@@ -91,3 +91,10 @@ def test_leaves_a_pass_that_wants_gradients_to_torch(monkeypatch: pytest.MonkeyP
 def test_an_image_without_a_square_is_torchs_to_refuse():
     with pytest.raises(RuntimeError), torch.no_grad(), QuickPooling():
         F.max_pool2d(torch.randn(1, 1, 1, 4), 2)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")  # torch has others by now
+def test_leaves_quantised_images_to_torch():
+    images = torch.quantize_per_tensor(torch.randn(1, 2, 4, 4), 0.1, 0, torch.quint8)
+    with torch.no_grad(), QuickPooling():
+        assert torch.equal(F.max_pool2d(images, 2).dequantize(), F.max_pool2d(images.dequantize(), 2))

@@ -26,6 +26,7 @@ NEEDED = [
     "views/settings.toml",
     "views/lab/layers.css",
     "views/lab/layers.js",
+    "views/shared/elements.js",
 ]
 
 LIBRARY = """

@@ -16,20 +16,14 @@ function bytes(text) {
 
 function short(x) { return x === 0 ? "0" : Math.abs(x) < 0.001 ? x.toExponential(2) : x.toPrecision(3); }
 
-function make(tag, className, parent, text) {
-  const node = document.createElement(tag);
-  if (className) node.className = className;
-  if (text) node.textContent = text;
-  parent.appendChild(node);
-  return node;
-}
-
 function build(parentElement) {
   const root = make("div", "heat", parentElement);
   const bar = make("div", "bar", root);
   const where = make("span", "where", bar);
   const buttons = make("span", "", bar);
-  const zoomIn = make("button", "", buttons, "+"), zoomOut = make("button", "", buttons, "\u2212"), reset = make("button", "", buttons);
+  const zoomIn = make("button", "", buttons), zoomOut = make("button", "", buttons), reset = make("button", "", buttons);
+  zoomIn.textContent = "+";
+  zoomOut.textContent = "\u2212";
   for (const button of [zoomIn, zoomOut, reset]) { button.type = "button"; button.style.marginLeft = "4px"; }
   const frame = make("div", "frame", root);
   const canvas = make("canvas", "", frame);

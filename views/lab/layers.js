@@ -5,13 +5,6 @@
 const SVG = "http://www.w3.org/2000/svg";
 const WIDTH = 256, HEIGHT = 44, FOOT = 40;
 
-function make(tag, className, parent) {
-  const node = document.createElement(tag);
-  if (className) node.className = className;
-  if (parent) parent.appendChild(node);
-  return node;
-}
-
 function shape(tag, className, parent) {
   const node = document.createElementNS(SVG, tag);
   if (className) node.setAttribute("class", className);

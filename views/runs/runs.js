@@ -4,18 +4,6 @@
 
 const PATIENCE_MS = 3000; // how long a selection made here outlives one that the server has not heard of
 
-function make(tag, className, parent) {
-  const node = document.createElement(tag);
-  if (className) node.className = className;
-  if (parent) parent.appendChild(node);
-  return node;
-}
-
-function role(node, name) {
-  node.setAttribute("role", name); // a narrow screen lays the table out as cards, which would take its meaning away
-  return node;
-}
-
 function choose(state, runs) {
   state.chosen = runs;
   state.until = performance.now() + PATIENCE_MS;

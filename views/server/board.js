@@ -1,18 +1,6 @@
 // A table whose rows have buttons. Rows are made once and updated in place, so that an update moves nothing and takes
 // no focus. components.py declares the data that is read here and what is sent back.
 
-function make(tag, className, parent) {
-  const node = document.createElement(tag);
-  if (className) node.className = className;
-  if (parent) parent.appendChild(node);
-  return node;
-}
-
-function role(node, name) {
-  node.setAttribute("role", name); // a narrow screen lays the table out as cards, which would take its meaning away
-  return node;
-}
-
 function skeleton(parent, data) {
   const board = make("div", "board", parent);
   const table = role(make("table", "", board), "table");

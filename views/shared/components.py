@@ -17,9 +17,12 @@ _Data = TypeVar("_Data")
 
 
 def component_of(folder: Path, name: str) -> Callable[..., Any]:
-    """The component `name`, made of `name.css` and `name.js` in the folder; its styles know the palette's variables."""
+    """The component `name`, made of `name.css` and `name.js` in the folder; its styles know the palette's variables, its
+    script what `elements.js` declares.
+    """
     css, js = ((folder / f"{name}.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
-    return component(f"pruning_{name}", css=f":host {{ {palette.CSS} }}\n{css}", js=js)
+    elements = Path(__file__).with_name("elements.js").read_text(encoding="utf-8")
+    return component(f"pruning_{name}", css=f":host {{ {palette.CSS} }}\n{css}", js=f"{elements}\n{js}")
 
 
 def in_a_list(data: _Data) -> list[_Data]:
