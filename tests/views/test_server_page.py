@@ -81,9 +81,11 @@ def test_each_button_does_what_it_says_once_it_is_said_again(app: AppTest, backe
 def test_nothing_happens_where_the_answer_is_no(app: AppTest, backend: InProcess, here: Presence) -> None:
     run = backend.start(QUICK, "user-anna")
     opened(app)
-    app.session_state["ServerPageState"].asked = Asked("stop_run", run, "Sure?", "Stop")
+    state = app.session_state["ServerPageState"]
+    state.asked, state.done = Asked("stop_run", run, "Sure?", "Stop"), "what an earlier click came to"
     app.run()
     app.button(key="leave_it").click().run()
+    assert "earlier click" not in said(app)
     assert not backend.store.run(run).stopping and not [each for each in app.button if each.key == "do_it"]
 
 

@@ -98,7 +98,8 @@ def _second_word() -> None:
 
 
 def _forget() -> None:
-    server_page_state().asked = None
+    state = server_page_state()
+    state.asked, state.problem, state.done = None, "", ""  # what an earlier click came to is not this one's answer
 
 
 def _do(asked: Asked) -> None:
