@@ -105,10 +105,12 @@ class Siege:
         for thread in others:
             thread.start()
         try:
-            for fault in self._plan():
+            for done, fault in enumerate(self._plan(), 1):
                 self._queue()
                 time.sleep(self._chance.uniform(0.0, CALM_S))
                 self._strike(fault)
+                if done % 50 == 0:
+                    print(f"{done} strikes, {len(self.accepted)} runs accepted", file=sys.stderr, flush=True)
             self._drain()
         finally:
             self._over.set()
@@ -127,16 +129,18 @@ class Siege:
             with suppress(sqlite3.OperationalError):
                 self.faults.carry_out(fault, [process for kind, process in living if kind == "worker"])
             self.tally.faults[fault] += 1
+            struck = fault
         else:
             kind, process = self._chance.choice(living)
             with suppress(psutil.NoSuchProcess):
                 process.kill()
             self.tally.killed[kind] += 1
+            struck = f"a {kind} killed"
             if kind == "server":
                 self._end_server()
                 self._start()
                 return
-        self.tally.usable_s.append(_usable_after(self.address))
+        self._usable(struck)
 
     def _start(self) -> None:
         """A server, until its page can be used: from when it listens, for no page asks before."""
@@ -147,7 +151,13 @@ class Siege:
         )
         while not _listens(self._port):
             time.sleep(0.1)
+        self._usable("a server started")
+
+    def _usable(self, struck: str) -> None:
+        """Waits for it, and names what was followed by too long a wait."""
         self.tally.usable_s.append(_usable_after(self.address))
+        if self.tally.usable_s[-1] > USABLE_S:
+            print(f"{struck}: usable after {self.tally.usable_s[-1]:.1f} s", file=sys.stderr, flush=True)
 
     def _end_server(self) -> None:
         if self._server is not None:
@@ -195,12 +205,17 @@ class Siege:
                 running = [row for row in rows if row.state == "running"]
                 for row in running:
                     if alive.seconds(row.id, (row.attempt, row.seconds)) > STUCK_S:
-                        self.tally.stuck.add(row.id)
+                        self._note_stuck(row.id)
                     silent_s = telling.seconds(row.id, (row.attempt, self._store.last_event(row.id)))
                     self.tally.longest_still_s = max(self.tally.longest_still_s, silent_s)
                 waiting = rows and not running and not any(map(self._store.paused, rows))
                 if alive.seconds("the queue", None if waiting else object()) > STUCK_S:
-                    self.tally.stuck.add("the queue")
+                    self._note_stuck("the queue")
+
+    def _note_stuck(self, name: str) -> None:
+        if name not in self.tally.stuck:
+            print(f"{name} is stuck", file=sys.stderr, flush=True)
+        self.tally.stuck.add(name)
 
 
 class _Still:
