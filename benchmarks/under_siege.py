@@ -27,6 +27,7 @@ from pruning.errors import JobError
 from pruning.execution.settings import Limits
 from pruning.execution.store.records import UNREADABLE
 from pruning.execution.store.store import Store
+from pruning.execution.worker_main import NICE
 from pruning.recipe.recipe import Recipe
 from pruning.selection.amounts import Sparsity
 from pruning.training.schedules import Polynomial
@@ -39,6 +40,8 @@ RUNS, SESSIONS = 8, 10
 STUCK_S, USABLE_S = 30.0, 5.0
 CALM_S = 3.0
 PAUSE_S = 3.0
+STARTED_S = 15.0  # a run worker imports torch while others do, who come first
+BEATS_S = 5.0
 DRAINED_S = 600.0
 ROOT = Path(__file__).resolve().parents[1]
 RECIPE = Recipe("mlp_128", amount=Sparsity(0.8), schedule=Polynomial(2), tuning=Tuning(2, images_per_epoch=2000))
@@ -196,21 +199,31 @@ class Siege:
     def _watch(self) -> None:
         """Stuck is a run that is going on without a heartbeat, and a queue of which nothing is taken.
 
-        Time without an event is noted too: a child that scores a file says nothing meanwhile.
+        Seconds count in which more run workers live than runs go on: while the next starts, one that was shot is
+        missing. Time without an event is noted too: a child that scores a file says nothing meanwhile.
         """
-        alive, telling = _Still(), _Still()
+        beating, stuck, telling = _Still(), _Still(), _Still()
         while not self._over.wait(1.0):
             with suppress(JobError):
                 rows = self._store.runs(["queued", "running"])
-                running = [row for row in rows if row.state == "running"]
-                for row in running:
-                    if alive.seconds(row.id, (row.attempt, row.seconds)) > STUCK_S:
-                        self._note_stuck(row.id)
-                    silent_s = telling.seconds(row.id, (row.attempt, self._store.last_event(row.id)))
+                running = {row.id: (row.attempt, row.seconds) for row in rows if row.state == "running"}
+                going_on = sum(beating.seconds(run, sign) < BEATS_S for run, sign in running.items())
+                idle = self._run_workers() > going_on
+                for run, sign in running.items():
+                    if stuck.seconds(run, sign, idle) > STUCK_S:
+                        self._note_stuck(run)
+                    silent_s = telling.seconds(run, (sign[0], self._store.last_event(run)))
                     self.tally.longest_still_s = max(self.tally.longest_still_s, silent_s)
                 waiting = rows and not running and not any(map(self._store.paused, rows))
-                if alive.seconds("the queue", None if waiting else object()) > STUCK_S:
+                if stuck.seconds("the queue", None if waiting else object(), idle) > STUCK_S:
                     self._note_stuck("the queue")
+
+    def _run_workers(self) -> int:
+        """How many there are that have had the time to start."""
+        with suppress(psutil.NoSuchProcess):  # what is shot meanwhile is counted again a second later
+            ages = [time.time() - one.create_time() for _, one in self._living() if one.nice() == NICE["runs"]]
+            return sum(age > STARTED_S for age in ages)
+        return 0
 
     def _note_stuck(self, name: str) -> None:
         if name not in self.tally.stuck:
@@ -222,13 +235,15 @@ class _Still:
     """For how long each of several things has been the same."""
 
     def __init__(self) -> None:
-        self._seen: dict[str, tuple[object, float]] = {}
+        self._seen: dict[str, tuple[object, float, float]] = {}
 
-    def seconds(self, name: str, sign: object) -> float:
+    def seconds(self, name: str, sign: object, counts: bool = True) -> float:
+        """Without the time before this look where it does not count."""
         now = time.monotonic()
-        if name not in self._seen or self._seen[name][0] != sign:
-            self._seen[name] = (sign, now)
-        return now - self._seen[name][1]
+        before, seconds, looked = self._seen.get(name, (object(), 0.0, now))
+        seconds = seconds + (now - looked) * counts if before == sign else 0.0
+        self._seen[name] = (sign, seconds, now)
+        return seconds
 
 
 def _usable_after(address: str) -> float:
