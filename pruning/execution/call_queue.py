@@ -13,6 +13,7 @@ from cachetools.keys import hashkey
 
 from pruning.errors import JobError, PruningError
 from pruning.execution.followed import Asker, Followed, Progress, Slices, next_followed
+from pruning.execution.hourly_time import HourlyTime
 from pruning.execution.server_state import Question
 from pruning.execution.supervisor import WorkerSlot
 
@@ -52,10 +53,14 @@ class CallQueue:
     what another has asked gets the same answer.
     """
 
-    def __init__(self, cores: int = 0) -> None:
-        """`cores` are shared by the workers that are busy; 0: each computes with as many threads as it has."""
+    def __init__(self, cores: int = 0, hourly_s: float = 0.0) -> None:
+        """`cores` are shared by the workers that are busy; 0: each computes with as many threads as it has.
+
+        `hourly_s` is what one person's charged questions may take within an hour; 0: no limit.
+        """
         self._lock = threading.Lock()
         self._cores = cores
+        self._hourly = HourlyTime(hourly_s)
         self._waiting: list[_Call] = []
         self._followed: OrderedDict[Hashable, Followed] = OrderedDict()
         """All that is remembered, what was asked last at the end."""
@@ -109,17 +114,21 @@ class CallQueue:
         complete: Callable[[Any], bool],
         slices: Slices,
         wait: float,
+        charged: bool = False,
     ) -> Progress[Any]:
         """What is known of `function(session, *arguments, seconds)`, and that this asker wants to know more.
 
-        Waits for so many seconds where nothing is known yet.
+        Waits for so many seconds where nothing is known yet. What is `charged` ends for who has had an hour's share.
         """
         now = time.monotonic()
         key = hashkey(function, *arguments)  # which remembers its hash: that of a recipe takes long
         with self._lock:
             one = self._followed.get(key)
+            if charged and (one is None or not one.over) and (why := self._hourly.refusal(asker.person, now)):
+                self._leave(asker)
+                return Progress(None if one is None else one.outcome, True, why)
             if one is None or one.may_be_tried_again(asker, now):
-                one = self._followed[key] = Followed(function, arguments, slots, complete, slices, now)
+                one = self._followed[key] = Followed(function, arguments, slots, complete, slices, now, charged)
             self._followed.move_to_end(key)
             if not one.wanted(now) and not one.over:
                 one.began, one.served = now, 0.0  # it was abandoned: whoever takes it up has waited for nothing yet
@@ -179,7 +188,7 @@ class CallQueue:
             return
         # what their pages find when they ask next; in its place, for a worker may be at a slice of the other
         asked = dict.fromkeys(theirs, now)
-        over = Followed(one.function, one.arguments, one.slots, one.complete, one.slices, now, asked)
+        over = Followed(one.function, one.arguments, one.slots, one.complete, one.slices, now, askers=asked)
         over.failed(JobError(ENDED), now)
         self._followed[hashkey(one.function, *one.arguments)] = over
         self._asked_at.update(dict.fromkeys(theirs, over))
@@ -201,11 +210,17 @@ class CallQueue:
             return
         now = time.monotonic()
         with self._lock:
+            self._charge(work, now - began, now)
             if error is None:
                 work.answered(result, now - began)
             else:
                 work.failed(error, now)
             self._dispatch()
+
+    def _charge(self, one: Followed, seconds: float, now: float) -> None:
+        people = {asker.person for asker in one.askers} if one.charged else set[str]()
+        for person in people:
+            self._hourly.spend(person, seconds / len(people), now)
 
     def lost(self, slot: WorkerSlot) -> None:
         with self._lock:

@@ -68,6 +68,8 @@ class Followed:
     slices: Slices
     began: float
     """When it was first asked."""
+    charged: bool = False
+    """Whether its time is counted to those who ask."""
     askers: dict[Asker, float] = field(default_factory=dict[Asker, float])
     """Who asks, and when each did so last."""
     served: float = 0.0

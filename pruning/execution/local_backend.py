@@ -66,7 +66,7 @@ class SupervisedBackend:
         self._alive = ServerLock(store.home)
         shorten_log(store.home)
         self._notice_strangers()
-        self._calls = CallQueue(cores)
+        self._calls = CallQueue(cores, store.limits.scoring_s_per_hour)
         self._runs = _RunWatch(store)
         self._interactive = [make_slot("calls", self._calls) for _ in range(interactive)]
         self._background = [make_slot("background", self._calls) for _ in range(background)]
@@ -108,7 +108,7 @@ class SupervisedBackend:
         slices = SLICES_IN_BACKGROUND if background else Slices()
         if part is not None:
             slots = [slots[part % len(slots)]]
-        return self._calls.follow(asker, function, arguments, slots, complete, slices, wait)
+        return self._calls.follow(asker, function, arguments, slots, complete, slices, wait, charged=background)
 
     def unfollow(self, asker: Asker) -> None:
         """Nothing more is asked at this place."""
@@ -207,7 +207,7 @@ class SupervisedBackend:
             tuple(
                 WorkerState(
                     slot.worker, slot.kind, answering.get(slot), running.get(slot.worker, ""), slot.memory_bytes,
-                    slot.allowed_bytes,
+                    slot.allowed_bytes, slot.starting,
                 )
                 for slot in self._slots if slot.worker
             ),

@@ -29,6 +29,8 @@ class WorkerState:
     memory_bytes: int | None
     allowed_bytes: int | None
     """Beyond that it is ended."""
+    starting: bool = False
+    """Whether it cannot be given anything yet."""
 
 
 @dataclass(frozen=True)

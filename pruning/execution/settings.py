@@ -19,6 +19,7 @@ VARIABLES = {
     "PRUNING_INTERACTIVE": "interactive_workers",
     "PRUNING_BACKGROUND": "background_workers",
     "PRUNING_SCORING_S": "scoring_s",
+    "PRUNING_SCORING_S_PER_HOUR": "scoring_s_per_hour",
     "PRUNING_RUN_WORKERS": "run_workers",
     "PRUNING_ATTEMPTS": "attempts",
     "PRUNING_LEASE_S": "lease_s",
@@ -52,6 +53,9 @@ class Limits:
     """They share repairs, sensitivity maps, comparisons, searches and slow criteria (PRUNING_BACKGROUND)."""
     scoring_s: Annotated[float, Between(1.0, 86_400.0)] = 120.0
     """Seconds of computing that a page's question may ask for to score units; more is refused (PRUNING_SCORING_S)."""
+    scoring_s_per_hour: Annotated[float, Between(1.0, 10**6)] = 0.0
+    """Seconds within an hour that workers compute for one person's slow criteria, maps, repairs, searches and
+    comparisons; 0: as many as there are (PRUNING_SCORING_S_PER_HOUR)."""
     run_workers: Workers = 1
     """Runs carried out at once, by all servers on one home together (PRUNING_RUN_WORKERS)."""
     attempts: Annotated[int, Between(1, 1000)] = 3

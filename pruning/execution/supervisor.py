@@ -61,6 +61,8 @@ class WorkerSlot(ABC):
     def __init__(self, kind: WorkerKind, home: Path, owner: WorkerOwner) -> None:
         self.worker = ""
         """The id of the worker that is in the slot now, or was in it last."""
+        self.starting = False
+        """Whether that worker has not said yet that it is ready."""
         self.ended_because = ""
         """Why we ended that worker ourselves, in a sentence; "" if we did not."""
         self.memory_bytes: int | None = None
@@ -109,19 +111,23 @@ class WorkerSlot(ABC):
         JobError, with the sentence that a person reads, if trying again is of no use.
         """
 
+    def _is_ready(self) -> None:
+        self.starting = False
+        self._owner.ready(self)
+
     def _keep(self) -> None:
         failed_starts = 0
         sentence = f"the worker for {self._kind} ended while it was starting; see the end of {log_file(self._home)}"
         try:
             while not self._closed and failed_starts < START_ATTEMPTS:
-                self.worker, self.ended_because = uuid.uuid4().hex[:12], ""
+                self.worker, self.ended_because, self.starting = uuid.uuid4().hex[:12], "", True
                 failed_starts = 0 if self._run_once() else failed_starts + 1
         except JobError as error:
             sentence = str(error)
         except Exception:
             log.exception("the slot of a worker for %s", self._kind)
         with self._lock:
-            self._keeper = None
+            self._keeper, self.starting = None, False
         if not self._closed:
             self._owner.gave_up(sentence)
 
@@ -179,7 +185,7 @@ class WorkerProcess(WorkerSlot):
                         self._owner.received(self, message)
                     else:
                         ready, self._connection = True, connection
-                        self._owner.ready(self)
+                        self._is_ready()
         except (EOFError, OSError) as error:  # it ended, or it could not even be started
             if process is None:
                 log.error("the worker for %s cannot be started: %s", self._kind, error)

@@ -300,6 +300,7 @@ def test_what_goes_on_is_told_and_a_worker_that_hangs_is_replaced(make: Maker, t
         question = found["calls"].question
         assert question is not None and question.people == ("ann",) and question.what == "wait for"
         assert found["runs"].run == run and found["runs"].question is None
+        assert not any(worker.starting for worker in found.values())
         assert all(worker.memory_bytes is None or worker.memory_bytes > 0 for worker in found.values())
         backend.restart_worker(found["calls"].worker)
         with pytest.raises(JobError, match="ended by whoever runs the server"):

@@ -49,6 +49,20 @@ def test_a_worker_that_does_not_start_is_said_and_tried_again(tmp_path: Path):
         backend.close()
 
 
+def test_a_worker_is_starting_until_it_says_that_it_is_ready(tmp_path: Path):
+    gate = tmp_path / "gate"
+    script = (
+        f"import pathlib, time\nwhile not pathlib.Path({str(gate)!r}).exists(): time.sleep(0.02)\n"
+        "import runpy; runpy.run_module('tests.execution.tiny_worker', run_name='__main__')"
+    )
+    with closing(LocalBackend(tmp_path / "home", 1, command=(sys.executable, "-c", script))) as backend:
+        asked = backend.call(functions.add, 1)
+        eventually(lambda: [worker.starting for worker in backend.server_state().workers] == [True])
+        gate.touch()
+        assert result(asked) == 1
+        eventually(lambda: not backend.server_state().workers[0].starting)
+
+
 def test_a_command_that_does_not_exist_is_said(tmp_path: Path):
     backend = LocalBackend(tmp_path, command=(str(tmp_path / "python"),))
     with pytest.raises(JobError, match="ended while it was starting"):

@@ -9,6 +9,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+from pruning.execution.server_state import ServerState, WorkerState
 from pruning.execution.store.ownership import Who
 from tests.views.conftest import InProcess
 from tests.views.test_lab_page import QUICK
@@ -63,6 +64,12 @@ def test_who_runs_the_server_sees_people_runs_and_workers(app: AppTest, backend:
     assert [row["id"] for row in found["runs"]] == [run, queued]
     assert found["workers"][0]["cells"][1][0] == "estimate mlp_128"  # type: ignore[index]
     assert found["questions"] == []
+
+
+def test_a_worker_that_is_starting_is_not_called_idle() -> None:
+    both = [WorkerState(name, "runs", None, "", None, None, name == "one") for name in ("one", "two")]
+    rows = tables.workers(ServerState(tuple(both), ()), [])["rows"]
+    assert [row["cells"][1][0] for row in rows] == ["starting", "idle"]
 
 
 def test_each_button_does_what_it_says_once_it_is_said_again(app: AppTest, backend: InProcess, here: Presence) -> None:

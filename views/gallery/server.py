@@ -42,6 +42,7 @@ FULL = ServerState(
             "c1b2c3d4e5f6", "background", Question("sensitivity fashion_vit", (SOMEBODY,), 95.0), "", None, None
         ),
         WorkerState("d1b2c3d4e5f6", "runs", None, RUN.id, 1200 * MB, 4 * GB),
+        WorkerState("e1b2c3d4e5f6", "runs", None, "", 80 * MB, 4 * GB, starting=True),
     ),
     (Question("sensitivity fashion_vit", (SOMEBODY,), 95.0), Question("estimate fashion_cnn", (ANNA, BERT), 2.2)),
 )

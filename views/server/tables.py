@@ -152,7 +152,7 @@ def workers(state: ServerState, live: Sequence[RunRow]) -> BoardData:
 
 
 def _worker(worker: WorkerState, live: Mapping[str, Sequence[RunRow]]) -> BoardRow:
-    doing, whose, seconds = _("idle"), "", ""
+    doing, whose, seconds = _("starting") if worker.starting else _("idle"), "", ""
     if worker.question is not None:
         doing, whose = worker.question.what, names_of(worker.question.people)
         seconds = duration(worker.question.seconds)

@@ -168,7 +168,7 @@ class NodeWorker(WorkerSlot):
                     self._received(message)
                 else:
                     ready = True
-                    self._owner.ready(self)
+                    self._is_ready()
         except LOST as error:
             if not ready:
                 _write(log_file(self._home), f"the worker for {self._kind} has ended: {error}\n".encode())
