@@ -4,16 +4,17 @@ from collections.abc import Collection, Sequence
 from functools import lru_cache
 
 from pruning.errors import PruningError, printable
-from pruning.events import Event
+from pruning.events import Event, TuningStep
 from pruning.execution.store.ownership import may_see, unknown_run
 from pruning.execution.store.records import RunRow, RunState
 from pruning.execution.store.run_list import Wanted
 from pruning.reporting.run_history import Summary, summary
 from views.shared.person import who
 from views.shared.server import backend
-from views.shared.state import shared_state
+from views.shared.state import KeptEvents, shared_state
 
 MOST_KEPT = 8  # runs whose events a session keeps
+MOST_STEPS = 4000  # of a run, in a session
 MOST_ENDED = 2000  # runs whose milestones the server keeps
 
 
@@ -61,17 +62,29 @@ def rows_of_recipes(names: Collection[str]) -> list[RunRow]:
 def events_of(row: RunRow) -> list[Event]:
     """The run's events so far. What this session has read once is kept, so that a poll reads only what is new.
 
-    A further attempt goes on from a checkpoint: what came after it is done again, so its events are read anew.
+    A further attempt goes on from a checkpoint: what came after it is done again, so its events are read anew. Of a long
+    run's optimiser steps every second is left out, and then every second again: a curve shows no more.
     """
-    kept = shared_state().events
+    store, all_kept = backend().store, shared_state().events
     key = (row.id, row.attempt)
-    events, last = kept.pop(key, ([], 0))
-    new = backend().store.events(row.id, after=last)
-    events = [*events, *(event for _seq, event in new)] if new else events
-    kept[key] = (events, new[-1][0] if new else last)  # at the end: what was asked for last
-    for old in list(kept)[:-MOST_KEPT]:
-        del kept[old]
-    return events
+    kept = all_kept.pop(key, None) or KeptEvents(every=_stride(store.last_event(row.id)))
+    numbered = [*kept.numbered, *store.events_thinned(row.id, kept.last, kept.every)]
+    last, every = numbered[-1][0] if numbered else 0, kept.every
+    while sum(isinstance(event, TuningStep) for _, event in numbered) > MOST_STEPS:
+        every *= 2
+        numbered = [one for one in numbered if one[0] % every == 0 or not isinstance(one[1], TuningStep)]
+    all_kept[key] = KeptEvents(numbered, max(last, kept.last), every)  # at the end: what was asked for last
+    for old in list(all_kept)[:-MOST_KEPT]:
+        del all_kept[old]
+    return [event for _, event in numbered]
+
+
+def _stride(events: int) -> int:
+    """How far apart steps are read of a run with so many events: a power of two."""
+    every = 1
+    while events // every > MOST_STEPS:
+        every *= 2
+    return every
 
 
 def milestones_of(row: RunRow) -> tuple[Event, ...]:

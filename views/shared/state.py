@@ -23,6 +23,15 @@ def remembered(made: type[State]) -> State:
     return st.session_state[key]
 
 
+@dataclass(frozen=True)
+class KeptEvents:
+    """What was read of a run's events: those up to number `last`, and of its optimiser steps every so many."""
+
+    numbered: list[tuple[int, Event]] = field(default_factory=list[tuple[int, Event]])
+    last: int = 0
+    every: int = 1
+
+
 @dataclass
 class SharedState:
     """What all pages of a session use."""
@@ -37,10 +46,8 @@ class SharedState:
     """The last recipe whose choices fitted together. Streamlit forgets a page's controls when another one is opened."""
     shown_run: str | None = None
     """The run in the URL. Streamlit drops the URL's parameters when another page is opened."""
-    events: dict[tuple[str, int], tuple[list[Event], int]] = field(
-        default_factory=dict[tuple[str, int], tuple[list[Event], int]]
-    )
-    """(run, attempt) -> its events read so far, and the number of the last one."""
+    events: dict[tuple[str, int], KeptEvents] = field(default_factory=dict[tuple[str, int], KeptEvents])
+    """(run, attempt) -> its events read so far."""
 
 
 def shared_state() -> SharedState:

@@ -15,6 +15,7 @@ from pruning.execution.store.run_list import RunList
 from pruning.execution.store.transitions import queue_order
 
 _MANY = ("tuning_step", "unit_sizes", "searching")
+_STEP = '{"kind": "tuning_step"'
 _EVENTS_OF = (
     "run = (SELECT carrier FROM runs WHERE id = :run) "
     "AND seq <= coalesce((SELECT left_events FROM runs WHERE id = :run), seq)"
@@ -62,7 +63,14 @@ class ShownRuns:
 
     def events(self, run: str, after: int = 0) -> list[tuple[int, Event]]:
         """The run's events with their numbers, which count from 1; those after number `after`."""
-        query = f"SELECT seq, event FROM events WHERE {_EVENTS_OF} AND seq > :after ORDER BY seq"
+        return self._events(run, after)
+
+    def events_thinned(self, run: str, after: int, every: int) -> list[tuple[int, Event]]:
+        """The same, but of optimiser steps only those whose number is a multiple of `every`."""
+        return self._events(run, after, f"""AND (seq % {int(every)} = 0 OR event NOT LIKE '{_STEP}%')""")
+
+    def _events(self, run: str, after: int, which: str = "") -> list[tuple[int, Event]]:
+        query = f"SELECT seq, event FROM events WHERE {_EVENTS_OF} AND seq > :after {which} ORDER BY seq"
         with self._database.reading() as connection:
             rows = connection.execute(query, {"run": run, "after": after}).fetchall()
         return [(seq, event_of(text)) for seq, text in rows]
