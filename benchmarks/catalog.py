@@ -110,6 +110,12 @@ BENCHMARKS: dict[str, Benchmark] = {
         "moments and faults are carried out: a full disk (where one can be mounted), a clock that jumps, a row that "
         "cannot be read, a worker that takes too much memory, a long log. `--kills N` makes it short.",
     ),
+    "mixed": Benchmark(
+        "benchmarks.mixed_use",
+        "Half an hour of twenty people who open, use and leave the Lab, Sensitivity, Compare, Search and Runs with six "
+        "recipes in turn, over the page's protocol, while a run is asked for every 45 s. Memory, file handles and "
+        "threads of the server and its workers: the median of the last third over that of the second.",
+    ),
     "hostile": Benchmark(
         "benchmarks.hostile",
         "Strangers' files: 2 000 of twenty families (damaged, of other types and kinds, with made-up names, headers "

@@ -5,6 +5,7 @@ import random
 import statistics
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -114,6 +115,7 @@ async def lesson(
 ) -> Seen:
     """So many people at once, `browsers` of them in a Chromium; with `slow`, one more asks for a slow criterion."""
     seen, ends = Seen(), time.monotonic() + seconds
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(people))  # each asks by a thread
     async with async_playwright() as playwright:
         chromium = None
         if browsers:

@@ -1,11 +1,14 @@
 """One student without a browser: speaks the page's own protocol over its WebSocket, as a browser does."""
 
 import asyncio
+import json
 import re
 import time
 import urllib.request
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Self
+from urllib.error import HTTPError
 from urllib.parse import quote
 
 from streamlit.proto.BackMsg_pb2 import BackMsg
@@ -14,6 +17,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
 
 CACHED_FROM = 10_000  # bytes from which a browser is not sent again what it has
+WATCHED = "the strip"
+RETRY_S = 2.0  # as watch.js
 KEPT = re.compile(r"kept [^<]*")
 ESTIMATED = re.compile(r"estimated [\d.]")
 MEASURED = re.compile(r"measured [\d.]")
@@ -49,6 +54,8 @@ class Student:
 
     connection: ClientConnection
     query: str
+    address: str
+    cookie: str
     strip: str = ""
     """The HTML of the strip as it was drawn last."""
     errors: list[str] = field(default_factory=list[str])
@@ -67,21 +74,24 @@ class Student:
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     @classmethod
-    async def arrive(cls, address: str, recipe: str) -> Self:
-        """Open the page at `address` (http://...) with a link to the recipe, given as JSON, as a browser of its own."""
-        headers = {"Cookie": await asyncio.to_thread(_given_cookie, address)}
+    async def arrive(cls, address: str, recipe: str, page: str = "", cookie: str = "") -> Self:
+        """Open a page at `address` (http://...) with a link to the recipe, given as JSON.
+
+        As a browser that comes for the first time, or as the one that has the `cookie`.
+        """
+        cookie = cookie or await asyncio.to_thread(_given_cookie, address)
         socket = address.replace("http", "ws", 1) + "/_stcore/stream"
         connection = await connect(
             socket,
             subprotocols=[Subprotocol("streamlit")],
             max_size=None,
-            additional_headers=headers,
+            additional_headers={"Cookie": cookie},
             origin=Origin(address),
             ping_interval=None,
         )
-        student = cls(connection, f"recipe={quote(recipe)}")
+        student = cls(connection, f"recipe={quote(recipe)}", address, cookie)
         student._reading = asyncio.create_task(student._read())
-        await student._rerun()
+        await student._rerun(page=page)
         return student
 
     async def leave(self) -> None:
@@ -119,11 +129,12 @@ class Student:
             await asyncio.sleep(0.05)
         return True
 
-    async def _rerun(self, fragment: str = "", by_itself: bool = False) -> None:
+    async def _rerun(self, fragment: str = "", by_itself: bool = False, page: str = "") -> None:
         message = BackMsg()
         state = message.rerun_script
         state.query_string = self.query
         state.page_script_hash = self._page
+        state.page_name = page
         state.cached_message_hashes.extend(self._hashes)
         if fragment:
             state.fragment_id, state.is_auto_rerun = fragment, by_itself
@@ -157,10 +168,11 @@ class Student:
     def _draw(self, element: Any, part: str) -> None:
         kind = element.WhichOneof("type")
         if kind == "html" and 'class="strip' in element.html.body:
-            self.strip = element.html.body
-            if self.waits is not None:
-                self.waits.look(self.strip)
-            self._changed.set()
+            self._end_poll(WATCHED)
+            self._show(element.html.body)
+        elif kind == "bidi_component" and element.bidi_component.component_name.endswith("pruning_watch"):
+            (watch,) = json.loads(element.bidi_component.json)
+            self._start(WATCHED, self._look(watch["path"], watch["token"], watch["seconds"]))
         elif kind == "slider" and element.slider.label == self._label:
             self.slider, self.part = element.slider.id, part
         elif kind == "alert" and element.alert.format == element.alert.ERROR:
@@ -168,9 +180,32 @@ class Student:
         elif kind == "exception":
             self.errors.append(element.exception.message)
 
+    def _show(self, strip: str) -> None:
+        self.strip = strip
+        if self.waits is not None:
+            self.waits.look(strip)
+        self._changed.set()
+
+    async def _look(self, path: str, token: str, seconds: float) -> None:
+        """Ask for the strip over HTTP, as watch.js does."""
+        while True:
+            await asyncio.sleep(seconds)
+            news = await asyncio.to_thread(_asked, f"{self.address}/{path}/{token}", self.cookie)
+            if news is None or news["again"]:
+                await asyncio.sleep(RETRY_S)
+                await self._rerun()
+                return
+            self._show(news["html"])
+            if news["over"]:
+                return
+            seconds = news["seconds"]
+
     def _poll(self, fragment: str, seconds: float) -> None:
-        self._end_poll(fragment)
-        self._polls[fragment] = asyncio.create_task(self._every(fragment, seconds))
+        self._start(fragment, self._every(fragment, seconds))
+
+    def _start(self, name: str, asking: Coroutine[None, None, None]) -> None:
+        self._end_poll(name)
+        self._polls[name] = asyncio.create_task(asking)
 
     async def _every(self, fragment: str, seconds: float) -> None:
         while True:
@@ -191,3 +226,12 @@ def _given_cookie(address: str) -> str:
     asked = urllib.request.Request(address, headers={"Accept": "text/html"})
     with urllib.request.urlopen(asked, timeout=60) as answer:
         return "; ".join(value.partition(";")[0] for value in answer.headers.get_all("set-cookie", []))
+
+
+def _asked(address: str, cookie: str) -> dict[str, Any] | None:
+    """What there is to show; None where it is asked for no more."""
+    try:
+        with urllib.request.urlopen(urllib.request.Request(address, headers={"Cookie": cookie}), timeout=60) as answer:
+            return json.load(answer)
+    except HTTPError:
+        return None

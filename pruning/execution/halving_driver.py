@@ -11,7 +11,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from pruning.errors import JobError, NoRoomError, PruningError, no_room
-from pruning.execution.store.ownership import Who, seen
+from pruning.execution.store.ownership import Who
 from pruning.execution.store.records import HalvingRow, RunRow
 from pruning.execution.store.store import Store
 from pruning.execution.sweep_progress import best_rows, trial_of
@@ -35,7 +35,7 @@ class HalvingDriver:
         self._at_once = at_once
         self._name = uuid.uuid4().hex
         self._contests: dict[str, Contest] = {}
-        self._rows: dict[str, RunRow] = {}  # by the recipe's name, as they were when a step began
+        self._rows: dict[str, RunRow | None] = {}  # the best of each recipe's name, as far as a step has looked
         self._ends: dict[tuple[str, float], float] = {}
         self._lock = threading.Lock()  # a page may stop what the watching thread is at
 
@@ -76,7 +76,7 @@ class HalvingDriver:
         from pruning.halving.result import ranking_to_json
 
         contest = self._contest(row)
-        self._rows = best_rows(seen(self._store.runs(), Who(row.session)))  # not what others keep to themselves
+        self._rows = {}
         left = self._left_s(row)
         over = left < 0
 
@@ -110,16 +110,19 @@ class HalvingDriver:
         if row.name not in self._contests:
             halving = halving_from_json(row.halving_json)
             journal = self._store.home / FOLDER / f"{row.name}.journal"
-            self._contests[row.name] = Contest(halving, journal, lambda recipe: self._outcome(contest, recipe))
+            who = Who(row.session)  # not what others keep to themselves
+            self._contests[row.name] = Contest(halving, journal, lambda recipe: self._outcome(contest, recipe, who))
         contest = self._contests[row.name]
         return contest
 
-    def _outcome(self, contest: "Contest", recipe: "Recipe") -> "Outcome":
+    def _outcome(self, contest: "Contest", recipe: "Recipe", who: Who) -> "Outcome":
         from pruning.halving.contest import Outcome
         from pruning.halving.halving import cost_left
         from pruning.halving.result import Score
 
-        row = self._rows.get(recipe.name)
+        if recipe.name not in self._rows:
+            self._rows[recipe.name] = best_rows(self._store.list.of_recipes([recipe.name], who)).get(recipe.name)
+        row = self._rows[recipe.name]
         if row is None:
             return Outcome("missing")
         if row.state == "queued" or row.state == "running":
@@ -141,11 +144,12 @@ class HalvingDriver:
 
     def _pace(self, contest: "Contest") -> float | None:
         """Seconds that a run with the whole training takes, by those that are over; None before any is."""
-        took = {row.id: row.seconds for row in self._rows.values() if row.finished and row.started}
-        shares = contest.halving.shares
+        shares, entries = contest.halving.shares, contest.ranking().entries
+        over = self._store.list.rows([score.run for entry in entries for score in entry.scores])
+        took = {row.id: row.seconds for row in over if row.finished and row.started}
         paces = [
             took[score.run] / shares[rung]
-            for entry in contest.ranking().entries
+            for entry in entries
             for rung, score in enumerate(entry.scores)
             if score.run in took
         ]

@@ -74,17 +74,23 @@ def test_slider_by_keyboard_changes_sizes_then_accuracy(page: Page, app: str) ->
 def test_a_move_draws_the_part_alone_that_it_changes(page: Page, app: str) -> None:
     drawn: list[str] = []
     page.on("websocket", lambda socket: socket.on("framereceived", lambda data: drawn.extend(drawn_by(data))))
-    open_page(page, address_of(app, Recipe("mlp_128", amount=Sparsity(0.5))))
+    open_page(page, address_of(app, Recipe("fashion_cnn", amount=Sparsity(0.5))))
     expect(page.locator(".strip")).to_contain_text(MEASURED)
     page.wait_for_timeout(1000)
     assert {"criterion", "epochs", "share"} <= set(drawn)
     assert "learning rate" not in drawn  # folded away
     drawn.clear()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
     page.locator("[data-testid=stSlider] input[type=range]").first.focus()
     page.keyboard.press("ArrowRight")
     expect(page.locator(".strip")).to_contain_text(re.compile("measured.*kept 49"), timeout=30_000)
-    answered = drawn[: drawn.index("measured")]  # then the whole page is drawn once more
-    assert "share" in answered and "criterion" not in answered and "epochs" not in answered
+    page.wait_for_timeout(1000)
+    assert "share" in drawn and not {"criterion", "epochs"} & set(drawn)
+    assert "measured" not in drawn and any("/live/" in address for address in asked)  # beside the page's script
+    moments = len(asked)
+    page.wait_for_timeout(1500)
+    assert len(asked) == moments  # all is known
 
 
 def drawn_by(frame: str | bytes) -> list[str]:

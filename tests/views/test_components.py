@@ -10,9 +10,11 @@ from streamlit.testing.v1 import AppTest
 from tests.views.conftest import InProcess
 from tests.views.test_lab_page import QUICK, opened
 from tests.views.test_runs_page import finished, sent
+from views.entrance.watches import News
 from views.lab import components as lab
 from views.runs import components as runs
 from views.server import components as server
+from views.shared import watch
 
 VIEWS = Path(__file__).parents[2] / "views"
 
@@ -30,12 +32,15 @@ READ: list[tuple[str, str, type[Any]]] = [
     ("server/board", "row", server.BoardRow),
     ("server/board", "head", server.BoardHead),
     ("server/board", "button", server.BoardButton),
+    ("shared/watch", "data", watch.WatchData),
+    ("shared/watch", "news", News),
 ]
 SENT: list[tuple[str, type[Any]]] = [
     ("lab/layers", lab.LayersTriggers),
     ("lab/heatmap", lab.HeatmapTriggers),
     ("runs/runs", runs.RunsTriggers),
     ("server/board", server.BoardTriggers),
+    ("shared/watch", watch.WatchTriggers),
 ]
 
 
@@ -66,7 +71,12 @@ def test_what_the_script_sends_back_is_declared(name: str, declared: type[Any]) 
 
 
 @pytest.mark.parametrize(
-    "name, trigger, declared", [("lab/layers", "edit", lab.LayerEdit), ("runs/runs", "pick", runs.PickData)]
+    "name, trigger, declared",
+    [
+        ("lab/layers", "edit", lab.LayerEdit),
+        ("runs/runs", "pick", runs.PickData),
+        ("shared/watch", "again", watch.AgainData),
+    ],
 )
 def test_what_is_sent_with_a_trigger_is_declared(name: str, trigger: str, declared: type[Any]) -> None:
     literal = re.search(rf"\bsend\(\"{trigger}\", \{{(.*?)\}}\)", script(name))

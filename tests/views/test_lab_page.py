@@ -113,12 +113,12 @@ def test_a_repaired_cut_is_shown_beside_the_cut(app: AppTest, backend: InProcess
 def test_what_a_repair_reaches_without_training_is_said(app: AppTest, backend: InProcess) -> None:
     opened(app, replace(QUICK, amount=Sparsity(0.5), repair=LeastSquares()))
     for _ in range(40):
-        if any("may need no training" in caption.value for caption in app.caption):
+        if "may need no training" in strip(app):
             break
         app.run()
     seen = estimate_repaired(backend.lab, from_json(app.query_params["recipe"]), 0.0)
     assert seen.estimate.measured and seen.estimate.change >= -0.01
-    assert any("within 1 point of the dense network" in caption.value for caption in app.caption)
+    assert "within 1 point of the dense network" in strip(app)
 
 
 def test_a_repair_that_fails_is_a_sentence_beside_the_cut(

@@ -368,7 +368,7 @@ def test_a_resumed_run_is_said_once_and_says_where_it_went_on(app: AppTest, back
     backend.store.leases.append(lease, Resumed(len(BEGUN) - 1, 0, 0), TuningStep(0, 0, 10, 0.5), *DONE[len(BEGUN) :])
     app.run()
     assert "resumed at round 1, step 0" in said(clean(app))
-    events, _ = app.session_state["SharedState"].events[(run, 2)]
+    events = [event for _, event in app.session_state["SharedState"].events[run, 2].numbered]
     kept = events[0]
     assert [event.loss for event in events if isinstance(event, TuningStep)] == [0.5]
     assert kept == BEGUN[0]

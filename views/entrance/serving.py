@@ -22,6 +22,7 @@ from views.entrance.access import Access
 from views.entrance.door import USER_FIELDS, Door, RememberPeer
 from views.entrance.faults import Faults, keep_the_log_short
 from views.entrance.visitors import Visitors, server_secret
+from views.entrance.watches import WATCHES
 
 LARGEST_FRAME = 2 * 2**20
 """Bytes of a WebSocket message from a browser; a page's own are a few thousand."""
@@ -60,6 +61,7 @@ def application(script: Path, access: Access, home: Path, opened: str = "") -> A
         script,
         lifespan=_showing(opened),
         on_script_error=Faults(home),
+        routes=WATCHES.routes(),
         middleware=[
             Middleware(RememberPeer),
             Middleware(ProxyHeadersMiddleware, trusted_hosts=proxies),

@@ -21,8 +21,9 @@ class LabState:
     """The recipe that could not be carried out when the page was last drawn."""
     refusal: str = ""
     """Why it could not."""
+
     measuring: Recipe | None = None
-    """The recipe whose accuracy the strip has begun to measure."""
+    """The recipe whose score the page showed when it was last drawn."""
 
     def forget_heatmap_of_others(self, recipe: Recipe) -> None:
         """With another model or other units, the heatmap begins at its first layer again."""

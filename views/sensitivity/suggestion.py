@@ -17,9 +17,10 @@ from pruning.recipe.recipe import Recipe, to_json
 from pruning.repair import NoRepair
 from pruning.reporting.formatting import bare_change, bare_width, count, percent, unit_of
 from views.sensitivity.state import KnownSuggestion, cuts_of, sensitivity_state
-from views.shared import recipe_sidebar, repairs, strip
+from views.shared import recipe_sidebar, strip
 from views.shared.language import _
 from views.shared.plain_text import plain
+from views.shared.repairs import repairs
 from views.shared.server import ask, follow
 
 LOWEST, HIGHEST = 0.1, 10.0  # points, or times the tolerance of a score in its own unit
@@ -66,7 +67,7 @@ def complete(recipe: Recipe) -> bool:
     """Whether there is nothing more to ask of the suggestion, nor of its repair."""
     known = together(recipe)
     nothing_cut = not any(cuts_of(recipe).values())
-    return known.complete and (bool(known.problem) or nothing_cut or repairs.known_repair(recipe).complete)
+    return known.complete and (bool(known.problem) or nothing_cut or repairs().known(recipe).complete)
 
 
 def ask_more(recipe: Recipe) -> None:
@@ -79,7 +80,7 @@ def ask_more(recipe: Recipe) -> None:
         cut = any(cuts_of(recipe).values())
         outcome = follow("together", estimate, cut_of(recipe), complete=_measured).known() if cut else None
         if cut:
-            repairs.ask_more(recipe)
+            repairs().ask_more(recipe)
         sensitivity_state().together = KnownSuggestion(recipe, seen, outcome)
     except PruningError as error:
         sensitivity_state().together = KnownSuggestion(recipe, problem=str(error))
@@ -128,7 +129,7 @@ def show(model: ModelView, sensed: Sensitivity, recipe: Recipe, cuts: Mapping[st
 def _scores(model: ModelView, now: KnownSuggestion, waiting: str) -> list[strip.Tile]:
     if isinstance(now.recipe.repair, NoRepair):
         return [strip.score(model, now.outcome, waiting)]
-    known = repairs.known_repair(now.recipe)
+    known = repairs().known(now.recipe)
     words = known.problem or (_("repairing") if any(cuts_of(now.recipe).values()) else waiting)
     return [strip.score(model, now.outcome, waiting, _("as cut")), strip.repaired(model, known.outcome, words)]
 

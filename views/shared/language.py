@@ -2,6 +2,9 @@
 
 import gettext
 import re
+from collections.abc import Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path
 
@@ -9,11 +12,27 @@ import streamlit as st
 
 CATALOGUES = Path(__file__).parents[1] / "locale"
 _TAG = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}")
+_set: ContextVar[str | None] = ContextVar("language", default=None)
 
 
 def _(text: str) -> str:
     """The text in the reader's language, or as it is where no catalogue has it."""
-    return catalogue(st.context.locale).gettext(text)
+    return catalogue(reader()).gettext(text)
+
+
+def reader() -> str | None:
+    """The language of whoever reads what is written now; None where nobody has said it."""
+    return _set.get() or st.context.locale
+
+
+@contextmanager
+def in_language(locale: str | None) -> Generator[None]:
+    """Write in this language where no page is being drawn, which would know its reader."""
+    before = _set.set(locale or "en")
+    try:
+        yield
+    finally:
+        _set.reset(before)
 
 
 def catalogue(locale: str | None) -> gettext.NullTranslations:

@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 
+from pruning.execution.followed import Asker
 from pruning.interactive.cut import cut_of
 from pruning.interactive.queries import estimate_repaired
 from pruning.interactive.responses import RepairPreview
 from pruning.recipe.recipe import Recipe
 from pruning.repair import NoRepair
-from views.shared.server import follow
+from views.shared.server import asked, asker_at
 from views.shared.state import remembered
 
 
@@ -31,21 +32,32 @@ class RepairState:
     known: KnownRepair | None = None
 
 
-def known_repair(recipe: Recipe) -> KnownRepair:
-    """What this session knew of the recipe's repaired cut when it asked last; asks nothing."""
-    known = remembered(RepairState).known
-    return known if known is not None and known.recipe == recipe else KnownRepair(recipe)
+@dataclass(frozen=True)
+class Repairs:
+    """What a session knows of its repaired cut, and asks for. Needs no page once it is made."""
+
+    state: RepairState
+    asker: Asker
+
+    def known(self, recipe: Recipe) -> KnownRepair:
+        """What was known of the recipe's repaired cut when it was asked for last; asks nothing."""
+        known = self.state.known
+        return known if known is not None and known.recipe == recipe else KnownRepair(recipe)
+
+    def ask_more(self, recipe: Recipe) -> KnownRepair:
+        """Ask for the repair, or for more samples of what is repaired; never waits for the answer."""
+        known = self.known(recipe)
+        if not known.complete:
+            cut = cut_of(recipe, repaired=True)
+            now = asked(self.asker, estimate_repaired, cut, complete=_measured, background=True)
+            known = KnownRepair(recipe, now.outcome, "" if now.error is None else str(now.error))
+            self.state.known = known
+        return known
 
 
-def ask_more(recipe: Recipe) -> KnownRepair:
-    """Ask for the repair, or for more samples of what is repaired; never waits for the answer."""
-    known = known_repair(recipe)
-    if not known.complete:
-        cut = cut_of(recipe, repaired=True)
-        now = follow("repair", estimate_repaired, cut, complete=_measured, background=True)
-        known = KnownRepair(recipe, now.outcome, "" if now.error is None else str(now.error))
-        remembered(RepairState).known = known
-    return known
+def repairs() -> Repairs:
+    """This session's."""
+    return Repairs(remembered(RepairState), asker_at("repair"))
 
 
 def _measured(outcome: RepairPreview) -> bool:

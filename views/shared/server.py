@@ -80,12 +80,23 @@ def follow(
 
     Each `place` of a session's pages follows one question at a time.
     """
-    asker = _asker(place)
+    asker = asker_at(place)
 
     def known() -> Progress[Answer]:
         return backend().follow(asker, function, arguments, complete, background, part)
 
     return waited_until(known, _is_known, wait)
+
+
+def asked(
+    asker: Asker,
+    function: "Callable[..., Answer | None]",
+    *arguments: Any,
+    complete: Callable[[Answer], bool],
+    background: bool = False,
+) -> Progress[Answer]:
+    """As `follow`, where no page is being drawn; never waits."""
+    return backend().follow(asker, function, arguments, complete, background)
 
 
 def _is_known(now: Progress[Any]) -> bool:
@@ -94,7 +105,7 @@ def _is_known(now: Progress[Any]) -> bool:
 
 def unfollow(place: str) -> None:
     """Nothing more is asked at this place."""
-    backend().unfollow(_asker(place))
+    backend().unfollow(asker_at(place))
 
 
 def poll_s(others: int) -> float:
@@ -102,7 +113,8 @@ def poll_s(others: int) -> float:
     return min(max(POLL_S, (others + 1) / POLLS_A_SECOND), SELDOM_S)
 
 
-def _asker(place: str) -> Asker:
+def asker_at(place: str) -> Asker:
+    """Who asks at this place of this session's pages."""
     return Asker(person(), f"{shared_state().tab}:{place}")
 
 

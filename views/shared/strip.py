@@ -25,6 +25,7 @@ from views.shared.language import _
 CSS = """<style>
 .strip { display: grid; grid-template-columns: repeat(auto-fit, minmax(155px, 1fr)); gap: 0 20px; font-variant-numeric: tabular-nums; }
 .strip > div { border-top: 2px solid var(--st-border-color, #8886); padding: 6px 0 8px; min-height: 92px; }
+.strip > .line { grid-column: 1 / -1; border: 0; min-height: 0; padding: 0; font-size: 14px; opacity: .85; }
 .strip .label { font-size: 11px; letter-spacing: .05em; text-transform: uppercase; opacity: .8; }
 .strip .value { font-size: clamp(16px, 1.4vw + 8px, 20px); font-weight: 600; line-height: 1.45; white-space: nowrap; }
 .strip .before { font-weight: 400; opacity: .75; }
@@ -48,7 +49,19 @@ class Tile:
 
 def show(tiles: list[Tile], stale: bool = False) -> None:
     """Draw the strip; its height does not depend on what it says. `stale` greys numbers that are not the controls'."""
-    st.html(CSS + f'<div class="strip{" old" if stale else ""}">{"".join(map(_tile, tiles))}</div>')
+    draw(html(tiles), stale=stale)
+
+
+def html(tiles: list[Tile], line: str | None = None) -> str:
+    """The strip's content: the tiles, and a line of text below them where there shall be one, though it be empty."""
+    below = "" if line is None else f'<div class="line">{escape(line)}&nbsp;</div>'
+    return "".join(map(_tile, tiles)) + below
+
+
+def draw(content: str, token: str = "", stale: bool = False) -> None:
+    """Draw what `html` made. By the `token` the browser finds it again: views/shared/watch.py."""
+    watched = f' data-watch="{token}"' if token else ""
+    st.html(CSS + f'<div class="strip{" old" if stale else ""}"{watched}>{content}</div>')
 
 
 def score(model: ModelView, outcome: AccuracyPreview | None, waiting: str = "", of: str = "") -> Tile:
