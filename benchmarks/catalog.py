@@ -58,9 +58,9 @@ BENCHMARKS: dict[str, Benchmark] = {
     ),
     "classroom": Benchmark(
         "benchmarks.classroom",
-        "A class at one server: `fashion_cnn`, 60 people over the page's protocol, on the machine that serves them. Each "
-        "moves the slider five times, every three seconds, to positions that nobody has seen, then looks until the "
-        "accuracy is measured on 10 000 samples, and begins anew. Ten minutes in three parts: no browser on the "
+        "A class at one server: `fashion_cnn`, 60 people over the page's protocol, on the machine that serves them. "
+        "Each moves the slider five times, every three seconds, to positions that nobody has seen, then looks until "
+        "the accuracy is measured on 10 000 samples, and begins anew. Ten minutes in three parts: no browser on the "
         "server's cores, then ten of the people in a Chromium there, which takes processor time from it, then a run "
         "that trains beside, and somebody who asks for the slowest criterion. Before it 30 people, after it 100. Needs "
         "a quarter of an hour.",

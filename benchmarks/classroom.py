@@ -33,6 +33,7 @@ BEFORE_S = 20.0  # the server was started before the class came
 ARRIVING_S = 15.0
 QUIET_S, DRAWN_S, BUSY_S, MANY_S, FEW_S = 200.0, 200.0, 200.0, 90.0, 60.0
 WORKLOAD = "fashion_cnn"
+FLAT = "memory before the run over that after a quarter of the time"
 APART = ", no browser on its cores"
 SHOWN = ("sizes", "estimate", "measured")
 SLOWEST = Recipe(WORKLOAD, OptimalBrainDamage("hutchinson", samples=2048, probes=40), seed=1)
@@ -71,12 +72,12 @@ def measure() -> Report:
     with TemporaryDirectory() as home, serving(Path(home)) as address:
         server = psutil.Process().children()[0]
         time.sleep(BEFORE_S)
-        memory: list[float] = []
+        memory, with_run = list[float](), list[float]()
         few = asyncio.run(lesson(address, FEW, 0, FEW_S, [], server))
         apart = asyncio.run(lesson(address, PEOPLE, 0, QUIET_S, memory, server))
         quiet = asyncio.run(lesson(address, PEOPLE, BROWSERS, DRAWN_S, memory, server))
         Store(Path(home)).create(TRAINED, "teacher")
-        busy = asyncio.run(lesson(address, PEOPLE, BROWSERS, BUSY_S, memory, server, slow=True))
+        busy = asyncio.run(lesson(address, PEOPLE, BROWSERS, BUSY_S, with_run, server, slow=True))
         many = asyncio.run(lesson(address, MANY, 0, MANY_S, [], server))
     lessons = {
         f", {FEW} people": few,
@@ -92,10 +93,10 @@ def measure() -> Report:
         figures[f"moves{when}"] = float(seen.moves)
         figures[f"rests without a measured score{when}"] = float(seen.unmeasured)
         figures[f"errors on pages{when}"] = float(len(seen.errors))
-    # the first minute opens models and fills caches, which are bounded
-    settled = memory[len(memory) // 4 :]
-    figures["memory of the server and its workers (MB)"] = settled[-1]
-    figures["memory at the end over that after a quarter of the time"] = settled[-1] / settled[0]
+    # until then models are opened and caches fill, which are bounded; a run and a slow criterion take what they take
+    figures["memory of the server and its workers (MB)"] = memory[-1]
+    figures["memory of the server and its workers, a run trains (MB)"] = with_run[-1]
+    figures[FLAT] = memory[-1] / memory[len(memory) // 4]
     return Report(figures, TARGETS, better=BETTER)
 
 
@@ -108,7 +109,7 @@ TARGETS = {
     for what in ("rests without a measured score", "errors on pages")
     for when in (APART, "", ", a run trains", f", {MANY} people")
 }
-TARGETS["memory at the end over that after a quarter of the time"] = Target(at_most=1.1)
+TARGETS[FLAT] = Target(at_most=1.1)
 BETTER: dict[str, Direction] = {"memory of the server and its workers (MB)": "less"}
 
 

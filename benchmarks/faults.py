@@ -19,7 +19,7 @@ TORN = '{"version": 99, "workload": "mlp_128"}'
 
 SITE = '''
 """Imported by every Python of the siege as it starts: the clock that is read can be set, and workers made hungry."""
-import os, sys, threading, time
+import json, os, sys, threading, time
 _folder, _clock = os.environ["SIEGE_FAULTS"], time.time
 
 def _told(name):
@@ -36,8 +36,14 @@ def _watch():
     time.sleep(600)
 
 time.time = lambda: _clock() + _told("clock")
-if any("worker_main" in argument for argument in sys.orig_argv):
+def _watched():
     threading.Thread(target=_watch, daemon=True).start()
+
+_kind = json.loads(os.environ.get("PRUNING_WORKER", "{}")).get("kind")
+if _kind == "forks":  # which becomes workers
+    os.register_at_fork(after_in_child=_watched)
+elif _kind:
+    _watched()
 '''
 
 

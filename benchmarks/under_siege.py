@@ -171,10 +171,11 @@ class Siege:
         assert self._server is not None
         server = psutil.Process(self._server.pid)
         living = [("server", server)]
-        for worker in server.children():
-            living.append(("worker", worker))
-            with suppress(psutil.NoSuchProcess):
-                living += [("child", child) for child in worker.children(recursive=True)]
+        for process in server.children(recursive=True):
+            with suppress(OSError, psutil.NoSuchProcess):
+                leads = os.getpgid(process.pid) == process.pid
+                kind = "fork server" if leads and process.nice() == NICE["forks"] else "worker" if leads else "child"
+                living.append((kind, process))
         return living
 
     def _queue(self) -> None:

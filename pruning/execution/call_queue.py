@@ -200,19 +200,19 @@ class CallQueue:
 
     def received(self, slot: WorkerSlot, message: bytes) -> None:
         with self._lock:
-            work, began = self._busy.pop(slot)
+            work, _sent = self._busy.pop(slot)
             self._idle.append(slot)
             if isinstance(work, _Call):
                 self._dispatch()  # before the answer is read, so that the worker need not wait for that
-        result, error = _read(message)
+        result, error, seconds = _read(message)
         if isinstance(work, _Call):
             _answer(work.answers, result, error)
             return
         now = time.monotonic()
         with self._lock:
-            self._charge(work, now - began, now)
+            self._charge(work, seconds, now)
             if error is None:
-                work.answered(result, now - began)
+                work.answered(result, seconds)
             else:
                 work.failed(error, now)
             self._dispatch()
@@ -339,12 +339,12 @@ def _in_words(function: Callable[..., Any], arguments: tuple[Any, ...]) -> str:
     return " ".join([function.__name__.replace("_", " "), *(name for name in named[:1] if isinstance(name, str))])
 
 
-def _read(message: bytes) -> tuple[Any, PruningError | None]:
-    """What a worker has sent: a result, or what went wrong."""
+def _read(message: bytes) -> tuple[Any, PruningError | None, float]:
+    """What a worker has sent: a result, or what went wrong, and how much processor time it took."""
     try:
         return pickle.loads(message)
     except Exception as failure:
-        return None, JobError(f"the worker's answer cannot be read ({failure}); start the program again")
+        return None, JobError(f"the worker's answer cannot be read ({failure}); start the program again"), 0.0
 
 
 def _taken(answers: list[Future[Any]]) -> list[Future[Any]]:

@@ -1,6 +1,7 @@
 """The interactive worker's side: it answers calls from what its session keeps."""
 
 import pickle
+import time
 from pathlib import Path
 
 import torch
@@ -30,15 +31,19 @@ def _compute_with(threads: int) -> None:
 
 
 def _answer(session: PreviewSession, request: bytes, home: Path) -> bytes:
-    """(result, None) or (None, error), pickled. Plainly, because torch's own way sends handles of shared memory."""
+    """(result, None, seconds) or (None, error, seconds): of processor time, which does not depend on who else computes.
+
+    Pickled plainly, because torch's own way sends handles of shared memory.
+    """
+    began = time.process_time()
     doing = "the interactive worker's call"
     try:
         threads, call = pickle.loads(request)
         _compute_with(threads)
         function, arguments, named = pickle.loads(call)
         doing = f"{function.__name__}()"
-        return pickle.dumps((function(session, *arguments, **named), None))
+        result = function(session, *arguments, **named)
+        return pickle.dumps((result, None, time.process_time() - began))
     except Exception as error:
-        return pickle.dumps(
-            (None, explain(error, doing, "close other programs or choose a smaller model", log_file(home)))
-        )
+        said = explain(error, doing, "close other programs or choose a smaller model", log_file(home))
+        return pickle.dumps((None, said, time.process_time() - began))

@@ -13,7 +13,8 @@ T = TypeVar("T")
 FORGOTTEN_S = 8.0  # a page asks at least every three seconds: a tab that was closed does not
 TRIED_AGAIN_S = 3.0  # after an error
 MOST_LOSSES = 2
-LONG_S = 2.0  # of workers' time: accuracy on all samples of a small network takes one
+LONG_S = 2.0  # of processor time: accuracy on all samples of a small network takes one
+MOVED_S = 0.03  # what is lost when another worker begins anew
 LONG_TURN = 4
 BEGUN_TURN = 9  # no multiple of LONG_TURN: what is long and what is not both get some of these
 
@@ -63,7 +64,7 @@ class Followed:
     function: Callable[..., Any]
     arguments: tuple[Any, ...]
     slots: Sequence[WorkerSlot]
-    """The workers that may answer; the one that gave the first answer gives all, since it keeps how far it came."""
+    """The workers that may answer; the one that has begun goes on, since it keeps how far it came."""
     complete: Callable[[Any], bool]
     slices: Slices
     began: float
@@ -73,7 +74,7 @@ class Followed:
     askers: dict[Asker, float] = field(default_factory=dict[Asker, float])
     """Who asks, and when each did so last."""
     served: float = 0.0
-    """Seconds that workers have spent on it."""
+    """Seconds of processor time that workers have spent on it: a full machine makes no question a long one."""
     slot: WorkerSlot | None = None
     running: bool = False
     outcome: Any = None
@@ -86,6 +87,13 @@ class Followed:
 
     def wanted(self, now: float) -> bool:
         return any(now - last < FORGOTTEN_S for last in self.askers.values())
+
+    def may_go_to(self, slot: WorkerSlot) -> bool:
+        """Whether this worker may give the next answer: the one that has begun, or any where that is hardly a beginning.
+
+        So no worker stands idle beside one for whom many wait.
+        """
+        return self.slot in (None, slot) or self.served <= MOVED_S
 
     def seconds(self) -> float:
         """How long the next slice is."""
@@ -124,7 +132,7 @@ def next_followed(followed: Sequence[Followed], slot: WorkerSlot, now: float, se
     taken seconds already keeps nobody waiting: it gets one slice in four, and all people's questions go on at one pace.
     One slice in nine goes to what has begun whatever is asked anew: who asks something else without end ends nothing.
     """
-    ready = [one for one in followed if not one.running and slot in one.slots and one.slot in (None, slot)]
+    ready = [one for one in followed if not one.running and slot in one.slots and one.may_go_to(slot)]
     if sent % BEGUN_TURN == 0:
         ready = [one for one in ready if one.outcome is not None] or ready
     if not ready:

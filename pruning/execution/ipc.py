@@ -22,6 +22,8 @@ import msgspec
 from pruning.errors import JobError
 
 WorkerKind = Literal["calls", "background", "runs"]
+ProcessKind = Literal[WorkerKind, "forks"]
+"""`forks` is the fork server, which becomes workers."""
 VARIABLE = "PRUNING_WORKER"
 HOST = "127.0.0.1"
 
@@ -39,7 +41,7 @@ class Assignment:
     """
 
     worker: str
-    kind: WorkerKind
+    kind: ProcessKind
     home: str
     port: int
     key: str
@@ -56,6 +58,14 @@ class Assignment:
         if text is None:
             raise JobError("a worker is started by the backend, not by hand; use `make run` or `python -m pruning`")
         return msgspec.json.decode(text, type=cls)
+
+
+@dataclass(frozen=True)
+class ForkRequest:
+    """What the fork server is asked for: a worker with this environment. `ended` are earlier ones to be reaped."""
+
+    environment: dict[str, str]
+    ended: list[int]
 
 
 class WorkerLink(Protocol):
@@ -85,7 +95,7 @@ class SocketLink:
 
     def __init__(self, assignment: Assignment) -> None:
         self.worker = assignment.worker
-        self.kind: WorkerKind = assignment.kind
+        self.kind: ProcessKind = assignment.kind
         self.home = Path(assignment.home)
         self.answers = assignment.answers
         self._messages = queue.SimpleQueue[bytes]()
@@ -94,7 +104,9 @@ class SocketLink:
             self.send(self.worker.encode())
         except (OSError, EOFError, AuthenticationError):
             end_now()
-        threading.Thread(target=self._listen, name="messages", daemon=True).start()
+        self._listens = assignment.kind != "forks"  # which has no other thread when it forks
+        if self._listens:
+            threading.Thread(target=self._listen, name="messages", daemon=True).start()
 
     def ready(self) -> None:
         """Say that the worker is ready; every message after this one is an answer."""
@@ -105,14 +117,21 @@ class SocketLink:
 
     def receive(self) -> bytes:
         """The next message; waits for it."""
-        return self._messages.get()
+        return self._messages.get() if self._listens else self._received()
+
+    def close(self) -> None:
+        """Leave the connection to who has the other copy of it."""
+        self._connection.close()
+
+    def _received(self) -> bytes:
+        try:
+            return self._connection.recv_bytes()
+        except (EOFError, OSError):
+            end_now()
 
     def _listen(self) -> None:
         while True:
-            try:
-                self._messages.put(self._connection.recv_bytes())
-            except (EOFError, OSError):
-                end_now()
+            self._messages.put(self._received())
 
 
 def end_now() -> NoReturn:
@@ -134,7 +153,7 @@ class WorkerListener:
         self._closed = False
         threading.Thread(target=self._receive, name="new workers", daemon=True).start()
 
-    def expect(self, worker: str, kind: WorkerKind, home: Path) -> "tuple[Assignment, Future[Connection]]":
+    def expect(self, worker: str, kind: ProcessKind, home: Path) -> "tuple[Assignment, Future[Connection]]":
         """What the worker needs to know, and a future of its connection."""
         arrival = self._expected[worker] = Future()
         _, port = self._address
@@ -164,3 +183,17 @@ class WorkerListener:
                     self._expected.pop(worker).set_result(connection)
                 except (OSError, EOFError, AuthenticationError, KeyError, InvalidStateError):
                     continue  # a stranger, or a worker that died while it reported
+
+
+class Polled(Protocol):
+    def poll(self) -> int | None: ...
+
+
+def arrived(arrival: "Future[Connection]", process: Polled) -> Connection | None:
+    """The connection of a process that was started; None if it ends before it reports."""
+    while process.poll() is None:
+        try:
+            return arrival.result(timeout=0.05)
+        except TimeoutError:
+            continue
+    return None

@@ -15,6 +15,7 @@ from pruning.errors import JobError
 from pruning.execution.answer_folder import answer_folder
 from pruning.execution.call_queue import CallQueue
 from pruning.execution.followed import Asker, Progress, Slices
+from pruning.execution.fork_server import ForkServer, can_fork
 from pruning.execution.halving_driver import HalvingDriver
 from pruning.execution.ipc import WorkerKind, WorkerListener
 from pruning.execution.server_state import ServerState, WorkerState
@@ -23,6 +24,7 @@ from pruning.execution.store.run_folders import discard_checkpoints
 from pruning.execution.store.server_lock import ServerLock
 from pruning.execution.store.store import Store
 from pruning.execution.supervisor import WorkerOwner, WorkerProcess, WorkerSlot, shorten_log
+from pruning.execution.worker_start import WorkerStarter
 
 if TYPE_CHECKING:
     from pruning.halving.halving import Halving
@@ -318,13 +320,18 @@ class LocalBackend(SupervisedBackend):
         store = Store(home, limits if runners is None else replace(limits, run_workers=max(runners, 1)))
         self._answers = answer_folder(store.home)
         self._listener = WorkerListener(str(self._answers))
+        starter = WorkerStarter(command, store.home, store.limits.environment())
+        self._forks = ForkServer(starter, self._listener) if can_fork() else None
 
         def make_slot(kind: WorkerKind, owner: WorkerOwner) -> WorkerSlot:
-            return WorkerProcess(kind, store.home, command, self._listener, owner, store.limits)
+            forks = None if kind == "runs" else self._forks
+            return WorkerProcess(kind, starter, self._listener, owner, store.limits, forks)
 
         super().__init__(store, make_slot, interactive, background, runners, cores=available_cores())
 
     def close(self) -> None:
+        if self._forks is not None:
+            self._forks.close()
         super().close()
         self._listener.close()
         shutil.rmtree(self._answers, ignore_errors=True)

@@ -3,36 +3,26 @@
 import logging
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from concurrent.futures import Future
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import IO, Protocol
+from typing import Protocol
 
 from pruning.errors import JobError
-from pruning.execution.ipc import Assignment, WorkerKind, WorkerListener, log_file
+from pruning.execution.fork_server import ForkServer
+from pruning.execution.ipc import Assignment, WorkerKind, WorkerListener, arrived, log_file
 from pruning.execution.settings import Limits
 from pruning.execution.worker_memory import allowed_bytes, resident_bytes, too_much
+from pruning.execution.worker_start import WorkerHandle, WorkerStarter
 
-ROOT = Path(__file__).parents[2]
 START_ATTEMPTS = 2
 LONGEST_LOG = 5 * 2**20
 MEASURE_S = 1.0
-
-# threads that spin while they wait for one another take the cores from whoever they wait for: 100 samples of a small
-# network took 100 ms beside two busy processes, and 7 ms where waiting threads sleep
-WAITING: dict[WorkerKind, dict[str, str]] = {
-    "calls": {"OMP_WAIT_POLICY": "PASSIVE"},
-    "background": {"OMP_WAIT_POLICY": "PASSIVE"},
-    "runs": {},
-}
 
 log = logging.getLogger(__name__)
 
@@ -138,18 +128,19 @@ class WorkerProcess(WorkerSlot):
     def __init__(
         self,
         kind: WorkerKind,
-        home: Path,
-        command: Sequence[str],
+        starter: WorkerStarter,
         listener: WorkerListener,
         owner: WorkerOwner,
         limits: Limits,
+        forks: ForkServer | None = None,
     ) -> None:
-        super().__init__(kind, home, owner)
+        """Workers come from the fork server where there is one and it can."""
+        super().__init__(kind, starter.home, owner)
         self.allowed_bytes = self._most = allowed_bytes(limits)
-        self._environment = limits.environment()
-        self._command = tuple(command)
+        self._starter = starter
         self._listener = listener
-        self._process: subprocess.Popen[bytes] | None = None
+        self._forks = forks
+        self._process: WorkerHandle | None = None
         self._connection: Connection | None = None
 
     def send(self, message: bytes) -> None:
@@ -175,7 +166,7 @@ class WorkerProcess(WorkerSlot):
             process = self._spawn(assignment)
             if process is not None:
                 threading.Thread(target=self._watch_memory, args=(process,), name="memory", daemon=True).start()
-            connection = _arrived(arrival, process) if process is not None else None
+            connection = arrived(arrival, process) if process is not None else None
             if connection is None:
                 return False
             with connection:
@@ -199,7 +190,7 @@ class WorkerProcess(WorkerSlot):
             if ready:
                 self._owner.lost(self)
 
-    def _watch_memory(self, process: "subprocess.Popen[bytes]") -> None:
+    def _watch_memory(self, process: WorkerHandle) -> None:
         while process.returncode is None:
             self.memory_bytes = resident_bytes(process.pid)
             if self.memory_bytes > self._most:
@@ -209,41 +200,16 @@ class WorkerProcess(WorkerSlot):
                 return
             time.sleep(MEASURE_S)
 
-    def _spawn(self, assignment: Assignment) -> "subprocess.Popen[bytes] | None":
+    def _spawn(self, assignment: Assignment) -> WorkerHandle | None:
         """The worker's process; None if the slot has been closed in the meantime."""
-        path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-        flags = 0
-        if sys.platform == "win32":
-            flags = subprocess.CREATE_NO_WINDOW
-            flags |= subprocess.BELOW_NORMAL_PRIORITY_CLASS if self._kind != "calls" else 0
-        with _opened_log(self._home) as output, self._lock:
-            if self._closed:
-                return None
-            self._process = subprocess.Popen(
-                self._command,
-                cwd=ROOT,
-                env={
-                    **WAITING[self._kind],
-                    **os.environ,
-                    "PYTHONPATH": path,
-                    **self._environment,
-                    **assignment.environment(),
-                },
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                creationflags=flags,
-                start_new_session=True,  # Ctrl-C is the server's; and the worker's children end with its group
-            )
-            return self._process
-
-
-def _opened_log(home: Path) -> IO[bytes]:
-    """The log, to be added to; nothing where the disk takes no file: a worker is worth more than its log."""
-    try:
-        return log_file(home).open("ab")
-    except OSError:
-        return Path(os.devnull).open("ab")
+        forked = None if self._forks is None else self._forks.fork(self._starter.environment(assignment))
+        with self._lock:
+            if not self._closed:
+                self._process = forked or self._starter.start(assignment)
+                return self._process
+        if forked is not None:
+            _kill(forked)
+        return None
 
 
 def shorten_log(home: Path) -> None:
@@ -263,17 +229,7 @@ def shorten_log(home: Path) -> None:
             file.truncate(0)
 
 
-def _arrived(arrival: "Future[Connection]", process: "subprocess.Popen[bytes]") -> Connection | None:
-    """The worker's connection; None if it ends before it reports."""
-    while process.poll() is None:
-        try:
-            return arrival.result(timeout=0.05)
-        except TimeoutError:
-            continue
-    return None
-
-
-def _kill(process: "subprocess.Popen[bytes]") -> None:
+def _kill(process: WorkerHandle) -> None:
     """End the worker with its children, if it is not known to have ended."""
     if process.returncode is not None:
         return  # its number may belong to another process by now

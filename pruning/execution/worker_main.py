@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pruning.errors import JobError
-from pruning.execution.ipc import Assignment, SocketLink, WorkerKind
+from pruning.execution.ipc import Assignment, ProcessKind, SocketLink
 from pruning.execution.settings import Limits
 from pruning.execution.store.store import Store
 from pruning.execution.worker_memory import allowed_bytes, hold_back
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pruning.workload import Workload, Workloads
 
 
-NICE: dict[WorkerKind, int] = {"calls": 3, "background": 7, "runs": 10}
+NICE: dict[ProcessKind, int] = {"forks": 0, "calls": 3, "background": 7, "runs": 10}
 """How much of the processor a worker leaves to others: the page comes first, then what a person waits for."""
 
 
@@ -40,6 +40,8 @@ def main() -> None:
     from pruning.execution.run_worker import serve_runs
     from sample_models import MODELS
 
+    if link.kind == "forks":
+        link = forked_worker(link)
     if not torch.accelerator.is_available():
         hold_back(allowed_bytes(Limits.from_environment()))
     if link.kind != "runs":
@@ -77,6 +79,14 @@ def carrying_out() -> "CarryOut":
         return experiment.carry_out(workload, recipe, out, source, stop, checkpoints=checkpoints)
 
     return carry_out
+
+
+def forked_worker(link: SocketLink) -> SocketLink:
+    """The link of a worker that this process, the fork server, has become. Returns in each worker."""
+    from pruning.execution.forking import forked
+
+    forked(link)
+    return report()
 
 
 def report() -> SocketLink:

@@ -76,3 +76,7 @@ def take_memory(lab: object, mb: int) -> None:
     kept = bytearray(b"x") * (mb * 2**20)
     time.sleep(600)
     del kept
+
+
+def variable(lab: object, name: str) -> str | None:
+    return os.environ.get(name)

@@ -33,8 +33,9 @@ class Worker:
         function, arguments, _threads = self.given[-1]
         return function, arguments
 
-    def answers(self, result: Any = None, error: Exception | None = None) -> None:
-        self.queue.received(self.slot, pickle.dumps((result, error)))
+    def answers(self, result: Any = None, error: Exception | None = None, seconds: float = 0.05) -> None:
+        """`seconds` are of processor time."""
+        self.queue.received(self.slot, pickle.dumps((result, error, seconds)))
 
 
 class Clock:
@@ -66,4 +67,4 @@ def asked(
 
 def spend(clock: Clock, worker: Worker, outcome: Any, seconds: float = 0.05) -> None:
     clock.now += seconds
-    worker.answers(outcome)
+    worker.answers(outcome, seconds=seconds)

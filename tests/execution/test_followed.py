@@ -180,6 +180,20 @@ def test_the_worker_that_began_goes_on(queue: CallQueue, clock: Clock):
     assert left.doing == (pid, (1, 0.05))
 
 
+def test_what_has_hardly_begun_goes_to_whoever_is_idle(queue: CallQueue, clock: Clock):
+    left, right = by = workers(queue, 2)
+    asked(queue, by, 1)
+    called(queue, [left], 1)
+    spend(clock, left, 20, seconds=0.02)  # a first answer, and then something else
+    assert left.doing == (add, (1,)) and right.doing == (pid, (1, 0.05))
+    spend(clock, right, 30, seconds=0.05)
+    assert right.doing == (pid, (1, 0.05))
+    called(queue, [right], 2)
+    left.answers()
+    spend(clock, right, 40)
+    assert right.doing == (add, (2,)) and len(left.given) == 2  # now it has come too far
+
+
 def test_an_error_is_said_and_may_be_tried_again_later(queue: CallQueue, clock: Clock):
     (worker,) = by = workers(queue)
     asked(queue, by, 1)

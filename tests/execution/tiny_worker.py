@@ -22,7 +22,7 @@ from pruning.events import Event, Exported, Finished, Warned
 from pruning.execution.call_worker import serve_calls
 from pruning.execution.run_worker import CarryOut, serve_runs
 from pruning.execution.store.store import Store
-from pruning.execution.worker_main import report
+from pruning.execution.worker_main import forked_worker, report
 from pruning.exporters.workload_source import Called
 from pruning.recipe.recipe import Recipe
 from pruning.run import engine
@@ -99,6 +99,8 @@ def equipment() -> tuple[Workloads, CarryOut]:
 
 def main() -> None:
     link = report()
+    if link.kind == "forks":
+        link = forked_worker(link)
     torch.set_num_threads(1)
     gc.freeze()
     if link.kind != "runs":

@@ -64,7 +64,7 @@ def _lines(
             "x": {"field": "step", "type": "quantitative", "title": x_title},
             "y": {"field": "value", "type": "quantitative", "title": y_title, "scale": scale},
             "color": {**series, "scale": {"domain": names, "range": hues}, "legend": legend},
-            "strokeDash": {**series, "scale": {"domain": names, "range": dashes}, "legend": None},
+            "strokeDash": {**series, "scale": {"domain": names, "range": dashes}, "legend": legend},
         },
         "height": height,
         "width": "container",

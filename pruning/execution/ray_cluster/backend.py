@@ -31,8 +31,9 @@ from pruning.execution.ray_cluster.store_proxy import StoreProxy
 from pruning.execution.settings import Limits
 from pruning.execution.store.run_folders import SHARED
 from pruning.execution.store.store import Store
-from pruning.execution.supervisor import ROOT, WorkerOwner, WorkerSlot
+from pruning.execution.supervisor import WorkerOwner, WorkerSlot
 from pruning.execution.worker_main import equipment
+from pruning.execution.worker_start import ROOT
 
 OBJECT_STORE_BYTES = 128 * 2**20  # what is sent are events, answers, and files in pieces
 ENDED_S = 5.0
