@@ -89,7 +89,7 @@ class Followed:
         return any(now - last < FORGOTTEN_S for last in self.askers.values())
 
     def may_go_to(self, slot: WorkerSlot) -> bool:
-        """Whether this worker may give the next answer: the one that has begun, or any where that is hardly a beginning.
+        """Whether this worker may give the next answer: the one that has begun, or any where little was done.
 
         So no worker stands idle beside one for whom many wait.
         """

@@ -110,3 +110,18 @@ def test_its_end_is_known_once_and_told_once() -> None:
     worker.kill()
     assert worker.wait() == 0 and worker.poll() == 0 and worker.returncode == 0 and told == [process.pid]
     process.wait()
+
+
+def test_what_is_imported_before_the_fork_asks_for_no_device() -> None:
+    """A driver that was asked before a fork does not answer after it."""
+    script = (
+        "import torch\n"
+        "def asked(*_, **__): raise AssertionError('a device was asked for')\n"
+        "for module in (torch.accelerator, torch.cuda):\n"
+        "    for name in ('is_available', 'device_count', 'current_accelerator', 'init'):\n"
+        "        hasattr(module, name) and setattr(module, name, asked)\n"
+        "from pruning.execution import call_worker, run_worker\n"
+        "from pruning.interactive import answers\n"
+        "from sample_models import MODELS\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
