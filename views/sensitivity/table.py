@@ -15,7 +15,7 @@ from views.shared.language import _
 _CSS = """<style>
 :root { PALETTE }
 [class*=st-key-sensitivity_map] { overflow: auto; max-height: 72vh; scrollbar-gutter: stable; }
-[class*=st-key-sensitivity_map]:focus-visible { outline: 2px solid var(--st-primary-color); }
+[class*=st-key-sensitivity_map]:focus-visible { outline: 2px solid currentColor; }
 [class*=st-key-sensitivity_map] [data-testid="stHtml"] { overflow: visible; width: max-content; min-width: 100%; }
 .st-key-sensitivity_box [data-stale="true"] { opacity: 1 !important; }  /* what is shown stays true while more is measured */
 .sensed { border-collapse: separate; border-spacing: 2px; font-variant-numeric: tabular-nums; font-size: 13px; min-width: 100%; }

@@ -32,7 +32,7 @@ CSS = """<style>
 .strip .estimated { font-weight: 300; }
 .strip .note { font-size: 12px; opacity: .85; }
 .strip .seen { height: 4px; background: #8883; margin-top: 4px; max-width: 170px; }
-.strip .seen > i { display: block; height: 100%; background: var(--st-primary-color); }
+.strip .seen > i { display: block; height: 100%; background: currentColor; opacity: .6; }
 .strip.old, .strip .old { opacity: .35; }
 </style>"""
 
