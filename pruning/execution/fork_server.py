@@ -39,12 +39,13 @@ class ForkServer:
         """A worker with this environment; None where none can be forked. Waits while the process is starting."""
         with self._asking:
             for _ in range(2):  # one that was lost meanwhile is started again
-                try:
+                with suppress(EOFError, OSError):
                     if self._closed or not self._is_there():
-                        return None
+                        break
                     return self._forked(environment)
-                except (EOFError, OSError):
-                    self._lose()
+                self._lose()
+            if self._connection is None or self._closed:
+                self._lose()
         return None
 
     def close(self) -> None:
@@ -61,16 +62,13 @@ class ForkServer:
         assignment, arrival = self._listener.expect(name, "forks", self._starter.home)
         try:
             self._process = self._starter.start(assignment)
-            connection = arrived(arrival, self._process)
-            if connection is None:
-                return False
-            connection.recv_bytes()  # that it is ready
-        except (EOFError, OSError):
-            return False
+            self._connection = arrived(arrival, self._process)
         finally:
             self._listener.forget(name)
-        self._connection = connection
-        return True
+        if self._connection is None:
+            return False
+        self._connection.recv_bytes()  # that it is ready
+        return not self._closed
 
     def _forked(self, environment: Mapping[str, str]) -> "ForkedWorker":
         assert self._connection is not None
@@ -113,7 +111,8 @@ class ForkedWorker:
             os.kill(self.pid, 9)
 
     def __del__(self) -> None:
-        os.close(self._ends)
+        with suppress(AttributeError):  # it was gone before it could be watched
+            os.close(self._ends)
 
     def _ended(self, milliseconds: int | None) -> int | None:
         if self.returncode is None and _readable(self._ends, milliseconds):

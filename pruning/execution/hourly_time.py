@@ -6,6 +6,8 @@ from pruning.durations import duration
 from pruning.errors import PatienceError
 
 HOUR_S = 3600.0
+MOST = 1000
+"""People whose entries are looked through for old ones when there are more."""
 STEP_S = 60.0  # what is spent within a minute is one entry
 
 
@@ -19,6 +21,11 @@ class HourlyTime:
         """Person -> (when, seconds) by minute, the oldest first."""
 
     def spend(self, person: str, seconds: float, now: float) -> None:
+        if not self._allowed_s:
+            return
+        if len(self._spent) > MOST:
+            for other in list(self._spent):
+                self.spent(other, now)  # which forgets who has spent nothing for an hour
         spent = self._spent.setdefault(person, deque())
         if spent and now - spent[-1][0] < STEP_S:
             spent[-1] = spent[-1][0], spent[-1][1] + seconds
@@ -26,7 +33,7 @@ class HourlyTime:
             spent.append((now, seconds))
 
     def spent(self, person: str, now: float) -> float:
-        """Seconds within the hour before `now`."""
+        """Seconds within the hour before `now`; 0 where there is no limit."""
         spent = self._spent.get(person)
         if spent is None:
             return 0.0

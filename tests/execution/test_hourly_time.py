@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pruning.errors import PatienceError
-from pruning.execution import call_queue
+from pruning.execution import call_queue, hourly_time
 from pruning.execution.call_queue import CallQueue
 from pruning.execution.followed import Asker, Progress, Slices
 from pruning.execution.hourly_time import HourlyTime
@@ -31,7 +31,15 @@ def test_what_was_spent_an_hour_ago_counts_no_more():
 def test_zero_is_no_limit():
     time = HourlyTime(0.0)
     time.spend("ann", 10**6, 0.0)
-    assert time.refusal("ann", 0.0) is None
+    assert time.refusal("ann", 0.0) is None and time.spent("ann", 0.0) == 0.0  # nothing is kept for ever
+
+
+def test_who_has_spent_nothing_for_an_hour_is_forgotten(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(hourly_time, "MOST", 10)
+    time = HourlyTime(5.0)
+    for person in range(100):
+        time.spend(str(person), 1.0, 600.0 * person)
+    assert len(time._spent) <= 11  # pyright: ignore[reportPrivateUsage]
 
 
 @given(st.lists(st.tuples(st.floats(0.1, 400.0), st.floats(0.0, 300.0)), max_size=60))
