@@ -5,25 +5,12 @@ from collections.abc import Callable
 import pytest
 
 from pruning.errors import JobError
-from pruning.execution import call_queue
 from pruning.execution.call_queue import LOST, CallQueue
 from pruning.execution.followed import Asker, Slices
 from pruning.execution.server_state import Question
 from pruning.recipe.recipe import Recipe
 from tests.execution.functions import add, wait_for
 from tests.execution.queueing import Clock, Worker, asked, called, workers
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    made = Clock()
-    monkeypatch.setattr(call_queue, "time", made)
-    return made
-
-
-@pytest.fixture
-def queue(clock: Clock) -> CallQueue:
-    return CallQueue()
 
 
 def test_people_are_served_in_turn_whoever_asked_first(queue: CallQueue):

@@ -10,18 +10,6 @@ from tests.execution.functions import add, pid
 from tests.execution.queueing import Clock, asked, called, spend, workers
 
 
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    made = Clock()
-    monkeypatch.setattr(call_queue, "time", made)
-    return made
-
-
-@pytest.fixture
-def queue(clock: Clock) -> CallQueue:
-    return CallQueue()
-
-
 def test_what_is_followed_goes_on_until_it_is_complete(queue: CallQueue, clock: Clock):
     (worker,) = by = workers(queue)
     assert asked(queue, by, 1) == Progress(None)
