@@ -49,7 +49,7 @@ class Server:
     log: Path
 
     def workers(self) -> set[int]:
-        return {child.pid for child in psutil.Process(self.process.pid).children()}
+        return {child.pid for child in psutil.Process(self.process.pid).children(recursive=True)}
 
     def said(self) -> str:
         return self.log.read_text(errors="replace")
@@ -93,7 +93,7 @@ def _wait_until_up(server: Server) -> None:
             with session(server) as first:  # the other workers start after the first answer
                 draw(first, "")
             seen: set[int] = set()
-            while len(seen) < 3 or seen != server.workers():
+            while len(seen) < 4 or seen != server.workers():
                 seen = server.workers()
                 time.sleep(2)
             return
