@@ -117,6 +117,12 @@ BENCHMARKS: dict[str, Benchmark] = {
         "recipes in turn, over the page's protocol, while a run is asked for every 45 s. Memory, file handles and "
         "threads of the server and its workers: the median of the last third over that of the second.",
     ),
+    "frames": Benchmark(
+        "benchmarks.hostile_frames",
+        "10 000 frames of eight kinds (noise, text, large ones, messages that no page sends, made-up links, values and "
+        "components' messages, messages with bytes changed) at a real server, over connections of 150 frames each. "
+        "After every 500 somebody else opens the page.",
+    ),
     "hostile": Benchmark(
         "benchmarks.hostile",
         "Strangers' files: 2 000 of twenty families (damaged, of other types and kinds, with made-up names, headers "
