@@ -122,8 +122,9 @@ def _counts() -> None:
 
 def _found(most: int) -> list[str]:
     """The ids of the first so many runs that the controls above ask for: pinned first, then the newest."""
-    chosen = st.session_state
-    return runs_found(most, STATES[chosen.runs_states], chosen.runs_search, chosen.runs_mine)
+    chosen = st.session_state  # without what a poll's message does not name
+    states = STATES[chosen.get("runs_states", "all")]
+    return runs_found(most, states, chosen.get("runs_search", ""), chosen.get("runs_mine", False))
 
 
 def _empty() -> None:

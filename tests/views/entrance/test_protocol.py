@@ -22,6 +22,11 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
+from pruning.execution.store.store import Store
+from pruning.recipe.recipe import Recipe
+from pruning.training.tuning import Tuning
+
+LONG = Recipe("mlp_128", tuning=Tuning(epochs=1000))
 ROOT = Path(__file__).parents[3]
 PATIENCE_S = 60.0
 PAGES = ("", "compare", "sensitivity", "search", "runs")
@@ -205,6 +210,25 @@ def test_no_value_of_a_control_harms_anybody_else(server: Server, page: str) -> 
             draw(hostile, page, with_values(page, controls, field, value))
     with session(server) as reloaded:
         assert set(controls) <= set(draw(reloaded, page))  # more, where something was found out meanwhile
+
+
+def test_a_poll_that_names_no_control_draws_what_it_polls(server: Server) -> None:
+    store = Store(server.log.parent)
+    run = store.create(LONG, "somebody")
+    try:
+        with session(server) as bare:
+            bare.send(asked("runs").SerializeToString())
+            polled: list[str] = []
+            while (told := ForwardMsg.FromString(bare.recv(PATIENCE_S))).WhichOneof("type") != "script_finished":  # type: ignore[arg-type]
+                polled += [told.auto_rerun.fragment_id] if told.WhichOneof("type") == "auto_rerun" else []
+            assert polled
+            for fragment in polled:
+                poll = asked("runs")
+                poll.rerun_script.fragment_id, poll.rerun_script.is_auto_rerun = fragment, True
+                draw(bare, "runs", poll)
+    finally:
+        store.end(run)
+    assert "a page failed" not in server.said()
 
 
 @pytest.mark.parametrize("page", ["", "runs"])
