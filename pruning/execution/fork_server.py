@@ -7,6 +7,7 @@ another, which is settled when torch is imported.
 
 import os
 import select
+import signal
 import subprocess
 import sys
 import threading
@@ -44,8 +45,7 @@ class ForkServer:
                         break
                     return self._forked(environment)
                 self._lose()
-            if self._connection is None or self._closed:
-                self._lose()
+            self._lose()
         return None
 
     def close(self) -> None:
@@ -107,8 +107,9 @@ class ForkedWorker:
         return 0
 
     def kill(self) -> None:
-        with suppress(ProcessLookupError):
-            os.kill(self.pid, 9)
+        if self.returncode is None:  # after that its number may be another's
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
 
     def __del__(self) -> None:
         with suppress(AttributeError):  # it was gone before it could be watched

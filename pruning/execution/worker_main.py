@@ -9,6 +9,7 @@ import logging
 import os
 import sys
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -85,6 +86,7 @@ def forked_worker(link: SocketLink) -> SocketLink:
     """The link of a worker that this process, the fork server, has become. Returns in each worker."""
     from pruning.execution.forking import forked
 
+    import_module("pruning.interactive.answers")  # what the first question of every worker needs
     forked(link)
     return report()
 
