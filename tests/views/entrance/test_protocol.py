@@ -214,7 +214,7 @@ def test_no_value_of_a_control_harms_anybody_else(server: Server, page: str) -> 
 
 def test_a_poll_that_names_no_control_draws_what_it_polls(server: Server) -> None:
     store = Store(server.log.parent)
-    run = store.create(LONG, "somebody")
+    run, said = store.create(LONG, "somebody"), len(server.said())
     try:
         with session(server) as bare:
             bare.send(asked("runs").SerializeToString())
@@ -227,8 +227,17 @@ def test_a_poll_that_names_no_control_draws_what_it_polls(server: Server) -> Non
                 poll.rerun_script.fragment_id, poll.rerun_script.is_auto_rerun = fragment, True
                 draw(bare, "runs", poll)
     finally:
-        store.end(run)
-    assert "a page failed" not in server.said()
+        _stop(store, run)
+    assert "a page failed" not in server.said()[said:]
+
+
+def _stop(store: Store, run: str) -> None:
+    """Wait until its worker has stopped it: one whose run is ended without it is replaced."""
+    store.request_stop(run)
+    end = time.monotonic() + PATIENCE_S
+    while not store.run(run).over:
+        assert time.monotonic() < end
+        time.sleep(0.1)
 
 
 @pytest.mark.parametrize("page", ["", "runs"])
