@@ -29,6 +29,11 @@ class ProgressiveEvaluation:
     _chunk: int = 100
 
     @property
+    def most_bytes(self) -> int:
+        """Of memory: the cut's scores. What is known of the dense model belongs to whoever opened it."""
+        return 4 * len(self.known.scores)
+
+    @property
     def samples(self) -> int:
         return sum(map(len, self.seen))
 

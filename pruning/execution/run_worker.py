@@ -18,6 +18,7 @@ from pruning.execution.error_messages import explain
 from pruning.execution.ipc import WorkerLink, end_now, log_file
 from pruning.execution.store.records import Lease, RunRow
 from pruning.execution.store.run_folders import discard_checkpoints, take_over
+from pruning.execution.worker_memory import give_back
 from pruning.recipe.recipe import Recipe
 from pruning.workload import Workload, Workloads
 
@@ -82,6 +83,7 @@ def serve_runs(link: WorkerLink, store: RunStore, workloads: Workloads, carry_ou
         carry_out_run(store, lease, workloads, carry_out, link.home)
         if torch.accelerator.is_available():
             torch.accelerator.empty_cache()  # the interactive worker shares the device
+        give_back()
 
 
 def carry_out_run(store: RunStore, lease: Lease, workloads: Workloads, carry_out: CarryOut, home: Path) -> None:

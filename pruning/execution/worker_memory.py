@@ -1,5 +1,6 @@
 """How much memory a worker may take, so that the machine lives. Measured from outside: address space says nothing."""
 
+import ctypes
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -59,6 +60,17 @@ def hold_back(allowed: int) -> None:
     with suppress(OSError, ValueError):
         _, hard = resource.getrlimit(resource.RLIMIT_DATA)
         resource.setrlimit(resource.RLIMIT_DATA, (allowed + allowed // 2 + 512 * MB, hard))
+
+
+def give_back() -> None:
+    """Hand the system what this process has freed. About 10 ms.
+
+    GNU's allocator keeps it, in holes between what lives on: 600 cuts of one network took 150 to 180 MB more than they
+    held. Nothing where the allocator is another.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)
 
 
 def too_much(kind: str, allowed: int) -> str:

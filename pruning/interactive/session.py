@@ -82,8 +82,30 @@ class RepairedTrial:
 
 
 CACHE_BYTES = 2 * 2**30
+MOST_CUTS = 256
+"""Of those that somebody looked at last, with or without a repair: positions of sliders that people have left would
+fill the cache in half an hour.
+"""
 MOST_SECONDS = 120.0
 """Of scoring, for one question."""
+
+
+class _Recent(LRUCache[Hashable, None]):
+    """The keys of a cache's values that were asked for last; when there are too many the oldest loses its value."""
+
+    def __init__(self, most: int, cache: LRUCache[Hashable, Any]) -> None:
+        super().__init__(most)
+        self._values = cache
+
+    def asked(self, key: Hashable) -> Hashable:
+        self[key] = None
+        return key
+
+    def popitem(self) -> tuple[Hashable, None]:
+        key, _ = super().popitem()
+        self._values.pop(key, None)
+        return key, None
+
 
 ScoringKey = tuple[str, Criterion, Granularity, int]
 
@@ -108,23 +130,27 @@ class PreviewSession:
         self._most_seconds = most_seconds
         self._scorings: dict[ScoringKey, OngoingScoring] = {}
         self._cache: LRUCache[Hashable, Any] = LRUCache(CACHE_BYTES, getsizeof=bytes_of)
+        self._decisions_kept, self._trials_kept = _Recent(MOST_CUTS, self._cache), _Recent(MOST_CUTS, self._cache)
         self.opened = self._kept(self._open)
         self.sorted_out = self._kept(self._sorted_out)
         self.scored = self._kept(self._scored)
         self.bins = self._kept(self._bins)
         self.rankings = self._kept(self._ranking)
-        self._decisions = self._kept(self._decision)
+        self._decisions = self._kept(self._decision, self._decisions_kept)
         self.ranges = self._kept(self._range)
         self.agreements = self._kept(self._agreement)
-        self._trials = self._kept(self._trial)
+        self._trials = self._kept(self._trial, self._trials_kept)
         self._menders = self._kept(self._mender)
-        self._repaired_trials = self._kept(self._repaired_trial)
+        self._repaired_trials = self._kept(self._repaired_trial, self._trials_kept)
         self._sensings = self._kept(self._sensing)
         self.searching = self._kept(self._searching)
 
-    def _kept(self, compute: Callable[_P, _T]) -> Callable[_P, _T]:
-        """The function, its answers kept in the one cache: what was asked longest ago goes first when bytes run out."""
-        return cached(self._cache, key=partial(hashkey, compute.__name__))(compute)
+    def _kept(self, compute: Callable[_P, _T], recent: "_Recent | None" = None) -> Callable[_P, _T]:
+        """The function, its answers kept in the one cache: what was asked longest ago goes first when bytes run out, or
+        when there are too many `recent` ones.
+        """
+        key = partial(hashkey, compute.__name__)
+        return cached(self._cache, key=key if recent is None else lambda *asked: recent.asked(key(*asked)))(compute)
 
     def _open(self, name: str) -> Opened:
         if name not in self.workloads:

@@ -1,6 +1,7 @@
 """How much memory a worker may take, and how it is measured."""
 
 import os
+import platform
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -53,3 +54,21 @@ def test_far_more_than_it_may_take_is_refused_inside_the_worker():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ})
     assert done.stdout.split() == ["500", "refused"], done.stderr
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or platform.libc_ver()[0] != "glibc", reason="GNU's allocator alone keeps it"
+)
+def test_what_was_freed_below_what_lives_goes_back_to_the_system():
+    code = (
+        "import psutil\n"
+        "from pruning.execution.worker_memory import give_back\n"
+        "taken = lambda: psutil.Process().memory_info().rss >> 20\n"
+        "kept = [bytes(100_000) for _ in range(2000)]\n"  # pieces that lie in the heap, one after the other
+        "kept[:-1] = []\n"
+        "before = taken()\n"
+        "give_back()\n"
+        "print(before - taken())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ})
+    assert int(done.stdout) > 100, done.stderr

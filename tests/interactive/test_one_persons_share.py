@@ -1,6 +1,7 @@
 """One person who asks for ever more things makes nothing grow and does not take what others use out of memory."""
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -8,7 +9,9 @@ from pruning.criteria import OptimalBrainDamage
 from pruning.granularities import Weights
 from pruning.interactive import queries, session
 from pruning.interactive.session import PreviewSession
+from pruning.model.memory import bytes_of
 from pruning.recipe.recipe import Recipe
+from pruning.repair import LeastSquares
 from pruning.selection.amounts import Sparsity
 from tests.networks import CPU, tiny
 
@@ -64,3 +67,26 @@ def test_what_others_use_in_turn_stays_however_much_one_person_asks(monkeypatch:
         lab.decision(theirs)
         assert lab._cache.currsize <= used + 8 * each  # pyright: ignore[reportPrivateUsage]
     assert made[0.5] == 1 and len(made) == 201
+
+
+def test_positions_that_were_left_long_ago_do_not_fill_the_cache(monkeypatch: pytest.MonkeyPatch):
+    """What is known of the last three is kept, with and without a repair; of the others nothing."""
+    monkeypatch.setattr(session, "MOST_CUTS", 3)
+    lab = bench()
+    positions = [Recipe("mlp", amount=Sparsity(n / 10)) for n in range(1, 9)]
+    repaired = [replace(recipe, repair=LeastSquares()) for recipe in positions]
+    trials = [lab.trial(recipe) for recipe in positions]
+    held = lab._cache.currsize  # pyright: ignore[reportPrivateUsage]
+    mended = [lab.repaired(recipe) for recipe in repaired]
+    assert lab.repaired(repaired[-1]) is mended[-1] and lab.repaired(repaired[-4]) is not mended[-4]
+    assert lab.trial(positions[-1]) is not trials[-1]  # three repaired ones have come since
+    kinds = Counter(str(key[0]) for key in lab._cache)  # type: ignore[index]  # pyright: ignore[reportPrivateUsage]
+    assert kinds["_decision"] == 3 and kinds["_trial"] + kinds["_repaired_trial"] == 3
+    assert lab._cache.currsize < 2 * held  # pyright: ignore[reportPrivateUsage]
+
+
+def test_what_is_known_of_a_model_counts_once_however_many_cuts_it_has():
+    lab = bench()
+    opened = lab.opened("mlp")
+    trial = lab.trial(Recipe("mlp"))
+    assert bytes_of(trial) < bytes_of(trial.model) + 4 * len(opened.known.scores) + 200 < bytes_of(opened)
