@@ -4,7 +4,7 @@ import asyncio
 import random
 import statistics
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,17 +51,30 @@ class Seen:
     unmeasured: int = 0
     """Rests in which nothing was measured for as long as patience lasts."""
     errors: list[str] = field(default_factory=list[str])
+    drawn: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in SHOWN})
+    """The waits of people in browsers, which take the server's cores to draw what they are sent."""
 
-    def add(self, values: Mapping[str, float | None], rested: bool) -> None:
+    def add(self, values: Mapping[str, float | None], rested: bool, drawn: bool) -> None:
         """A move; only where the slider rested after it does anybody wait for the measured score."""
         self.moves += 1
         for name in SHOWN if rested else SHOWN[:2]:
             if (seconds := values[name]) is not None:
-                self.waits[name].append(seconds)
+                (self.drawn if drawn else self.waits)[name].append(seconds)
         self.unmeasured += rested and values["measured"] is None
 
-    def p95(self, name: str) -> float:
-        return statistics.quantiles(self.waits[name], n=20)[-1]
+    def figures(self, when: str) -> dict[str, float]:
+        found: dict[str, float] = {}
+        for name in SHOWN:
+            waits, drawn = self.waits[name], self.drawn[name]
+            found[f"release to {name}{when}, median (s)"] = statistics.median(waits + drawn)
+            found[f"release to {name}{when}, p95 (s)"] = _p95(waits + drawn)
+            if drawn:
+                found[f"release to {name}{when}, in browsers, p95 (s)"] = _p95(drawn)
+                found[f"release to {name}{when}, not in browsers, p95 (s)"] = _p95(waits)
+        found[f"moves{when}"] = float(self.moves)
+        found[f"rests without a measured score{when}"] = float(self.unmeasured)
+        found[f"errors on pages{when}"] = float(len(self.errors))
+        return found
 
 
 def measure() -> Report:
@@ -87,12 +100,7 @@ def measure() -> Report:
         f", {MANY} people": many,
     }
     for when, seen in lessons.items():
-        for name in SHOWN:
-            figures[f"release to {name}{when}, median (s)"] = statistics.median(seen.waits[name])
-            figures[f"release to {name}{when}, p95 (s)"] = seen.p95(name)
-        figures[f"moves{when}"] = float(seen.moves)
-        figures[f"rests without a measured score{when}"] = float(seen.unmeasured)
-        figures[f"errors on pages{when}"] = float(len(seen.errors))
+        figures |= seen.figures(when)
     # until then models are opened and caches fill, which are bounded; a run and a slow criterion take what they take
     figures["memory of the server and its workers (MB)"] = memory[-1]
     figures["memory of the server and its workers, a run trains (MB)"] = with_run[-1]
@@ -152,7 +160,7 @@ async def _student(address: str, number: int, ends: float, seen: Seen) -> None:
         waits = await student.move(position)
         return lambda: vars(waits)
 
-    await _moves(number, ends, seen, move, lambda: student.until("measured", PATIENCE_S))
+    await _moves(number, ends, seen, False, move, lambda: student.until("measured", PATIENCE_S))
     seen.errors += student.errors
     await student.leave()
 
@@ -161,6 +169,7 @@ async def _moves(
     number: int,
     ends: float,
     seen: Seen,
+    drawn: bool,
     move: Callable[[float], Awaitable[Waits]],
     measured: Callable[[], Awaitable[bool]],
 ) -> None:
@@ -175,7 +184,7 @@ async def _moves(
             if turn == MOVES - 1:
                 await measured()
             await asyncio.sleep(max(EVERY_S - (time.monotonic() - began), 0.0))
-            seen.add(waits(), turn == MOVES - 1)
+            seen.add(waits(), turn == MOVES - 1, drawn)
 
 
 async def _reader(browser: Browser, address: str, number: int, ends: float, seen: Seen) -> None:
@@ -212,7 +221,7 @@ async def _reader(browser: Browser, address: str, number: int, ends: float, seen
                 shown[name] = None if state[name] is None else state[name] / 1000
 
     looks = asyncio.create_task(look())
-    await _moves(number, ends, seen, move, measured)
+    await _moves(number, ends, seen, True, move, measured)
     looks.cancel()
     seen.errors += await page.locator("[data-testid=stAlert]").all_inner_texts()
     await context.close()
@@ -238,6 +247,10 @@ async def _watch(server: psutil.Process, memory: list[float]) -> None:
                 continue
         memory.append(total / 2**20)
         await asyncio.sleep(1.0)
+
+
+def _p95(waits: Sequence[float]) -> float:
+    return statistics.quantiles(waits, n=20)[-1]
 
 
 def recipe_of(number: int) -> str:
