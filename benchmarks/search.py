@@ -185,7 +185,12 @@ def _levels(cuts: JointCuts) -> Sequence[float]:
 
 
 def _score(cuts: JointCuts, pruned: Mapping[str, int]) -> float:
-    return cuts.validation.score(cuts.trial(pruned, cuts.recipe.repair))
+    making = cuts.trial(pruned, cuts.recipe.repair)
+    while True:
+        try:
+            next(making)
+        except StopIteration as end:
+            return cuts.validation.score(end.value)
 
 
 def _fits(cuts: JointCuts, case: Case, pruned: Mapping[str, int]) -> bool:

@@ -15,7 +15,7 @@ ROOTS = ("pruning/__main__.py", "pruning/execution/worker_main.py")
 
 FLOORS = (
     ("errors",),
-    ("durations", "metric"),
+    ("durations", "metric", "sliced_work"),
     ("events", "files", "options", "workload"),
     ("model",),
     ("criteria", "evaluation", "granularities", "repair", "selection", "training"),

@@ -19,13 +19,14 @@ from pruning.criteria.magnitude import Magnitude
 from pruning.criteria.movement import Movement
 from pruning.criteria.optimal_brain_damage import OptimalBrainDamage
 from pruning.criteria.optimal_brain_surgeon import OptimalBrainSurgeon
-from pruning.criteria.passes import LooksAtData, Passes
+from pruning.criteria.passes import LooksAtData
 from pruning.criteria.random_scores import Random
 from pruning.criteria.signed_square import SignedSquare
 from pruning.criteria.snip import Snip
 from pruning.criteria.synflow import Synflow
 from pruning.criteria.taylor import Taylor
 from pruning.criteria.wanda import Wanda
+from pruning.model.passes import Passes
 
 CRITERIA: dict[str, type[Criterion]] = {
     "magnitude": Magnitude,

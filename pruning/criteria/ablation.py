@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pruning.criteria.criterion import ANY
-from pruning.criteria.passes import Passes
+from pruning.model.passes import Passes
 from pruning.options.constraints import Between, check
 
 if TYPE_CHECKING:

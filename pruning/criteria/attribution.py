@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from pruning.criteria.passes import Passes
 from pruning.errors import RecipeError
 from pruning.model.layer_types import WITH_CHANNELS
+from pruning.model.passes import Passes
 from pruning.options.constraints import Between, check
 
 if TYPE_CHECKING:

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from pruning.criteria.passes import CALIBRATION_SAMPLES, Passes
+from pruning.criteria.passes import CALIBRATION_SAMPLES
 from pruning.errors import WorkloadError
 from pruning.model.layer_types import WITH_CHANNELS
+from pruning.model.passes import Passes
 from pruning.options.constraints import Between, check
 
 if TYPE_CHECKING:

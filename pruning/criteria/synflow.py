@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pruning.criteria.criterion import ANY
-from pruning.criteria.passes import Passes
 from pruning.errors import RecipeError
+from pruning.model.passes import Passes
 from pruning.options.constraints import Between, check
 
 if TYPE_CHECKING:

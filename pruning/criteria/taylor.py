@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pruning.criteria.criterion import ANY
-from pruning.criteria.passes import CALIBRATION_SAMPLES, Passes
+from pruning.criteria.passes import CALIBRATION_SAMPLES
+from pruning.model.passes import Passes
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from pruning.criteria.passes import CALIBRATION_SAMPLES, Passes
+from pruning.criteria.passes import CALIBRATION_SAMPLES
 from pruning.model.layer_types import WITH_CHANNELS
+from pruning.model.passes import Passes
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

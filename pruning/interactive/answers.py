@@ -73,9 +73,11 @@ def accuracy_preview(session: PreviewSession, recipe: Recipe, seconds: float) ->
     return AccuracyPreview(trial.comparison.advance(trial.model, seconds), trial.gzip_bytes)
 
 
-def repair_preview(session: PreviewSession, recipe: Recipe, seconds: float) -> RepairPreview:
-    """Repair the cut, if that has not been done, and evaluate it on more of the validation split."""
-    trial = session.repaired(recipe)
+def repair_preview(session: PreviewSession, recipe: Recipe, seconds: float) -> RepairPreview | None:
+    """Go on with the cut's repair, and once that is done evaluate it on more of the validation split."""
+    trial = session.repaired(recipe, seconds)
+    if trial is None:
+        return None
     done = trial.mended
     return RepairPreview(trial.comparison.advance(trial.model, seconds), done.helped, done.seconds, dict(done.left))
 

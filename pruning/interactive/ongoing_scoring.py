@@ -1,7 +1,7 @@
 """Scoring that is carried on a little at a time: how long it will take is known beforehand, and how far it is."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
 
 from torch import Tensor, nn
@@ -12,16 +12,17 @@ from pruning.criteria.pass_counter import PassCount
 from pruning.durations import duration
 from pruning.errors import PatienceError
 from pruning.interactive.responses import Scoring
-from pruning.interactive.sliced_work import SlicedWork
 from pruning.model.copying import deep_copy
 from pruning.model.memory import bytes_of
 from pruning.model.units import UnitGroup
 from pruning.pipeline.comparison import Effort
 from pruning.pipeline.criteria_comparison import timed_scores
 from pruning.recipe.catalog import kind_of
+from pruning.repair import Repair
+from pruning.sliced_work import SlicedWork, rest
 
 HOW_MUCH = ("samples", "probes", "steps", "rounds")
-"""Fields of criteria that say how much they compute."""
+"""Fields of criteria and repairs that say how much they compute."""
 
 
 class OngoingScoring:
@@ -42,10 +43,10 @@ class OngoingScoring:
         self._passes = PassCount()
         self._spent = 0.0
 
-        def score(pause: Callable[[], None]) -> tuple[dict[str, Tensor], Effort]:
+        def score() -> tuple[dict[str, Tensor], Effort]:
             def at_each_pass(passes: PassCount) -> None:
                 self._passes = passes
-                pause()
+                rest()
 
             scores, effort = timed_scores(criterion, deep_copy(model), groups, calibration, at_each_pass)
             return scores, Effort(self._spent_by_now(), effort.forward, effort.backward)
@@ -93,14 +94,21 @@ def planned_passes(criterion: Criterion, groups: Sequence[UnitGroup], train_samp
     return criterion.passes(groups, train_samples) if isinstance(criterion, LooksAtData) else Passes()
 
 
-def require_patience(planned: Passes, seconds_per_sample: float, criterion: Criterion, most: float) -> None:
-    """PatienceError where scoring would take more than `most` seconds, with what to lower."""
+def require_patience(
+    planned: Passes,
+    seconds_per_sample: float,
+    method: Criterion | Repair,
+    most: float,
+    doing: str = "score these units",
+    instead: str = "larger units",
+) -> None:
+    """PatienceError where what the method is `doing` would take more than `most` seconds, with what to lower."""
     seconds = planned.as_forward * seconds_per_sample
     if seconds <= most:
         return
-    named = [field.name for field in fields(criterion) if field.name in HOW_MUCH]  # type: ignore[arg-type]
+    named = [field.name for field in fields(method) if field.name in HOW_MUCH]  # type: ignore[arg-type]
     way_out = f"lower its {' or '.join(named)}" if named else "choose another criterion"
     raise PatienceError(
-        f"{kind_of(criterion)} would take about {duration(seconds)} to score these units here, and a page computes "
-        f"for {duration(most)} at most: {way_out}, or larger units; Run carries the recipe out as it is"
+        f"{kind_of(method)} would take about {duration(seconds)} to {doing} here, and a page computes for "
+        f"{duration(most)} at most: {way_out}, or {instead}; Run carries the recipe out as it is"
     )

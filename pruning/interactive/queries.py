@@ -66,8 +66,10 @@ def estimate(session: PreviewSession, recipe: Recipe, seconds: float) -> Accurac
     return accuracy_preview(session, recipe, seconds)
 
 
-def estimate_repaired(session: PreviewSession, recipe: Recipe, seconds: float) -> RepairPreview:
-    """As `estimate`, of the cut after the recipe's repair. The first call also repairs, which takes what it takes."""
+def estimate_repaired(session: PreviewSession, recipe: Recipe, seconds: float) -> RepairPreview | None:
+    """As `estimate`, of the cut after the recipe's repair; None until it is repaired. PatienceError if that takes too
+    long.
+    """
     from pruning.interactive.answers import repair_preview
 
     return repair_preview(session, recipe, seconds)
@@ -91,23 +93,28 @@ def sensitivity(
 ) -> Sensitivity:
     """Sharpen the map of the recipe's criterion, granularity and repair, from where it was left.
 
-    It takes about so many `seconds`, with a repair at least as long as one takes. `half_width` is how narrow each
+    It takes about so many `seconds`. `half_width` is how narrow each
     cell's 95 % interval shall be, in the unit of the score; 0 evaluates all samples. `part` (i, n) takes every nth row
     from row i on: n workers make a map together. `max_drop` as in `SensitivityAnalysis.advance`.
     """
     return session.sensing(recipe, levels, part).advance(seconds, half_width, max_drop)
 
 
-def search(session: PreviewSession, recipe: Recipe, goal: Goal, batch: int, seconds: float) -> Searched:
+def search(session: PreviewSession, recipe: Recipe, goal: Goal, batch: int, seconds: float) -> Searched | None:
     """Go on with the search for this goal for about so many seconds, from where it was left.
 
-    `batch` samples are in a pass, where the cost is its time.
+    `batch` samples are in a pass, where the cost is its time. The units are scored first: until something is known it
+    is None. PatienceError if scoring or a repair takes too long.
     """
+    if not session.score_more(recipe, seconds).done:
+        return None
     return session.searching(recipe, goal, batch).advance(seconds)
 
 
-def verify(session: PreviewSession, recipe: Recipe, goal: Goal, batch: int, shares: Mapping[str, float]) -> Searched:
-    """The search that is over, with one more cut measured: that of these shares."""
+def verify(
+    session: PreviewSession, recipe: Recipe, goal: Goal, batch: int, shares: Mapping[str, float]
+) -> Searched | None:
+    """The search that is over, with one more cut measured: that of these shares. None where it must begin anew."""
     return session.searching(recipe, goal, batch).verify(shares)
 
 

@@ -42,6 +42,7 @@ from pruning.recipe.catalog import kind_of
 from pruning.recipe.recipe import Recipe, to_json
 from pruning.repair import NoRepair, Repair
 from pruning.repair.mended import Mended, Mender
+from pruning.repair.ongoing_mend import OngoingMend
 from pruning.selection.amounts import PerLayer
 from pruning.selection.goal import Goal
 from pruning.selection.ranking import Ranking, rank
@@ -129,8 +130,10 @@ class PreviewSession:
         self._shared = shared
         self._most_seconds = most_seconds
         self._scorings: dict[ScoringKey, OngoingScoring] = {}
+        self._mendings: dict[Recipe, OngoingMend] = {}
         self._cache: LRUCache[Hashable, Any] = LRUCache(CACHE_BYTES, getsizeof=bytes_of)
-        self._decisions_kept, self._trials_kept = _Recent(MOST_CUTS, self._cache), _Recent(MOST_CUTS, self._cache)
+        self._decisions_kept = _Recent(MOST_CUTS, self._cache)
+        self._trials_kept = _Recent(MOST_CUTS, self._cache)
         self.opened = self._kept(self._open)
         self.sorted_out = self._kept(self._sorted_out)
         self.scored = self._kept(self._scored)
@@ -205,15 +208,23 @@ class PreviewSession:
             going_on = self._scorings.pop((name, criterion, granularity, seed), None)
             if going_on is not None and going_on.done:
                 return going_on.result()
-            opened = self._require_patience(name, criterion, groups)
+            opened = self._opened_to_score(name, criterion, groups)
             return timed_scores(criterion, opened.model, groups, Calibration(opened.workload, self.device, seed))
 
         return groups, *self._computed(f"scores {name} {criterion} {granularity} {seed}", score)
 
-    def _require_patience(self, name: str, criterion: Criterion, groups: list[UnitGroup]) -> Opened:
+    def _opened_to_score(self, name: str, criterion: Criterion, groups: list[UnitGroup]) -> Opened:
+        """The model; PatienceError where scoring its units would take too long."""
         opened = self.opened(name)
         planned = planned_passes(criterion, groups, len(opened.workload.train))
         require_patience(planned, opened.seconds_per_sample, criterion, self._most_seconds)
+        return opened
+
+    def _opened_to_repair(self, name: str, repair: Repair) -> Opened:
+        """The model; PatienceError where repairing a cut of it would take too long."""
+        opened = self.opened(name)
+        planned, most = repair.passes(len(opened.workload.train)), self._most_seconds
+        require_patience(planned, opened.seconds_per_sample, repair, most, "repair a cut", "another repair")
         return opened
 
     def score_more(self, recipe: Recipe, seconds: float) -> Scoring:
@@ -226,7 +237,7 @@ class PreviewSession:
                 return Scoring(1.0, 0.0)
             going_on = self._scorings.pop(key, None)
             if going_on is None or going_on.abandoned:
-                opened = self._require_patience(recipe.workload, recipe.criterion, groups)
+                opened = self._opened_to_score(recipe.workload, recipe.criterion, groups)
                 calibration = Calibration(opened.workload, self.device, recipe.seed)
                 going_on = OngoingScoring(
                     recipe.criterion, opened.model, groups, calibration, opened.seconds_per_sample
@@ -239,14 +250,16 @@ class PreviewSession:
         self.scored(*key)
         return Scoring(1.0, 0.0)
 
-    def _make_room_for(self, scoring: OngoingScoring) -> None:
-        """Each works on a copy of its network, until nobody has asked for it for half a minute: together they take no
+    def _make_room_for(self, one: OngoingScoring | OngoingMend) -> None:
+        """Each works on copies of its network, until nobody has asked for it for half a minute: together they take no
         more than the cache. Who asks for one criterion after the other ends their own earlier ones.
         """
         self._scorings = {key: other for key, other in self._scorings.items() if not other.abandoned}
-        taken = scoring.bytes + sum(other.bytes for other in self._scorings.values())
-        while taken > CACHE_BYTES and self._scorings:
-            oldest = self._scorings.pop(next(iter(self._scorings)))
+        self._mendings = {key: other for key, other in self._mendings.items() if not other.abandoned}
+        taken = one.bytes + sum(other.bytes for other in (*self._scorings.values(), *self._mendings.values()))
+        while taken > CACHE_BYTES and (self._scorings or self._mendings):
+            others: dict[Any, OngoingScoring | OngoingMend] = self._mendings or self._scorings  # type: ignore[assignment]
+            oldest = others.pop(next(iter(others)))
             oldest.give_up()
             taken -= oldest.bytes
 
@@ -332,23 +345,33 @@ class PreviewSession:
 
     def _searching(self, recipe: Recipe, goal: Goal, batch: int) -> OngoingSearch:
         """A search for the goal, as far as it has come."""
-        workload = self.opened(recipe.workload).workload
-        return OngoingSearch(steps(workload, recipe, goal, device=self.device, batch=batch))
+        opened = self._opened_to_repair(recipe.workload, recipe.repair)
+        _, scores = self.scores(recipe.workload, recipe.criterion, recipe.granularity, recipe.seed)
+        return OngoingSearch(steps(opened.workload, recipe, goal, device=self.device, batch=batch, scores=scores))
 
     def _mender(self, name: str, repair: Repair, seed: int) -> Mender:
-        opened = self.opened(name)
+        opened = self._opened_to_repair(name, repair)
         return Mender(repair, opened.model, opened.workload, self.device, seed)
 
-    def repaired(self, recipe: Recipe) -> RepairedTrial:
+    def repaired(self, recipe: Recipe, seconds: float) -> RepairedTrial | None:
         """The recipe's cut, repaired and evaluated as far as it has been: one for all recipes that cut and repair
-        alike.
+        alike. Goes on with the repair for about so many seconds; None until it is done.
         """
-        return self._repaired_trials(cut_of(recipe, repaired=True))
+        cut = cut_of(recipe, repaired=True)
+        if hashkey(self._repaired_trial.__name__, cut) not in self._cache:
+            mending = self._mendings.pop(cut, None)
+            if mending is None or mending.abandoned:
+                mender = self._menders(recipe.workload, recipe.repair, recipe.seed)
+                mending = OngoingMend(mender, self.decision(recipe).masks)
+                self._make_room_for(mending)
+            self._mendings[cut] = mending  # at the end: what was gone on with last
+            if not mending.advance(seconds):
+                return None
+        return self._repaired_trials(cut)
 
     def _repaired_trial(self, recipe: Recipe) -> RepairedTrial:
         opened, decision = self.opened(recipe.workload), self.decision(recipe)
-        model = decision.masked_copy(opened.model)
-        done = self._menders(recipe.workload, recipe.repair, recipe.seed).mend(model, decision.masks)
+        model, done = self._mendings.pop(recipe).result()
         if decision.removable:
             model = remove_units(model, opened.workload.example.to(self.device), decision.groups, decision.keep)
         return RepairedTrial(model, ProgressiveEvaluation(opened.known, opened.validation), done)

@@ -17,12 +17,12 @@ from pruning.evaluation.regression_estimator import DenseReference, dense_refere
 from pruning.evaluation.sequential_bounds import AtAllLooks, Interval, UntilNarrow, looks
 from pruning.layer_sensitivity.cell_progress import deciding
 from pruning.layer_sensitivity.result import Sensitivity, SensitivityCell, SensitivityRow
-from pruning.model.copying import deep_copy
 from pruning.model.costs import CostModel
 from pruning.model.memory import bytes_of
-from pruning.model.units import Masks, UnitGroup, apply_masks
+from pruning.model.units import UnitGroup
 from pruning.pipeline.one_shot import RankedUnits
 from pruning.repair.mended import Mender
+from pruning.repair.ongoing_mend import OngoingMend
 from pruning.selection.amounts import Sparsity
 from pruning.selection.ranking import rank
 from pruning.selection.scopes import WithinLayer
@@ -76,14 +76,13 @@ class RepairedSensitivity:
 
     @property
     def most_bytes(self) -> int:
-        """Of memory: a cut copy of the network and what its repair keeps of it, and all samples' scores of a cell."""
-        return 3 * bytes_of(self.model) + 4 * len(self.evaluator)
+        """Of memory: a cut copy of the network, what its repair keeps of it, a dense one of its own, and all samples'
+        scores of a cell.
+        """
+        return 4 * bytes_of(self.model) + 4 * len(self.evaluator)
 
     def advance(self, seconds: float, half_width: float, max_drop: float | None = None) -> Sensitivity:
-        """Repair and evaluate for about so many seconds, or until the map is done; as `SensitivityAnalysis.advance`.
-
-        A call takes at least as long as the repair that is going on.
-        """
+        """Repair and evaluate for about so many seconds, or until the map is done; as `SensitivityAnalysis.advance`."""
         begun = time.monotonic()
         if self._work_left is None or (half_width, max_drop) != self._asked:
             self._asked = half_width, max_drop
@@ -129,7 +128,7 @@ class RepairedSensitivity:
         """Cut, repair, and evaluate until the interval is as narrow as it asks for; without one, all samples."""
         assert self.known is not None
         masks = row.ranked.decide(Sparsity(cell.level)).masks
-        model = self._repaired(masks)
+        model = yield from OngoingMend(self.mender, masks).to_its_end()
         yield
         order, total, seen = self.known.order, len(self.evaluator), list[Tensor]()
         done = 0
@@ -145,12 +144,6 @@ class RepairedSensitivity:
                 cell.estimate = self.known.estimates(torch.cat(seen)[None], holds)[0]
                 if interval is not None and not self._wide(cell):
                     break
-
-    def _repaired(self, masks: Masks) -> nn.Module:
-        model = deep_copy(self.model)
-        apply_masks(model, masks)
-        self.mender.mend(model, masks)
-        return model
 
     def _wide(self, cell: _Cell) -> bool:
         """Whether more samples are needed for an interval as narrow as asked."""

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from pruning.errors import RecipeError
 from pruning.level_search.additive import Additive, Levels
@@ -47,7 +48,8 @@ ROUGHLY = 1e-2
 """How far an estimated point of the front may be from the best."""
 
 Pruned = Mapping[str, int]
-Progress = Generator[Searched, None, None]
+Progress = Generator[Searched | None, None, None]
+"""None: nothing new is known, but others may have a turn."""
 
 
 @dataclass(eq=False)
@@ -86,7 +88,7 @@ class Search:
                     continue
                 pruned = counts[name][turn]
                 begun = time.monotonic()
-                left = self.cuts.trial({name: pruned}, self.draft)
+                left = yield from self.cuts.trial({name: pruned}, self.draft)
                 self.table.alone[name][pruned] = self.cuts.disturbance.of(left)
                 if self.cuts.made == 1 and (time.monotonic() - begun) * self.planned > self.ends - self.began:
                     self.draft = drafts_of(self.cuts.recipe.repair)[1]
@@ -108,7 +110,7 @@ class Search:
             pruned = self._new_cut(turn)
             if pruned is None or self._passed(0.75):
                 break
-            left = self.cuts.trial(pruned, self.draft)
+            left = yield from self.cuts.trial(pruned, self.draft)
             cost, drop = self.costing.seen(pruned, left), self.cuts.disturbance.expected_drop(left)
             self._made.add(tuple(pruned.values()))
             self.table.together.append((pruned, drop))
@@ -128,7 +130,7 @@ class Search:
                     break
                 if self.measured and self._passed(1.0):
                     break
-                self._measure(pruned)
+                yield from self._measure(pruned)
                 yield self.state("evaluating the best")
             return
         low, high, known = 0.0, np.inf, dict[tuple[int, ...], bool]()
@@ -140,14 +142,15 @@ class Search:
                 break
             key = tuple(pruned.values())
             if new := key not in known:
-                known[key] = keeps(self._measure(pruned), self.goal)
+                known[key] = keeps((yield from self._measure(pruned)), self.goal)
             low, high = (max(low, limit), high) if known[key] else (low, min(high, limit))
             if new:
                 yield self.state("evaluating the best")
 
     def measure(self, shares: Mapping[str, float]) -> None:
         """Make a cut of these shares, repair it as the recipe says, and evaluate it on all validation samples."""
-        self._measure({name: round(shares[name] * units) for name, units in self.cuts.units.items()})
+        for _ in self._measure({name: round(shares[name] * units) for name, units in self.cuts.units.items()}):
+            pass
 
     # --- single steps
 
@@ -189,8 +192,8 @@ class Search:
             self._tighter *= self.goal.budget / left * 0.9995
         return None
 
-    def _measure(self, pruned: Pruned) -> FrontPoint:
-        left = self.cuts.trial(pruned, self.cuts.recipe.repair)
+    def _measure(self, pruned: Pruned) -> Generator[None, None, FrontPoint]:
+        left = yield from self.cuts.trial(pruned, self.cuts.recipe.repair)
         drop = metric_of(self.cuts.workload.task).drop(self.cuts.validation.score(left) - self.cuts.score)
         cost, expected = self.costing.seen(pruned, left), self.cuts.disturbance.expected_drop(left)
         point = FrontPoint(self.cuts.shares(pruned), cost, drop, 0.0, "measured", expected)
@@ -293,8 +296,14 @@ def search(
     Raises:
         RecipeError: The goal cannot be met with this granularity, or at all.
     """
-    found = yield from steps(workload, recipe, goal, seconds, device, batch, latencies)
-    return found.state("")
+    going_on = steps(workload, recipe, goal, seconds, device, batch, latencies)
+    while True:
+        try:
+            known = next(going_on)
+        except StopIteration as end:
+            return end.value.state("")
+        if known is not None:
+            yield known
 
 
 def steps(
@@ -305,12 +314,17 @@ def steps(
     device: torch.device | None = None,
     batch: int = 1,
     latencies: LatencyTable | None = None,
-) -> Generator[Searched, None, Search]:
-    """As `search`, and returns the search itself, which can measure further cuts."""
+    scores: Mapping[str, Tensor] | None = None,
+) -> Generator[Searched | None, None, Search]:
+    """As `search`, and returns the search itself, which can measure further cuts. Yields None in between, where others
+    may have a turn.
+
+    `scores` are of all units that the recipe's criterion can score; None: they are computed first, in one piece.
+    """
     if sentence := unmet_cost(goal.cost, recipe.granularity):
         raise RecipeError(sentence)
     began = time.monotonic()
-    cuts = joint_cuts(workload, recipe, device or default_device())
+    cuts = joint_cuts(workload, recipe, device or default_device(), scores)
     costing: Costing
     if goal.cost != "latency":
         costing = Counted(cuts, goal.cost)

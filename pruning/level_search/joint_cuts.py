@@ -1,11 +1,11 @@
 """Cuts of several groups together: made, repaired, and measured."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field, replace
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from pruning.criteria import unit_scores
 from pruning.criteria.calibration import Calibration
@@ -20,6 +20,7 @@ from pruning.pipeline.one_shot import Decision, RankedUnits, rank_units
 from pruning.recipe.recipe import Recipe
 from pruning.repair import Block, LeastSquares, NoRepair, Repair
 from pruning.repair.mended import Mender
+from pruning.repair.ongoing_mend import OngoingMend
 from pruning.selection.allocation import CostLeft
 from pruning.selection.amounts import Measure, PerLayer
 from pruning.selection.scopes import WithinLayer
@@ -75,13 +76,17 @@ class JointCuts:
         decision = self.decision(pruned)
         return decision.pruned_copy(self.dense, self.workload.example.to(self.device))
 
-    def trial(self, pruned: Mapping[str, int], repair: Repair) -> nn.Module:
-        """A cut that is made and repaired: the network that is left, smaller where units can be removed."""
+    def trial(self, pruned: Mapping[str, int], repair: Repair) -> Generator[None, None, nn.Module]:
+        """A cut that is made and repaired: the network that is left, smaller where units can be removed.
+
+        Yields now and then while a repair goes on.
+        """
         self.made += 1
         decision = self.decision(pruned)
-        model = decision.masked_copy(self.dense)
         if not isinstance(repair, NoRepair) and decision.masks:
-            self._mender(repair).mend(model, decision.masks)
+            model = yield from OngoingMend(self._mender(repair), decision.masks).to_its_end()
+        else:
+            model = decision.masked_copy(self.dense)
         if self.ranked.removable:
             model = remove_units(model, self.workload.example.to(self.device), decision.groups, decision.keep)
         return model
@@ -93,11 +98,14 @@ class JointCuts:
         return self._menders[repair]
 
 
-def joint_cuts(workload: Workload, recipe: Recipe, device: torch.device) -> JointCuts:
-    """Open the network, score its units and rank them within each group."""
+def joint_cuts(
+    workload: Workload, recipe: Recipe, device: torch.device, scores: Mapping[str, Tensor] | None = None
+) -> JointCuts:
+    """Open the network, score its units where they have no `scores` yet, and rank them within each group."""
     dense = open_model(workload, device)
     groups = chosen_groups(workload, recipe, dense)
-    scores = unit_scores(recipe.criterion, dense, groups, Calibration(workload, device, recipe.seed))
+    if scores is None:
+        scores = unit_scores(recipe.criterion, dense, groups, Calibration(workload, device, recipe.seed))
     apart = PerLayer({group.name: 0.0 for group in groups})
     within = replace(recipe, scope=WithinLayer(), amount=apart)
     ranked = rank_units(within, groups, scores, cost_model(dense, workload.example.to(device)))

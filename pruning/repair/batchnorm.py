@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
+from pruning.model.passes import Passes
 from pruning.options.constraints import Between, check
 
 if TYPE_CHECKING:
@@ -29,12 +30,16 @@ class BatchNorm:
     def __post_init__(self) -> None:
         check(self, "repair")
 
+    def passes(self, train_samples: int) -> Passes:
+        return Passes(min(self.samples, train_samples))
+
     def mend(self, cut: Cut, inputs: Tensor, seed: int) -> Mapping[str, str]:
         import torch
 
         from pruning.model.layer_types import BATCHNORMS, is_a
         from pruning.model.patching import own_modes_restored
         from pruning.repair.layer_by_layer import BATCH
+        from pruning.sliced_work import rest
 
         norms: list[Any] = [
             module
@@ -52,6 +57,7 @@ class BatchNorm:
                 for batch in inputs.split(BATCH):
                     if len(batch) > 1:  # of one value there is no variance
                         cut.model(batch)
+                    rest()
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
         return {} if norms else {"": "it has no BatchNorm with running statistics: nothing is measured again"}

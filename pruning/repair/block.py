@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
+from pruning.model.passes import Passes
 from pruning.options.constraints import Between, check
 
 if TYPE_CHECKING:
@@ -46,6 +47,15 @@ class Block:
 
     def __post_init__(self) -> None:
         check(self, "repair")
+
+    def passes(self, train_samples: int) -> Passes:
+        from pruning.repair.imitation import passes_of
+        from pruning.repair.least_squares import LeastSquares
+
+        steps = self.steps or MOST
+        learning = passes_of(steps + steps // 5, min(self.samples, train_samples))
+        few = min(LeastSquares().samples, train_samples)
+        return Passes(learning.forward + 2 * few, learning.backward)
 
     def mend(self, cut: Cut, inputs: Tensor, seed: int) -> Mapping[str, str]:
         from pruning.model.macs import macs_of

@@ -9,9 +9,11 @@ from torch import Tensor, nn
 
 from pruning.model.layer_types import has_channels
 from pruning.model.narrow_convolutions import right_gradients
+from pruning.model.passes import Passes
 from pruning.model.patching import hooked
 from pruning.model.units import Masks
 from pruning.repair.repair import Cut
+from pruning.sliced_work import rest
 
 BATCH = 128
 LOOKED_AT = 512
@@ -64,6 +66,7 @@ def imitate(
                         parameter.grad.mul_(stays)
                 optimiser.step()
                 cycle.step()
+                rest()
     finally:
         for parameter in learning:
             parameter.grad = None
@@ -75,14 +78,26 @@ def imitate(
 
 @torch.no_grad()
 def _error(model: nn.Module, inputs: Tensor, wanted: Tensor) -> float:
-    pairs = zip(inputs.split(BATCH), wanted.split(BATCH), strict=True)
-    return sum(float((model(some) - right).square().sum()) for some, right in pairs)
+    error = 0.0
+    for some, right in zip(inputs.split(BATCH), wanted.split(BATCH), strict=True):
+        error += float((model(some) - right).square().sum())
+        rest()
+    return error
 
 
 @torch.no_grad()
 def outputs_of(model: nn.Module, inputs: Tensor) -> Tensor:
     """What the model gives for all inputs."""
-    return torch.cat([model(batch) for batch in inputs.split(BATCH)])
+    given: list[Tensor] = []
+    for batch in inputs.split(BATCH):
+        given.append(model(batch))
+        rest()
+    return torch.cat(given)
+
+
+def passes_of(steps: int, samples: int) -> Passes:
+    """What so many steps ask of a network, and what the dense one gives for the samples that they learn from."""
+    return Passes(samples + steps * BATCH, steps * BATCH)
 
 
 def imitate_blocks(cut: Cut, inputs: Tensor, steps: int, learning_rate: float, seed: int) -> dict[str, str]:
@@ -134,6 +149,7 @@ def _around(model: nn.Module, block: nn.Module, inputs: Tensor) -> tuple[Tensor,
     with hooked(after=[(block, note)]):
         for batch in batches:
             model(batch)
+            rest()
     if others or len(reads) != len(batches) or any(len(r) != len(b) for r, b in zip(reads, batches, strict=True)):
         return None
     return torch.cat(reads), torch.cat(gives)

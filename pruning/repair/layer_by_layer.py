@@ -19,6 +19,7 @@ from pruning.model.parameter_sharing import shared_parameters
 from pruning.model.patching import evaluating, hooked
 from pruning.repair.products import Key, Product, memory, watched
 from pruning.repair.repair import Cut
+from pruning.sliced_work import rest
 
 ROWS = 30_000
 """Places of an output that are looked at, over all samples."""
@@ -109,7 +110,7 @@ class _Noted:
     seen: dict[Key, _Seen] = field(default_factory=dict[Key, _Seen])
 
     def before(self, product: Product) -> None:
-        pass
+        rest()
 
     def after(self, product: Product, output: Tensor) -> None:
         if product.key in self.seen:
@@ -135,6 +136,7 @@ class _Mending:
         self._masks, self._shared = cut.masks, shared_parameters(cut.model)
 
     def before(self, product: Product) -> None:
+        rest()
         if not self.differs():
             return
         name, seen = _shown(product.param), self._noted.seen.pop(product.key, None)

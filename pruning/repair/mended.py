@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Mapping
@@ -10,12 +11,14 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor, nn
 
+from pruning.model.copying import deep_copy
 from pruning.model.devices import repeatable
 from pruning.model.memory import bytes_of
 from pruning.model.patching import evaluating
 from pruning.model.units import Masks
 from pruning.repair.layer_by_layer import BATCH, precise, samples_that_fit
 from pruning.repair.repair import Cut, Repair
+from pruning.sliced_work import rest, working_s
 from pruning.workload import Workload
 
 HELD_OUT = 1024
@@ -85,6 +88,12 @@ class Mender:
         self._wanted = _outputs(dense, self._held_out)
         self._classes = len(workload.task.classes)
 
+    def with_a_dense_of_its_own(self) -> Mender:
+        """The same mender, on the same inputs, with a copy of the dense network."""
+        apart = copy.copy(self)
+        apart.dense = deep_copy(self.dense)
+        return apart
+
     @property
     def most_bytes(self) -> int:
         """Of memory: the inputs, and what the dense network gives for those held out."""
@@ -96,7 +105,7 @@ class Mender:
         It is as the cut left it where that makes it no more like the dense network, on inputs that the repair has not
         seen.
         """
-        begun = time.perf_counter()
+        begun = working_s()
         kept = {name: tensor.detach().clone() for name, tensor in _tensors(model).items()}
         before = self.likeness(model)
         with evaluating(model), evaluating(self.dense), repeatable():
@@ -107,7 +116,7 @@ class Mender:
             with torch.no_grad():
                 for name, tensor in _tensors(model).items():
                     tensor.copy_(kept[name])
-        return Mended(before.distance, after.distance, helped, time.perf_counter() - begun, left)
+        return Mended(before.distance, after.distance, helped, working_s() - begun, left)
 
     def likeness(self, model: nn.Module) -> Likeness:
         """How like the dense network it is, on inputs that no repair has seen."""
@@ -132,8 +141,12 @@ def distance(model: nn.Module, dense: nn.Module, inputs: Tensor) -> float:
 
 @torch.no_grad()
 def _outputs(model: nn.Module, inputs: Tensor) -> Tensor:
+    given: list[Tensor] = []
     with evaluating(model):
-        return precise(torch.cat([model(batch) for batch in inputs.split(BATCH)]))
+        for batch in inputs.split(BATCH):
+            given.append(model(batch))
+            rest()
+    return precise(torch.cat(given))
 
 
 def _distance(found: Tensor, wanted: Tensor) -> float:

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from pruning.model.passes import Passes
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -21,6 +23,9 @@ class NoRepair:
     @property
     def samples(self) -> int:
         return 0
+
+    def passes(self, train_samples: int) -> Passes:
+        return Passes()
 
     def mend(self, cut: Cut, inputs: Tensor, seed: int) -> Mapping[str, str]:
         return {}

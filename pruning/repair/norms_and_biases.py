@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
+from pruning.model.passes import Passes
 from pruning.options.constraints import Between, check
 
 if TYPE_CHECKING:
@@ -33,6 +34,11 @@ class NormsAndBiases:
 
     def __post_init__(self) -> None:
         check(self, "repair")
+
+    def passes(self, train_samples: int) -> Passes:
+        from pruning.repair.imitation import passes_of
+
+        return passes_of(self.steps, min(self.samples, train_samples))
 
     def mend(self, cut: Cut, inputs: Tensor, seed: int) -> Mapping[str, str]:
         from pruning.repair.imitation import imitate, outputs_of

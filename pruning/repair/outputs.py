@@ -12,6 +12,7 @@ from pruning.model.layer_types import BATCHNORMS, has_channels, is_a
 from pruning.model.patching import Hook, evaluating, hooked
 from pruning.repair.layer_by_layer import BATCH, FROZEN, NEVER, TWICE, precise
 from pruning.repair.repair import Cut
+from pruning.sliced_work import rest
 
 NO_BIAS = "it has no bias that could put its mean back: it stays as it is"
 LEAST, MOST = 0.2, 5.0
@@ -86,6 +87,7 @@ def _means(
         for batch in inputs.split(BATCH):
             dense(batch)
             passes += 1
+            rest()
     found: dict[str, tuple[Tensor, Tensor]] = {}
     for name in names:
         if calls[name] == passes:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from pruning.model.passes import Passes
     from pruning.model.units import Masks
 
 
@@ -39,6 +40,12 @@ class Repair(Protocol):
 
     @property
     def samples(self) -> int: ...
+
+    def passes(self, train_samples: int) -> Passes:
+        """About what mending a cut asks of the network, where the training split has so many samples; without the
+        systems of equations that are solved.
+        """
+        ...
 
     def mend(self, cut: Cut, inputs: Tensor, seed: int) -> Mapping[str, str]:
         """Change the cut network in place, looking at inputs [n, *input].

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
+from pruning.model.passes import Passes
 from pruning.options.constraints import Between, check
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ class Rescale:
 
     def __post_init__(self) -> None:
         check(self, "repair")
+
+    def passes(self, train_samples: int) -> Passes:
+        return Passes(2 * min(self.samples, train_samples))
 
     def mend(self, cut: Cut, inputs: Tensor, seed: int) -> Mapping[str, str]:
         from pruning.repair.outputs import put_back

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from pruning.repair.layer_by_layer import chunks
+from pruning.sliced_work import rest
 
 BYTES = 256 * 2**20
 """Systems of equations at a time."""
@@ -77,6 +78,7 @@ def _row_by_row(gram: Tensor, wanted: Tensor, live: Tensor, strength: float) -> 
         right = wanted[rows].gather(1, columns) * there
         found = torch.cholesky_solve(right[:, :, None], torch.linalg.cholesky(systems)).squeeze(2)
         result[rows] = result[rows].scatter(1, columns, found * there)
+        rest()
     return result
 
 
@@ -98,6 +100,7 @@ def _step_by_step(gram: Tensor, wanted: Tensor, old: Tensor, live: Tensor, stren
             left -= length * pushed
             scaled = left / scale
             after = (left * scaled).sum(dim=1, keepdim=True)
+            rest()
             if bool((after <= NEAR**2 * begun).all()):
                 break
             way = scaled + after / size.clamp(min=torch.finfo(gram.dtype).tiny) * way

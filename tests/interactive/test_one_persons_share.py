@@ -77,8 +77,8 @@ def test_positions_that_were_left_long_ago_do_not_fill_the_cache(monkeypatch: py
     repaired = [replace(recipe, repair=LeastSquares()) for recipe in positions]
     trials = [lab.trial(recipe) for recipe in positions]
     held = lab._cache.currsize  # pyright: ignore[reportPrivateUsage]
-    mended = [lab.repaired(recipe) for recipe in repaired]
-    assert lab.repaired(repaired[-1]) is mended[-1] and lab.repaired(repaired[-4]) is not mended[-4]
+    mended = [lab.repaired(recipe, 60.0) for recipe in repaired]
+    assert lab.repaired(repaired[-1], 0.0) is mended[-1] and lab.repaired(repaired[-4], 60.0) is not mended[-4]
     assert lab.trial(positions[-1]) is not trials[-1]  # three repaired ones have come since
     kinds = Counter(str(key[0]) for key in lab._cache)  # type: ignore[index]  # pyright: ignore[reportPrivateUsage]
     assert kinds["_decision"] == 3 and kinds["_trial"] + kinds["_repaired_trial"] == 3

@@ -1,17 +1,13 @@
 """Scoring a slice at a time: the same scores, known progress, and nothing left of what nobody asks for."""
 
-import threading
-import time
-
 import pytest
 import torch
 
 from pruning.criteria import Ablation, OptimalBrainDamage, Snip
 from pruning.errors import WorkloadError
 from pruning.granularities import Channels, Weights
-from pruning.interactive import queries, sliced_work
+from pruning.interactive import queries
 from pruning.interactive.session import PreviewSession
-from pruning.interactive.sliced_work import SlicedWork
 from pruning.recipe.recipe import Recipe
 from tests.networks import CPU, tiny
 
@@ -64,33 +60,3 @@ def test_what_goes_wrong_on_the_way_is_raised_and_tried_anew():
         with pytest.raises(WorkloadError, match="NaN or infinite"):
             while True:
                 queries.score(bench, recipe, 0.0)
-
-
-def test_work_that_nobody_asks_for_ends(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(sliced_work, "ABANDONED_S", 0.05)
-    steps: list[int] = []
-
-    def work(pause):
-        for step in range(1000):
-            steps.append(step)
-            pause()
-        return "done"
-
-    sliced = SlicedWork(work)
-    assert sliced.advance(0.0) is False
-    before = threading.active_count()
-    deadline = time.monotonic() + 10
-    while not sliced.abandoned and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert sliced.abandoned and len(steps) == 1 and threading.active_count() == before - 1
-    assert sliced.advance(1.0) is False
-
-
-def test_an_error_of_the_work_is_its_result():
-    def work(pause):
-        raise ZeroDivisionError("by zero")
-
-    sliced = SlicedWork(work)
-    assert sliced.advance(1.0)
-    with pytest.raises(ZeroDivisionError, match="by zero"):
-        sliced.result()

@@ -1,5 +1,6 @@
 """What would keep a worker busy for minutes is refused beforehand, with what to lower; worked out by hand."""
 
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -8,9 +9,12 @@ from pruning.criteria import Ablation, Magnitude, OptimalBrainDamage, Passes, Ta
 from pruning.errors import PatienceError
 from pruning.granularities import Channels
 from pruning.interactive.ongoing_scoring import require_patience
-from pruning.interactive.queries import look, score
+from pruning.interactive.queries import estimate_repaired, look, score, search, sensitivity
 from pruning.interactive.session import PreviewSession
 from pruning.recipe.recipe import Recipe
+from pruning.repair import NoRepair, NormsAndBiases, ongoing_mend
+from pruning.selection.amounts import Sparsity
+from pruning.selection.goal import Goal
 from tests.networks import CPU, tiny
 
 HUTCHINSON = OptimalBrainDamage("hutchinson", samples=65_536, probes=1000)
@@ -43,6 +47,50 @@ def test_what_takes_too_long_is_refused_before_it_begins(question):
 def test_a_criterion_that_has_nothing_to_lower_says_choose_another():
     with pytest.raises(PatienceError, match=r"taylor would take .*: choose another criterion, or larger units; Run"):
         look(patient(1e-9), Recipe("mlp", Taylor(), Channels()), "score")
+
+
+ENDLESS = Recipe("mlp", granularity=Channels(), amount=Sparsity(0.5), repair=NormsAndBiases(steps=10_000))
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        partial(estimate_repaired, recipe=ENDLESS, seconds=0.0),
+        partial(search, recipe=ENDLESS, goal=Goal("macs", 0.5), batch=1, seconds=0.0),
+        partial(sensitivity, recipe=ENDLESS, levels=(0.5,), half_width=0.1, max_drop=None, part=(0, 1), seconds=0.0),
+    ],
+    ids=["estimate", "search", "sensitivity"],
+)
+def test_a_repair_that_takes_too_long_is_refused_before_it_begins(question):
+    with pytest.raises(
+        PatienceError,
+        match=r"norms_and_biases would take .* to repair a cut .*: lower its samples or steps, or another",
+    ):
+        question(patient(1e-9))
+
+
+def test_a_search_scores_a_slice_at_a_time_and_not_for_too_long():
+    slow = replace(ENDLESS, criterion=OptimalBrainDamage("hutchinson", samples=60, probes=20), repair=NoRepair())
+    with pytest.raises(PatienceError, match="optimal_brain_damage would take"):
+        search(patient(1e-9), slow, Goal("macs", 0.5), 1, 0.0)
+    bench, calls = patient(600.0), 1
+    while search(bench, slow, Goal("macs", 0.9), 1, 0.0) is None:
+        calls += 1
+    assert calls > 3
+
+
+def test_a_long_repair_goes_on_in_slices_wherever_it_is_asked_for(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(ongoing_mend, "SLICE_S", 0.0)
+    bench = patient(600.0)
+    slow = replace(ENDLESS, repair=NormsAndBiases(samples=16, steps=200))
+    for ask in (
+        lambda: estimate_repaired(bench, slow, 0.0),
+        lambda: search(bench, slow, Goal("macs", 0.9), 1, 0.0),
+    ):
+        calls = 1
+        while ask() is None:
+            calls += 1
+        assert calls > 20
 
 
 def test_weights_alone_cost_no_passes():

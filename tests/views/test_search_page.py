@@ -1,11 +1,16 @@
 """The page of the search: it asks, shows a front, and its points reach the Lab."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from pruning.criteria import Taylor
+from pruning.errors import PatienceError
 from pruning.granularities import Channels, Weights
+from pruning.interactive.queries import score
+from pruning.interactive.responses import Scoring
 from pruning.level_search.result import FrontPoint, Searched, nearest, to_verify
 from pruning.recipe.recipe import Recipe
 from pruning.repair import LeastSquares, NoRepair
@@ -95,6 +100,8 @@ def test_half_as_slow_takes_units_that_can_be_removed(page: AppTest, monkeypatch
     )
     page.run()
     page.button(key="search_half").click().run()
+    while not asked:  # units are scored first
+        page.run()
     (first, *_) = asked
     assert first.goal == Goal("latency", 0.5, 0.01)
     assert isinstance(first.recipe.granularity, Channels) and not isinstance(first.recipe.repair, NoRepair)
@@ -105,3 +112,46 @@ def test_a_goal_that_the_units_cannot_meet_is_a_sentence(page: AppTest) -> None:
     page.session_state["SearchState"] = SearchState(asked=Asked(Recipe("fashion_cnn", granularity=Weights()), goal))
     page.run()
     assert any("makes no dense kernel faster" in error.value for error in page.error)
+
+
+def answering(backend: InProcess, monkeypatch: pytest.MonkeyPatch, scoring: list[Callable[[], Scoring]]) -> None:
+    """How far scoring is at each poll; the last answer stays."""
+    real = backend.call
+
+    def call(function, *arguments):
+        if function is score:
+            answer = scoring.pop(0) if len(scoring) > 1 else scoring[0]
+            return real(lambda _session: answer())
+        return real(function, *arguments)
+
+    monkeypatch.setattr(backend, "call", call)
+
+
+SLOW = replace(RECIPE, criterion=Taylor())
+
+
+def test_how_far_scoring_is_is_seen_before_the_search_begins(
+    page: AppTest, backend: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answering(backend, monkeypatch, [lambda: Scoring(0.3, 40.0), lambda: Scoring(0.3, 40.0), lambda: Scoring(1.0, 0.0)])
+    searched: list[Recipe] = []
+    monkeypatch.setattr(
+        "pruning.interactive.queries.search", lambda lab, recipe, goal, batch, s: searched.append(recipe) or FOUND
+    )
+    page.session_state["SearchState"] = SearchState(asked=Asked(SLOW, FOUND.goal))
+    page.run()
+    assert "taylor scores the units, about 40" in page.get("progress")[0].proto.text and not searched
+    page.run()
+    assert searched == [SLOW] and not page.exception
+
+
+def test_a_criterion_that_takes_too_long_is_a_sentence(
+    page: AppTest, backend: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> Scoring:
+        raise PatienceError("taylor would take about 3 h to score these units here")
+
+    answering(backend, monkeypatch, [refuse])
+    page.session_state["SearchState"] = SearchState(asked=Asked(SLOW, FOUND.goal))
+    page.run()
+    assert any("taylor would take about" in error.value for error in page.error) and not page.exception

@@ -20,6 +20,7 @@ from views.shared import recipe_sidebar
 from views.shared.language import _
 from views.shared.pages import LAB
 from views.shared.plain_text import plain
+from views.shared.scoring import scored
 from views.shared.server import backend, follow, opened
 
 POLL_S = 0.5
@@ -43,11 +44,22 @@ def page() -> None:
         return
     goal = _controls(model, choice.recipe)
     state = search_state()
+    if state.going_on and state.found is None and state.asked is not None and not _scored(state.asked.recipe):
+        return
     leaving = state.leaving != "no"
     polling = (state.going_on or _verifies(goal)) and not leaving
     st.fragment(_sharpen, run_every=POLL_S if polling else None, key="search")(model, goal, polling, leaving)
     if leaving:
         st.fragment(_leave, run_every=LEAVE_S, key="search_leave")()
+
+
+def _scored(recipe: Recipe) -> bool:
+    """Whether the search may begin; else draws how far scoring is, or why its units cannot be scored."""
+    try:
+        return scored(recipe, "search_scores")
+    except PruningError as error:
+        st.error(plain(error))
+        return False
 
 
 def _controls(model: ModelView, recipe: Recipe) -> Goal:
@@ -115,7 +127,7 @@ def _verify(goal: Goal) -> None:
             state.problem = str(error)
         else:
             # a worker that has forgotten the search makes it anew, step by step: what was found stays until then
-            state.found = found if found.done else state.found
+            state.found = found if found is not None and found.done else state.found
     elif state.verifying is None and state.found is not None and state.asked is not None:
         point, asked = to_verify(state.found, goal), state.asked
         if point is not None:
@@ -148,7 +160,7 @@ def _sharpen(model: ModelView, goal: Goal, polling: bool, leaving: bool) -> None
     elif state.asked is None:
         st.info(_("Nothing was searched for yet."))
     elif state.found is None:
-        st.progress(0.0, _("scoring units"))
+        st.progress(0.0, _("cutting the first group"))
     else:
         _show(model, state.found, goal)
     if polling != ((state.going_on or _verifies(goal)) and state.leaving == "no"):

@@ -34,7 +34,7 @@ class SearchState:
     found: Searched | None = None
     problem: str = ""
     stopped: bool = False
-    verifying: "Future[Searched] | None" = None
+    verifying: "Future[Searched | None] | None" = None
     """A cut that was estimated and is measured now, for the limits were moved to it."""
     leaving: Literal["no", "asked", "drawn"] = "no"
     """Whether a point was loaded into the Lab, where the page goes once it was drawn without polls."""
