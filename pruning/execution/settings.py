@@ -52,7 +52,8 @@ class Limits:
     background_workers: Workers = 1
     """They share repairs, sensitivity maps, comparisons, searches and slow criteria (PRUNING_BACKGROUND)."""
     scoring_s: Annotated[float, Between(1.0, 86_400.0)] = 120.0
-    """Seconds of computing that a page's question may ask for to score units; more is refused (PRUNING_SCORING_S)."""
+    """Seconds of computing that a page's question may ask for to score units or to repair a cut; more is refused
+    (PRUNING_SCORING_S)."""
     scoring_s_per_hour: Annotated[float, Between(1.0, 10**6)] = 0.0
     """Seconds within an hour that workers compute for one person's slow criteria, maps, repairs, searches and
     comparisons; 0: as many as there are (PRUNING_SCORING_S_PER_HOUR)."""
