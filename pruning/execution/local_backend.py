@@ -24,6 +24,7 @@ from pruning.execution.store.run_folders import discard_checkpoints
 from pruning.execution.store.server_lock import ServerLock
 from pruning.execution.store.store import Store
 from pruning.execution.supervisor import WorkerOwner, WorkerProcess, WorkerSlot, shorten_log
+from pruning.execution.worker_memory import give_back
 from pruning.execution.worker_start import WorkerStarter
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ T = TypeVar("T")
 SLICES_IN_BACKGROUND = Slices(0.2, 0.2)
 WORKER = (sys.executable, "-m", "pruning.execution.worker_main")
 LOOK_S = 2.0
+GIVE_BACK_LOOKS = 30  # from one time that this process gives memory back to the next
 RESTARTED = "the worker was ended by whoever runs the server; another one takes its place: repeat what you did"
 
 log = logging.getLogger(__name__)
@@ -287,8 +289,11 @@ class SupervisedBackend:
             left = bool(self.store.runs(["queued"]))
         except (JobError, OSError) as error:
             log.warning("what an earlier server left cannot be looked through: %s", error)
+        looks = 0
         while not self._closed.wait(LOOK_S):
             shorten_log(self.store.home)
+            if (looks := looks + 1) % GIVE_BACK_LOOKS == 0:
+                give_back()
             waited = self.store.disk.shortage
             try:
                 if self._runners and self.store.disk.look():
