@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-DISK_MB = 700
+DISK_MB = 2000  # some 6 MB for each run that is accepted, and as much again
 FULL_S = 8.0
 LONG_LOG = 6 * 2**20
 HUNGER_MB = 2500

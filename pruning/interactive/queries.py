@@ -93,9 +93,9 @@ def sensitivity(
 ) -> Sensitivity:
     """Sharpen the map of the recipe's criterion, granularity and repair, from where it was left.
 
-    It takes about so many `seconds`. `half_width` is how narrow each
-    cell's 95 % interval shall be, in the unit of the score; 0 evaluates all samples. `part` (i, n) takes every nth row
-    from row i on: n workers make a map together. `max_drop` as in `SensitivityAnalysis.advance`.
+    It takes about so many `seconds`. `half_width` is how narrow each cell's 95 % interval shall be, in the unit of the
+    score; 0 evaluates all samples. `part` (i, n) takes every nth row from row i on: n workers make a map together.
+    `max_drop` as in `SensitivityAnalysis.advance`.
     """
     return session.sensing(recipe, levels, part).advance(seconds, half_width, max_drop)
 
