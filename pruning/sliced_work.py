@@ -15,9 +15,9 @@ T = TypeVar("T")
 
 ABANDONED_S = 30.0
 
-
 _here = threading.local()
 """The work that this thread does."""
+_unfinished: "set[SlicedWork[Any]]" = set()
 
 
 def rest() -> None:
@@ -32,6 +32,15 @@ def working_s() -> float:
     return time.perf_counter() - (0.0 if work is None else work.rested_s)
 
 
+def end_abandoned() -> None:
+    """End what nobody has asked for in half a minute. Whoever answers questions calls it now and then: works that ended
+    by themselves would turn switches back while others compute.
+    """
+    for work in list(_unfinished):
+        if time.monotonic() - work.asked_at > ABANDONED_S:
+            work.give_up()
+
+
 class _Abandoned(BaseException):
     """Nobody has asked for a while: the work ends where it is."""
 
@@ -40,11 +49,14 @@ class SlicedWork(Generic[T]):
     """`work()` in a thread of its own, which goes on only while somebody gives it time.
 
     It calls `rest` as often as it can, and returns from it when there is time again. Left alone for half a minute it
-    ends. One thread asks, one works, never both: so nothing that they share needs a lock.
+    ends, at the latest when another begins. One thread asks, one works, never both: so nothing that they share needs a
+    lock.
     """
 
     def __init__(self, work: Callable[[], T]) -> None:
+        end_abandoned()
         self._work = work
+        self.asked_at = time.monotonic()
         self.rested_s = 0.0
         self._own = self._others = _switches()
         """Of the work, and of whoever computes while it rests."""
@@ -54,11 +66,12 @@ class SlicedWork(Generic[T]):
         self._result: list[T] = []
         self._error: Exception | None = None
         self._thread = threading.Thread(target=self._run, name="sliced work", daemon=True)
+        _unfinished.add(self)
         self._thread.start()
 
     @property
     def abandoned(self) -> bool:
-        return not self._thread.is_alive() and not self.done
+        return self._given_up and not self.done
 
     @property
     def done(self) -> bool:
@@ -66,6 +79,7 @@ class SlicedWork(Generic[T]):
 
     def advance(self, seconds: float) -> bool:
         """Go on for about so many seconds, at least until the next pause; whether it is done."""
+        self.asked_at = time.monotonic()
         if not self.done and not self.abandoned:
             self._ends = time.monotonic() + seconds
             self._rests.clear()
@@ -74,7 +88,7 @@ class SlicedWork(Generic[T]):
         return self.done
 
     def give_up(self) -> None:
-        """End it where it rests, now and not only when it was left alone for long: what it holds is let go."""
+        """End it where it rests: what it holds is let go."""
         self._given_up = True
         self._go.set()
         self._thread.join()
@@ -105,11 +119,13 @@ class SlicedWork(Generic[T]):
             pass
         except Exception as error:
             self._error = error
+        _unfinished.discard(self)
         self._rests.set()
 
     def _wait(self) -> None:
         begun = time.perf_counter()
-        if not self._go.wait(ABANDONED_S) or self._given_up:
+        self._go.wait()
+        if self._given_up:
             raise _Abandoned
         self.rested_s += time.perf_counter() - begun
         self._others = _turn(self._own)

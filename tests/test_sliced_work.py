@@ -2,14 +2,18 @@
 
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
 
 from pruning import sliced_work
-from pruning.sliced_work import SlicedWork, rest, working_s
+from pruning.sliced_work import SlicedWork, end_abandoned, rest, working_s
 
 
-def test_work_that_nobody_asks_for_ends(monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize(
+    "begin_or_look", [end_abandoned, lambda: SlicedWork(int).advance(1.0)], ids=["looked for", "another begins"]
+)
+def test_work_that_nobody_asks_for_ends(begin_or_look: Callable[[], object], monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(sliced_work, "ABANDONED_S", 0.05)
     steps: list[int] = []
 
@@ -19,14 +23,16 @@ def test_work_that_nobody_asks_for_ends(monkeypatch: pytest.MonkeyPatch):
             rest()
         return "done"
 
-    sliced = SlicedWork(work)
+    sliced, asked = SlicedWork(work), SlicedWork(lambda: [rest() for _ in range(1000)])
     assert sliced.advance(0.0) is False
     before = threading.active_count()
-    deadline = time.monotonic() + 10
-    while not sliced.abandoned and time.monotonic() < deadline:
-        time.sleep(0.01)
+    time.sleep(0.1)
+    assert asked.advance(0.0) is False
+    assert not sliced.abandoned
+    begin_or_look()
     assert sliced.abandoned and len(steps) == 1 and threading.active_count() == before - 1
-    assert sliced.advance(1.0) is False
+    assert sliced.advance(1.0) is False and not asked.abandoned
+    asked.give_up()
 
 
 def test_an_error_of_the_work_is_its_result():

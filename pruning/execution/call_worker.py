@@ -13,9 +13,10 @@ from pruning.execution.worker_memory import give_back
 from pruning.interactive.session import PreviewSession
 from pruning.interactive.shared_answers import SharedAnswers
 from pruning.model.devices import default_device
+from pruning.sliced_work import end_abandoned
 from pruning.workload import Workloads
 
-GIVE_BACK_S = 5.0
+TIDY_S = 5.0
 
 
 def serve_calls(link: WorkerLink, workloads: Workloads) -> None:
@@ -23,12 +24,13 @@ def serve_calls(link: WorkerLink, workloads: Workloads) -> None:
     shared = SharedAnswers(Path(link.answers)) if link.answers else None
     session = PreviewSession(workloads, default_device(), shared, Limits.from_environment().scoring_s)
     link.ready()
-    gave_back = time.monotonic()
+    tidied = time.monotonic()
     while True:
         link.send(_answer(session, link.receive(), link.home))
-        if time.monotonic() - gave_back > GIVE_BACK_S:
+        if time.monotonic() - tidied > TIDY_S:
+            end_abandoned()
             give_back()
-            gave_back = time.monotonic()
+            tidied = time.monotonic()
 
 
 def _compute_with(threads: int) -> None:

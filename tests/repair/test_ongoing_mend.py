@@ -1,5 +1,7 @@
 """A repair in slices is the repair in one piece, and nobody notices it in between."""
 
+import threading
+
 import pytest
 import torch
 
@@ -51,13 +53,18 @@ def test_slices_give_the_weights_of_one_piece_and_change_nothing_in_between(kind
     assert all(torch.equal(tensor, cut.model.state_dict()[name]) for name, tensor in model.state_dict().items())
 
 
-def test_left_alone_it_begins_anew():
-    work = WORK["conv_bn"]
-    cut, _ = cut_of(work, "channels")
-    ongoing = OngoingMend(Mender(NormsAndBiases(samples=64, steps=30), cut.dense, work, CPU, 0), cut.masks)
-    assert not ongoing.advance(0.0)
-    ongoing.give_up()
-    assert not ongoing.advance(0.0)
+@pytest.mark.parametrize("network", ["attention", "recurrent"])
+@pytest.mark.parametrize("kind", ["least_squares", "norms_and_biases"])
+def test_given_up_anywhere_it_leaves_nothing_and_begins_anew(kind: str, network: str):
+    work = WORK[network]
+    cut, _ = cut_of(work, "weights")
+    ongoing = OngoingMend(Mender(FEW[kind], cut.dense, work, CPU, 0), cut.masks)
+    before, threads = switches(), threading.active_count()
+    for slices in range(12):  # inside the walk of either network, between steps, and before and after
+        for _ in range(slices):
+            assert not ongoing.advance(0.0)
+        ongoing.give_up()
+        assert switches() == before and threading.active_count() == threads
     while not ongoing.advance(0.01):
         pass
     assert ongoing.result()[1].seconds > 0
