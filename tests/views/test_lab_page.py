@@ -121,6 +121,20 @@ def test_what_a_repair_reaches_without_training_is_said(app: AppTest, backend: I
     assert "within 1 point of the dense network" in strip(app)
 
 
+def test_a_repair_that_goes_on_is_called_so(app: AppTest, backend: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = backend.call
+
+    def unfinished(function: Callable[..., Any], *arguments: Any) -> "Future[Any]":
+        return real(lambda _lab: None) if function is estimate_repaired else real(function, *arguments)
+
+    monkeypatch.setattr(backend, "call", unfinished)
+    opened(app, replace(QUICK, repair=LeastSquares()))
+    assert "repairing, once the slider rests" in strip(app)
+    for _ in range(3):
+        app.run()
+    assert "repairing" in strip(app) and "once the slider rests" not in strip(app)
+
+
 def test_a_repair_that_fails_is_a_sentence_beside_the_cut(
     app: AppTest, backend: InProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -104,7 +104,7 @@ def tiles_of(
     if isinstance(recipe.repair, NoRepair):
         return [strip.score(model, outcome, waiting), *sizes]
     repaired = known.known(recipe)
-    words = repaired.problem or _("repairing, once the slider rests")
+    words = repaired.problem or (_("repairing") if repaired.begun else _("repairing, once the slider rests"))
     return [strip.score(model, outcome, waiting, _("as cut")), strip.repaired(model, repaired.outcome, words), *sizes]
 
 

@@ -19,6 +19,8 @@ class KnownRepair:
     recipe: Recipe
     outcome: RepairPreview | None = None
     problem: str = ""
+    begun: bool = False
+    """Whether it was asked for: a cut that moves is not."""
 
     @property
     def complete(self) -> bool:
@@ -50,7 +52,7 @@ class Repairs:
         if not known.complete:
             cut = cut_of(recipe, repaired=True)
             now = asked(self.asker, estimate_repaired, cut, complete=_measured, background=True)
-            known = KnownRepair(recipe, now.outcome, "" if now.error is None else str(now.error))
+            known = KnownRepair(recipe, now.outcome, "" if now.error is None else str(now.error), begun=True)
             self.state.known = known
         return known
 
