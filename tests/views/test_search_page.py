@@ -145,6 +145,17 @@ def test_how_far_scoring_is_is_seen_before_the_search_begins(
     assert searched == [SLOW] and not page.exception
 
 
+def test_what_is_stopped_while_units_are_scored_is_called_so(
+    page: AppTest, backend: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answering(backend, monkeypatch, [lambda: Scoring(0.3, 40.0)])
+    page.session_state["SearchState"] = SearchState(asked=Asked(SLOW, FOUND.goal))
+    page.run()
+    page.button(key="search_stop").click().run()
+    assert "Stopped before anything was found" in page.info[0].value
+    assert not page.get("progress") and not page.exception
+
+
 def test_a_criterion_that_takes_too_long_is_a_sentence(
     page: AppTest, backend: InProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:

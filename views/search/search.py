@@ -159,6 +159,8 @@ def _sharpen(model: ModelView, goal: Goal, polling: bool, leaving: bool) -> None
         st.error(plain(state.problem))
     elif state.asked is None:
         st.info(_("Nothing was searched for yet."))
+    elif state.found is None and state.stopped:
+        st.info(_("Stopped before anything was found."))
     elif state.found is None:
         st.progress(0.0, _("cutting the first group"))
     else:
