@@ -109,3 +109,29 @@ def test_texts_are_in_the_language_of_the_page_that_asks(monkeypatch: pytest.Mon
         with in_language(None):  # a browser that says no language
             assert _("Lab") == "Lab"
     assert _("Lab") == "Lab"
+
+
+POLLED = """
+import streamlit as st
+from views.entrance.watches import News
+from views.shared import watch
+if "drawn" not in st.session_state:
+    st.session_state.drawn, st.session_state.asked = 0, []
+st.session_state.drawn += 1
+looks = st.session_state.asked
+
+def news():
+    looks.append(1)
+    return News(f"look {len(looks)}", len(looks) >= OVER)
+
+watch.go_on("place", lambda html, _token: st.text(html), news, 60.0)
+"""
+
+
+@pytest.mark.parametrize("over", [1, 2, 9])
+def test_what_is_over_soon_does_not_draw_the_page_once_more(over: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no server answers: a sentence that the page says once would be lost."""
+    monkeypatch.setattr(WATCHES, "answered", False)
+    page = AppTest.from_string(POLLED.replace("OVER", str(over))).run()
+    assert page.text[0].value == "look 1" and page.session_state["drawn"] == 1
+    assert len(page.session_state["asked"]) == 1 and not page.exception

@@ -40,7 +40,11 @@ def go_on(place: str, draw: Callable[[str, str], None], news: Callable[[], News]
     `news` knows no session: it may run where no page is drawn. Where the page itself has to be drawn, it is.
     """
     if not WATCHES.answered:
-        st.fragment(_poll, run_every=seconds, key=place)(draw, news)
+        now = news()
+        if now.over and not now.again:  # drawn with the page, which is not drawn once more
+            draw(now.html, "")
+        else:
+            st.fragment(_poll, run_every=seconds, key=place)(draw, news, [now])
         return
     locale = reader()
 
@@ -66,8 +70,9 @@ def _at(place: str) -> str:
     return f"{shared_state().tab}:{place}"
 
 
-def _poll(draw: Callable[[str, str], None], news: Callable[[], News]) -> None:
-    now = news()
+def _poll(draw: Callable[[str, str], None], news: Callable[[], News], first: list[News]) -> None:
+    """`first` is what is drawn with the page: what is over by the next look is drawn by a poll."""
+    now = first.pop() if first else news()
     if now.again:
         st.rerun()
     draw(now.html, "")
