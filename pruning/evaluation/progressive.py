@@ -26,6 +26,8 @@ class ProgressiveEvaluation:
     known: DenseReference
     evaluator: Evaluator
     seen: list[Tensor] = field(default_factory=list[Tensor])
+    seconds: float = 0.0
+    """That have been spent on them."""
     _chunk: int = 100
 
     @property
@@ -37,6 +39,10 @@ class ProgressiveEvaluation:
     def samples(self) -> int:
         return sum(map(len, self.seen))
 
+    @property
+    def done(self) -> bool:
+        return self.samples >= len(self.known.order)
+
     def advance(self, model: nn.Module, seconds: float) -> Estimate:
         """Evaluate more samples until the time is over or all are seen, at least a chunk and the first look; then
         look.
@@ -47,7 +53,9 @@ class ProgressiveEvaluation:
             start = time.monotonic()
             scores, _ = self.evaluator.evaluate_some(model, order[done : done + self._chunk])
             self.seen.append(scores)
-            faster = CHUNK_S / max(time.monotonic() - start, 1e-4)
+            took = time.monotonic() - start
+            self.seconds += took
+            faster = CHUNK_S / max(took, 1e-4)
             self._chunk = int(min(max(len(scores) * faster, SMALLEST), LARGEST, 4 * self._chunk))
             if self.samples >= first and time.monotonic() >= end:
                 break

@@ -14,14 +14,16 @@ from pruning.granularities import Weights
 from pruning.interactive.histograms import Rows
 from pruning.interactive.responses import CELLS, AccuracyPreview, Axis, CutPreview, Heatmap, RepairPreview, UnitsView
 from pruning.interactive.session import Opened, PreviewSession
-from pruning.model.costs import gzip_size, model_file, nonzero_after
+from pruning.model.costs import nonzero_after
 from pruning.model.layer_table import owning_layer
 from pruning.model.layer_types import OUT_BY_IN, is_a
-from pruning.model.module_sizes import sizes_between
 from pruning.model.units import group_of
 from pruning.recipe.recipe import Recipe
 from pruning.selection.allocation import erk, uniform
 from pruning.selection.amounts import PerLayer
+
+LONG_S = 1.0
+"""An evaluation that takes longer has the gzip size looked for beside it."""
 
 
 def allocated(
@@ -64,13 +66,17 @@ def cut_preview(session: PreviewSession, recipe: Recipe, axis: Axis) -> CutPrevi
 
 def accuracy_preview(session: PreviewSession, recipe: Recipe, seconds: float) -> AccuracyPreview:
     """Evaluate the cut on more of the validation split for about so many seconds, continuing where the last call
-    ended.
+    ended; then, or in turns with what takes long, find the gzip size of its file.
+
+    Not before: of a slider that moves on, nobody waits for it.
     """
     trial = session.trial(recipe)
-    if trial.gzip_bytes is None and trial.comparison.samples:
-        sizes = sizes_between(session.opened(recipe.workload).model, trial.model)
-        trial.gzip_bytes = gzip_size(model_file(trial.model, sizes))
-    return AccuracyPreview(trial.comparison.advance(trial.model, seconds), trial.gzip_bytes)
+    evaluated = trial.comparison
+    if trial.gzip_bytes is None and (evaluated.done or (evaluated.seconds > LONG_S and trial.packs_next)):
+        trial.gzip_bytes, trial.packs_next = session.packed(recipe, seconds), False
+        return AccuracyPreview(evaluated.look(), trial.gzip_bytes)
+    trial.packs_next = True
+    return AccuracyPreview(evaluated.advance(trial.model, seconds), trial.gzip_bytes)
 
 
 def repair_preview(session: PreviewSession, recipe: Recipe, seconds: float) -> RepairPreview | None:

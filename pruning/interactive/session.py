@@ -20,7 +20,9 @@ from pruning.evaluation.regression_estimator import DenseReference, dense_refere
 from pruning.granularities import Granularity
 from pruning.interactive.cut import cut_of
 from pruning.interactive.histograms import Bins, binned
+from pruning.interactive.ongoing_packing import OngoingPacking
 from pruning.interactive.ongoing_scoring import OngoingScoring, planned_passes, require_patience
+from pruning.interactive.ongoing_works import OngoingWorks
 from pruning.interactive.responses import Axis, ModelView, Scoring
 from pruning.interactive.shared_answers import SharedAnswers
 from pruning.layer_sensitivity.analysis import SensitivityAnalysis
@@ -31,6 +33,7 @@ from pruning.model.costs import CostModel, cost_model, costs
 from pruning.model.devices import device_name
 from pruning.model.layer_table import layer_table, prunable_weights
 from pruning.model.memory import bytes_of
+from pruning.model.module_sizes import sizes_between
 from pruning.model.preparation import open_model
 from pruning.model.surgery import remove_units
 from pruning.model.units import UnitGroup
@@ -66,11 +69,13 @@ class Opened:
 
 @dataclass(eq=False)
 class Trial:
-    """A cut that is being evaluated, and the gzip size of its file once that was asked for."""
+    """A cut that is being evaluated, and the gzip size of its file once that is known."""
 
     model: nn.Module
     comparison: ProgressiveEvaluation
     gzip_bytes: int | None = None
+    packs_next: bool = True
+    """Whether the next slice is the file's, where a long evaluation and its packing take turns."""
 
 
 @dataclass(eq=False)
@@ -108,8 +113,6 @@ class _Recent(LRUCache[Hashable, None]):
         return key, None
 
 
-ScoringKey = tuple[str, Criterion, Granularity, int]
-
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
@@ -129,8 +132,7 @@ class PreviewSession:
         self.device = device
         self._shared = shared
         self._most_seconds = most_seconds
-        self._scorings: dict[ScoringKey, OngoingScoring] = {}
-        self._mendings: dict[Recipe, OngoingMend] = {}
+        self._ongoing = OngoingWorks(CACHE_BYTES)
         self._cache: LRUCache[Hashable, Any] = LRUCache(CACHE_BYTES, getsizeof=bytes_of)
         self._decisions_kept = _Recent(MOST_CUTS, self._cache)
         self._trials_kept = _Recent(MOST_CUTS, self._cache)
@@ -205,7 +207,7 @@ class PreviewSession:
             return [], {}, Effort(0.0, 0, 0)
 
         def score() -> tuple[dict[str, Tensor], Effort]:
-            going_on = self._scorings.pop((name, criterion, granularity, seed), None)
+            going_on = self._ongoing.taken_out(OngoingScoring, (name, criterion, granularity, seed))
             if going_on is not None and going_on.done:
                 return going_on.result()
             opened = self._opened_to_score(name, criterion, groups)
@@ -235,33 +237,19 @@ class PreviewSession:
             if self._shared is not None and self._shared.has(f"scores {key[0]} {key[1]} {key[2]} {key[3]}"):
                 self.scored(*key)
                 return Scoring(1.0, 0.0)
-            going_on = self._scorings.pop(key, None)
-            if going_on is None or going_on.abandoned:
+            going_on = self._ongoing.taken_out(OngoingScoring, key)
+            if going_on is None:
                 opened = self._opened_to_score(recipe.workload, recipe.criterion, groups)
                 calibration = Calibration(opened.workload, self.device, recipe.seed)
                 going_on = OngoingScoring(
                     recipe.criterion, opened.model, groups, calibration, opened.seconds_per_sample
                 )
-                self._make_room_for(going_on)
+            self._ongoing.keep(key, going_on)
             known = going_on.advance(seconds)
-            self._scorings[key] = going_on  # at the end: what was gone on with last
             if not known.done:
                 return known
         self.scored(*key)
         return Scoring(1.0, 0.0)
-
-    def _make_room_for(self, one: OngoingScoring | OngoingMend) -> None:
-        """Each works on copies of its network, until nobody has asked for it for half a minute: together they take no
-        more than the cache. Who asks for one criterion after the other ends their own earlier ones.
-        """
-        self._scorings = {key: other for key, other in self._scorings.items() if not other.abandoned}
-        self._mendings = {key: other for key, other in self._mendings.items() if not other.abandoned}
-        taken = one.bytes + sum(other.bytes for other in (*self._scorings.values(), *self._mendings.values()))
-        while taken > CACHE_BYTES and (self._scorings or self._mendings):
-            others: dict[Any, OngoingScoring | OngoingMend] = self._mendings or self._scorings  # type: ignore[assignment]
-            oldest = others.pop(next(iter(others)))
-            oldest.give_up()
-            taken -= oldest.bytes
 
     def _sorted_out(
         self, name: str, criterion: Criterion, granularity: Granularity
@@ -343,6 +331,18 @@ class PreviewSession:
         model = self.decision(recipe).pruned_copy(opened.model, opened.workload.example.to(self.device))
         return Trial(model, ProgressiveEvaluation(opened.known, opened.validation))
 
+    def packed(self, recipe: Recipe, seconds: float) -> int | None:
+        """The gzip size of the cut's file. Goes on with packing it for about so many seconds; None until it is done."""
+        cut = cut_of(recipe)
+        packing = self._ongoing.taken_out(OngoingPacking, cut)
+        if packing is None:
+            model = self.trial(recipe).model
+            packing = OngoingPacking(model, sizes_between(self.opened(recipe.workload).model, model))
+        size = packing.advance(seconds)
+        if size is None:
+            self._ongoing.keep(cut, packing)
+        return size
+
     def _searching(self, recipe: Recipe, goal: Goal, batch: int) -> OngoingSearch:
         """A search for the goal, as far as it has come."""
         opened = self._opened_to_repair(recipe.workload, recipe.repair)
@@ -359,19 +359,20 @@ class PreviewSession:
         """
         cut = cut_of(recipe, repaired=True)
         if hashkey(self._repaired_trial.__name__, cut) not in self._cache:
-            mending = self._mendings.pop(cut, None)
-            if mending is None or mending.abandoned:
+            mending = self._ongoing.taken_out(OngoingMend, cut)
+            if mending is None:
                 mender = self._menders(recipe.workload, recipe.repair, recipe.seed)
                 mending = OngoingMend(mender, self.decision(recipe).masks)
-                self._make_room_for(mending)
-            self._mendings[cut] = mending  # at the end: what was gone on with last
+            self._ongoing.keep(cut, mending)
             if not mending.advance(seconds):
                 return None
         return self._repaired_trials(cut)
 
     def _repaired_trial(self, recipe: Recipe) -> RepairedTrial:
         opened, decision = self.opened(recipe.workload), self.decision(recipe)
-        model, done = self._mendings.pop(recipe).result()
+        mending = self._ongoing.taken_out(OngoingMend, recipe)
+        assert mending is not None
+        model, done = mending.result()
         if decision.removable:
             model = remove_units(model, opened.workload.example.to(self.device), decision.groups, decision.keep)
         return RepairedTrial(model, ProgressiveEvaluation(opened.known, opened.validation), done)

@@ -8,6 +8,7 @@ import pytest
 from pruning.criteria import OptimalBrainDamage
 from pruning.granularities import Weights
 from pruning.interactive import queries, session
+from pruning.interactive.ongoing_works import Ongoing, OngoingWorks
 from pruning.interactive.session import PreviewSession
 from pruning.model.memory import bytes_of
 from pruning.recipe.recipe import Recipe
@@ -28,20 +29,25 @@ def share(lab: PreviewSession, seed: int) -> float:
     return queries.score(lab, slow(seed), 0.0).share
 
 
-def test_scorings_that_are_begun_one_after_the_other_take_no_more_than_the_cache(monkeypatch: pytest.MonkeyPatch):
+def latest(works: OngoingWorks) -> Ongoing:
+    return next(reversed(works._works.values()))  # pyright: ignore[reportPrivateUsage]
+
+
+def test_scorings_that_are_begun_one_after_the_other_take_no_more_than_the_cache():
     """Room for three copies of the network. What another goes on with in turns is never the oldest."""
     lab = bench()
     share(lab, 0)
-    (other,) = lab._scorings.values()  # pyright: ignore[reportPrivateUsage]
-    monkeypatch.setattr(session, "CACHE_BYTES", 3 * other.bytes)
+    works = lab._ongoing  # pyright: ignore[reportPrivateUsage]
+    other = latest(works)
+    works._most_bytes = 3 * other.bytes  # pyright: ignore[reportPrivateUsage]
     before = 0.0
     begun = [other]
     for seed in range(1, 12):
         share(lab, seed)
-        begun.append(next(reversed(lab._scorings.values())))  # pyright: ignore[reportPrivateUsage]
+        begun.append(latest(works))
         assert share(lab, 0) > before
         before = share(lab, 0)
-        assert len(lab._scorings) <= 3  # pyright: ignore[reportPrivateUsage]
+        assert len(works) <= 3
     assert not other.abandoned and sum(not one.abandoned for one in begun) <= 3
 
 

@@ -11,6 +11,7 @@ from pruning.criteria import CRITERIA, Largest, Magnitude, Random, Taylor
 from pruning.errors import PatienceError, PruningError, RecipeError
 from pruning.evaluation.accuracy import Evaluator
 from pruning.granularities import GRANULARITIES, Channels, Weights
+from pruning.interactive import answers
 from pruning.interactive.queries import (
     allocation,
     estimate,
@@ -24,6 +25,7 @@ from pruning.interactive.queries import (
 from pruning.interactive.responses import BINS
 from pruning.interactive.session import PreviewSession
 from pruning.layer_sensitivity.result import merged
+from pruning.model import costs as costs_of
 from pruning.model.costs import costs, gzip_size, model_file
 from pruning.model.layer_table import prunable_weights
 from pruning.model.module_sizes import sizes_between
@@ -271,10 +273,12 @@ def test_an_estimate_sharpens_until_it_is_measured(granularity):
     outcomes = [estimate(BENCH, recipe, 0.0)]
     while not outcomes[-1].estimate.measured:
         outcomes.append(estimate(BENCH, recipe, 0.0))
+    assert all(outcome.gzip_bytes is None for outcome in outcomes)  # it is looked for once the score is known
+    while outcomes[-1].gzip_bytes is None:
+        outcomes.append(estimate(BENCH, recipe, 0.0))
     seen = [outcome.estimate.samples for outcome in outcomes]
     assert seen == sorted(seen) and seen[0] == 100 and seen[-1] == 700
     assert outcomes[0].estimate.half_width > outcomes[-1].estimate.half_width == 0.0
-    assert outcomes[0].gzip_bytes is None
     trial = BENCH.trial(recipe_key(recipe))
     work = tiny("conv", count=700)
     assert outcomes[-1].gzip_bytes == gzip_size(model_file(trial.model, sizes_between(work.build(), trial.model)))
@@ -282,6 +286,18 @@ def test_an_estimate_sharpens_until_it_is_measured(granularity):
     assert outcomes[-1].estimate.score == full
     assert outcomes[-1].estimate.change == pytest.approx(full - open_workload(BENCH, "conv").score, abs=1e-12)
     assert estimate(BENCH, recipe, 0.0) == outcomes[-1]
+
+
+def test_the_gzip_size_is_found_beside_an_evaluation_that_takes_long(monkeypatch: pytest.MonkeyPatch):
+    """Slices in turns: a file that takes long to pack does not keep the score waiting either."""
+    monkeypatch.setattr(answers, "LONG_S", 0.0)
+    monkeypatch.setattr(costs_of, "PACKED_AT_ONCE", 400)
+    recipe = made("conv", "magnitude", "weights", amount=Sparsity(0.45))
+    outcomes = [estimate(BENCH, recipe, 0.0) for _ in range(12)]
+    samples, sizes = [outcome.estimate.samples for outcome in outcomes], [outcome.gzip_bytes for outcome in outcomes]
+    assert samples[0] == samples[1] < samples[2] == samples[3] <= 700 and sizes[3] is None
+    trial = BENCH.trial(recipe_key(recipe))
+    assert sizes[-1] == gzip_size(model_file(trial.model, sizes_between(tiny("conv").build(), trial.model)))
 
 
 def test_an_estimate_goes_on_where_it_was_whatever_the_tuning():

@@ -8,7 +8,7 @@ from safetensors.torch import load
 from torch import nn
 
 from pruning.granularities import GRANULARITIES, Weights
-from pruning.model.costs import cost_model, costs, file_bytes, gzip_size, nonzero_after
+from pruning.model.costs import PACKED_AT_ONCE, cost_model, costs, file_bytes, gzip_size, nonzero_after
 from pruning.model.file_length import file_length
 from pruning.model.layer_table import prunable_weights
 from pruning.model.module_sizes import sizes_between
@@ -63,6 +63,14 @@ def test_bytes_are_those_of_the_file():
 def test_gzip_bytes_are_those_that_gzip_gives():
     file = file_bytes(made("conv")[0].state_dict())
     assert gzip_size(file) == costs(*made("conv")).gzip_bytes == len(gzip.compress(file, 6))
+
+
+def test_a_large_file_packed_in_pieces_is_as_long_as_in_one():
+    seed = torch.Generator().manual_seed(0)
+    weight = torch.randn(700, 600, generator=seed)
+    file = file_bytes({"weight": weight.where(torch.rand(700, 600, generator=seed) < 0.2, 0.0)})
+    assert len(file) > 6 * PACKED_AT_ONCE
+    assert gzip_size(file) == len(gzip.compress(file, 6))
 
 
 def test_zeros_compress_and_bytes_dense_stay():
