@@ -14,6 +14,7 @@ from cachetools.keys import hashkey
 from pruning.errors import JobError, PruningError
 from pruning.execution.followed import Asker, Followed, Progress, Slices, next_followed
 from pruning.execution.hourly_time import HourlyTime
+from pruning.execution.recent_shares import QUICK, SLOW, RecentShares, has_had_its_share
 from pruning.execution.server_state import Question
 from pruning.execution.supervisor import WorkerSlot
 
@@ -69,6 +70,7 @@ class CallQueue:
         self._asked_at: dict[Asker, Followed] = {}
         self._idle: list[WorkerSlot] = []
         self._busy: dict[WorkerSlot, tuple[_Call | Followed, float]] = {}
+        self._spent = RecentShares()
         self._served: dict[str, int] = {}
         """Person -> the number of the call of theirs that was sent last."""
         self._sent = 0
@@ -210,6 +212,7 @@ class CallQueue:
             return
         now = time.monotonic()
         with self._lock:
+            self._spent.spend(SLOW if work.charged else QUICK, seconds, now)
             self._charge(work, seconds, now)
             if error is None:
                 work.answered(result, seconds)
@@ -257,7 +260,8 @@ class CallQueue:
         now = time.monotonic()
         with self._lock:
             people = {asker.person for other in self._wanted(now) for asker in other.askers}
-            return Progress(one.outcome, one.over, one.error, len(people - {person}))
+            told = one.milestones
+            return Progress(one.outcome, one.over, one.error, len(people - {person}), lambda: one.milestones > told)
 
     def _leave(self, asker: Asker, another: Followed | None = None) -> None:
         """The asker asks something else, or nothing."""
@@ -314,7 +318,10 @@ class CallQueue:
         return None
 
     def _next_followed(self, slot: WorkerSlot, now: float) -> Followed | None:
-        return next_followed(self._wanted(now), slot, now, self._slices)
+        wanted = self._wanted(now)
+        if has_had_its_share(slot, wanted, self._cores, self._spent):
+            return None
+        return next_followed(wanted, slot, now, self._slices)
 
     def _next_ahead(self, slot: WorkerSlot) -> _Call | None:
         if any(isinstance(work, _Call) and work.urgency == "ahead" for work, _ in self._busy.values()):

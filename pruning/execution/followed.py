@@ -42,13 +42,15 @@ class Slices:
 class Progress(Generic[T]):
     """What is known by now: nothing yet (`outcome` is None), something, all there is to know, or what went wrong.
 
-    `others` is how many other people's questions are being answered in turn with this one.
+    `others` is how many other people's questions are being answered in turn with this one. Called later, `more_by_now`
+    says whether there is a first outcome, or the end, that this does not tell yet.
     """
 
     outcome: T | None
     over: bool = False
     error: PruningError | None = None
     others: int = 0
+    more_by_now: Callable[[], bool] = field(default=lambda: False, compare=False)
 
     def known(self) -> T | None:
         """The outcome so far. Raises what went wrong."""
@@ -106,6 +108,11 @@ class Followed:
             self.outcome = outcome
             self.over = self.complete(outcome)
             self.news.set()
+
+    @property
+    def milestones(self) -> int:
+        """How many of these were reached: a first outcome, and the end."""
+        return (self.outcome is not None) + 2 * self.over
 
     def failed(self, error: PruningError, now: float) -> None:
         self.running = False

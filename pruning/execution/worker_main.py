@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pruning.workload import Workload, Workloads
 
 
-NICE: dict[ProcessKind, int] = {"forks": 0, "calls": 3, "background": 7, "runs": 10}
+NICE: dict[ProcessKind, int] = {"forks": 0, "calls": 3, "background": 7, "runs": 15}
 """How much of the processor a worker leaves to others: the page comes first, then what a person waits for."""
 
 

@@ -18,6 +18,7 @@ class Worker:
     def __init__(self, queue: CallQueue) -> None:
         self.queue = queue
         self.given: list[tuple[Any, tuple[Any, ...], int]] = []
+        self.busy = False
 
     @property
     def slot(self) -> WorkerSlot:
@@ -27,6 +28,7 @@ class Worker:
         threads, request = pickle.loads(message)
         function, arguments, _named = pickle.loads(request)
         self.given.append((function, arguments, threads))
+        self.busy = True
 
     @property
     def doing(self) -> tuple[Any, tuple[Any, ...]]:
@@ -35,6 +37,7 @@ class Worker:
 
     def answers(self, result: Any = None, error: Exception | None = None, seconds: float = 0.05) -> None:
         """`seconds` are of processor time."""
+        self.busy = False
         self.queue.received(self.slot, pickle.dumps((result, error, seconds)))
 
 
@@ -57,12 +60,18 @@ def called(queue: CallQueue, by: list[Worker], *arguments: int, person: str = ""
 
 
 def asked(
-    queue: CallQueue, by: list[Worker], number: int, person: str = "ann", place: str = "", enough: int = 100
+    queue: CallQueue,
+    by: list[Worker],
+    number: int,
+    person: str = "ann",
+    place: str = "",
+    enough: int = 100,
+    charged: bool = False,
 ) -> Progress[Any]:
     """What is known of question `number`, complete when its outcome is `enough`."""
     slots = [worker.slot for worker in by]
     asker = Asker(person, place or f"{person}'s tab")
-    return queue.follow(asker, pid, (number,), slots, lambda outcome: outcome >= enough, Slices(), 0.0)
+    return queue.follow(asker, pid, (number,), slots, lambda outcome: outcome >= enough, Slices(), 0.0, charged)
 
 
 def spend(clock: Clock, worker: Worker, outcome: Any, seconds: float = 0.05) -> None:

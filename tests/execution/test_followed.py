@@ -29,6 +29,29 @@ def test_nothing_known_yet_is_no_outcome(queue: CallQueue, clock: Clock):
     assert worker.doing == (pid, (1, 0.0))  # still the slice that brings the first answer
 
 
+def test_it_is_told_without_asking_again_whether_there_is_a_first_outcome_or_the_end(queue: CallQueue, clock: Clock):
+    by = workers(queue)
+    nothing = asked(queue, by, 1)
+    assert not nothing.more_by_now()
+    spend(clock, by[0], None)
+    assert not nothing.more_by_now()  # the worker has begun, and knows nothing yet
+    spend(clock, by[0], 50)
+    something = asked(queue, by, 1)
+    assert nothing.more_by_now() and not something.more_by_now()
+    spend(clock, by[0], 60)
+    assert not something.more_by_now()  # sharper: that is told when it is asked for
+    spend(clock, by[0], 100)
+    over = asked(queue, by, 1)
+    assert over.over and nothing.more_by_now() and something.more_by_now() and not over.more_by_now()
+
+
+def test_that_something_went_wrong_is_more_too(queue: CallQueue, clock: Clock):
+    by = workers(queue)
+    before = asked(queue, by, 1)
+    by[0].answers(error=JobError("no"))
+    assert before.more_by_now() and not asked(queue, by, 1).more_by_now()
+
+
 def test_what_somebody_waits_for_comes_first_then_first_answers_then_better_ones(queue: CallQueue, clock: Clock):
     (worker,) = by = workers(queue)
     asked(queue, by, 1, "ann")

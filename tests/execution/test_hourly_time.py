@@ -7,10 +7,9 @@ from hypothesis import strategies as st
 from pruning.errors import PatienceError
 from pruning.execution import call_queue, hourly_time
 from pruning.execution.call_queue import CallQueue
-from pruning.execution.followed import Asker, Progress, Slices
+from pruning.execution.followed import Asker, Progress
 from pruning.execution.hourly_time import HourlyTime
-from tests.execution.functions import pid
-from tests.execution.queueing import Clock, Worker, spend, workers
+from tests.execution.queueing import Clock, Worker, asked, spend, workers
 
 
 def test_what_was_spent_an_hour_ago_counts_no_more():
@@ -55,9 +54,7 @@ def test_within_a_minute_it_is_exact_to_the_hour(spendings: list[tuple[float, fl
 
 
 def followed(queue: CallQueue, by: list[Worker], number: int, person: str, charged: bool = True) -> Progress[int]:
-    slots = [worker.slot for worker in by]
-    asker = Asker(person, f"{person}'s tab")
-    return queue.follow(asker, pid, (number,), slots, lambda outcome: outcome >= 100, Slices(), 0.0, charged)
+    return asked(queue, by, number, person, charged=charged)
 
 
 def test_who_has_had_an_hours_share_goes_on_later(monkeypatch: pytest.MonkeyPatch):

@@ -55,7 +55,7 @@ def test_the_strip_goes_on_without_the_script(app: AppTest, backend: InProcess) 
     for _n in range(100):
         if news is None or news.over:
             break
-        assert "estimated" in news.html and news.seconds > 0
+        assert ("estimated" in news.html or "→ …" in news.html) and news.seconds > 0  # gzip is the last to be known
         news = asked(data["token"])
     assert news is not None and news.over and not news.again
     now, seen = look(backend.lab, CNN, "score"), estimate(backend.lab, CNN, 0.0)
@@ -124,7 +124,7 @@ def news():
     looks.append(1)
     return News(f"look {len(looks)}", len(looks) >= OVER)
 
-watch.go_on("place", lambda html, _token: st.text(html), news, 60.0)
+watch.go_on("place", lambda html, _token: st.text(html), news, lambda: False, 60.0)
 """
 
 

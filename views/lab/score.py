@@ -34,16 +34,21 @@ class _Score:
     repairs: Repairs
     rests: bool = False
     """Whether the cut has stayed the same for a moment: only then is its repair asked for."""
+    _known: Progress[AccuracyPreview] = Progress(None)
 
     def news(self) -> News:
         """What is known by now; asks for more."""
-        known = asked(self.asker, estimate, cut_of(self.recipe), complete=_known_to_the_end)
+        self._known = known = asked(self.asker, estimate, cut_of(self.recipe), complete=_known_to_the_end)
         if known.error is not None:
             return News("", again=True)
         if self.rests:
             self.repairs.ask_more(self.recipe)
         self.rests = True
         return News(self.html(known.outcome), self.complete(known.outcome), seconds=poll_s(known.others))
+
+    def ready(self) -> bool:
+        """Whether of the score, or of the repaired cut's, more is known than when there were news last."""
+        return self._known.more_by_now() or self.repairs.known(self.recipe).more_by_now()
 
     def html(self, outcome: AccuracyPreview | None) -> str:
         """The strip's content."""
@@ -88,7 +93,7 @@ def show(model: ModelView, now: CutPreview, recipe: Recipe) -> None:
         if score.complete(first.outcome):
             strip.draw(score.html(first.outcome))
         else:
-            watch.go_on(PLACE, strip.draw, score.news, poll_s(first.others))
+            watch.go_on(PLACE, strip.draw, score.news, score.ready, poll_s(first.others))
 
 
 def tiles_of(

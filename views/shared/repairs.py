@@ -1,6 +1,7 @@
 """What a cut scores once it is repaired: asked of a worker that no slider waits for, and looked at from poll to poll."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from pruning.execution.followed import Asker
 from pruning.interactive.cut import cut_of
@@ -21,6 +22,8 @@ class KnownRepair:
     problem: str = ""
     begun: bool = False
     """Whether it was asked for: a cut that moves is not."""
+    more_by_now: Callable[[], bool] = field(default=lambda: False, compare=False)
+    """As in `Progress`."""
 
     @property
     def complete(self) -> bool:
@@ -52,7 +55,8 @@ class Repairs:
         if not known.complete:
             cut = cut_of(recipe, repaired=True)
             now = asked(self.asker, estimate_repaired, cut, complete=_measured, background=True)
-            known = KnownRepair(recipe, now.outcome, "" if now.error is None else str(now.error), begun=True)
+            problem = "" if now.error is None else str(now.error)
+            known = KnownRepair(recipe, now.outcome, problem, begun=True, more_by_now=now.more_by_now)
             self.state.known = known
         return known
 

@@ -11,16 +11,22 @@ export default function (component) {
   const given = new AbortController();
   let next = 0;
   parentElement.end?.();
-  const later = (seconds) => { next = setTimeout(look, 1000 * seconds); };
   parentElement.end = () => { clearTimeout(next); given.abort(); };
 
-  async function look() {
+  // The server holds its answer back for so long, or until there is more to tell. In a tab that nobody sees the browser
+  // waits instead: it keeps six connections to a server at most, for all its tabs.
+  function later(seconds) {
+    const hidden = document.hidden;
+    next = setTimeout(() => look(hidden ? 0 : seconds), hidden ? 1000 * seconds : 0);
+  }
+
+  async function look(wait) {
     let news = { again: true };
     try {
-      const answer = await fetch(`${data.path}/${token}`, { signal: given.signal, cache: "no-store" });
+      const answer = await fetch(`${data.path}/${token}?wait=${wait}`, { signal: given.signal, cache: "no-store" });
       if (answer.ok) news = await answer.json();
     } catch {
-      if (!given.signal.aborted) later(RETRY_S);
+      if (!given.signal.aborted) next = setTimeout(() => look(0), 1000 * RETRY_S);
       return;
     }
     if (given.signal.aborted) return;

@@ -23,7 +23,7 @@ class WatchData(TypedDict):
     token: str
     """Of the part: the element that shows it bears it as `data-watch`."""
     seconds: float
-    """Until it is asked for first."""
+    """Until it is shown again, or sooner where there is more to tell."""
 
 
 class AgainData(TypedDict):
@@ -34,8 +34,15 @@ class WatchTriggers(TypedDict):
     again: AgainData
 
 
-def go_on(place: str, draw: Callable[[str, str], None], news: Callable[[], News], seconds: float) -> None:
-    """Draw the part by `draw(html, token)` and go on with its `news`, first after so many seconds, until they are over.
+def go_on(
+    place: str,
+    draw: Callable[[str, str], None],
+    news: Callable[[], News],
+    ready: Callable[[], bool],
+    seconds: float,
+) -> None:
+    """Draw the part by `draw(html, token)` and go on with its `news`, first after so many seconds, until they are over;
+    at once where `ready` says that there is more to tell.
 
     `news` knows no session: it may run where no page is drawn. Where the page itself has to be drawn, it is.
     """
@@ -52,7 +59,7 @@ def go_on(place: str, draw: Callable[[str, str], None], news: Callable[[], News]
         with in_language(locale):
             return news()
 
-    token = WATCHES.put(person(), _at(place), read)
+    token = WATCHES.put(person(), _at(place), read, ready)
     draw(news().html, token)
     _watch(
         key=f"watch_{place}",

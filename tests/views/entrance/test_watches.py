@@ -1,7 +1,11 @@
 """Parts of pages that are asked for over HTTP: whose they are, what takes whose place, and what is remembered."""
 
+import asyncio
 import json
+import threading
+import time
 from collections.abc import Callable
+from urllib.parse import quote
 
 import pytest
 from starlette.applications import Starlette
@@ -10,16 +14,20 @@ from tests.views.entrance.asking import Answer, ask, door_of
 from views.entrance import watches
 from views.entrance.access import Access
 from views.entrance.door import PERSON_HEADER
-from views.entrance.watches import News, Watches
+from views.entrance.watches import LONGEST_S, News, Watches
 
 
 def says(html: str) -> Callable[[], News]:
     return lambda: News(html)
 
 
+def never() -> bool:
+    return False
+
+
 def test_a_part_is_its_persons_and_nobody_elses() -> None:
     kept = Watches()
-    token = kept.put("anna", "1:score", says("91 %"))
+    token = kept.put("anna", "1:score", says("91 %"), never)
     assert kept.news("anna", token) == News("91 %")
     assert kept.news("bert", token) is None
     assert kept.news("anna", token[::-1]) is None
@@ -28,9 +36,9 @@ def test_a_part_is_its_persons_and_nobody_elses() -> None:
 def test_a_newer_part_takes_the_place_of_the_older() -> None:
     """Else the browser's late question about an older cut would be followed instead of the newer one's."""
     kept = Watches()
-    older = kept.put("anna", "1:score", says("older"))
-    other_tab = kept.put("anna", "2:score", says("other tab"))
-    newer = kept.put("anna", "1:score", says("newer"))
+    older = kept.put("anna", "1:score", says("older"), never)
+    other_tab = kept.put("anna", "2:score", says("other tab"), never)
+    newer = kept.put("anna", "1:score", says("newer"), never)
     assert kept.news("anna", older) is None
     assert kept.news("anna", newer) == News("newer") and kept.news("anna", other_tab) == News("other tab")
     kept.drop("anna", "1:score")
@@ -41,11 +49,11 @@ def test_a_newer_part_takes_the_place_of_the_older() -> None:
 def test_what_was_asked_for_last_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watches, "MOST", 3)
     kept = Watches()
-    tokens = [kept.put("anna", str(place), says(str(place))) for place in range(3)]
+    tokens = [kept.put("anna", str(place), says(str(place)), never) for place in range(3)]
     assert kept.news("anna", tokens[0]) == News("0")
-    kept.put("bert", "0", says("his"))
+    kept.put("bert", "0", says("his"), never)
     assert [kept.news("anna", token) is not None for token in tokens] == [True, False, True]
-    again = kept.put("anna", "1", says("again"))  # the place of what was forgotten
+    again = kept.put("anna", "1", says("again"), never)  # the place of what was forgotten
     assert kept.news("anna", again) == News("again")
 
 
@@ -58,7 +66,7 @@ def test_the_answer_is_json_that_no_browser_keeps() -> None:
     assert not kept.answered
     app = Starlette(routes=kept.routes())
     assert kept.answered
-    token = kept.put("ánna b", "1:score", lambda: News("<b>91 %</b>", over=True, seconds=3.0))
+    token = kept.put("ánna b", "1:score", lambda: News("<b>91 %</b>", over=True, seconds=3.0), never)
     given = answer_to(app, token, "%C3%A1nna%20b")
     assert given.status == 200 and given.headers["cache-control"] == "no-store"
     assert json.loads(given.body) == {"html": "<b>91 %</b>", "over": True, "again": False, "seconds": 3.0}
@@ -71,5 +79,69 @@ def test_the_answer_is_json_that_no_browser_keeps() -> None:
 def test_the_door_says_who_asks_and_not_the_browser() -> None:
     kept = Watches()
     app = door_of(Access(), Starlette(routes=kept.routes()))
-    token = kept.put("anna", "1:score", says("91 %"))
+    token = kept.put("anna", "1:score", says("91 %"), never)
     assert b"91" not in ask(app, f"/live/{token}", headers={PERSON_HEADER: "anna"}).body
+
+
+def held(kept: Watches, token: str, seconds: float, person: str = "anna", within: float = 5.0) -> float:
+    """Seconds for which an answer is held back."""
+    began = time.monotonic()
+    asyncio.run(asyncio.wait_for(kept.until_ready(person, token, seconds), within))
+    return time.monotonic() - began
+
+
+def test_an_answer_is_held_back_until_there_is_more_to_show_and_no_longer() -> None:
+    kept, ready = Watches(), threading.Event()
+    token = kept.put("anna", "1:score", says("91 %"), ready.is_set)
+    assert held(kept, token, 0.5) >= 0.5
+    threading.Timer(0.3, ready.set).start()
+    assert held(kept, token, 60.0) >= 0.25  # would be held back for LONGEST_S else: see below
+    kept.put("anna", "2:score", says("91 %"), never)
+    assert held(kept, "nothing", 60.0) < LONGEST_S and held(kept, token, 60.0, "bert") < LONGEST_S
+
+
+def test_nothing_holds_an_answer_back_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watches, "LONGEST_S", 0.4)
+    kept = Watches()
+    token = kept.put("anna", "1:score", says("91 %"), never)
+    assert held(kept, token, 1e9) >= 0.4
+
+
+def test_an_answer_is_held_back_no_longer_once_something_else_is_shown() -> None:
+    kept = Watches()
+    token = kept.put("anna", "1:score", says("91 %"), never)
+    threading.Timer(0.3, kept.drop, ("anna", "1:score")).start()
+    began = time.monotonic()
+    asyncio.run(kept.until_ready("anna", token, LONGEST_S))
+    assert time.monotonic() - began >= 0.25
+    assert kept.news("anna", token) is None
+
+
+def test_one_answer_of_a_part_is_held_back_at_a_time() -> None:
+    """However many somebody asks for: each would cost the server a wait."""
+    kept = Watches()
+    token = kept.put("anna", "1:score", says("91 %"), never)
+    done: list[str] = []
+
+    async def ask_twice() -> None:
+        async def first() -> None:
+            await kept.until_ready("anna", token, 1.0)
+            done.append("first")
+
+        holding = asyncio.create_task(first())
+        await asyncio.sleep(0.1)
+        await kept.until_ready("anna", token, 1.0)
+        done.append("second")
+        await holding
+
+    asyncio.run(ask_twice())
+    assert done == ["second", "first"]
+    assert held(kept, token, 0.3) >= 0.3  # the first is let go: the next is held back again
+
+
+@pytest.mark.parametrize("wait", ["", "0", "-1", "nan", "inf", "1e9", "0x10", "9999", "1" * 5000, "٣"])
+def test_a_wait_that_says_no_time_is_none(wait: str) -> None:
+    kept = Watches()
+    app = Starlette(routes=kept.routes())
+    token = kept.put("anna", "1:score", says("91 %"), lambda: pytest.fail("it waits"))
+    assert ask(app, f"/live/{token}?wait={quote(wait)}", headers={PERSON_HEADER: "anna"}).status == 200
