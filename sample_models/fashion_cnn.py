@@ -14,7 +14,10 @@ NAME = "fashion_cnn"
 
 
 class FashionCNN(nn.Module):
-    """Two 3 x 3 convolutions, each with ReLU and 2 x 2 max pooling, then `fc`. Images [b, 1, 28, 28] to [b, 10]."""
+    """Two 3 x 3 convolutions, each with 2 x 2 max pooling and ReLU, then `fc`. Images [b, 1, 28, 28] to [b, 10].
+
+    ReLU after pooling gives the values that it would give before, and takes a quarter of the time.
+    """
 
     def __init__(self, first: int = 16, second: int = 32) -> None:
         super().__init__()
@@ -24,8 +27,8 @@ class FashionCNN(nn.Module):
         self.fc = nn.Linear(second * 7 * 7, 10)
 
     def forward(self, images: Tensor) -> Tensor:
-        halved = F.max_pool2d(F.relu(self.conv1(images)), 2)
-        quartered = F.max_pool2d(F.relu(self.conv2(halved)), 2)
+        halved = F.relu(F.max_pool2d(self.conv1(images), 2))
+        quartered = F.relu(F.max_pool2d(self.conv2(halved), 2))
         return self.fc(self.flatten(quartered))
 
     @classmethod
