@@ -60,10 +60,11 @@ BENCHMARKS: dict[str, Benchmark] = {
         "benchmarks.classroom",
         "A class at one server: `fashion_cnn`, 60 people over the page's protocol, on the machine that serves them. "
         "Each moves the slider five times, every three seconds, to positions that nobody has seen, then looks until "
-        "the accuracy is measured on 10 000 samples, and begins anew. Ten minutes in three parts: no browser on the "
-        "server's cores, then ten of the people in a Chromium there, which takes processor time from it, then a run "
-        "that trains beside, and somebody who asks for the slowest criterion. Before it 30 people, after it 100. Needs "
-        "a quarter of an hour.",
+        "the accuracy is measured on 10 000 samples, and begins anew. First without a browser, then ten of the people "
+        "in a Chromium; then both again, while a run trains and somebody asks for the slowest criterion. Before it 30 "
+        "people, after it 100. Waits are those once all are there; those while people arrive stand apart. The server "
+        "has two cores: where the machine has no others, browsers take their part of them. Needs a quarter of an "
+        "hour.",
     ),
     "preview": Benchmark(
         "benchmarks.preview",

@@ -189,8 +189,7 @@ class Student:
     async def _look(self, path: str, token: str, seconds: float) -> None:
         """Ask for the strip over HTTP, as watch.js does."""
         while True:
-            await asyncio.sleep(seconds)
-            news = await asyncio.to_thread(_asked, f"{self.address}/{path}/{token}", self.cookie)
+            news = await asyncio.to_thread(_asked, f"{self.address}/{path}/{token}?wait={seconds}", self.cookie)
             if news is None or news["again"]:
                 await asyncio.sleep(RETRY_S)
                 await self._rerun()

@@ -9,24 +9,29 @@ from benchmarks.report import Direction, Report, Target
 
 MOVES = 24  # twice as many as from 50 % on there are positions not seen before
 
-# In the page: note when the key goes up, and when the strip first shows other sizes, an estimate and a measurement.
+# In the page: note when the key goes up, and when the strip first shows other sizes, an estimate and a measurement; who
+# has exposed `told` is told. Never by innerText, for which the browser lays the page out at every change.
 WATCH = """
 () => {
   const now = () => performance.now();
-  const text = () => document.querySelector('.strip')?.innerText ?? '';
+  const lines = () => [...document.querySelectorAll('.strip *')].filter(one => !one.childElementCount)
+    .map(one => one.textContent);
+  const line = (says) => lines().find(text => says.test(text)) ?? '';
   const state = window.waits = { start: 0, before: '', sizes: null, estimate: null, measured: null };
   const look = () => {
     if (!state.start) return;
-    const said = text(), kept = said.match(/kept [^\\n]*/)?.[0] ?? '';
+    const shown = Object.values(state).join();
+    const kept = line(/^kept /);
     if (kept && kept !== state.before && state.sizes === null) state.sizes = now() - state.start;
     if (state.sizes === null) return;
-    if (state.estimate === null && /(estimated|measured) \\d/.test(said)) state.estimate = now() - state.start;
-    if (state.measured === null && /measured \\d/.test(said)) state.measured = now() - state.start;
+    if (state.estimate === null && line(/(estimated|measured) \\d/)) state.estimate = now() - state.start;
+    if (state.measured === null && line(/measured \\d/)) state.measured = now() - state.start;
+    if (Object.values(state).join() !== shown) window.told?.(state);
   };
   new MutationObserver(look).observe(document.body, { subtree: true, childList: true, characterData: true });
   const restart = { sizes: null, estimate: null, measured: null };
   window.addEventListener('keyup', () => {
-    Object.assign(state, restart, { start: now(), before: text().match(/kept [^\\n]*/)?.[0] ?? '' });
+    Object.assign(state, restart, { start: now(), before: line(/^kept /) });
   }, true);
 }
 """

@@ -32,6 +32,7 @@ EVERY_S = 3.0
 PATIENCE_S = 120.0
 RUN_EVERY_S = 45.0
 SETTLED = 1 / 3  # of the time: until then all models were opened, and caches are as full as they become
+THREADS = 3  # its column in what is held
 AT_MOST = 1.05
 PAGES = ["", "", "", "sensitivity", "compare", "search", "runs"]
 RECIPES = [
@@ -66,9 +67,11 @@ def measure(minutes: float = MINUTES) -> Report:
     figures |= {f"pages opened: {page or 'lab'}": float(n) for page, n in sorted(seen.pages.items())}
     figures["errors on pages"] = float(len(seen.errors))
     targets = {"errors on pages": Target(at_most=0)}
-    for column, what in enumerate(("memory (MB)", "open handles", "threads"), 1):
-        settled = _median(seen.held, column, SETTLED * ends, 2 * SETTLED * ends)
-        last = _median(seen.held, column, 2 * SETTLED * ends, ends)
+    for column, what in enumerate(("memory (MB)", "open handles", "threads that stay"), 1):
+        held = [(row[0], row[column]) for row in seen.held]
+        held = _least_of_each_minute(held) if column == THREADS else held
+        settled = _median(held, SETTLED * ends, 2 * SETTLED * ends)
+        last = _median(held, 2 * SETTLED * ends, ends)
         figures[f"{what}, last third"] = last
         figures[f"{what}, last third over the one before"] = last / settled
         targets[f"{what}, last third over the one before"] = Target(at_most=AT_MOST)
@@ -130,5 +133,16 @@ async def _watch(server: psutil.Process, began: float, seen: _Seen) -> None:
         await asyncio.sleep(1.0)
 
 
-def _median(held: Sequence[tuple[float, ...]], column: int, begin: float, end: float) -> float:
-    return statistics.median(row[column] for row in held if begin <= row[0] <= end)
+def _least_of_each_minute(held: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Each run of a page's script has a thread of its own for a moment: how many there are says how many pages are
+    drawn just then. What a leak leaves behind is there at the quietest moment too.
+    """
+    minutes: dict[int, float] = {}
+    for seconds, value in held:
+        minute = int(seconds // 60)
+        minutes[minute] = min(minutes.get(minute, value), value)
+    return [(60.0 * minute, value) for minute, value in minutes.items()]
+
+
+def _median(held: Sequence[tuple[float, float]], begin: float, end: float) -> float:
+    return statistics.median(value for seconds, value in held if begin <= seconds <= end)
