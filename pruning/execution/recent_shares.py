@@ -10,7 +10,7 @@ from pruning.execution.followed import Followed
 from pruning.execution.supervisor import WorkerSlot
 
 HALVED_S = 10.0
-LEAST_SHARE = 0.1
+LEAST_SHARE = 0.05
 SLOW, QUICK = "slow", "quick"
 
 
@@ -37,7 +37,7 @@ def has_had_its_share(slot: WorkerSlot, wanted: Sequence[Followed], cores: int, 
     """Whether this worker leaves the next slice to others.
 
     It answers what is slow (`charged`), quick questions keep all `cores` busy, and slow ones have had more of late than
-    the share of people who ask them, and than a tenth.
+    the share of people who ask them, and than a twentieth.
 
     Where nobody counts `cores`, they are 0: workers are on machines of their own.
     """

@@ -39,7 +39,7 @@ def slow_share(clock: Clock, sliders: int, slow: int, cores: int = 2) -> float:
 @pytest.mark.parametrize(
     ("sliders", "slow", "share"),
     [
-        (60, 1, 0.1),  # the least
+        (60, 1, 0.05),  # the least
         (30, 10, 0.25),
         (6, 6, 1 / 3),  # would be half: it has one worker of three
         (0, 1, 1.0),

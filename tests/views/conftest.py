@@ -44,6 +44,8 @@ class InProcess:
         self.leases: dict[str, Lease] = {}
         self.followed: set[object] = set()
         self.opened_ahead: list[tuple[Callable[..., object], tuple[str, ...]]] = []
+        self.others = 0
+        """How many other people's questions are said to have turns."""
         self.ended: list[str] = []
         """People whose questions were ended, and workers."""
 
@@ -76,7 +78,7 @@ class InProcess:
             self.followed.add(key)
         except PruningError as error:
             return Progress(None, True, error)
-        return Progress(outcome, outcome is not None and complete(outcome))
+        return Progress(outcome, outcome is not None and complete(outcome), others=self.others)
 
     def unfollow(self, asker: Asker) -> None:
         pass

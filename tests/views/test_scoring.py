@@ -56,6 +56,15 @@ def test_how_far_scoring_is_and_how_long_it_takes_is_shown_until_there_is_someth
     assert not progress(app) and strips(app) and not app.error
 
 
+def test_where_others_have_turns_the_time_is_said_to_be_of_computing(
+    app: AppTest, backend: InProcess, slow: list[Scoring], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backend, "others", 59)
+    slow[:] = [Scoring(0.25, 30.0)]
+    opened(app, SLOW)
+    assert progress(app)[0].endswith("left of computing, in turns with 59 others")
+
+
 def test_scoring_is_stopped_and_goes_on(app: AppTest, slow: list[Scoring]) -> None:
     slow[:] = [Scoring(0.1, 40.0)]
     opened(app, SLOW)

@@ -141,6 +141,7 @@ def test_how_far_scoring_is_is_seen_before_the_search_begins(
     page.session_state["SearchState"] = SearchState(asked=Asked(SLOW, FOUND.goal))
     page.run()
     assert "taylor scores the units, about 40" in page.get("progress")[0].proto.text and not searched
+    assert [button.label for button in page.button].count("Stop") == 1
     page.run()
     assert searched == [SLOW] and not page.exception
 

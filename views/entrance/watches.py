@@ -116,6 +116,8 @@ class Watches:
     async def _answer(self, request: Request) -> Response:
         person, token = unquote(request.headers.get(PERSON_HEADER, "")), request.path_params["token"]
         await self.until_ready(person, token, _seconds(request.query_params.get("wait", "")))
+        if await request.is_disconnected():
+            return Response(status_code=204)  # to nobody: a tab that was closed meanwhile asks for no more
         news = await run_in_threadpool(self.news, person, token) or NOTHING
         return JSONResponse(asdict(news), headers={"cache-control": "no-store"})
 

@@ -56,7 +56,7 @@ def page() -> None:
 def _scored(recipe: Recipe) -> bool:
     """Whether the search may begin; else draws how far scoring is, or why its units cannot be scored."""
     try:
-        return scored(recipe, "search_scores")
+        return scored(recipe, "search_scores", stop=False)
     except PruningError as error:
         st.error(plain(error))
         return False

@@ -25,11 +25,11 @@ class ScoringState:
     """What was stopped by hand, each without what does not change its units' scores."""
 
 
-def scored(recipe: Recipe, place: str = "scores") -> bool:
+def scored(recipe: Recipe, place: str = "scores", stop: bool = True) -> bool:
     """Whether the recipe's units have their scores. If not, draws how far they are, and draws the page again when done.
 
     PruningError where they cannot be scored, or not in the time that a page has. Each `place` of a page scores one
-    recipe's units at a time.
+    recipe's units at a time. Without `stop` the page has a button of its own that stops it.
     """
     if not isinstance(recipe.criterion, LooksAtData):
         return True  # weights alone: a moment
@@ -40,7 +40,7 @@ def scored(recipe: Recipe, place: str = "scores") -> bool:
         return False
     if _now(question, place, AT_ONCE_S) is None:
         return True
-    st.fragment(_wait, run_every=POLL_S, key=place)(question, place)
+    st.fragment(_wait, run_every=POLL_S, key=place)(question, place, stop)
     return False
 
 
@@ -54,18 +54,18 @@ def _of_scores(recipe: Recipe) -> Recipe:
     return Recipe(recipe.workload, recipe.criterion, recipe.granularity, seed=recipe.seed)
 
 
-def _now(question: Recipe, place: str, wait: float) -> Scoring | None:
-    """How far it is; None once it is done."""
+def _now(question: Recipe, place: str, wait: float) -> tuple[Scoring, int] | None:
+    """How far it is, and how many others' questions are answered in turn with it; None once it is done."""
     now = follow(place, score, question, complete=_done, background=True, wait=wait)
     known = now.known()
-    return None if now.over else known or Scoring(0.0, 0.0)
+    return None if now.over else (known or Scoring(0.0, 0.0), now.others)
 
 
 def _done(known: Scoring) -> bool:
     return known.done
 
 
-def _wait(question: Recipe, place: str) -> None:
+def _wait(question: Recipe, place: str, stop: bool) -> None:
     if question in remembered(ScoringState).stopped:
         st.rerun()  # Stop was pressed: a button in a part of the page draws that part alone
     try:
@@ -75,9 +75,12 @@ def _wait(question: Recipe, place: str) -> None:
     if now is None:
         st.rerun()
     words = _("{criterion} scores the units").format(criterion=kind_of(question.criterion).replace("_", " "))
-    left = _(", about {time} left").format(time=duration(now.seconds_left)) if now.seconds_left else ""
-    st.progress(now.share, words + left)
-    st.button(_("Stop"), key=f"{place}_stop", on_click=_stop, args=(question, place))
+    known, others = now
+    left = _(", about {time} left").format(time=duration(known.seconds_left)) if known.seconds_left else ""
+    turns = _(" of computing, in turns with {n} others").format(n=others) if left and others else ""
+    st.progress(known.share, words + left + turns)
+    if stop:
+        st.button(_("Stop"), key=f"{place}_stop", on_click=_stop, args=(question, place))
 
 
 def _stop(question: Recipe, place: str) -> None:

@@ -67,8 +67,9 @@ def ask(
     body: bytes = b"",
     scheme: str = "http",
     frames: Sequence[dict[str, Any]] = (),
+    leaves: bool = False,
 ) -> Answer:
-    """One request; of scheme `ws` one connection, which sends the frames."""
+    """One request; of scheme `ws` one connection, which sends the frames. Who `leaves` waits for no answer."""
     route, _mark, query = path.partition("?")
     sent = {"host": "localhost:8501", "accept": "text/html", **(headers or {})}
     if cookie:
@@ -90,13 +91,18 @@ def ask(
         "subprotocols": [],
     }
     coming = [{"type": "websocket.connect"}, *frames, {"type": "websocket.disconnect", "code": 1000}]
-    return asyncio.run(_asked(app, scope, coming if websocket else [{"type": "http.request", "body": body}]))
+    if not websocket:
+        # that somebody has left is what uvicorn tells first, whatever they have sent
+        coming = [{"type": "http.disconnect"}] if leaves else [{"type": "http.request", "body": body}]
+    return asyncio.run(_asked(app, scope, coming))
 
 
 async def _asked(app: ASGIApp, scope: Scope, coming: list[dict[str, Any]]) -> Answer:
     answer = Answer()
 
     async def receive() -> dict[str, Any]:
+        if not coming:
+            await asyncio.Event().wait()  # nothing more is ever sent
         return coming.pop(0)
 
     async def send(message: Any) -> None:

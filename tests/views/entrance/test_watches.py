@@ -100,6 +100,22 @@ def test_an_answer_is_held_back_until_there_is_more_to_show_and_no_longer() -> N
     assert held(kept, "nothing", 60.0) < LONGEST_S and held(kept, token, 60.0, "bert") < LONGEST_S
 
 
+def test_who_has_left_meanwhile_asks_for_no_more() -> None:
+    """Else a tab that was closed would be answered for as long as one that is open."""
+    kept = Watches()
+    told: list[int] = []
+
+    def news() -> News:
+        told.append(1)
+        return News("91 %")
+
+    app = Starlette(routes=kept.routes())
+    address = f"/live/{kept.put('anna', '1:score', news, never)}?wait=0.3"
+    ask(app, address, headers={PERSON_HEADER: "anna"}, leaves=True)
+    assert not told
+    assert b"91" in ask(app, address, headers={PERSON_HEADER: "anna"}).body and told
+
+
 def test_nothing_holds_an_answer_back_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watches, "LONGEST_S", 0.4)
     kept = Watches()
