@@ -95,8 +95,8 @@ class Watches:
         end = time.monotonic() + min(seconds, LONGEST_S)
         watch.held = True
         try:
-            while time.monotonic() < end and not watch.ready() and self._watches.get(token) is watch:
-                await asyncio.sleep(LOOK_S)
+            while (left := end - time.monotonic()) > 0 and not watch.ready() and self._watches.get(token) is watch:
+                await asyncio.sleep(min(LOOK_S, left))
         finally:
             watch.held = False
 
