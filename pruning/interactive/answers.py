@@ -12,7 +12,16 @@ from pruning.criteria import ANY, scores_weight
 from pruning.errors import PruningError, RecipeError
 from pruning.granularities import Weights
 from pruning.interactive.histograms import Rows
-from pruning.interactive.responses import CELLS, AccuracyPreview, Axis, CutPreview, Heatmap, RepairPreview, UnitsView
+from pruning.interactive.responses import (
+    CELLS,
+    AccuracyPreview,
+    Axis,
+    CutPreview,
+    Heatmap,
+    Repairing,
+    RepairPreview,
+    UnitsView,
+)
 from pruning.interactive.session import Opened, PreviewSession
 from pruning.model.costs import nonzero_after
 from pruning.model.layer_table import owning_layer
@@ -79,11 +88,11 @@ def accuracy_preview(session: PreviewSession, recipe: Recipe, seconds: float) ->
     return AccuracyPreview(evaluated.advance(trial.model, seconds), trial.gzip_bytes)
 
 
-def repair_preview(session: PreviewSession, recipe: Recipe, seconds: float) -> RepairPreview | None:
+def repair_preview(session: PreviewSession, recipe: Recipe, seconds: float) -> RepairPreview | Repairing:
     """Go on with the cut's repair, and once that is done evaluate it on more of the validation split."""
     trial = session.repaired(recipe, seconds)
-    if trial is None:
-        return None
+    if isinstance(trial, Repairing):
+        return trial
     done = trial.mended
     return RepairPreview(trial.comparison.advance(trial.model, seconds), done.helped, done.seconds, dict(done.left))
 

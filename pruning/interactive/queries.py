@@ -19,6 +19,7 @@ from pruning.interactive.responses import (
     CutPreview,
     Heatmap,
     ModelView,
+    Repairing,
     RepairPreview,
     Scoring,
     UnitsView,
@@ -66,9 +67,9 @@ def estimate(session: PreviewSession, recipe: Recipe, seconds: float) -> Accurac
     return accuracy_preview(session, recipe, seconds)
 
 
-def estimate_repaired(session: PreviewSession, recipe: Recipe, seconds: float) -> RepairPreview | None:
-    """As `estimate`, of the cut after the recipe's repair; None until it is repaired. PatienceError if that takes too
-    long.
+def estimate_repaired(session: PreviewSession, recipe: Recipe, seconds: float) -> RepairPreview | Repairing:
+    """As `estimate`, of the cut after the recipe's repair; how far that is until it is done. PatienceError if it takes
+    too long.
     """
     from pruning.interactive.answers import repair_preview
 

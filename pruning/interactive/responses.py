@@ -111,6 +111,15 @@ class AccuracyPreview:
 
 
 @dataclass(frozen=True)
+class Repairing:
+    """A repair that goes on, and about how many seconds of computing its passes still take: 0 where only solving, or
+    what cannot be known beforehand, is left.
+    """
+
+    seconds_left: float
+
+
+@dataclass(frozen=True)
 class RepairPreview:
     """How a repaired cut scores on the validation split so far, and what the repair did in how many seconds.
 

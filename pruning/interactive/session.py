@@ -23,7 +23,7 @@ from pruning.interactive.histograms import Bins, binned
 from pruning.interactive.ongoing_packing import OngoingPacking
 from pruning.interactive.ongoing_scoring import OngoingScoring, planned_passes, require_patience
 from pruning.interactive.ongoing_works import OngoingWorks
-from pruning.interactive.responses import Axis, ModelView, Scoring
+from pruning.interactive.responses import Axis, ModelView, Repairing, Scoring
 from pruning.interactive.shared_answers import SharedAnswers
 from pruning.layer_sensitivity.analysis import SensitivityAnalysis
 from pruning.layer_sensitivity.repaired import RepairedSensitivity
@@ -353,9 +353,9 @@ class PreviewSession:
         opened = self._opened_to_repair(name, repair)
         return Mender(repair, opened.model, opened.workload, self.device, seed)
 
-    def repaired(self, recipe: Recipe, seconds: float) -> RepairedTrial | None:
+    def repaired(self, recipe: Recipe, seconds: float) -> RepairedTrial | Repairing:
         """The recipe's cut, repaired and evaluated as far as it has been: one for all recipes that cut and repair
-        alike. Goes on with the repair for about so many seconds; None until it is done.
+        alike. Goes on with the repair for about so many seconds, where that is not done.
         """
         cut = cut_of(recipe, repaired=True)
         if hashkey(self._repaired_trial.__name__, cut) not in self._cache:
@@ -365,7 +365,9 @@ class PreviewSession:
                 mending = OngoingMend(mender, self.decision(recipe).masks)
             self._ongoing.keep(cut, mending)
             if not mending.advance(seconds):
-                return None
+                opened = self.opened(recipe.workload)
+                planned = recipe.repair.passes(len(opened.workload.train)).as_forward * opened.seconds_per_sample
+                return Repairing(max(planned - mending.seconds, 0.0))
         return self._repaired_trials(cut)
 
     def _repaired_trial(self, recipe: Recipe) -> RepairedTrial:

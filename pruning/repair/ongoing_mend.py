@@ -1,5 +1,6 @@
 """A repair that is carried on a little at a time: others use the dense network and the machine in between."""
 
+import time
 from collections.abc import Generator
 
 from torch import nn
@@ -20,6 +21,8 @@ class OngoingMend:
         self._mender, self._masks = mender, masks
         self.bytes = 3 * bytes_of(mender.dense)
         """Of the cut network, what its repair keeps of it, and a dense one of its own."""
+        self.seconds = 0.0
+        """Of work so far."""
         self._work: SlicedWork[tuple[nn.Module, Mended]] | None = None
 
     @property
@@ -35,8 +38,11 @@ class OngoingMend:
     def advance(self, seconds: float) -> bool:
         """Go on for about so many seconds; whether it is done."""
         if self._work is None or self.abandoned:
-            self._work = SlicedWork(self._mend)
-        return self._work.advance(seconds)
+            self._work, self.seconds = SlicedWork(self._mend), 0.0
+        began = time.perf_counter()
+        done = self._work.advance(seconds)
+        self.seconds += time.perf_counter() - began
+        return done
 
     def result(self) -> tuple[nn.Module, Mended]:
         """The repaired network and what the repair did, once it is done; raises what went wrong."""

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 
@@ -10,6 +11,7 @@ from pruning.errors import PatienceError
 from pruning.granularities import Channels
 from pruning.interactive.ongoing_scoring import require_patience
 from pruning.interactive.queries import estimate_repaired, look, score, search, sensitivity
+from pruning.interactive.responses import Repairing
 from pruning.interactive.session import PreviewSession
 from pruning.recipe.recipe import Recipe
 from pruning.repair import NoRepair, NormsAndBiases, ongoing_mend
@@ -88,9 +90,22 @@ def test_a_long_repair_goes_on_in_slices_wherever_it_is_asked_for(monkeypatch: p
         lambda: search(bench, slow, Goal("macs", 0.9), 1, 0.0),
     ):
         calls = 1
-        while ask() is None:
+        while isinstance(ask(), Repairing | None):
             calls += 1
         assert calls > 20
+
+
+def test_a_repair_says_what_is_left_of_what_it_said_beforehand(monkeypatch: pytest.MonkeyPatch):
+    """A network whose pass takes long: 10 s for all that the repair asks of it, less what was spent."""
+    bench = patient(600.0)
+    slow = replace(ENDLESS, repair=NormsAndBiases(samples=16, steps=200))
+    opened = bench.opened("mlp")
+    object.__setattr__(opened, "seconds_per_sample", 10 / slow.repair.passes(len(opened.workload.train)).as_forward)
+    clock = iter(range(1000))
+    # each slice takes a second
+    monkeypatch.setattr(ongoing_mend, "time", SimpleNamespace(perf_counter=lambda: float(next(clock))))
+    left = [estimate_repaired(bench, slow, 0.0).seconds_left for _ in range(12)]
+    assert left == pytest.approx([9, 8, 7, 6, 5, 4, 3, 2, 1, 0, 0, 0])
 
 
 def test_weights_alone_cost_no_passes():

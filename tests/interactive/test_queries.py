@@ -22,7 +22,7 @@ from pruning.interactive.queries import (
     sensitivity,
     units,
 )
-from pruning.interactive.responses import BINS
+from pruning.interactive.responses import BINS, Repairing
 from pruning.interactive.session import PreviewSession
 from pruning.layer_sensitivity.result import merged
 from pruning.model import costs as costs_of
@@ -434,8 +434,8 @@ def test_a_repaired_cut_scores_what_the_run_measures_of_it(granularity):
 def test_a_repaired_cut_is_evaluated_on_more_samples_at_every_call():
     bench = PreviewSession({"conv_bn": lambda: tiny("conv_bn", count=5000)}, CPU)
     recipe = made("conv_bn", "magnitude", "weights", amount=Sparsity(0.4), repair=LeastSquares(samples=64))
-    while (first := estimate_repaired(bench, recipe, 0.0)) is None:
-        pass  # it is being repaired
+    while isinstance(first := estimate_repaired(bench, recipe, 0.0), Repairing):
+        assert first.seconds_left >= 0
     assert first.estimate.samples < 5000 and first.estimate.half_width > 0
     assert estimate_repaired(bench, recipe, 0.0).estimate.samples > first.estimate.samples
 

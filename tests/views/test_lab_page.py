@@ -14,6 +14,7 @@ from pruning.errors import PruningError
 from pruning.events import AmountFound, Searching
 from pruning.granularities import Channels, Heads, Kernels, Layers
 from pruning.interactive.queries import estimate, estimate_repaired, look, open_workload, score_range
+from pruning.interactive.responses import Repairing
 from pruning.recipe.recipe import Recipe, from_json, to_json
 from pruning.repair import LeastSquares
 from pruning.reporting.formatting import THIN, count, percent, si
@@ -121,18 +122,23 @@ def test_what_a_repair_reaches_without_training_is_said(app: AppTest, backend: I
     assert "within 1 point of the dense network" in strip(app)
 
 
-def test_a_repair_that_goes_on_is_called_so(app: AppTest, backend: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("left", "said"), [(0.4, ">repairing<"), (75.0, "repairing, about 1 min 15 s of computing left")]
+)
+def test_a_repair_that_goes_on_is_called_so(
+    app: AppTest, backend: InProcess, monkeypatch: pytest.MonkeyPatch, left: float, said: str
+) -> None:
     real = backend.call
 
     def unfinished(function: Callable[..., Any], *arguments: Any) -> "Future[Any]":
-        return real(lambda _lab: None) if function is estimate_repaired else real(function, *arguments)
+        return real(lambda _lab: Repairing(left)) if function is estimate_repaired else real(function, *arguments)
 
     monkeypatch.setattr(backend, "call", unfinished)
     opened(app, replace(QUICK, repair=LeastSquares()))
     assert "repairing, once the slider rests" in strip(app)
     for _ in range(3):
         app.run()
-    assert "repairing" in strip(app) and "once the slider rests" not in strip(app)
+    assert said in strip(app).replace(THIN, " ").replace("&nbsp;<", "<") and "the slider rests" not in strip(app)
 
 
 def test_a_repair_that_fails_is_a_sentence_beside_the_cut(

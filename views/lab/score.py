@@ -16,7 +16,7 @@ from views.lab.state import lab_state
 from views.shared import strip, watch
 from views.shared.language import _
 from views.shared.plain_text import plain
-from views.shared.repairs import Repairs, repairs
+from views.shared.repairs import Repairs, repairs, words_for
 from views.shared.server import asked, asker_at, follow, poll_s
 
 FIRST_S = 1.5  # how long the page waits for the first estimate before it goes on without
@@ -109,8 +109,9 @@ def tiles_of(
     if isinstance(recipe.repair, NoRepair):
         return [strip.score(model, outcome, waiting), *sizes]
     repaired = known.known(recipe)
-    words = repaired.problem or (_("repairing") if repaired.begun else _("repairing, once the slider rests"))
-    return [strip.score(model, outcome, waiting, _("as cut")), strip.repaired(model, repaired.outcome, words), *sizes]
+    words = words_for(repaired, _("repairing, once the slider rests"))
+    shown = strip.repaired(model, repaired.outcome, words)
+    return [strip.score(model, outcome, waiting, _("as cut")), shown, *sizes]
 
 
 def _first(recipe: Recipe) -> Progress[AccuracyPreview]:

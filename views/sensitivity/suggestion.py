@@ -20,7 +20,7 @@ from views.sensitivity.state import KnownSuggestion, cuts_of, sensitivity_state
 from views.shared import recipe_sidebar, strip
 from views.shared.language import _
 from views.shared.plain_text import plain
-from views.shared.repairs import repairs
+from views.shared.repairs import repairs, words_for
 from views.shared.server import ask, follow
 
 LOWEST, HIGHEST = 0.1, 10.0  # points, or times the tolerance of a score in its own unit
@@ -130,7 +130,7 @@ def _scores(model: ModelView, now: KnownSuggestion, waiting: str) -> list[strip.
     if isinstance(now.recipe.repair, NoRepair):
         return [strip.score(model, now.outcome, waiting)]
     known = repairs().known(now.recipe)
-    words = known.problem or (_("repairing") if any(cuts_of(now.recipe).values()) else waiting)
+    words = words_for(known, _("repairing") if any(cuts_of(now.recipe).values()) else waiting)
     return [strip.score(model, now.outcome, waiting, _("as cut")), strip.repaired(model, known.outcome, words)]
 
 

@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from pruning.execution.followed import Asker
 from pruning.interactive.cut import cut_of
 from pruning.interactive.queries import estimate_repaired
-from pruning.interactive.responses import RepairPreview
+from pruning.interactive.responses import Repairing, RepairPreview
 from pruning.recipe.recipe import Recipe
 from pruning.repair import NoRepair
+from pruning.reporting.formatting import duration
+from views.shared.language import _
 from views.shared.server import asked, asker_at
 from views.shared.state import remembered
 
@@ -19,6 +21,8 @@ class KnownRepair:
 
     recipe: Recipe
     outcome: RepairPreview | None = None
+    seconds_left: float = 0.0
+    """Of computing, about; 0 where that is not known."""
     problem: str = ""
     begun: bool = False
     """Whether it was asked for: a cut that moves is not."""
@@ -56,7 +60,9 @@ class Repairs:
             cut = cut_of(recipe, repaired=True)
             now = asked(self.asker, estimate_repaired, cut, complete=_measured, background=True)
             problem = "" if now.error is None else str(now.error)
-            known = KnownRepair(recipe, now.outcome, problem, begun=True, more_by_now=now.more_by_now)
+            done = now.outcome if isinstance(now.outcome, RepairPreview) else None
+            left = now.outcome.seconds_left if isinstance(now.outcome, Repairing) else 0.0
+            known = KnownRepair(recipe, done, left, problem, begun=True, more_by_now=now.more_by_now)
             self.state.known = known
         return known
 
@@ -66,5 +72,14 @@ def repairs() -> Repairs:
     return Repairs(remembered(RepairState), asker_at("repair"))
 
 
-def _measured(outcome: RepairPreview) -> bool:
-    return outcome.estimate.measured
+def words_for(known: KnownRepair, waiting: str) -> str:
+    """What stands in the place of a repaired cut's score as long as there is none: `waiting` before it is asked for."""
+    if known.problem or not known.begun:
+        return known.problem or waiting
+    if known.seconds_left < 1:
+        return _("repairing")
+    return _("repairing, about {time} of computing left").format(time=duration(known.seconds_left))
+
+
+def _measured(outcome: RepairPreview | Repairing) -> bool:
+    return isinstance(outcome, RepairPreview) and outcome.estimate.measured
