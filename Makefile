@@ -6,19 +6,20 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test test-zoo check style types units processes pages mutants package browser docs screenshots gallery clean
+.PHONY: run test test-zoo check style types units mutants package browser docs screenshots gallery clean
 
 run: $(VENV)/run.stamp
 	$(BIN)/python -m pruning app --host $(HOST) --port $(PORT)
 
-# what fails soonest comes first. The tests of workers and of the installed wheel start processes and wait for them, and
-# those of the pages wait for a browser: beside one another. The zoo has its own packages and its own command
+# what fails soonest comes first. The tests of workers and of the installed wheel start processes and wait for them: two
+# at a time. A browser and what it asks for keep two cores busy. The zoo has its own packages and its own command
 APART := tests/packaging tests/execution tests/browser tests/zoo
 
 test: style $(VENV)/test.stamp
 	$(MAKE) -j2 types units
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/packaging tests/execution
 	$(MAKE) browser
-	$(MAKE) -j2 processes pages
+	$(BIN)/python -m pytest tests/browser
 
 # strangers' networks, from packages that nothing else needs: minutes. -rs lists the cuts that were refused, and why
 test-zoo: $(VENV)/zoo.stamp
@@ -35,12 +36,6 @@ types: $(VENV)/test.stamp
 
 units: $(VENV)/test.stamp
 	$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile $(addprefix --ignore ,$(APART))
-
-processes: $(VENV)/test.stamp
-	$(BIN)/python -m pytest -n 2 --dist loadfile tests/packaging tests/execution
-
-pages: $(VENV)/test.stamp browser
-	$(BIN)/python -m pytest tests/browser
 
 # the lines of selection, recipe, runs and estimator changed in turn, which takes hours: docs/explanation/mutants.md
 mutants: $(VENV)/test.stamp
