@@ -127,15 +127,23 @@ def measure() -> Report:
     return Report(figures, TARGETS, better=BETTER)
 
 
-TARGETS = {
-    f"release to {name}{when}, p95 (s)": Target(at_most=most)
-    for when in SIXTY
-    for name, most in (("sizes", 0.4), ("estimate", 1.5), ("measured", 15.0))
-} | {
-    f"{what}{when}": Target(at_most=0)
-    for what in ("rests without a measured score", "errors on pages")
-    for when in (*SIXTY, f", {MANY} people")
-}
+TARGETS = (
+    {
+        f"release to {name}{when}, p95 (s)": Target(at_most=most)
+        for when in SIXTY
+        for name, most in (("sizes", 0.4), ("estimate", 1.5), ("measured", 15.0))
+    }
+    | {
+        f"release to {name}{when}, while people arrive, p95 (s)": Target(at_most=most)
+        for when in SIXTY
+        for name, most in (("sizes", 0.4), ("estimate", 1.5), ("measured", 15.0))
+    }
+    | {
+        f"{what}{when}": Target(at_most=0)
+        for what in ("rests without a measured score", "errors on pages")
+        for when in (*SIXTY, f", {MANY} people")
+    }
+)
 TARGETS[FLAT] = Target(at_most=1.1)
 BETTER: dict[str, Direction] = {"memory of the server and its workers (MB)": "less"}
 

@@ -18,7 +18,7 @@ from websockets.typing import Origin, Subprotocol
 
 CACHED_FROM = 10_000  # bytes from which a browser is not sent again what it has
 WATCHED = "the strip"
-RETRY_S = 2.0  # as watch.js
+RETRY_S, PAUSE_S = 2.0, 0.1  # as watch.js
 KEPT = re.compile(r"kept [^<]*")
 ESTIMATED = re.compile(r"estimated [\d.]")
 MEASURED = re.compile(r"measured [\d.]")
@@ -189,7 +189,9 @@ class Student:
     async def _look(self, path: str, token: str, seconds: float) -> None:
         """Ask for the strip over HTTP, as watch.js does."""
         while True:
-            news = await asyncio.to_thread(_asked, f"{self.address}/{path}/{token}?wait={seconds}", self.cookie)
+            await asyncio.sleep(min(PAUSE_S, seconds))
+            wait = max(seconds - PAUSE_S, 0.0)
+            news = await asyncio.to_thread(_asked, f"{self.address}/{path}/{token}?wait={wait:.3f}", self.cookie)
             if news is None or news["again"]:
                 await asyncio.sleep(RETRY_S)
                 await self._rerun()

@@ -43,7 +43,7 @@ class Progress(Generic[T]):
     """What is known by now: nothing yet (`outcome` is None), something, all there is to know, or what went wrong.
 
     `others` is how many other people's questions are being answered in turn with this one. Called later, `more_by_now`
-    says whether there is a first outcome, or the end, that this does not tell yet.
+    says whether there is a first outcome, one of another kind, or the end, that this does not tell yet.
     """
 
     outcome: T | None
@@ -84,6 +84,8 @@ class Followed:
     over: bool = False
     losses: int = 0
     failed_at: float = 0.0
+    milestones: int = 0
+    """How many were reached: a first outcome, one of another kind than before, and the end."""
     news: threading.Event = field(default_factory=threading.Event)
     """Set once there is a first outcome, or an error."""
 
@@ -105,18 +107,15 @@ class Followed:
         self.running = False
         self.served += seconds
         if outcome is not None:
-            self.outcome = outcome
-            self.over = self.complete(outcome)
+            over = self.complete(outcome)
+            self.milestones += (type(outcome) is not type(self.outcome)) + (over and not self.over)
+            self.outcome, self.over = outcome, over
             self.news.set()
-
-    @property
-    def milestones(self) -> int:
-        """How many of these were reached: a first outcome, and the end."""
-        return (self.outcome is not None) + 2 * self.over
 
     def failed(self, error: PruningError, now: float) -> None:
         self.running = False
         self.error, self.over, self.failed_at = error, True, now
+        self.milestones += 1
         self.news.set()
 
     def may_be_tried_again(self, asker: Asker, now: float) -> bool:

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from pruning.criteria import ANY, scores_weight
 from pruning.errors import PruningError, RecipeError
+from pruning.evaluation.estimate import Estimate
 from pruning.granularities import Weights
 from pruning.interactive.histograms import Rows
 from pruning.interactive.responses import (
@@ -86,6 +87,12 @@ def accuracy_preview(session: PreviewSession, recipe: Recipe, seconds: float) ->
         return AccuracyPreview(evaluated.look(), trial.gzip_bytes)
     trial.packs_next = True
     return AccuracyPreview(evaluated.advance(trial.model, seconds), trial.gzip_bytes)
+
+
+def estimated(session: PreviewSession, recipe: Recipe, seconds: float) -> Estimate:
+    """The same where nobody asks for the size of a file."""
+    trial = session.trial(recipe)
+    return trial.comparison.advance(trial.model, seconds)
 
 
 def repair_preview(session: PreviewSession, recipe: Recipe, seconds: float) -> RepairPreview | Repairing:

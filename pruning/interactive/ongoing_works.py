@@ -41,6 +41,11 @@ class OngoingWorks:
         work = self._works.pop((kind, key), None)
         return work if isinstance(work, kind) and not work.abandoned else None
 
+    def room_for(self, size: int) -> bool:
+        """Whether so many bytes more fit beside what goes on; always where nothing does."""
+        going_on = [work.bytes for work in self._works.values() if not work.abandoned]
+        return not going_on or size + sum(going_on) <= self._most_bytes
+
     def keep(self, key: Hashable, work: Ongoing) -> None:
         """Go on with it when it is asked for again. Where there is no room, what was asked for longest ago ends."""
         self._works = {each: other for each, other in self._works.items() if not other.abandoned}

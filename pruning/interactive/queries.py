@@ -137,12 +137,14 @@ def compared(session: PreviewSession, kind: str, recipe: Recipe, seconds: float)
 
     None until all units are scored.
     """
+    from pruning.interactive.answers import estimated
+
     try:
         if not session.score_more(recipe, seconds).done:
             return None
         now = look(session, recipe, "score")
         row = Compared(kind, now.units, now.pruned, effort(session, recipe))
-        return replace(row, estimate=estimate(session, recipe, seconds).estimate) if seconds else row
+        return replace(row, estimate=estimated(session, recipe, seconds)) if seconds else row
     except PruningError as error:
         return Compared(kind, problem=str(error))
 

@@ -332,15 +332,21 @@ class PreviewSession:
         return Trial(model, ProgressiveEvaluation(opened.known, opened.validation))
 
     def packed(self, recipe: Recipe, seconds: float) -> int | None:
-        """The gzip size of the cut's file. Goes on with packing it for about so many seconds; None until it is done."""
+        """The gzip size of the cut's file. Goes on with packing it for about so many seconds; None until it is done.
+
+        A file waits until there is room: were it to end a large network's repair, both would begin anew for ever.
+        """
         cut = cut_of(recipe)
         packing = self._ongoing.taken_out(OngoingPacking, cut)
         if packing is None:
             model = self.trial(recipe).model
+            if not self._ongoing.room_for(bytes_of(model)):
+                return None
             packing = OngoingPacking(model, sizes_between(self.opened(recipe.workload).model, model))
+        self._ongoing.keep(cut, packing)
         size = packing.advance(seconds)
-        if size is None:
-            self._ongoing.keep(cut, packing)
+        if size is not None:
+            self._ongoing.taken_out(OngoingPacking, cut)
         return size
 
     def _searching(self, recipe: Recipe, goal: Goal, batch: int) -> OngoingSearch:

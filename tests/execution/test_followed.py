@@ -45,6 +45,16 @@ def test_it_is_told_without_asking_again_whether_there_is_a_first_outcome_or_the
     assert over.over and nothing.more_by_now() and something.more_by_now() and not over.more_by_now()
 
 
+def test_an_outcome_of_another_kind_is_more(queue: CallQueue, clock: Clock):
+    """As the first score after the repair that it waited for."""
+    by = workers(queue)
+    asked(queue, by, 1)
+    spend(clock, by[0], 5)
+    waiting = asked(queue, by, 1)
+    spend(clock, by[0], 6.5)
+    assert waiting.more_by_now() and not asked(queue, by, 1).more_by_now()
+
+
 def test_that_something_went_wrong_is_more_too(queue: CallQueue, clock: Clock):
     by = workers(queue)
     before = asked(queue, by, 1)

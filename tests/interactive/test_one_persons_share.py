@@ -51,6 +51,19 @@ def test_scorings_that_are_begun_one_after_the_other_take_no_more_than_the_cache
     assert not other.abandoned and sum(not one.abandoned for one in begun) <= 3
 
 
+def test_a_file_waits_for_room_and_ends_nobodys_repair_or_scoring():
+    """Were it to end what goes on, and that to end it, a large network's repair and file would begin anew for ever."""
+    lab = bench()
+    recipe = Recipe("mlp", amount=Sparsity(0.5))
+    share(lab, 0)
+    works = lab._ongoing  # pyright: ignore[reportPrivateUsage]
+    scoring = latest(works)
+    works._most_bytes = scoring.bytes  # pyright: ignore[reportPrivateUsage]
+    assert lab.packed(recipe, 60.0) is None and not scoring.abandoned and latest(works) is scoring
+    scoring.give_up()
+    assert lab.packed(recipe, 60.0) is not None
+
+
 def test_what_others_use_in_turn_stays_however_much_one_person_asks(monkeypatch: pytest.MonkeyPatch):
     """A cache that many cuts do not fit into: between two looks at a slider others have a turn or two each."""
     lab = bench()

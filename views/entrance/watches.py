@@ -42,13 +42,11 @@ NOTHING = News("", again=True)
 """What is answered where nothing is shown, or what is somebody else's."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Watch:
     person: str
     news: Callable[[], News]
     ready: Callable[[], bool]
-    held: bool = False
-    """Whether an answer is held back now: another one meanwhile is not."""
 
 
 class Watches:
@@ -90,15 +88,11 @@ class Watches:
     async def until_ready(self, person: str, token: str, seconds: float) -> None:
         """Wait until there is more to show, something else is shown there, or the time is over."""
         watch = self._watch(person, token)
-        if watch is None or watch.held:
+        if watch is None:
             return
         end = time.monotonic() + min(seconds, LONGEST_S)
-        watch.held = True
-        try:
-            while (left := end - time.monotonic()) > 0 and not watch.ready() and self._watches.get(token) is watch:
-                await asyncio.sleep(min(LOOK_S, left))
-        finally:
-            watch.held = False
+        while (left := end - time.monotonic()) > 0 and not watch.ready() and self._watches.get(token) is watch:
+            await asyncio.sleep(min(LOOK_S, left))
 
     def _watch(self, person: str, token: str) -> _Watch | None:
         with self._lock:
@@ -128,7 +122,7 @@ class Watches:
 
 def _seconds(asked: str) -> float:
     """0 where it says no time that can be waited for."""
-    return float(asked) if re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,6})?", asked) else 0.0
+    return float(asked) if re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,20})?", asked) else 0.0
 
 
 WATCHES = Watches()

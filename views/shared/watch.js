@@ -2,6 +2,7 @@
 // Nothing else is drawn anew. watch.py declares the data that is read here and what is sent back.
 
 const RETRY_S = 2; // after an answer that was lost on its way, or that says nothing
+const PAUSE_S = 0.1; // from an answer to the next question, however soon the server answers
 
 export default function (component) {
   const { parentElement, setTriggerValue } = component;
@@ -16,8 +17,8 @@ export default function (component) {
   // The server holds its answer back for so long, or until there is more to tell. In a tab that nobody sees the browser
   // waits instead: it keeps six connections to a server at most, for all its tabs.
   function later(seconds) {
-    const hidden = document.hidden;
-    next = setTimeout(() => look(hidden ? 0 : seconds), hidden ? 1000 * seconds : 0);
+    const pause = document.hidden ? seconds : Math.min(PAUSE_S, seconds);
+    next = setTimeout(() => look(seconds - pause), 1000 * pause);
   }
 
   async function look(wait) {

@@ -94,8 +94,10 @@ class WorkerActor:
         if self._config.kind != "runs":
             serve_calls(link, workloads)
             return
+        from pruning.execution.worker_main import NICE
+
         if sys.platform != "win32":
-            os.nice(10)
+            os.nice(NICE["runs"])
         serve_runs(link, RemoteRunStore(link), workloads, carry_out)
 
 
